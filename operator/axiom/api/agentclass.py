@@ -1,0 +1,182 @@
+"""AgentClass: which agent, in which image, with which credentials and limits."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from axiom.api.agenttask import ObjectName
+from axiom_sandbox.protocol.channel import PromptDelivery
+from axiom_sandbox.protocol.criteria import Argument, RelativePath
+from axiom_sandbox.protocol.launching import Network
+from axiom_sandbox.protocol.model import ApiModel
+from axiom_sandbox.protocol.quantities import QuantityText
+
+
+class DriverName(StrEnum):
+    """How Axiom speaks with the agent."""
+
+    GENERIC = "Generic"
+    """Any command: its exit is the claim."""
+
+
+class ClassNetwork(StrEnum):
+    """What the agent may reach besides the egress proxy."""
+
+    STRICT = "Strict"
+    """Nothing."""
+    LOOPBACK = "Loopback"
+    """Servers that it starts itself, on ports from 1024 on."""
+
+    def to_protocol(self) -> Network:
+        """The launcher's word for it."""
+        return Network(self.value)
+
+
+class EnvironmentVariable(ApiModel):
+    """One variable of the agent's environment."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+    """Name."""
+    value: Annotated[str, Field(max_length=8192)]
+    """Value, after $(AXIOM_PROXY_URL), $(AXIOM_TOKEN), $(AXIOM_WORKSPACE) and $(AXIOM_HOME) are filled in."""
+
+
+class ClassHomeFile(ApiModel):
+    """A file put into the agent's home before it starts."""
+
+    path: RelativePath
+    """Path inside the home."""
+    content: Annotated[str, Field(max_length=65536)]
+    """Content, expanded as in env."""
+
+
+class SecretKey(ApiModel):
+    """A key of a Secret in the operator's namespace."""
+
+    name: ObjectName
+    """Name of the Secret."""
+    key: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
+    """Key inside it."""
+
+
+class Route(ApiModel):
+    """Which requests the credential serves."""
+
+    prefix: Annotated[str, Field(pattern=r"^/[A-Za-z0-9_-]{1,63}$")]
+    """First part of the path at the proxy: $(AXIOM_PROXY_URL)/openai/v1/responses goes to upstream/v1/responses."""
+    upstream: Annotated[str, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$", max_length=2048)]
+    """Base address of the vendor's API."""
+    header: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")] = "Authorization"
+    """Header that carries the credential."""
+    format: Annotated[str, Field(max_length=128)] = "Bearer {}"
+    """Value of the header; {} is the credential."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.format.count("{}") != 1:
+            raise ValueError('format must hold {} exactly once, such as "Bearer {}"')
+        return self
+
+
+class Credential(ApiModel):
+    """A key that never enters a sandbox: the egress proxy puts it in."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    """Name; with `axiom run`, the key is read from the variable AXIOM_CREDENTIAL_<NAME>."""
+    secret_ref: SecretKey
+    """Where the key lies on a cluster."""
+    route: Route
+    """Which requests it serves."""
+
+
+class Terminal(ApiModel):
+    """Size of the agent's terminal."""
+
+    columns: Annotated[int, Field(ge=20, le=1000)] = 120
+    """Columns."""
+    rows: Annotated[int, Field(ge=5, le=1000)] = 40
+    """Rows."""
+
+
+class Ceilings(ApiModel):
+    """What a task of this class can never go past."""
+
+    cpu: QuantityText = "4"
+    """Cores."""
+    memory: QuantityText = "8Gi"
+    """Bytes of memory."""
+    storage: QuantityText = "10Gi"
+    """Bytes that workspace and home may hold."""
+    processes: Annotated[int, Field(ge=16, le=32768)] = 512
+    """Processes and threads at once."""
+
+
+class LocalSettings(ApiModel):
+    """What `axiom run` needs besides, where there is no image."""
+
+    read_only_paths: Annotated[
+        list[Annotated[str, Field(pattern=r"^/[^\0]*$", max_length=1024)]], Field(max_length=32)
+    ] = []
+    """Paths of this machine that the agent may read and execute, besides /usr."""
+
+
+class AgentClassSpec(ApiModel):
+    """Which agent, in which image, with which credentials and limits."""
+
+    driver: DriverName = DriverName.GENERIC
+    """How Axiom speaks with the agent."""
+    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """Container image; nothing has to be installed in it but the agent. Only `axiom run` does without."""
+    command: Annotated[list[Argument], Field(min_length=1, max_length=64)]
+    """The agent's command; $(AXIOM_PROMPT) is what it is told."""
+    resume_command: Annotated[list[Argument], Field(max_length=64)] = []
+    """Command of further rounds, for the same session. Unset: `command` again, with the evidence as its prompt."""
+    prompt_delivery: PromptDelivery = PromptDelivery.ARGUMENT
+    """How the prompt reaches the command."""
+    show_criteria: bool = True
+    """Whether the agent is told the criteria with the prompt."""
+    env: Annotated[list[EnvironmentVariable], Field(max_length=128)] = []
+    """Variables of the agent's environment."""
+    home_files: Annotated[list[ClassHomeFile], Field(max_length=32)] = []
+    """Files put into the agent's home before it starts."""
+    credentials: Annotated[list[Credential], Field(max_length=16)] = []
+    """Keys that the egress proxy puts into the agent's requests."""
+    network: ClassNetwork = ClassNetwork.LOOPBACK
+    """What the agent may reach besides the egress proxy."""
+    terminal: Terminal = Terminal()
+    """Size of the agent's terminal."""
+    ceilings: Ceilings = Ceilings()
+    """What a task of this class can never go past."""
+    runtime_class_name: ObjectName | None = None
+    """RuntimeClass of the pods, for gVisor or Kata."""
+    local: LocalSettings = LocalSettings()
+    """What `axiom run` needs besides."""
+
+    @model_validator(mode="after")
+    def _prompt_arrives(self) -> Self:
+        delivered = any("$(AXIOM_PROMPT)" in argument for argument in self.command)
+        if self.prompt_delivery is PromptDelivery.ARGUMENT and not delivered:
+            raise ValueError(
+                "command has no $(AXIOM_PROMPT), so the agent would not be told anything; add it, or set promptDelivery"
+            )
+        prefixes = [credential.route.prefix for credential in self.credentials]
+        if len(prefixes) != len(set(prefixes)):
+            raise ValueError("two credentials have the same route.prefix; give each its own")
+        return self
+
+
+class AgentClass(ApiModel):
+    """A kind of agent that tasks can name. Cluster-scoped."""
+
+    api_version: Literal["axiom.dev/v1alpha1"] = "axiom.dev/v1alpha1"
+    kind: Literal["AgentClass"] = "AgentClass"
+    metadata: dict[str, Any]
+    spec: AgentClassSpec
+
+    @property
+    def name(self) -> str:
+        """metadata.name."""
+        return str(self.metadata["name"])

@@ -1,0 +1,120 @@
+"""The conditions of an AgentTask and every reason they can have, each documented where it is defined."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from axiom_sandbox.protocol.model import ApiModel
+
+
+class ConditionType(StrEnum):
+    """The conditions, in the order of a task's life."""
+
+    ACCEPTED = "Accepted"
+    """The spec makes sense and its class exists."""
+    SANDBOX_READY = "SandboxReady"
+    """The present attempt's sandbox is up and its trusted side answers."""
+    ISOLATED = "Isolated"
+    """The probe, run from inside before the agent, found nothing possible that must not be."""
+    RUNNING = "Running"
+    """The agent works, or its work is being verified."""
+    VERIFIED = "Verified"
+    """The last round has a verdict."""
+    COMPLETE = "Complete"
+    """The outcome is written and will not change."""
+
+
+class ConditionStatus(StrEnum):
+    """Kubernetes' three values."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Reason(StrEnum):
+    """Why a condition has its status."""
+
+    ACCEPTED = "Accepted"
+    """Accepted: the task will be worked on."""
+    INVALID_SPEC = "InvalidSpec"
+    """Accepted: the spec cannot be carried out; the message names the field. Apply a corrected task."""
+    CLASS_NOT_FOUND = "ClassNotFound"
+    """Accepted: no AgentClass has this name. Create it, and the task goes on."""
+    CLASS_INVALID = "ClassInvalid"
+    """Accepted: the AgentClass lacks something a cluster needs. Mend it, and the task goes on."""
+    CREATING = "Creating"
+    """SandboxReady: the pod is being created or scheduled."""
+    UNSCHEDULABLE = "Unschedulable"
+    """SandboxReady: no node has room for the pod. It starts when one has."""
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    """SandboxReady: an image cannot be pulled. Correct the class or the registry, and the task goes on."""
+    CONTAINER_FAILED = "ContainerFailed"
+    """SandboxReady: a container of the pod cannot start. The message says which and why."""
+    CREATION_REFUSED = "CreationRefused"
+    """SandboxReady: the API server refused the pod (quota, admission, permissions). Tried again every 30 s."""
+    SUPERVISOR_UNREACHABLE = "SupervisorUnreachable"
+    """SandboxReady: the pod runs, but its trusted side does not answer."""
+    WAITING_FOR_WORKSPACE = "WaitingForWorkspace"
+    """SandboxReady: the workspace is on its way."""
+    WORKSPACE_FAILED = "WorkspaceFailed"
+    """SandboxReady: the workspace cannot be fetched. The message names the source and the cure."""
+    READY = "Ready"
+    """SandboxReady: the trusted side answers and the workspace is in place."""
+    LOST = "Lost"
+    """SandboxReady: the pod is gone; a new attempt follows."""
+    PROBE_PASSED = "ProbePassed"
+    """Isolated: every assertion of the probe held."""
+    ISOLATION_FAILED = "IsolationFailed"
+    """Isolated: the probe found something possible that must not be; the agent was never started."""
+    AGENT_RUNNING = "AgentRunning"
+    """Running: the agent works on a round."""
+    VERIFYING = "Verifying"
+    """Running: the agent is frozen, its work is being verified."""
+    SUSPENDED = "Suspended"
+    """Running: spec.suspend is true; the pods are gone."""
+    ENDED = "Ended"
+    """Running: no agent runs any more."""
+    PASSED = "Passed"
+    """Verified, Complete: every hard criterion passed."""
+    FAILED = "Failed"
+    """Verified, Complete: a hard criterion failed, and no round was left."""
+    INCONCLUSIVE = "Inconclusive"
+    """Verified: the verification could not decide."""
+    NEEDS_REVIEW = "NeedsReview"
+    """Complete: a person has to look: verification stayed inconclusive, or a further round changed nothing."""
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    """Complete: limits.deadline passed."""
+    IDLE_EXCEEDED = "IdleExceeded"
+    """Complete: the agent was silent for longer than limits.idle."""
+    STORAGE_EXCEEDED = "StorageExceeded"
+    """Complete: the workspace grew past limits.resources.storage."""
+    PROCESS_LIMIT_EXCEEDED = "ProcessLimitExceeded"
+    """Complete: the agent started more processes than the class allows."""
+    BUDGET_EXCEEDED = "BudgetExceeded"
+    """Complete: limits.budget was spent."""
+    START_FAILED = "StartFailed"
+    """Complete: the agent's command could not be executed."""
+    ATTEMPTS_EXHAUSTED = "AttemptsExhausted"
+    """Complete: three attempts were lost by no fault of the agent."""
+    LEDGER_FAILED = "LedgerFailed"
+    """Complete: evidence could not be made durable."""
+    INTERNAL_ERROR = "InternalError"
+    """Complete: a fault of Axiom's; the message says where."""
+
+
+class Condition(ApiModel):
+    """A condition as Kubernetes writes them."""
+
+    type: ConditionType
+    """Which condition."""
+    status: ConditionStatus
+    """True, False or Unknown."""
+    reason: Reason
+    """One word of why."""
+    message: str = ""
+    """Why, for a person."""
+    observed_generation: int = 0
+    """The generation of the spec that it speaks of."""
+    last_transition_time: str = ""
+    """When the status last changed (RFC 3339)."""

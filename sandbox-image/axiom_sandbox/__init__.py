@@ -1,0 +1,1 @@
+"""The trusted side of a sandbox: ledger, terminal, drivers, supervision and clean-room verification."""

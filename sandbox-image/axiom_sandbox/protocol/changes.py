@@ -1,0 +1,62 @@
+"""A workspace as a list of entries, and the difference between two of them. Pure data."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from axiom_sandbox.protocol.model import Message
+
+
+class EntryKind(StrEnum):
+    """The kinds of entries that a workspace may hold. Everything else is a finding."""
+
+    FILE = "File"
+    SYMLINK = "Symlink"
+
+
+class Entry(Message):
+    """One file or symlink of a workspace."""
+
+    path: str
+    """Path inside the workspace; bytes that are no UTF-8 appear as surrogate escapes."""
+    kind: EntryKind
+    executable: bool = False
+    size: int = 0
+    """Bytes (files)."""
+    digest: str = ""
+    """SHA-256 of the content (files), in hexadecimal."""
+    target: str = ""
+    """Where a symlink points."""
+
+
+class ChangeKind(StrEnum):
+    """What happened to a path."""
+
+    ADDED = "Added"
+    MODIFIED = "Modified"
+    DELETED = "Deleted"
+
+
+class Change(Message):
+    """One path that differs between the base and the captured workspace."""
+
+    path: str
+    kind: ChangeKind
+    entry: Entry | None = None
+    """What is there now; None when deleted."""
+
+
+class Finding(Message):
+    """Something in the workspace that is not taken over, and why."""
+
+    path: str
+    reason: str
+
+
+class Changes(Message):
+    """What one capture found: the filtered difference to the base, and what was left out."""
+
+    base: str
+    """Digest of the base archive."""
+    changes: tuple[Change, ...] = ()
+    findings: tuple[Finding, ...] = ()

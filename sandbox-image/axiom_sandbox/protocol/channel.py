@@ -1,0 +1,261 @@
+"""The HTTP channel of a sandbox's trusted side: its state, and the commands it takes.
+
+`GET /v1/state?since=REV` answers a `SandboxState`; `POST /v1/commands` takes a `CommandEnvelope`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from axiom_sandbox.protocol.criteria import Criterion
+from axiom_sandbox.protocol.identity import Identity
+from axiom_sandbox.protocol.model import Message
+from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Verdict
+
+
+class Phase(StrEnum):
+    """How far the sandbox's trusted side has come. The order is the order of a life; `Failed` can follow any."""
+
+    STARTING = "Starting"
+    """Waiting for the launcher and for the isolation probe."""
+    WAITING_FOR_WORKSPACE = "WaitingForWorkspace"
+    """The probe passed; the base has not been pushed yet."""
+    READY = "Ready"
+    """The base is in place; nothing untrusted has run."""
+    RUNNING = "Running"
+    """Agent: it works on a round. Verifier: criteria are being decided. Fetcher: it fetches."""
+    ROUND_ENDED = "RoundEnded"
+    """Agent: the claim is recorded, its processes are frozen, the workspace is captured."""
+    VERIFIED = "Verified"
+    """Verifier: the verdict is recorded."""
+    FETCHED = "Fetched"
+    """Fetcher: the workspace lies ready as a blob."""
+    STOPPED = "Stopped"
+    """Everything untrusted is dead and the ledger is closed."""
+    FAILED = "Failed"
+    """It could not do its work; `failure` says why, the ledger is closed."""
+
+
+class FailureReason(StrEnum):
+    """Why a sandbox failed."""
+
+    ISOLATION_FAILED = "IsolationFailed"
+    """The probe found something possible that must not be. The agent never started."""
+    LAUNCHER_LOST = "LauncherLost"
+    """The untrusted container's PID 1 is gone and did not come back."""
+    START_FAILED = "StartFailed"
+    """The agent's command could not be executed."""
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    """The task's deadline passed."""
+    IDLE_EXCEEDED = "IdleExceeded"
+    """The agent was silent for longer than limits.idle."""
+    STORAGE_EXCEEDED = "StorageExceeded"
+    """The workspace grew past limits.resources.storage."""
+    PROCESS_LIMIT_EXCEEDED = "ProcessLimitExceeded"
+    """More processes than the class allows."""
+    WORKSPACE_FAILED = "WorkspaceFailed"
+    """The base could not be fetched, unpacked or captured."""
+    LEDGER_FAILED = "LedgerFailed"
+    """Evidence could not be made durable; without evidence nothing goes on."""
+    INTERNAL_ERROR = "InternalError"
+    """A fault of ours; the message says where."""
+
+
+class Failure(Message):
+    """Why a sandbox failed, for a person."""
+
+    reason: FailureReason
+    message: str
+
+
+class LedgerHead(Message):
+    """How far the ledger is."""
+
+    records: int = 0
+    """Records written so far; the last one's seq."""
+    head: str = ""
+    """Hash of the last record."""
+    segments: int = 0
+    """Segments cut so far, numbered from 1."""
+    sealed: int = 0
+    """Segments 1…sealed are in object storage, as the gateway confirmed."""
+    closed: bool = False
+    """Nothing will follow; the last record is in the last segment."""
+
+
+class Blob(Message):
+    """A piece of evidence under its digest."""
+
+    name: str
+    """What it is: `changes-<round>`, `diff-<round>`, `recording`, `workspace`, `evidence`."""
+    digest: str
+    """SHA-256, hexadecimal."""
+    size: int
+    sealed: bool = False
+    """It is in object storage, as the gateway confirmed."""
+
+
+class RoundOutcome(Message):
+    """Agent: what one round left behind."""
+
+    round: int
+    claim: Claim
+    changes: str
+    """Digest of the changes archive."""
+    changed_paths: int
+    findings: int
+    fingerprint: str
+    """Digest over all changes: equal fingerprints are equal workspaces."""
+
+
+class Verification(Message):
+    """Verifier: what the criteria came to."""
+
+    verdict: Verdict
+    results: tuple[CriterionResult, ...]
+
+
+class Isolation(Message):
+    """What the probe found."""
+
+    passed: bool
+    assertions: int = 0
+    failed: tuple[str, ...] = ()
+    missing_layers: tuple[str, ...] = ()
+
+
+class SandboxState(Message):
+    """What the trusted side says of itself."""
+
+    revision: int
+    """Rises with each change; `since` waits for a higher one."""
+    identity: Identity
+    phase: Phase
+    round: int = 0
+    rounds: tuple[RoundOutcome, ...] = ()
+    isolation: Isolation | None = None
+    verification: Verification | None = None
+    failure: Failure | None = None
+    ledger: LedgerHead = LedgerHead()
+    blobs: tuple[Blob, ...] = ()
+    workspace: str = ""
+    """Digest of the base archive that was pushed."""
+    first_output_ms: int | None = None
+    """Unix time in ms of the agent's first byte."""
+    updated_ms: int = 0
+    """Unix time in ms of this revision."""
+
+
+class TerminalSize(Message):
+    """Columns and rows."""
+
+    columns: int = 120
+    rows: int = 40
+
+
+class PromptDelivery(StrEnum):
+    """How the prompt reaches the command."""
+
+    ARGUMENT = "Argument"
+    """In place of $(AXIOM_PROMPT) in the command."""
+    STDIN = "Stdin"
+    """On standard input, which then ends."""
+    TYPED = "Typed"
+    """Typed on the terminal, as a bracketed paste followed by Enter."""
+
+
+class HomeFile(Message):
+    """A file put into the agent's home before it starts."""
+
+    path: str
+    content: str
+
+
+class AgentProgram(Message):
+    """How the agent is started, expanded and ready."""
+
+    command: tuple[str, ...]
+    resume_command: tuple[str, ...] = ()
+    prompt_delivery: PromptDelivery = PromptDelivery.ARGUMENT
+    env: dict[str, str] = {}
+    home_files: tuple[HomeFile, ...] = ()
+    terminal: TerminalSize = TerminalSize()
+
+
+class Limits(Message):
+    """What one agent may use up."""
+
+    deadline_ms: int
+    """Unix time in ms at which the task ends."""
+    idle_seconds: float
+    storage_bytes: int
+    processes: int
+    open_files: int = 4096
+
+
+class Envelope(Message):
+    """What the task asked for: the first record of the ledger."""
+
+    prompt: str
+    criteria: tuple[Criterion, ...]
+    limits: Limits
+    agent_class: str
+    max_rounds: int
+
+
+class StartAgent(Message):
+    """Round 1 begins."""
+
+    kind: Literal["StartAgent"] = "StartAgent"
+    envelope: Envelope
+    program: AgentProgram
+    prompt: str
+    """What the agent is told: the task's prompt, and the criteria if the class shows them."""
+    token: str = ""
+    """The attempt's token for the egress proxy. Never in a ledger."""
+    round: int = 1
+
+
+class GiveFeedback(Message):
+    """A further round: the evidence goes into the same session."""
+
+    kind: Literal["GiveFeedback"] = "GiveFeedback"
+    round: int
+    text: str
+
+
+class Verify(Message):
+    """Decide these criteria on the pushed base and changes."""
+
+    kind: Literal["Verify"] = "Verify"
+    round: int
+    criteria: tuple[Criterion, ...]
+    deadline_ms: int
+
+
+class SetDeadline(Message):
+    """The deadline moved."""
+
+    kind: Literal["SetDeadline"] = "SetDeadline"
+    deadline_ms: int
+
+
+class Stop(Message):
+    """Kill everything untrusted and close the ledger."""
+
+    kind: Literal["Stop"] = "Stop"
+    reason: str
+
+
+Command = Annotated[StartAgent | GiveFeedback | Verify | SetDeadline | Stop, Field(discriminator="kind")]
+
+
+class CommandEnvelope(Message):
+    """A command with the key that makes its repetition harmless."""
+
+    key: str
+    """A command whose key was seen before is answered, and not carried out again."""
+    command: Command

@@ -1,0 +1,113 @@
+"""What is said between supervisor and launcher: docs/design/launcher-protocol.md as types."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from axiom_sandbox.protocol.model import Message
+
+PROTOCOL = 1
+MAX_PACKET_BYTES = 160 * 1024
+
+
+class Network(StrEnum):
+    """What a started process may do with TCP. UDP and raw sockets are never allowed."""
+
+    NONE = "None"
+    """No AF_INET socket at all."""
+    STRICT = "Strict"
+    """Connect to the proxy's port alone."""
+    LOOPBACK = "Loopback"
+    """Also connect and bind to ports from 1024 on, but for the supervisor's."""
+
+
+class ProcessLimits(Message):
+    """rlimits."""
+
+    file_size: int
+    processes: int
+    open_files: int
+
+
+class Lockdown(Message):
+    """The rules that a process is started under."""
+
+    network: Network
+    proxy_ports: tuple[int, ...] = ()
+    denied_ports: tuple[int, ...] = ()
+    write_paths: tuple[str, ...]
+    limits: ProcessLimits
+
+
+class Tty(Message):
+    """Size of a new terminal."""
+
+    cols: int
+    rows: int
+
+
+class Channel(Message):
+    """A pipe between the process and the trusted side."""
+
+    name: str
+    direction: Literal["in", "out"] = "out"
+
+
+Stream = Literal["tty", "pipe", "null"]
+
+
+class Start(Message):
+    """Start one process."""
+
+    type: Literal["start"] = "start"
+    name: str
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str
+    tty: Tty | None = None
+    stdin: Stream = "null"
+    stdout: Stream = "null"
+    stderr: Stream = "null"
+    channels: tuple[Channel, ...] = ()
+    lockdown: Lockdown
+
+
+class Exit(Message):
+    """How a process ended."""
+
+    code: int | None = None
+    signal: int | None = None
+    user_ms: int = 0
+    system_ms: int = 0
+    max_rss_kib: int = 0
+
+
+class Process(Message):
+    """A process that the launcher knows."""
+
+    name: str
+    pid: int
+    fds: tuple[str, ...] = ()
+    exit: Exit | None = None
+
+
+class Assertion(Message):
+    """One thing that the probe tried."""
+
+    name: str
+    layer: str
+    ok: bool
+    detail: str = ""
+
+
+class Expectation(Message):
+    """The layers that a backend promises."""
+
+    user_namespace: bool = True
+    read_only_root: bool = True
+    network: Network = Network.LOOPBACK
+    pid_namespace: bool = True
+    no_capabilities: bool = True
+    landlock: bool = True
+    seccomp: bool = True
