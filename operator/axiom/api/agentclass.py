@@ -118,7 +118,7 @@ class LocalSettings(ApiModel):
     """What `axiom run` needs besides, where there is no image."""
 
     read_only_paths: Annotated[
-        list[Annotated[str, Field(pattern=r"^/[^\0]*$", max_length=1024)]], Field(max_length=32)
+        list[Annotated[str, Field(pattern=r"^/[ -~]*$", max_length=1024)]], Field(max_length=32)
     ] = []
     """Paths of this machine that the agent may read and execute, besides /usr."""
 

@@ -165,7 +165,7 @@ class TestsCriterion(ApiModel):
             raise ValueError("no test is named; give at least one id in failToPass or passToPass")
         if both := set(self.fail_to_pass) & set(self.pass_to_pass):
             raise ValueError(
-                f"{sorted(both)[0]!r} is in both failToPass and passToPass; a test cannot be in both"
+                f"{min(both)!r} is in both failToPass and passToPass; a test cannot be in both"
             )
         return self
 
