@@ -1,0 +1,1 @@
+"""End-to-end tests of Axiom: the product as a user runs it, against a real Kubernetes."""

@@ -1,0 +1,96 @@
+"""A minimal Kubernetes client with a client certificate: requests and watches, no more."""
+
+import base64
+import http.client
+import json
+import ssl
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from e2e.cluster.errors import ClusterError
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Api:
+    """One API server and the credentials for it."""
+
+    host: str
+    port: int
+    context: ssl.SSLContext
+
+    def get(self, path: str, *, timeout_seconds: float = 5) -> bytes:
+        """The body of a successful answer.
+
+        Raises:
+            ClusterError: no connection, or another status than 200.
+        """
+        connection = self._connect(timeout_seconds)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ClusterError(f"GET {path}: {error}") from error
+        finally:
+            connection.close()
+        if answer.status != http.client.OK:
+            raise ClusterError(f"GET {path}: {answer.status} {body[:300].decode(errors='replace')}")
+        return body
+
+    def list(self, path: str) -> tuple[list[Object], str]:
+        """All objects of a collection, and the version to watch from."""
+        answer = json.loads(self.get(path, timeout_seconds=30))
+        return answer["items"], answer["metadata"]["resourceVersion"]
+
+    def watch(self, path: str, version: str) -> Iterator[tuple[str, Object]]:
+        """The changes after `version` (type, object) until the server ends the watch.
+
+        Raises:
+            ClusterError: the connection broke, or `version` is too old: list again.
+        """
+        connection = self._connect(90)
+        try:
+            connection.request(
+                "GET",
+                f"{path}?watch=1&resourceVersion={version}&timeoutSeconds=60"
+                "&allowWatchBookmarks=true",
+            )
+            answer = connection.getresponse()
+            if answer.status != http.client.OK:
+                raise ClusterError(f"watch {path}: {answer.status}")
+            for line in answer:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise ClusterError(f"watch {path}: {event['object'].get('message')}")
+                yield event["type"], event["object"]
+        except (OSError, http.client.HTTPException) as error:
+            raise ClusterError(f"watch {path}: {error}") from error
+        finally:
+            connection.close()
+
+    def _connect(self, timeout_seconds: float) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(
+            self.host, self.port, context=self.context, timeout=timeout_seconds
+        )
+
+
+def from_kubeconfig(path: Path) -> Api:
+    """The API server of a kubeconfig that `certificates.write_kubeconfig` wrote."""
+    content = json.loads(path.read_text())
+    cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
+    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+    context = ssl.create_default_context(cadata=authority)
+    # The ssl module reads a client's certificate from a file only.
+    with tempfile.NamedTemporaryFile(prefix="axiom-e2e-") as pem:
+        for part in ("client-certificate-data", "client-key-data"):
+            pem.write(base64.b64decode(user[part]))
+        pem.flush()
+        context.load_cert_chain(pem.name)
+    address = urlsplit(cluster["server"])
+    return Api(address.hostname or "", address.port or 443, context)
