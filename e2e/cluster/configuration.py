@@ -26,7 +26,8 @@ _MANIFESTS = Path(__file__).parent / "manifests"
 
 def write_configuration(cluster: Cluster) -> None:
     """Write every file that a daemon reads at its start to `cluster.config`."""
-    (cluster.config / "cni").mkdir(parents=True)
+    cluster.config.mkdir(mode=0o700)
+    (cluster.config / "cni").mkdir()
     (cluster.config / "resolv.conf").write_text(f"nameserver {cluster.dns_address}\n")
     (cluster.config / "containerd.toml").write_text(_containerd(cluster))
     (cluster.config / "coredns.yaml").write_text(_coredns(cluster))

@@ -15,6 +15,7 @@ from pathlib import Path
 from e2e.cluster.cgroups import daemon_entries, members
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.layout import REPOSITORY, Cluster
+from e2e.cluster.mounts import inside_mounts
 from e2e.cluster.network import inside_network
 from e2e.cluster.waiting import wait_until
 
@@ -52,12 +53,11 @@ def start(cluster: Cluster, daemon: Daemon) -> Process:
 
     with log.open("ab") as output:
         child = subprocess.Popen(
-            [*inside_network(cluster), *daemon.argv],
+            ["nsenter", inside_mounts(cluster), *inside_network(cluster)[1:], *daemon.argv],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**_plain_environment(), **daemon.environment},
-            cwd=REPOSITORY,
             start_new_session=True,
             preexec_fn=enter_cgroup,
         )
@@ -130,6 +130,14 @@ def _start_time(pid: int) -> int | None:
 
 
 def _plain_environment() -> dict[str, str]:
-    """Daemons must not pick up the caller's proxies, kubeconfig or language."""
+    """Daemons must not pick up the caller's proxies, kubeconfig or language.
+
+    Nor its folder, which nsenter leaves for the root: ours in Python are found by PYTHONPATH.
+    """
     path = os.environ.get("PATH", "")
-    return {"PATH": f"{path}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+    return {
+        "PATH": f"{path}:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(REPOSITORY),
+    }

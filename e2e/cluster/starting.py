@@ -25,6 +25,7 @@ from e2e.cluster.errors import ClusterError
 from e2e.cluster.kernel import remember_settings
 from e2e.cluster.layout import RUN_ROOT, Cluster
 from e2e.cluster.locks import locked
+from e2e.cluster.mounts import create_mounts
 from e2e.cluster.network import create_network
 from e2e.cluster.packages import install_packages
 from e2e.cluster.processes import Daemon, Process, start, started, tail
@@ -71,11 +72,13 @@ def is_up(cluster: Cluster) -> bool:
 
 def _create(cluster: Cluster) -> None:
     for folder in (cluster.state, cluster.run):
-        folder.mkdir(parents=True, mode=0o700)
+        # Passable for all: a container's root in its own user namespace is nobody out here.
+        folder.mkdir(parents=True, mode=0o711)
     cluster.logs.mkdir()
     for folder in (cluster.state / "storage" / "data", cluster.state / "storage" / "metadata"):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, mode=0o700)
     remember_settings(cluster)
+    create_mounts(cluster)
     create_network(cluster)
     create_cgroups(cluster)
     create_certificates(cluster)
