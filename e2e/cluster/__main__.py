@@ -8,6 +8,7 @@ from pathlib import Path
 from e2e.cluster.dockerfiles import build_image, load_image
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.layout import current
+from e2e.cluster.selftest import selftest
 from e2e.cluster.starting import build, up
 from e2e.cluster.status import print_status
 from e2e.cluster.stopping import down
@@ -41,9 +42,6 @@ def _execute(options: argparse.Namespace) -> int:
         case "load":
             load_image(options.archive)
         case "selftest":
-            # The one verb that uses a cluster rather than making one.
-            from e2e.cluster.selftest import selftest  # noqa: PLC0415
-
             return selftest(current())
     return 0
 

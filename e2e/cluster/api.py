@@ -58,8 +58,7 @@ class Api:
         try:
             connection.request(
                 "GET",
-                f"{path}?watch=1&resourceVersion={version}&timeoutSeconds=60"
-                "&allowWatchBookmarks=true",
+                f"{path}?watch=1&resourceVersion={version}&timeoutSeconds=60&allowWatchBookmarks=true",
             )
             answer = connection.getresponse()
             if answer.status != http.client.OK:

@@ -2,7 +2,7 @@
 
 import sys
 
-from e2e.cluster.binaries import binary, bin_dir
+from e2e.cluster.binaries import bin_dir, binary
 from e2e.cluster.certificates import CONTROLLER_MANAGER, NETPOL, SCHEDULER
 from e2e.cluster.layout import METADATA_ADDRESS, Cluster
 from e2e.cluster.processes import Daemon
@@ -123,9 +123,7 @@ def storage(cluster: Cluster, access_key: str, secret_key: str) -> Daemon:
 
 
 def metadata(_cluster: Cluster) -> Daemon:
-    return Daemon(
-        "metadata", (sys.executable, "-m", "e2e.cluster.metadata", str(METADATA_ADDRESS))
-    )
+    return Daemon("metadata", (sys.executable, "-m", "e2e.cluster.metadata", str(METADATA_ADDRESS)))
 
 
 def netpol(cluster: Cluster) -> Daemon:

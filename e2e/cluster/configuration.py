@@ -22,6 +22,13 @@ from e2e.cluster.certificates import (
 from e2e.cluster.layout import Cluster
 
 _MANIFESTS = Path(__file__).parent / "manifests"
+_EVICTION_SIGNALS = (
+    "memory.available",
+    "nodefs.available",
+    "nodefs.inodesFree",
+    "imagefs.available",
+    "imagefs.inodesFree",
+)
 
 
 def write_configuration(cluster: Cluster) -> None:
@@ -31,9 +38,7 @@ def write_configuration(cluster: Cluster) -> None:
     (cluster.config / "resolv.conf").write_text(f"nameserver {cluster.dns_address}\n")
     (cluster.config / "containerd.toml").write_text(_containerd(cluster))
     (cluster.config / "coredns.yaml").write_text(_coredns(cluster))
-    (cluster.config / "audit-policy.yaml").write_text(
-        (_MANIFESTS / "audit-policy.yaml").read_text()
-    )
+    (cluster.config / "audit-policy.yaml").write_text((_MANIFESTS / "audit-policy.yaml").read_text())
     _write_json(cluster.config / "cni" / "10-pods.conflist", _pod_network(cluster))
     _write_json(cluster.config / "kubelet.yaml", _kubelet(cluster))
     _write_json(cluster.config / "proxy.yaml", _proxy(cluster))
@@ -110,16 +115,7 @@ def _kubelet(cluster: Cluster) -> object:
         "maxPods": 250,
         "podPidsLimit": 4096,
         # The disk belongs to the machine: how full it is says nothing about the cluster.
-        "evictionHard": {
-            signal: "0%"
-            for signal in (
-                "memory.available",
-                "nodefs.available",
-                "nodefs.inodesFree",
-                "imagefs.available",
-                "imagefs.inodesFree",
-            )
-        },
+        "evictionHard": dict.fromkeys(_EVICTION_SIGNALS, "0%"),
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "makeIPTablesUtilChains": False,

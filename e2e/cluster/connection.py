@@ -58,7 +58,5 @@ def load(cluster: Cluster | None = None) -> Connection:
     try:
         data: dict[str, Any] = json.loads(Path(target.connection).read_text())
     except FileNotFoundError as error:
-        raise ClusterError(
-            f"cluster {target.name} is not up: run `python3 -m e2e.cluster up`"
-        ) from error
+        raise ClusterError(f"cluster {target.name} is not up: run `python3 -m e2e.cluster up`") from error
     return Connection(**{**data, "s3": Storage(**data["s3"])})

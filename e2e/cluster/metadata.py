@@ -17,7 +17,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(ANSWER)
 
-    do_PUT = do_GET
+    do_PUT = do_GET  # noqa: N815
 
 
 if __name__ == "__main__":

@@ -69,9 +69,7 @@ class Mirror:
 def enforce(api: Api) -> None:
     """Keep the rules what the policies say; returns never."""
     changed = threading.Event()
-    pods, namespaces, policies = (
-        Mirror(api, path, changed) for path in (_PODS, _NAMESPACES, _POLICIES)
-    )
+    pods, namespaces, policies = (Mirror(api, path, changed) for path in (_PODS, _NAMESPACES, _POLICIES))
     for mirror in (pods, namespaces, policies):
         mirror.listed.wait()
     applied = ""
@@ -81,10 +79,7 @@ def enforce(api: Api) -> None:
         changed.clear()
         world = World(
             tuple(pod for one in pods.objects() if (pod := Pod.parse(one)) is not None),
-            {
-                one["metadata"]["name"]: one["metadata"].get("labels") or {}
-                for one in namespaces.objects()
-            },
+            {one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in namespaces.objects()},
             tuple(Policy.parse(one) for one in policies.objects()),
         )
         wanted = ruleset(world)

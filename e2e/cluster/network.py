@@ -56,6 +56,10 @@ def create_network(cluster: Cluster) -> None:
     for network in (cluster.pod_network, cluster.service_network):
         run(["ip", "route", "add", str(network), "via", str(cluster.node_address)])
     run([*inside_network(cluster), "tee", "/proc/sys/net/ipv4/ip_forward"], stdin="1\n")
+    # Policies are enforced for IPv4 alone, and a link-local address would get around them.
+    for devices in ("all", "default"):
+        setting = f"/proc/sys/net/ipv6/conf/{devices}/disable_ipv6"
+        run([*inside_network(cluster), "tee", setting], stdin="1\n")
     run([*inside_network(cluster), "nft", "--file", "-"], stdin=_firewall(cluster))
 
 
@@ -70,9 +74,7 @@ def remove_network(cluster: Cluster) -> None:
 def leftover_networks(cluster: Cluster) -> list[str]:
     found = [f"device {name}" for name in _device_names() if name == cluster.uplink]
     return found + [
-        f"network namespace {name}"
-        for name in _namespace_names()
-        if name == cluster.network_namespace
+        f"network namespace {name}" for name in _namespace_names() if name == cluster.network_namespace
     ]
 
 

@@ -27,7 +27,8 @@ def missing_packages() -> list[str]:
         raise ClusterError("this is no Debian: the hermetic cluster is built from Debian packages")
     listed = run(["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Abbrev}\n"])
     installed = {
-        name for name, _, status in (line.partition(" ") for line in listed.splitlines())
+        name
+        for name, _, status in (line.partition(" ") for line in listed.splitlines())
         if status.startswith("ii")
     }
     return [package for package in PACKAGES if package not in installed]

@@ -227,8 +227,7 @@ def _rules_for(world: World, pod: Pod, direction: Direction) -> list[str] | None
         for policy in world.policies
         if policy.namespace == pod.namespace
         and policy.selector.matches(pod.labels)
-        and (rules := policy.egress if direction is Direction.EGRESS else policy.ingress)
-        is not None
+        and (rules := policy.egress if direction is Direction.EGRESS else policy.ingress) is not None
     ]
     if not selecting:
         return None
@@ -241,9 +240,7 @@ def _rules_for(world: World, pod: Pod, direction: Direction) -> list[str] | None
     return list(dict.fromkeys(lines))
 
 
-def _allowed(
-    world: World, pod: Pod, policy: Policy, rule: Rule, direction: Direction
-) -> Iterator[str]:
+def _allowed(world: World, pod: Pod, policy: Policy, rule: Rule, direction: Direction) -> Iterator[str]:
     field = direction.value
     peers = [
         (f"ip {field} {{ {_listed(one.address for one in members)} }}", members)

@@ -19,6 +19,10 @@ from e2e.cluster.mounts import inside_mounts
 from e2e.cluster.network import inside_network
 from e2e.cluster.waiting import wait_until
 
+# A shell that joins the groups it is given and becomes the program: whatever the program starts
+# is in them from its first instruction.
+_INSIDE_CGROUP = ("sh", "-ec", 'for group in $0; do echo 0 > "$group"; done; exec "$@"')
+
 
 @dataclass(frozen=True)
 class Daemon:
@@ -45,21 +49,18 @@ class Process:
 def start(cluster: Cluster, daemon: Daemon) -> Process:
     """Start a daemon in the cluster's network and cgroup, its output in its log file."""
     log = cluster.logs / f"{daemon.name}.log"
-    entries = daemon_entries(cluster)
-
-    def enter_cgroup() -> None:
-        for entry in entries:
-            entry.write_text("0")
-
+    command = [
+        *_INSIDE_CGROUP, " ".join(str(entry) for entry in daemon_entries(cluster)),
+        "nsenter", inside_mounts(cluster), *inside_network(cluster)[1:], *daemon.argv,
+    ]  # fmt: skip
     with log.open("ab") as output:
         child = subprocess.Popen(
-            ["nsenter", inside_mounts(cluster), *inside_network(cluster)[1:], *daemon.argv],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**_plain_environment(), **daemon.environment},
             start_new_session=True,
-            preexec_fn=enter_cgroup,
         )
     start_time = _start_time(child.pid)
     if start_time is None:

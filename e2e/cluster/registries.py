@@ -40,7 +40,7 @@ def _apt_configuration() -> str:
     # Only what apt needs to fetch: lists of the machine's own hooks make no sense elsewhere.
     dumped = run(["apt-config", "dump", "Acquire"]).splitlines()
     kept = [line for line in dumped if not line.startswith("Acquire::Languages")]
-    return "\n".join(["APT::Install-Recommends \"false\";", *kept, ""])
+    return "\n".join(['APT::Install-Recommends "false";', *kept, ""])
 
 
 def _pip_configuration() -> str:
@@ -63,6 +63,4 @@ def _pip_configuration() -> str:
 
 
 def _go_configuration() -> str:
-    return "".join(
-        f"{name}={os.environ[name]}\n" for name in _GO_VARIABLES if os.environ.get(name)
-    )
+    return "".join(f"{name}={os.environ[name]}\n" for name in _GO_VARIABLES if os.environ.get(name))

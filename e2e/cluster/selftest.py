@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from e2e.cluster.base_images import DEBIAN
@@ -61,12 +62,15 @@ class Kubectl:
         )  # fmt: skip
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        self("apply", "--filename", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+        self(
+            "apply",
+            "--filename",
+            "-",
+            stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}),
+        )
 
     def python(self, pod: str, program: str, *arguments: str) -> str:
-        return self(
-            "exec", pod, "--container", "main", "--", "python3", "-c", program, *arguments
-        ).strip()
+        return self("exec", pod, "--container", "main", "--", "python3", "-c", program, *arguments).strip()
 
 
 def selftest(cluster: Cluster) -> int:
@@ -101,9 +105,7 @@ def _checks(cluster: Cluster, kubectl: Kubectl) -> dict[str, Callable[[], None]]
         "its root file system is read-only and its seccomp filter on": lambda: _locked(kubectl),
         "its logs can be read": lambda: _logs(kubectl),
         "a Service's name resolves in a pod": lambda: _dns(cluster, kubectl),
-        "a pod reaches another through its Service": (
-            lambda: _reaches(kubectl, "server", 80, open_=True)
-        ),
+        "a pod reaches another through its Service": (lambda: _reaches(kubectl, "server", 80, open_=True)),
         "a pod reaches the API server with its token": lambda: _api_server(kubectl),
         "the metadata stand-in answers where no policy forbids it": lambda: _metadata(kubectl),
         "the S3 server is reachable from a pod": (
@@ -228,19 +230,21 @@ def _boundary(cluster: Cluster, kubectl: Kubectl) -> None:
 
 
 def _egress_denied(cluster: Cluster, kubectl: Kubectl) -> None:
-    kubectl.apply(
-        _policy("egress", {"podSelector": {"matchLabels": {"app": "client"}},
-                           "policyTypes": ["Egress"]})
-    )  # fmt: skip
-    server = kubectl("get", "pod", "server", "--output", "jsonpath={.status.podIP}")
-    for host, port in (
-        (server, 8080),
+    targets = (
+        (kubectl("get", "pod", "server", "--output", "jsonpath={.status.podIP}"), 8080),
         (str(METADATA_ADDRESS), 80),
         (str(cluster.node_address), 6443),
         (str(cluster.node_address), 10250),
         (str(cluster.storage_address), 7070),
         (str(cluster.service_network[1]), 443),
-    ):
+    )
+    for host, port in targets:
+        _reaches(kubectl, host, port, open_=True)
+    kubectl.apply(
+        _policy("egress", {"podSelector": {"matchLabels": {"app": "client"}},
+                           "policyTypes": ["Egress"]})
+    )  # fmt: skip
+    for host, port in targets:
         _reaches(kubectl, host, port, open_=False)
 
 
@@ -248,9 +252,7 @@ def _egress_allowed(cluster: Cluster, kubectl: Kubectl) -> None:
     dns = {
         "to": [
             {
-                "namespaceSelector": {
-                    "matchLabels": {"kubernetes.io/metadata.name": "kube-system"}
-                },
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
                 "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
             }
         ],
@@ -316,8 +318,8 @@ def _reaches(kubectl: Kubectl, host: str, port: int, *, open_: bool) -> None:
 
 
 def _audit(kubectl: Kubectl) -> None:
-    with open(kubectl.connection.audit_log) as lines:
-        events = [json.loads(line) for line in lines]
+    log = Path(kubectl.connection.audit_log).read_text()
+    events = [json.loads(line) for line in log.splitlines()]
     writers = {
         event["user"]["username"]
         for event in events

@@ -93,9 +93,7 @@ def _create(cluster: Cluster) -> None:
     # A kubelet that finds no runtime ends at once.
     _wait_for(runtime, "containerd", lambda: _socket_missing(cluster.containerd_socket))
     with ThreadPoolExecutor() as pool:
-        imports = [
-            pool.submit(load_image, archive, cluster=cluster) for archive in archives()
-        ]
+        imports = [pool.submit(load_image, archive, cluster=cluster) for archive in archives()]
         kubelet = start(cluster, components.kubelet(cluster))
         api = from_kubeconfig(cluster.kubeconfig)
         _wait_for(api_server, "the API server", lambda: _not_ready(api))

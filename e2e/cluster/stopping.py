@@ -11,6 +11,7 @@ from e2e.cluster.mounts import leftover_mounts, remove_mounts
 from e2e.cluster.network import leftover_networks, remove_network
 from e2e.cluster.processes import started, stop_all
 
+
 def down(cluster: Cluster) -> None:
     """Remove the cluster; does nothing when there is none."""
     with locked(RUN_ROOT / f"{cluster.name}.lock", "another up or down", limit_seconds=600):

@@ -24,7 +24,6 @@ def wait_until(
         if time.monotonic() > deadline:
             details = diagnose()
             raise ClusterError(
-                f"waited {limit_seconds:.0f} s for {what}: {missing}"
-                + (f"\n{details}" if details else "")
+                f"waited {limit_seconds:.0f} s for {what}: {missing}" + (f"\n{details}" if details else "")
             )
         time.sleep(interval_seconds)
