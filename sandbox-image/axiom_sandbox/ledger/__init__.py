@@ -1,0 +1,35 @@
+"""Bytes in order, provable: an append-only, hash-chained record of what happened in one sandbox."""
+
+from axiom_sandbox.ledger.checking import Break, DeclaredGap, Fault, Findings, verify
+from axiom_sandbox.ledger.errors import (
+    LedgerBusyError,
+    LedgerClosedError,
+    LedgerCorruptError,
+    LedgerError,
+    LedgerFailedError,
+    MalformedRecordError,
+    NoSuchSegmentError,
+)
+from axiom_sandbox.ledger.files import stored_lines
+from axiom_sandbox.ledger.ledger import Ledger, Position
+from axiom_sandbox.ledger.records import Record, decode
+
+__all__ = [
+    "Break",
+    "DeclaredGap",
+    "Fault",
+    "Findings",
+    "Ledger",
+    "LedgerBusyError",
+    "LedgerClosedError",
+    "LedgerCorruptError",
+    "LedgerError",
+    "LedgerFailedError",
+    "MalformedRecordError",
+    "NoSuchSegmentError",
+    "Position",
+    "Record",
+    "decode",
+    "stored_lines",
+    "verify",
+]

@@ -1,0 +1,184 @@
+"""Whether lines are a sound ledger: every record as it was written, none missing, none added.
+
+The chain alone proves that nothing inside was touched; a head from elsewhere (the task's status) also proves
+that the tail is there and that nobody wrote the whole chain anew. Pure: lines come from anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import ValidationError
+
+from axiom_sandbox.ledger.errors import MalformedRecordError
+from axiom_sandbox.ledger.records import ORIGIN, Record, decode, digest
+from axiom_sandbox.protocol.events import Gap
+
+
+class Fault(StrEnum):
+    """What was done to a ledger."""
+
+    MALFORMED = "Malformed"
+    """A line that is not a record."""
+    EDITED = "Edited"
+    """The record is not the one that was written."""
+    REMOVED = "Removed"
+    """Records are missing, and others follow."""
+    INSERTED = "Inserted"
+    """A record that was not written here."""
+    REORDERED = "Reordered"
+    """The record comes, but later."""
+    TRUNCATED = "Truncated"
+    """The end is missing."""
+    EXTENDED = "Extended"
+    """Records follow the last one that was witnessed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The first place where the ledger is not sound."""
+
+    seq: int
+    fault: Fault
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredGap:
+    """Something that the sandbox itself recorded as missing. No fault of the ledger."""
+
+    seq: int
+    gap: Gap
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a check came to."""
+
+    records: int
+    """Sound records from the start on."""
+    head: str
+    """Hash of the last of them; `ORIGIN` if there is none."""
+    broken: Break | None
+    """The first fault. What comes after it proves nothing."""
+    gaps: tuple[DeclaredGap, ...]
+
+    @property
+    def intact(self) -> bool:
+        """Nothing was edited, removed, inserted, reordered or cut off."""
+        return self.broken is None
+
+
+@dataclass(slots=True)
+class _Chain:
+    """The sound records so far."""
+
+    records: int = 0
+    head: str = ORIGIN
+
+
+def verify(lines: Iterable[bytes], head: str | None) -> Findings:
+    """Check a ledger from its first line on.
+
+    Args:
+        lines: with or without their line feeds. They may come from a hostile place.
+        head: the hash that the last record must have, or None where nobody witnessed it; then a tail that was
+            cut off at the end of a line cannot be found.
+    """
+    sound, gaps = _Chain(), list[DeclaredGap]()
+    witnessed_at = 0 if head == ORIGIN else None
+    rest = iter(lines)
+    broken = None
+    for line in rest:
+        broken = _check(sound, line.removesuffix(b"\n"), rest, gaps)
+        if broken:
+            break
+        if sound.head == head:
+            witnessed_at = sound.records
+    if not broken and head is not None:
+        broken = _check_head(sound, head, witnessed_at)
+    return Findings(sound.records, sound.head, broken, tuple(gaps))
+
+
+def _check(sound: _Chain, line: bytes, rest: Iterator[bytes], gaps: list[DeclaredGap]) -> Break | None:
+    """Take one line into the chain, or say why not. `rest` is consumed only if the chain breaks."""
+    expected = sound.records + 1
+    try:
+        record = decode(line)
+        gap = _declared_gap(record)
+    except MalformedRecordError as error:
+        return _malformed(expected, error, rest)
+    if digest(line) != record.hash:
+        return Break(expected, Fault.EDITED, f"record {expected} does not hash to what it says")
+    if record.seq != expected:
+        return _out_of_sequence(expected, record, rest)
+    if record.prev != sound.head:
+        return _unlinked(sound, record, rest)
+    sound.records, sound.head = record.seq, record.hash
+    if gap:
+        gaps.append(gap)
+    return None
+
+
+def _declared_gap(record: Record) -> DeclaredGap | None:
+    if record.event != Gap.event:
+        return None
+    try:
+        return DeclaredGap(record.seq, Gap.model_validate(record.payload))
+    except ValidationError as error:
+        raise MalformedRecordError("a gap does not say what is missing") from error
+
+
+def _malformed(expected: int, error: MalformedRecordError, rest: Iterator[bytes]) -> Break:
+    if next(rest, None) is None:
+        return Break(expected, Fault.TRUNCATED, f"the last line, record {expected}, is incomplete: {error}")
+    return Break(expected, Fault.MALFORMED, f"where record {expected} should be: {error}")
+
+
+def _out_of_sequence(expected: int, record: Record, rest: Iterator[bytes]) -> Break:
+    if record.seq < expected:
+        return Break(record.seq, Fault.INSERTED, f"record {record.seq} occurs a second time")
+    if any(later.seq == expected for later in _readable(rest)):
+        return Break(expected, Fault.REORDERED, f"record {expected} comes after record {record.seq}")
+    missing = (
+        f"record {expected}" if record.seq == expected + 1 else f"records {expected} to {record.seq - 1}"
+    )
+    return Break(expected, Fault.REMOVED, f"{missing} missing before record {record.seq}")
+
+
+def _unlinked(sound: _Chain, record: Record, rest: Iterator[bytes]) -> Break:
+    """The record is whole and has the right number, but names another predecessor."""
+    following = next(_readable(rest), None)
+    if following and following.seq == record.seq:
+        return Break(record.seq, Fault.INSERTED, f"two records say that they are number {record.seq}")
+    if (following and following.prev != record.hash) or sound.records == 0:
+        return Break(record.seq, Fault.EDITED, f"record {record.seq} is linked to neither neighbour")
+    return Break(
+        sound.records, Fault.EDITED, f"record {record.seq} was written after another record {sound.records}"
+    )
+
+
+def _check_head(sound: _Chain, head: str, witnessed_at: int | None) -> Break | None:
+    if sound.head == head:
+        return None
+    if witnessed_at is None:
+        return Break(
+            sound.records + 1,
+            Fault.TRUNCATED,
+            f"the ledger ends with record {sound.records}, but the witnessed head is another: "
+            "its end is missing, or it was written anew",
+        )
+    added = sound.records - witnessed_at
+    return Break(
+        witnessed_at + 1, Fault.EXTENDED, f"{added} records follow record {witnessed_at}, the witnessed head"
+    )
+
+
+def _readable(lines: Iterator[bytes]) -> Iterator[Record]:
+    for line in lines:
+        try:
+            yield decode(line.removesuffix(b"\n"))
+        except MalformedRecordError:
+            continue

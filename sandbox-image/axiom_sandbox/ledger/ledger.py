@@ -1,0 +1,494 @@
+"""The ledger of one sandbox while it is written: append, follow, cut, seal.
+
+`append` returns when its events are durable. Appends that arrive while the disk is busy are gathered and
+written together: one write and one fdatasync for each group. What an event means is of no concern here, nor is
+who reads the segments; `checking` proves afterwards that nothing was touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+from bisect import bisect_right
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from axiom_sandbox.ledger import files
+from axiom_sandbox.ledger.errors import (
+    LedgerBusyError,
+    LedgerClosedError,
+    LedgerCorruptError,
+    LedgerFailedError,
+    NoSuchSegmentError,
+)
+from axiom_sandbox.ledger.records import ORIGIN, decode, encode
+from axiom_sandbox.protocol.channel import LedgerHead
+from axiom_sandbox.protocol.events import Event, UnknownEvent
+from axiom_sandbox.protocol.identity import Identity
+
+SEGMENT_BYTES = 1024 * 1024
+"""A segment is cut before it grows past this, unless a single record does."""
+QUIET_SECONDS = 10.0
+"""A segment is cut this long after the last event."""
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where an event stands."""
+
+    seq: int
+    hash: str
+
+
+@dataclass(slots=True)
+class _Group:
+    """Lines that become durable together."""
+
+    done: asyncio.Future[None]
+    """Resolved once the group is durable, or never will be."""
+    lines: list[bytes] = field(default_factory=list)
+    first: int = 0
+    last: Position = Position(0, ORIGIN)
+    cut: bool = False
+    """The segment ends after this group."""
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Seals:
+    """What must outlive a restart beside the records."""
+
+    sealed: frozenset[int] = frozenset()
+    closed: bool = False
+
+    @classmethod
+    def load(cls, folder: Path) -> _Seals:
+        try:
+            stored = json.loads((folder / "seals.json").read_bytes())
+            return cls(frozenset(stored["sealed"]), stored["closed"])
+        except FileNotFoundError:
+            return cls()
+        except (ValueError, KeyError, TypeError) as error:
+            raise LedgerCorruptError(f"{folder / 'seals.json'} cannot be read: {error}") from error
+
+    def store(self, folder: Path) -> None:
+        stored = {"sealed": sorted(self.sealed), "closed": self.closed}
+        files.replace_durably(folder / "seals.json", json.dumps(stored).encode())
+
+
+class Ledger:
+    """An append-only, hash-chained, durable sequence of events in a folder. One event loop at a time.
+
+    Every error of a write or an fsync is fatal: `LedgerFailedError` from that append and from all later calls
+    that need the disk. A cancelled append may or may not be recorded.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: Identity,
+        clock: Callable[[], datetime],
+        lock: int | None,
+        recovered: files.Recovered,
+    ) -> None:
+        self._folder, self._identity, self._clock, self._lock = folder, identity, clock, lock
+        self._torn = recovered.torn
+        self._extents = list(recovered.extents)
+        self._durable = Position(recovered.findings.records, recovered.findings.head)
+        self._segments = len(self._extents)
+        self._seals = _Seals.load(folder)
+        self._closing = self._seals.closed
+        self._failure: LedgerFailedError | None = None
+        self._progress = asyncio.Event()
+        # staged, not yet durable
+        self._staged = self._durable
+        self._planned = 0
+        self._queue: deque[_Group] = deque()
+        # the segment being written
+        self._descriptor: int | None = None
+        self._writing = False
+        # work under way
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ledger")
+        self._committing: asyncio.Task[None] | None = None
+        self._cutting: asyncio.Task[None] | None = None
+        self._sealing = asyncio.Lock()
+        self._quiet: asyncio.TimerHandle | None = None
+        self._last_append = 0.0
+
+    @classmethod
+    def open(cls, folder: Path, identity: Identity, clock: Callable[[], datetime]) -> Ledger:
+        """Begin a ledger, or go on with what lies in the folder.
+
+        Whatever was still being written is cut into a segment of its own; the next event begins another.
+
+        Raises:
+            LedgerCorruptError: something acknowledged was changed or lost, or belongs to another sandbox.
+            LedgerBusyError: somebody else has it open.
+            LedgerFailedError: the disk refuses.
+        """
+        try:
+            files.create_folder(folder)
+            lock = _lock(folder)
+            try:
+                recovered = files.recover(folder)
+                _check_owner(folder, identity)
+                return cls(folder, identity, clock, lock, recovered)
+            except BaseException:
+                os.close(lock)
+                raise
+        except OSError as error:
+            raise LedgerFailedError(f"the ledger in {folder} cannot be opened: {error}") from error
+
+    @property
+    def records(self) -> int:
+        """Durable records; the last one's seq."""
+        return self._durable.seq
+
+    @property
+    def head(self) -> str:
+        """Hash of the last durable record, empty while there is none."""
+        return self._durable.hash if self._durable.seq else ""
+
+    @property
+    def segments(self) -> int:
+        """Segments 1…n are cut and never change again."""
+        return self._segments
+
+    @property
+    def sealed(self) -> int:
+        """The highest n so that 1…n are marked as sealed."""
+        number = 0
+        while number + 1 in self._seals.sealed:
+            number += 1
+        return number
+
+    @property
+    def closed(self) -> bool:
+        """Nothing follows, and every record is in a cut segment."""
+        return self._seals.closed
+
+    @property
+    def torn_bytes(self) -> int:
+        """Bytes of an unacknowledged tail that were cut off when the ledger was opened."""
+        return self._torn
+
+    @property
+    def state(self) -> LedgerHead:
+        """How far the ledger is, all at once."""
+        return LedgerHead(
+            records=self.records,
+            head=self.head,
+            segments=self.segments,
+            sealed=self.sealed,
+            closed=self.closed,
+        )
+
+    async def changed(self, known: LedgerHead) -> LedgerHead:
+        """The state as soon as it differs from `known`.
+
+        Raises:
+            LedgerFailedError: it will not change any more.
+        """
+        while (now := self.state) == known:
+            self._raise_if_failed()
+            await self._progress.wait()
+        return now
+
+    async def append(self, *events: Event) -> Position:
+        """Record events, one after the other and with one time; returns the last one's position once durable.
+
+        Raises:
+            LedgerFailedError: they are not durable, and nothing later will be.
+            LedgerClosedError: too late.
+            ValueError: an event holds what JSON cannot say; none of the events is recorded.
+        """
+        self._raise_if_failed()
+        if self._closing:
+            raise LedgerClosedError("the ledger is closed")
+        if not events:
+            return self._durable
+        group = self._stage(events)
+        position = self._staged
+        await self._committed(group)
+        return position
+
+    async def lines(self, from_seq: int = 1) -> AsyncIterator[bytes]:
+        """Durable lines without line feeds from `from_seq` on, then those that follow as they come.
+
+        Ends when the ledger is closed. Holds at most one segment in memory, however slow its reader is.
+
+        Raises:
+            LedgerFailedError: after the last durable line of a ledger that failed.
+        """
+        seq, number, offset, at = max(from_seq, 1), 0, 0, 1
+        while True:
+            if seq > self._durable.seq:
+                if self.closed:
+                    return
+                self._raise_if_failed()
+                await self._progress.wait()
+                continue
+            held = bisect_right(self._extents, seq, key=lambda extent: extent.first)
+            if held != number:
+                number, offset, at = held, 0, self._extents[held - 1].first
+            end = self._extents[number - 1].size
+            content = await asyncio.to_thread(files.read_segment, self._folder, number, offset, end)
+            offset = end
+            for line in content.split(b"\n")[:-1]:
+                if at >= seq:
+                    seq = at + 1
+                    yield line
+                at += 1
+
+    async def cut(self, reason: str) -> None:
+        """End the segment being written; returns when it lies there compressed. Nothing to cut is no error."""
+        self._raise_if_failed()
+        _log.debug("cutting segment %d: %s", len(self._extents), reason)
+        group = self._request_cut()
+        if group:
+            await self._committed(group)
+        number = len(self._extents)
+        while self._segments < number:
+            self._raise_if_failed()
+            await self._progress.wait()
+
+    def segment(self, number: int) -> Path:
+        """Where cut segment `number` lies (zstd, one frame).
+
+        Raises:
+            NoSuchSegmentError: there is none of this number yet.
+        """
+        if not 1 <= number <= self._segments:
+            raise NoSuchSegmentError(f"segment {number} is not among the {self._segments} that are cut")
+        return files.cut_path(self._folder, number)
+
+    async def mark_sealed(self, number: int) -> None:
+        """Remember that segment `number` is in object storage. Any order; again is harmless.
+
+        Raises:
+            NoSuchSegmentError: it has not been cut.
+            LedgerFailedError: the disk refuses.
+        """
+        self.segment(number)
+        await self._store_seals(lambda seals: _Seals(seals.sealed | {number}, seals.closed))
+
+    async def close(self) -> None:
+        """Make everything durable, cut the last segment, and let nothing follow. Again is harmless.
+
+        Raises:
+            LedgerFailedError: it could not be completed; files and threads are released all the same.
+        """
+        self._closing = True
+        try:
+            if not self.closed:
+                await self.cut("closed")
+                await self._store_seals(lambda seals: _Seals(seals.sealed, closed=True))
+        finally:
+            await self._release()
+
+    # staging: what happens at once, in the order of the calls
+
+    def _stage(self, events: tuple[Event, ...]) -> _Group:
+        time, position, lines = self._clock(), self._staged, list[tuple[bytes, Position]]()
+        for event in events:
+            name, payload = _name_and_payload(event)
+            line, hashed = encode(
+                seq=position.seq + 1,
+                time=time,
+                identity=self._identity,
+                event=name,
+                payload=payload,
+                prev=position.hash,
+            )
+            position = Position(position.seq + 1, hashed)
+            lines.append((line, position))
+        for line, position in lines:
+            group = self._add(line, position)
+        self._arm_quiet_timer()
+        return group
+
+    def _add(self, line: bytes, position: Position) -> _Group:
+        size = len(line) + 1
+        if self._planned and self._planned + size > SEGMENT_BYTES:
+            self._request_cut()
+        group = self._gathering()
+        group.lines.append(line)
+        group.first = group.first or position.seq
+        group.last = self._staged = position
+        self._planned += size
+        return group
+
+    def _gathering(self) -> _Group:
+        """The group that is open for more. Where it follows a cut, it is a new one."""
+        if not self._queue or self._queue[-1].cut:
+            self._queue.append(_Group(asyncio.get_running_loop().create_future()))
+            if not self._committing or self._committing.done():
+                self._committing = asyncio.create_task(self._commit_all())
+        return self._queue[-1]
+
+    def _request_cut(self) -> _Group | None:
+        if not self._planned:
+            return None
+        group = self._gathering()
+        group.cut = True
+        self._planned = 0
+        return group
+
+    def _arm_quiet_timer(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._last_append = loop.time()
+        if self._quiet is None:
+            self._quiet = loop.call_at(self._last_append + QUIET_SECONDS, self._cut_if_quiet)
+
+    def _cut_if_quiet(self) -> None:
+        self._quiet = None
+        loop, due = asyncio.get_running_loop(), self._last_append + QUIET_SECONDS
+        if self._failure or not self._planned:
+            return
+        if loop.time() < due:
+            self._quiet = loop.call_at(due, self._cut_if_quiet)
+        else:
+            self._request_cut()
+
+    # committing and cutting: one group, one segment after the other, in threads
+
+    async def _commit_all(self) -> None:
+        while self._queue:
+            group = self._queue.popleft()
+            begins = bool(group.lines) and not self._writing
+            if begins:
+                self._extents.append(files.Extent(first=group.first, size=0))
+                self._writing = True
+            try:
+                self._extents[-1].size += await self._in_thread(self._write, group, begins)
+            except BaseException as error:
+                self._fail(error, group)
+                if isinstance(error, OSError):
+                    return
+                raise
+            self._note_durable(group)
+
+    def _write(self, group: _Group, begins: bool) -> int:
+        """Write a group in a thread; returns its size in bytes."""
+        data = b"\n".join((*group.lines, b""))
+        if begins:
+            self._descriptor = files.create_raw(self._folder, len(self._extents))
+        assert self._descriptor is not None
+        if data:
+            files.write_durably(self._descriptor, data)
+        if group.cut:
+            self._close_raw()
+        return len(data)
+
+    def _note_durable(self, group: _Group) -> None:
+        if group.lines:
+            self._durable = group.last
+        if group.cut:
+            self._writing = False
+            if not self._cutting or self._cutting.done():
+                self._cutting = asyncio.create_task(self._compress_all())
+        group.done.set_result(None)
+        self._wake()
+
+    async def _compress_all(self) -> None:
+        while self._segments < len(self._extents) - self._writing:
+            try:
+                await self._in_thread(files.compress_raw, self._folder, self._segments + 1)
+            except BaseException as error:
+                self._fail(error)
+                if isinstance(error, OSError):
+                    return
+                raise
+            self._segments += 1
+            self._wake()
+
+    async def _store_seals(self, change: Callable[[_Seals], _Seals]) -> None:
+        async with self._sealing:
+            self._raise_if_failed()
+            seals = change(self._seals)
+            try:
+                await self._in_thread(seals.store, self._folder)
+            except OSError as error:
+                self._fail(error)
+            self._raise_if_failed()
+            self._seals = seals
+            self._wake()
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    async def _committed(self, group: _Group) -> None:
+        await asyncio.shield(group.done)
+        if group.failed:
+            self._raise_if_failed()
+
+    # ends
+
+    def _wake(self) -> None:
+        self._progress.set()
+        self._progress = asyncio.Event()
+
+    def _fail(self, error: BaseException, *groups: _Group) -> None:
+        if not self._failure:
+            self._failure = LedgerFailedError(f"the ledger in {self._folder} could not be written: {error!r}")
+            self._failure.__cause__ = error
+            _log.critical("%s; records up to %d are durable", self._failure, self._durable.seq)
+        for group in (*groups, *self._queue):
+            group.failed = True
+            group.done.set_result(None)
+        self._queue.clear()
+        self._wake()
+
+    def _raise_if_failed(self) -> None:
+        if self._failure:
+            raise LedgerFailedError(str(self._failure)) from self._failure.__cause__
+
+    async def _release(self) -> None:
+        under_way = [task for task in (self._committing, self._cutting) if task]
+        await asyncio.gather(*under_way, return_exceptions=True)
+        if self._quiet:
+            self._quiet.cancel()
+        self._threads.shutdown(wait=False)
+        self._close_raw()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _close_raw(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _name_and_payload(event: Event) -> tuple[str, dict[str, Any]]:
+    if isinstance(event, UnknownEvent):
+        return event.name, event.payload
+    return event.event, event.model_dump(mode="json", by_alias=True)
+
+
+def _lock(folder: Path) -> int:
+    """Hold the folder for as long as the descriptor is open, however the process ends."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise LedgerBusyError(f"the ledger in {folder} is open elsewhere") from error
+    return descriptor
+
+
+def _check_owner(folder: Path, identity: Identity) -> None:
+    first = next(files.stored_lines(folder), None)
+    if first is not None and (owner := decode(first).agent_id) != identity.agent_id:
+        raise LedgerCorruptError(f"the ledger in {folder} belongs to {owner}, not to {identity.agent_id}")
