@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from axiom.api.agenttask import ObjectName
+from axiom.api.agenttask import ImageName, ObjectName
 from axiom_sandbox.protocol.channel import PromptDelivery
-from axiom_sandbox.protocol.criteria import Argument, RelativePath
+from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
+from axiom_sandbox.protocol.criteria import Argument, CriterionName, RelativePath
 from axiom_sandbox.protocol.launching import Network
 from axiom_sandbox.protocol.model import ApiModel
 from axiom_sandbox.protocol.quantities import QuantityText
+
+AbsolutePath = Annotated[
+    str,
+    Field(max_length=1024),
+    form(r"^/[ -~]*$", "is not an absolute path; begin it with /, in ASCII"),
+]
+
+PROMPT_LOST = (
+    "command has no $(AXIOM_PROMPT), so the agent would not be told anything; add it, or set promptDelivery"
+)
+PREFIX_TWICE = "two credentials have the same route.prefix; give each its own"
 
 
 class DriverName(StrEnum):
@@ -38,7 +50,14 @@ class ClassNetwork(StrEnum):
 class EnvironmentVariable(ApiModel):
     """One variable of the agent's environment."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+    name: Annotated[
+        str,
+        Field(max_length=128),
+        form(
+            r"^[A-Za-z_][A-Za-z0-9_]*$",
+            "is not a variable's name; write letters, digits and _, such as NO_COLOR",
+        ),
+    ]
     """Name."""
     value: Annotated[str, Field(max_length=8192)]
     """Value, after $(AXIOM_PROXY_URL), $(AXIOM_TOKEN), $(AXIOM_WORKSPACE) and $(AXIOM_HOME) are filled in."""
@@ -58,33 +77,54 @@ class SecretKey(ApiModel):
 
     name: ObjectName
     """Name of the Secret."""
-    key: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
+    key: Annotated[
+        str,
+        Field(max_length=253),
+        form(r"^[-._a-zA-Z0-9]+$", "is not a key of a Secret; write letters, digits, -, _ and ."),
+    ]
     """Key inside it."""
 
 
 class Route(ApiModel):
     """Which requests the credential serves."""
 
-    prefix: Annotated[str, Field(pattern=r"^/[A-Za-z0-9_-]{1,63}$")]
+    prefix: Annotated[
+        str,
+        Field(max_length=64),
+        form(r"^/[A-Za-z0-9_-]+$", "is not a prefix; write / and one part of a path, such as /openai"),
+    ]
     """First part of the path at the proxy: $(AXIOM_PROXY_URL)/openai/v1/responses goes to upstream/v1/responses."""
-    upstream: Annotated[str, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$", max_length=2048)]
+    upstream: Annotated[
+        str,
+        Field(max_length=2048),
+        form(
+            r"^https?://[^\s/@?#]+(/[^\s?#]*)?$",
+            "is not a base address; write https:// and a host, without user, query or fragment",
+        ),
+    ]
     """Base address of the vendor's API."""
-    header: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")] = "Authorization"
+    header: Annotated[
+        str,
+        Field(max_length=64),
+        form(r"^[A-Za-z][A-Za-z0-9-]*$", "is not the name of a header; write one such as Authorization"),
+    ] = "Authorization"
     """Header that carries the credential."""
-    format: Annotated[str, Field(max_length=128)] = "Bearer {}"
+    format: Annotated[
+        str,
+        Field(max_length=128),
+        Check(
+            lambda text: text.count("{}") == 1,
+            "self.split('{}').size() == 2",
+            'does not hold {} exactly once; write the header with {} for the key, such as "Bearer {}"',
+        ),
+    ] = "Bearer {}"
     """Value of the header; {} is the credential."""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if self.format.count("{}") != 1:
-            raise ValueError('format must hold {} exactly once, such as "Bearer {}"')
-        return self
 
 
 class Credential(ApiModel):
     """A key that never enters a sandbox: the egress proxy puts it in."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    name: CriterionName
     """Name; with `axiom run`, the key is read from the variable AXIOM_CREDENTIAL_<NAME>."""
     secret_ref: SecretKey
     """Where the key lies on a cluster."""
@@ -117,9 +157,7 @@ class Ceilings(ApiModel):
 class LocalSettings(ApiModel):
     """What `axiom run` needs besides, where there is no image."""
 
-    read_only_paths: Annotated[
-        list[Annotated[str, Field(pattern=r"^/[ -~]*$", max_length=1024)]], Field(max_length=32)
-    ] = []
+    read_only_paths: Annotated[list[AbsolutePath], Field(max_length=32)] = []
     """Paths of this machine that the agent may read and execute, besides /usr."""
 
 
@@ -128,7 +166,7 @@ class AgentClassSpec(ApiModel):
 
     driver: DriverName = DriverName.GENERIC
     """How Axiom speaks with the agent."""
-    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    image: ImageName | None = None
     """Container image; nothing has to be installed in it but the agent. Only `axiom run` does without."""
     command: Annotated[list[Argument], Field(min_length=1, max_length=64)]
     """The agent's command; $(AXIOM_PROMPT) is what it is told."""
@@ -138,11 +176,11 @@ class AgentClassSpec(ApiModel):
     """How the prompt reaches the command."""
     show_criteria: bool = True
     """Whether the agent is told the criteria with the prompt."""
-    env: Annotated[list[EnvironmentVariable], Field(max_length=128)] = []
+    env: Annotated[list[EnvironmentVariable], Field(max_length=128), Keyed("name")] = []
     """Variables of the agent's environment."""
-    home_files: Annotated[list[ClassHomeFile], Field(max_length=32)] = []
+    home_files: Annotated[list[ClassHomeFile], Field(max_length=32), Keyed("path")] = []
     """Files put into the agent's home before it starts."""
-    credentials: Annotated[list[Credential], Field(max_length=16)] = []
+    credentials: Annotated[list[Credential], Field(max_length=16), Keyed("name")] = []
     """Keys that the egress proxy puts into the agent's requests."""
     network: ClassNetwork = ClassNetwork.LOOPBACK
     """What the agent may reach besides the egress proxy."""
@@ -155,16 +193,27 @@ class AgentClassSpec(ApiModel):
     local: LocalSettings = LocalSettings()
     """What `axiom run` needs besides."""
 
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.promptDelivery != 'Argument'"
+            " || self.command.exists(argument, argument.contains('$(AXIOM_PROMPT)'))",
+            PROMPT_LOST,
+        ),
+        Rule(
+            "self.credentials.all(one, self.credentials.exists_one(other,"
+            " other.route.prefix == one.route.prefix))",
+            PREFIX_TWICE,
+        ),
+    )
+
     @model_validator(mode="after")
     def _prompt_arrives(self) -> Self:
         delivered = any("$(AXIOM_PROMPT)" in argument for argument in self.command)
         if self.prompt_delivery is PromptDelivery.ARGUMENT and not delivered:
-            raise ValueError(
-                "command has no $(AXIOM_PROMPT), so the agent would not be told anything; add it, or set promptDelivery"
-            )
+            raise ValueError(PROMPT_LOST)
         prefixes = [credential.route.prefix for credential in self.credentials]
         if len(prefixes) != len(set(prefixes)):
-            raise ValueError("two credentials have the same route.prefix; give each its own")
+            raise ValueError(PREFIX_TWICE)
         return self
 
 

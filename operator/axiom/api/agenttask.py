@@ -3,29 +3,50 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from axiom.api.conditions import Condition
+from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
 from axiom_sandbox.protocol.criteria import Criterion, Enforcement, RelativePath
 from axiom_sandbox.protocol.model import ApiModel
 from axiom_sandbox.protocol.quantities import DurationText, MoneyText, QuantityText
-from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Verdict
+from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, StatusText, Verdict
 
 GROUP = "axiom.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$", max_length=253)]
+MUTABLE_SPEC_FIELDS = ("suspend", "priority", "retention")
+"""Fields of the spec that may change while a task runs, besides those of MUTABLE_LIMITS."""
+MUTABLE_LIMITS = ("deadline", "budget")
+"""Fields of spec.limits that may change while a task runs."""
 
+ObjectName = Annotated[
+    str,
+    Field(max_length=253),
+    form(
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        "is not a Kubernetes name; write small letters, digits, - and . and begin and end with a letter or digit",
+    ),
+]
+ImageName = Annotated[
+    str,
+    Field(max_length=512),
+    form(r"^\S+$", "is not an image; write it as in a pod, such as registry.example/agent:1.2"),
+]
+ObjectKey = Annotated[str, Field(max_length=1024)]
+"""A key in object storage, or a digest."""
+Timestamp = Annotated[str, Field(max_length=64)]
+"""RFC 3339."""
 
-def _prompt(text: str) -> str:
-    if not text.strip():
-        raise ValueError("the prompt is empty; say what the agent is to do")
-    if "\0" in text:
-        raise ValueError("the prompt holds a NUL character; remove it")
-    return text
+NO_HARD_CRITERION = "criteria has no Hard criterion, so nothing could fail; make at least one Hard"
+ONE_SOURCE = "only one source may be given"
+IMMUTABLE = (
+    "of a task that exists only suspend, priority, retention, limits.deadline and limits.budget may be changed;"
+    " create a new task"
+)
 
 
 class InlineFile(ApiModel):
@@ -42,9 +63,17 @@ class InlineFile(ApiModel):
 class GitSource(ApiModel):
     """A revision of a git repository, fetched in a pod of its own."""
 
-    url: Annotated[str, Field(pattern=r"^(https|ssh|file)://[^\s]+$", max_length=2048)]
+    url: Annotated[
+        str,
+        Field(max_length=2048),
+        form(r"^(https|ssh|file)://\S+$", "is not an address to fetch from; write https://… or ssh://…"),
+    ]
     """https:// or ssh:// address; file:// only with `axiom run`."""
-    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,255}$")]
+    revision: Annotated[
+        str,
+        Field(max_length=256),
+        form(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", "is not a revision; write a commit, a tag or a branch"),
+    ]
     """Commit, tag or branch."""
 
 
@@ -58,25 +87,26 @@ class ConfigMapSource(ApiModel):
 class Workspace(ApiModel):
     """What the agent finds in its working directory: at most one source; none is an empty directory."""
 
-    files: Annotated[list[InlineFile], Field(max_length=128)] = []
+    files: Annotated[list[InlineFile], Field(max_length=128), Keyed("path")] = []
     """Files given here."""
     git: GitSource | None = None
     """A revision of a git repository."""
     config_map: ConfigMapSource | None = None
     """The files of a ConfigMap."""
 
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "[self.files.size() > 0, has(self.git), has(self.configMap)].filter(given, given).size() <= 1",
+            f"{ONE_SOURCE}: files, git or configMap; remove the others",
+        ),
+    )
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [
-            name
-            for name, value in (("files", self.files), ("git", self.git), ("configMap", self.config_map))
-            if value
-        ]
+        sources = (("files", self.files), ("git", self.git), ("configMap", self.config_map))
+        given = [name for name, value in sources if value]
         if len(given) > 1:
-            raise ValueError(f"only one source may be given; this workspace has {' and '.join(given)}")
-        paths = [file.path for file in self.files]
-        if twice := sorted({path for path in paths if paths.count(path) > 1}):
-            raise ValueError(f"files names {twice[0]!r} more than once")
+            raise ValueError(f"{ONE_SOURCE}; this workspace has {' and '.join(given)}; remove all but one")
         return self
 
 
@@ -123,7 +153,7 @@ class Retention(ApiModel):
 class VerificationSpec(ApiModel):
     """Where the criteria are decided."""
 
-    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    image: ImageName | None = None
     """Image of the clean room's untrusted side; with Python and pytest for tests. Unset: the installation's own."""
 
 
@@ -132,11 +162,16 @@ class AgentTaskSpec(ApiModel):
 
     agent_class_name: ObjectName
     """The AgentClass: which agent, which image, which credentials."""
-    prompt: Annotated[str, AfterValidator(_prompt), Field(min_length=1, max_length=65536)]
+    prompt: Annotated[
+        str,
+        Field(max_length=65536),
+        form(r"\S", "holds no text; say what the agent is to do"),
+        Check(lambda text: "\0" not in text, r"!self.contains('\x00')", "holds a NUL character; remove it"),
+    ]
     """What the agent is told."""
     workspace: Workspace = Workspace()
     """What it finds in its working directory."""
-    criteria: Annotated[list[Criterion], Field(min_length=1, max_length=32)]
+    criteria: Annotated[list[Criterion], Field(min_length=1, max_length=16), Keyed("name")]
     """What must be true at the end; at least one of them Hard."""
     limits: Limits = Limits()
     """What it may use up."""
@@ -149,38 +184,67 @@ class AgentTaskSpec(ApiModel):
     retention: Retention = Retention()
     """What is kept afterwards."""
 
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.criteria.exists(criterion, criterion.enforcement == 'Hard')", NO_HARD_CRITERION),
+    )
+
     @model_validator(mode="after")
     def _decidable(self) -> Self:
         if not any(criterion.enforcement is Enforcement.HARD for criterion in self.criteria):
-            raise ValueError("criteria has no Hard criterion, so nothing could fail; make at least one Hard")
-        names = [criterion.name for criterion in self.criteria]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"criteria has the name {twice[0]!r} more than once; give each its own")
+            raise ValueError(NO_HARD_CRITERION)
         return self
+
+
+def _immutability() -> Rule:
+    """One rule for the whole spec: rules further down do not see that an optional field came or went."""
+    fields = [name for name in _api_names(AgentTaskSpec) if name not in (*MUTABLE_SPEC_FIELDS, "limits")]
+    fields += [f"limits.{name}" for name in _api_names(Limits) if name not in MUTABLE_LIMITS]
+    changed = " + ".join(f"(self.{field} == oldSelf.{field} ? '' : ' spec.{field}')" for field in fields)
+    return Rule(
+        cel=" && ".join(f"self.{field} == oldSelf.{field}" for field in fields),
+        message=IMMUTABLE,
+        message_cel=f"'{IMMUTABLE}; changed:' + {changed}",
+    )
+
+
+def _api_names(model: type[ApiModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+AgentTaskSpec.cel_rules = (*AgentTaskSpec.cel_rules, _immutability())
 
 
 class TaskState(StrEnum):
     """One word for `kubectl get`, derived from the conditions."""
 
     PENDING = "Pending"
+    """Not accepted yet."""
     REFUSED = "Refused"
+    """The spec or its class cannot be carried out; Accepted says why."""
     STARTING = "Starting"
+    """The sandbox is on its way."""
     RUNNING = "Running"
+    """The agent works."""
     VERIFYING = "Verifying"
+    """Its work is being verified."""
     SUSPENDED = "Suspended"
+    """spec.suspend is true."""
     NEEDS_REVIEW = "NeedsReview"
+    """A person has to look."""
     COMPLETE = "Complete"
+    """Over, with the verdict Pass or Fail."""
     FAILED = "Failed"
+    """Over, without a verdict from the verifiers."""
 
 
 class LedgerReference(ApiModel):
     """Where a ledger lies in object storage, and what proves it whole."""
 
-    path: str
+    path: ObjectKey
     """Key prefix of its segments."""
     records: int
     """How many records it holds."""
-    head: str
+    head: ObjectKey
     """Hash of its last record."""
 
 
@@ -195,13 +259,13 @@ class RoundStatus(ApiModel):
     """What the agent said."""
     verdict: Verdict | None = None
     """What was found."""
-    criteria: list[CriterionResult] = []
+    criteria: Annotated[list[CriterionResult], Field(max_length=16), Keyed("name")] = []
     """Each criterion's result."""
-    changes: str = ""
+    changes: ObjectKey = ""
     """Digest of the captured changes."""
-    fingerprint: str = ""
+    fingerprint: ObjectKey = ""
     """Equal fingerprints are equal workspaces."""
-    diff: str = ""
+    diff: ObjectKey = ""
     """Key of the diff as a patch in object storage."""
     trials: int = 0
     """How many verifications of this round have ended."""
@@ -212,7 +276,7 @@ class RoundStatus(ApiModel):
 class WorkspaceStatus(ApiModel):
     """The base as it was taken."""
 
-    digest: str = ""
+    digest: ObjectKey = ""
     """SHA-256 of the base archive."""
 
 
@@ -229,7 +293,7 @@ class AgentTaskStatus(ApiModel):
     """What the agent said at the end. Not a verdict."""
     claim_disagreement: bool = False
     """The agent said Done and the verdict is Fail, or the other way round."""
-    message: str = ""
+    message: StatusText = ""
     """Why, for a person."""
     attempt: int = 0
     """The present attempt: which pod's life."""
@@ -237,19 +301,19 @@ class AgentTaskStatus(ApiModel):
     """Attempts that ended by no fault of the agent."""
     round: int = 0
     """The present round."""
-    rounds: Annotated[list[RoundStatus], Field(max_length=20)] = []
+    rounds: Annotated[list[RoundStatus], Field(max_length=20), Keyed("number")] = []
     """All rounds so far."""
     workspace: WorkspaceStatus = WorkspaceStatus()
     """The base as it was taken."""
     ledger: LedgerReference | None = None
     """The last attempt's ledger."""
-    recording: str = ""
+    recording: ObjectKey = ""
     """Key of the last attempt's terminal recording in object storage."""
-    accepted_time: str | None = None
+    accepted_time: Timestamp | None = None
     """When the task was accepted (RFC 3339)."""
-    completion_time: str | None = None
+    completion_time: Timestamp | None = None
     """When the outcome was written (RFC 3339)."""
-    conditions: Annotated[list[Condition], Field(max_length=16)] = []
+    conditions: Annotated[list[Condition], Field(max_length=16), Keyed("type")] = []
     """Accepted, SandboxReady, Isolated, Running, Verified, Complete."""
 
 
@@ -276,8 +340,3 @@ class AgentTask(ApiModel):
     def uid(self) -> str:
         """metadata.uid."""
         return str(self.metadata.get("uid", ""))
-
-
-MUTABLE_SPEC_FIELDS = ("suspend", "priority", "retention")
-"""Fields of the spec that may change while a task runs, besides limits.deadline and limits.budget."""
-MUTABLE_LIMITS = ("deadline", "budget")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
 
 from axiom_sandbox.protocol.model import ApiModel
+from axiom_sandbox.protocol.verdicts import StatusText
 
 
 class ConditionType(StrEnum):
@@ -28,8 +32,11 @@ class ConditionStatus(StrEnum):
     """Kubernetes' three values."""
 
     TRUE = "True"
+    """It is so."""
     FALSE = "False"
+    """It is not so; the reason says why."""
     UNKNOWN = "Unknown"
+    """It cannot be told yet."""
 
 
 class Reason(StrEnum):
@@ -112,9 +119,9 @@ class Condition(ApiModel):
     """True, False or Unknown."""
     reason: Reason
     """One word of why."""
-    message: str = ""
+    message: StatusText = ""
     """Why, for a person."""
     observed_generation: int = 0
     """The generation of the spec that it speaks of."""
-    last_transition_time: str = ""
+    last_transition_time: Annotated[str, Field(max_length=64)] = ""
     """When the status last changed (RFC 3339)."""

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Annotated, ClassVar, Self
 
 import re2
 from pydantic import AfterValidator, Field, model_validator
 
+from axiom_sandbox.protocol.checks import Check, Rule, form
 from axiom_sandbox.protocol.model import ApiModel
 from axiom_sandbox.protocol.quantities import DurationText
 
+ABSENT_ALONE = "absent does not go together with matches, sha256, minBytes or maxBytes; remove them"
+NO_TEST = "no test is named; give at least one id in failToPass or passToPass"
+ONE_KIND = "exactly one of files, diff, command and tests must be given"
+PATTERN_CURE = "close every bracket, and do without look-around and back-references"
 
-def _relative_path(path: str) -> str:
-    parts = path.split("/")
-    if path.startswith("/") or ".." in parts or "" in parts or "\0" in path:
-        raise ValueError(f"{path!r} must be a path inside the workspace, without a leading / and without ..")
-    return path
+
+def _is_relative_path(path: str) -> bool:
+    return "/../" not in f"/{path}/" and "//" not in f"/{path}/" and "\0" not in path
 
 
 def _pattern(text: str) -> str:
@@ -26,35 +28,56 @@ def _pattern(text: str) -> str:
     try:
         re2.compile(text, options)
     except re2.error as error:
-        raise ValueError(f"{text!r} is not an RE2 pattern: {error}") from error
+        raise ValueError(f"{text!r} is not an RE2 pattern: {error}; {PATTERN_CURE}") from error
     return text
 
 
-def _test_id(text: str) -> str:
-    if (
-        not re.fullmatch(r"[^\s:][^:]*\.py(::[^\s].*)?", text)
-        or text.startswith(("-", "/"))
-        or ".." in text.split("/")
-    ):
-        raise ValueError(
-            f"{text!r} is not a test id; write it as pytest does, such as tests/test_leap.py::test_1900"
-        )
-    return text
+def _is_test_id(text: str) -> bool:
+    file = text.split("::")[0]
+    return file.endswith(".py") and not file.startswith(("-", "/", " ", "../")) and "/../" not in text
 
 
 RelativePath = Annotated[
     str,
-    AfterValidator(_relative_path),
-    Field(min_length=1, max_length=1024, json_schema_extra={"x-axiom-format": "relative-path"}),
+    Field(min_length=1, max_length=1024),
+    Check(
+        holds=_is_relative_path,
+        cel=r"!('/' + self + '/').contains('/../') && !('/' + self + '/').contains('//') && !self.contains('\x00')",
+        complaint="is not a path inside the workspace; write one without a leading or double / and without ..",
+    ),
 ]
 Glob = Annotated[str, Field(min_length=1, max_length=256)]
-Pattern = Annotated[str, AfterValidator(_pattern), Field(min_length=1, max_length=1024)]
+Pattern = Annotated[
+    str,
+    Field(min_length=1, max_length=1024),
+    AfterValidator(_pattern),
+    Rule("''.matches(self) ? true : true", f"this value is not an RE2 pattern; {PATTERN_CURE}"),
+]
 TestId = Annotated[
     str,
-    AfterValidator(_test_id),
-    Field(min_length=1, max_length=512, json_schema_extra={"x-axiom-format": "test-id"}),
+    Field(min_length=1, max_length=480),
+    Check(
+        holds=_is_test_id,
+        cel="self.split('::')[0].endsWith('.py') && !self.startsWith('-') && !self.startsWith('/')"
+        " && !self.startsWith(' ') && !self.startsWith('../') && !self.contains('/../')",
+        complaint="is not a test id; write it as pytest does, such as tests/test_leap.py::test_1900",
+    ),
 ]
 Argument = Annotated[str, Field(max_length=4096)]
+CriterionName = Annotated[
+    str,
+    Field(max_length=63),
+    form(
+        r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        "is not a name; write small letters, digits and - between them, such as unit-tests",
+    ),
+]
+Digest = Annotated[
+    str,
+    Field(max_length=64),
+    form(r"^[0-9a-f]{64}$", "is not a SHA-256 digest; write 64 hexadecimal digits, as sha256sum prints them"),
+]
+FileSize = Annotated[int, Field(ge=0, le=2**40)]
 
 
 class Enforcement(StrEnum):
@@ -70,15 +93,20 @@ class CriterionType(StrEnum):
     """The kinds of criteria."""
 
     FILES = "Files"
+    """Files exist, or do not, with the right content."""
     DIFF = "Diff"
+    """What may be changed."""
     COMMAND = "Command"
+    """A command succeeds on the result."""
     TESTS = "Tests"
+    """Named tests pass on the result."""
 
 
 class Runner(StrEnum):
     """Programs that run tests."""
 
     PYTEST = "Pytest"
+    """pytest, as the image has it."""
 
 
 class FileExpectation(ApiModel):
@@ -90,21 +118,26 @@ class FileExpectation(ApiModel):
     """The path must not exist; the other fields do not go with it."""
     matches: Pattern | None = None
     """RE2 pattern that must occur somewhere in the file."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    sha256: Digest | None = None
     """Digest of the whole file, in hexadecimal."""
-    min_bytes: Annotated[int, Field(ge=0)] | None = None
+    min_bytes: FileSize | None = None
     """Smallest allowed size in bytes."""
-    max_bytes: Annotated[int, Field(ge=0)] | None = None
+    max_bytes: FileSize | None = None
     """Largest allowed size in bytes."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!self.absent || !(has(self.matches) || has(self.sha256) || has(self.minBytes) || has(self.maxBytes))",
+            ABSENT_ALONE,
+        ),
+    )
 
     @model_validator(mode="after")
     def _absent_stands_alone(self) -> Self:
         if self.absent and (
             self.matches or self.sha256 or self.min_bytes is not None or self.max_bytes is not None
         ):
-            raise ValueError(
-                "absent does not go together with matches, sha256, minBytes or maxBytes; remove them"
-            )
+            raise ValueError(ABSENT_ALONE)
         return self
 
 
@@ -124,9 +157,9 @@ class DiffCriterion(ApiModel):
     """Globs; no changed path may match one."""
     require_change: bool = True
     """An empty diff fails."""
-    max_files: Annotated[int, Field(ge=1)] | None = None
+    max_files: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Most paths that may change."""
-    max_bytes: Annotated[int, Field(ge=1)] | None = None
+    max_bytes: Annotated[int, Field(ge=1, le=2**40)] | None = None
     """Most bytes that added and changed files may hold together."""
 
 
@@ -159,21 +192,29 @@ class TestsCriterion(ApiModel):
     timeout: DurationText = "5m"
     """How long one run of all of them may take."""
 
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.failToPass.size() + self.passToPass.size() > 0", NO_TEST),
+        Rule(
+            "!sets.intersects(self.failToPass, self.passToPass)",
+            "a test is in both failToPass and passToPass; take it out of one",
+            "self.failToPass.filter(t, t in self.passToPass)[0]"
+            " + ' is in both failToPass and passToPass; take it out of one'",
+        ),
+    )
+
     @model_validator(mode="after")
     def _some_test(self) -> Self:
         if not self.fail_to_pass and not self.pass_to_pass:
-            raise ValueError("no test is named; give at least one id in failToPass or passToPass")
+            raise ValueError(NO_TEST)
         if both := set(self.fail_to_pass) & set(self.pass_to_pass):
-            raise ValueError(
-                f"{min(both)!r} is in both failToPass and passToPass; a test cannot be in both"
-            )
+            raise ValueError(f"{min(both)!r} is in both failToPass and passToPass; take it out of one")
         return self
 
 
 class Criterion(ApiModel):
     """One named condition of success: exactly one of the kinds."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    name: CriterionName
     """Names the criterion in status and evidence."""
     enforcement: Enforcement = Enforcement.HARD
     """Hard (default) decides the verdict; Advisory is only shown."""
@@ -186,16 +227,24 @@ class Criterion(ApiModel):
     tests: TestsCriterion | None = None
     """Named tests pass on the result."""
 
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "[has(self.files), has(self.diff), has(self.command), has(self.tests)].filter(given, given).size() == 1",
+            ONE_KIND,
+            f"'{ONE_KIND}; this criterion has'"
+            " + (has(self.files) ? ' files' : '') + (has(self.diff) ? ' diff' : '')"
+            " + (has(self.command) ? ' command' : '') + (has(self.tests) ? ' tests' : '')"
+            " + (has(self.files) || has(self.diff) || has(self.command) || has(self.tests) ? '' : ' none')",
+        ),
+    )
+
     @model_validator(mode="after")
     def _exactly_one_kind(self) -> Self:
         kinds = [
             kind.value.lower() for kind in CriterionType if getattr(self, kind.value.lower()) is not None
         ]
         if len(kinds) != 1:
-            given = f"has {' and '.join(kinds)}" if kinds else "has none"
-            raise ValueError(
-                f"exactly one of files, diff, command and tests must be given; this criterion {given}"
-            )
+            raise ValueError(f"{ONE_KIND}; this criterion has {' and '.join(kinds) or 'none'}")
         return self
 
     @property

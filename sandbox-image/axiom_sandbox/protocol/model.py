@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from axiom_sandbox.protocol.checks import Rule, add_rules
 
 
 class ApiModel(BaseModel):
@@ -17,6 +23,17 @@ class ApiModel(BaseModel):
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = ()
+    """What the model's validators check, for the API server."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        add_rules(handler.resolve_ref_schema(schema), cls.cel_rules)
+        return schema
 
 
 class Message(BaseModel):

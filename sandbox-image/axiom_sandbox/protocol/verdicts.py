@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Annotated
 
+from pydantic import AfterValidator, Field
+
+from axiom_sandbox.protocol.checks import clip
 from axiom_sandbox.protocol.criteria import CriterionType, Enforcement
 from axiom_sandbox.protocol.model import ApiModel
+
+StatusText = Annotated[str, AfterValidator(clip(4096)), Field(json_schema_extra={"maxLength": 4096})]
+"""Text for a person in a status; what is longer than 4096 characters is cut off."""
 
 
 class Verdict(StrEnum):
     """What the verifiers found."""
 
     PASS = "Pass"  # noqa: S105 - a verdict, not a password
+    """Every hard criterion holds."""
     FAIL = "Fail"
+    """A hard criterion does not hold."""
     INCONCLUSIVE = "Inconclusive"
+    """It could not be decided: nothing proved, nothing refuted."""
 
 
 class Strength(StrEnum):
@@ -30,7 +40,9 @@ class Saying(StrEnum):
     """What the agent's end amounts to, in its own word."""
 
     DONE = "Done"
+    """It ended by itself with exit code 0."""
     FAILED = "Failed"
+    """It ended with another exit code, or by a signal."""
     SILENT = "Silent"
     """It was ended before it said anything."""
 
@@ -39,19 +51,19 @@ class Claim(ApiModel):
     """What the agent said at the end of a turn. Never a verdict."""
 
     says: Saying
-    """Done: it ended by itself with exit code 0. Failed: another code or a signal. Silent: we ended it."""
+    """What its end amounts to."""
     exit_code: int | None = None
     """Exit code of the agent's process."""
     signal: int | None = None
     """Signal that ended it."""
-    text: str = ""
+    text: StatusText = ""
     """The last lines it printed, without control characters."""
 
 
 class CriterionResult(ApiModel):
     """What one criterion came to."""
 
-    name: str
+    name: Annotated[str, Field(max_length=63)]
     """The criterion's name."""
     type: CriterionType
     """Its kind."""
@@ -59,7 +71,7 @@ class CriterionResult(ApiModel):
     """Whether it decides."""
     verdict: Verdict
     """What was found."""
-    message: str
+    message: StatusText
     """Why, for a person and for the agent's next round: what failed and where."""
     strength: Strength = Strength.PROCESS
     """How far the evidence is out of reach of the agent's code."""

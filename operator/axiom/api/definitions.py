@@ -1,0 +1,85 @@
+"""The CustomResourceDefinitions of AgentTask and AgentClass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axiom.api.agentclass import AgentClass, AgentClassSpec
+from axiom.api.agenttask import GROUP, VERSION, AgentTask, AgentTaskSpec, AgentTaskStatus
+from axiom.api.schemas import StructuralSchemas
+
+_ROOT_DESCRIPTIONS = {
+    "apiVersion": f"{GROUP}/{VERSION}",
+    "kind": "The kind of this object.",
+}
+
+
+def agent_tasks() -> dict[str, Any]:
+    """The definition of AgentTask."""
+    version = _version(AgentTask.__doc__, StructuralSchemas(AgentTaskSpec, with_defaults=True).build())
+    status = StructuralSchemas(AgentTaskStatus, with_defaults=False).build()
+    version["schema"]["openAPIV3Schema"]["properties"]["status"] = status
+    version["subresources"] = {"status": {}}
+    version["additionalPrinterColumns"] = [
+        _column("Agent", ".spec.agentClassName", "The AgentClass."),
+        _column("State", ".status.state", "One word, derived from the conditions."),
+        _column("Verdict", ".status.verdict", "What the verifiers found."),
+        _column("Round", ".status.round", "The present round.", type="integer"),
+        _column("Age", ".metadata.creationTimestamp", "Since the task was created.", type="date"),
+        _column(
+            "Reason",
+            '.status.conditions[?(@.type=="Complete")].reason',
+            "Why it is complete, or not yet.",
+            priority=1,
+        ),
+        _column("Message", ".status.message", "Why, for a person.", priority=1),
+    ]
+    names = {"kind": "AgentTask", "plural": "agenttasks", "singular": "agenttask", "shortNames": ["at"]}
+    return _definition(names, "Namespaced", version)
+
+
+def agent_classes() -> dict[str, Any]:
+    """The definition of AgentClass."""
+    version = _version(AgentClass.__doc__, StructuralSchemas(AgentClassSpec, with_defaults=True).build())
+    version["additionalPrinterColumns"] = [
+        _column("Driver", ".spec.driver", "How Axiom speaks with the agent."),
+        _column("Image", ".spec.image", "The agent's image."),
+        _column("Network", ".spec.network", "What the agent may reach besides the egress proxy."),
+        _column("Age", ".metadata.creationTimestamp", "Since the class was created.", type="date"),
+        _column("Runtime", ".spec.runtimeClassName", "RuntimeClass of the pods.", priority=1),
+    ]
+    names = {"kind": "AgentClass", "plural": "agentclasses", "singular": "agentclass", "shortNames": ["ac"]}
+    return _definition(names, "Cluster", version)
+
+
+def _version(description: str | None, spec: dict[str, Any]) -> dict[str, Any]:
+    root = {name: {"type": "string", "description": text} for name, text in _ROOT_DESCRIPTIONS.items()}
+    return {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {
+            "openAPIV3Schema": {
+                "type": "object",
+                "description": description,
+                "properties": {**root, "metadata": {"type": "object"}, "spec": spec},
+                "required": ["spec"],
+            }
+        },
+    }
+
+
+def _column(
+    name: str, path: str, description: str, *, type: str = "string", priority: int = 0
+) -> dict[str, Any]:  # noqa: A002 - Kubernetes' word
+    return {"name": name, "type": type, "jsonPath": path, "description": description, "priority": priority}
+
+
+def _definition(names: dict[str, Any], scope: str, version: dict[str, Any]) -> dict[str, Any]:
+    names = names | {"listKind": f"{names['kind']}List", "categories": ["axiom"]}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names['plural']}.{GROUP}"},
+        "spec": {"group": GROUP, "names": names, "scope": scope, "versions": [version]},
+    }

@@ -1,0 +1,6 @@
+"""docs/reference/api.md, from the models."""
+
+
+def reference() -> str:
+    """tbd"""
+    return ""

@@ -1,0 +1,55 @@
+"""What models consist of, read from the models themselves: nested models, enums, and how enum members are documented."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+
+def nested(model: type[BaseModel]) -> list[type[BaseModel] | type[StrEnum]]:
+    """The model and every model and enum that its fields lead to, each once, in the order of the fields."""
+    found: dict[type[BaseModel] | type[StrEnum], None] = {}
+
+    def visit(part: type[BaseModel] | type[StrEnum]) -> None:
+        if part in found:
+            return
+        found[part] = None
+        if issubclass(part, BaseModel):
+            for field in part.model_fields.values():
+                for inner in _parts(field.annotation):
+                    visit(inner)
+
+    visit(model)
+    return list(found)
+
+
+def _parts(annotation: Any) -> Iterator[type[BaseModel] | type[StrEnum]]:
+    if isinstance(annotation, type) and issubclass(annotation, (BaseModel, StrEnum)):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _parts(argument)
+
+
+@cache
+def member_documentation(enum: type[StrEnum]) -> dict[str, str]:
+    """Each member's value → the string that stands under it in the source; "" where there is none."""
+    [definition] = ast.parse(textwrap.dedent(inspect.getsource(enum))).body
+    assert isinstance(definition, ast.ClassDef)
+    documentation = {member.value: "" for member in enum}
+    name = ""
+    for statement in definition.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                pass
+            case ast.Expr(value=ast.Constant(value=str(text))) if name:
+                documentation[enum[name].value] = inspect.cleandoc(text)
+            case _:
+                pass
+    return documentation
