@@ -3,6 +3,8 @@
 That is what makes `down` exact. Works with version 1, hybrid and version 2 mounts.
 """
 
+import errno
+import os
 from pathlib import Path
 
 from e2e.cluster.layout import Cluster
@@ -31,8 +33,14 @@ def members(cluster: Cluster) -> set[int]:
     """The process ids of everything that runs in the cluster."""
     found: set[int] = set()
     for folder in _folders(cluster):
-        for line in (folder / "cgroup.procs").read_text().split():
-            found.add(int(line))
+        try:
+            content = (folder / "cgroup.procs").read_text()
+        except OSError as error:
+            # A shim removes its container's group at the moment the container ends.
+            if error.errno in (errno.ENOENT, errno.ENODEV):
+                continue
+            raise
+        found.update(int(line) for line in content.split())
     return found
 
 
@@ -47,6 +55,8 @@ def remove_cgroups(cluster: Cluster) -> None:
         for folder in sorted(_folders(cluster), key=lambda path: len(path.parts), reverse=True):
             try:
                 folder.rmdir()
+            except FileNotFoundError:
+                continue
             except OSError as error:
                 return f"{folder}: {error.strerror}"
         return None
@@ -63,11 +73,8 @@ def leftover_cgroups(cluster: Cluster) -> list[Path]:
 
 
 def _folders(cluster: Cluster) -> list[Path]:
-    return [
-        folder
-        for root in leftover_cgroups(cluster)
-        for folder in (root, *(path for path in root.rglob("*") if path.is_dir()))
-    ]
+    # os.walk, unlike rglob, passes over a folder that vanishes meanwhile.
+    return [Path(folder) for root in leftover_cgroups(cluster) for folder, _, _ in os.walk(root)]
 
 
 def _hierarchies() -> list[Path]:

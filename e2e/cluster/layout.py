@@ -50,6 +50,11 @@ class Cluster:
         return RUN_ROOT / self.name
 
     @property
+    def lock(self) -> Path:
+        """Held while the cluster is made or removed; not below `run`, which comes and goes."""
+        return RUN_ROOT.with_name(f"{RUN_ROOT.name}-{self.name}.lock")
+
+    @property
     def logs(self) -> Path:
         return self.state / "logs"
 

@@ -1,6 +1,7 @@
-"""Advisory locks, so that two callers at once do not build or start the same thing."""
+"""Locks, so that two callers at once do not build or start the same thing."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +17,25 @@ def locked(path: Path, what: str, *, limit_seconds: float) -> Iterator[None]:
         ClusterError: somebody else holds it for longer than `limit_seconds`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
+    held: list[int] = []
 
-        def acquire() -> str | None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return f"another process holds {path}"
-            return None
+    def acquire() -> str | None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return f"another process holds {path}"
+        # The holder removes the file: a lock on a removed file is one that nobody else sees.
+        if not path.exists() or path.stat().st_ino != os.fstat(descriptor).st_ino:
+            os.close(descriptor)
+            return f"{path} has just been released"
+        held.append(descriptor)
+        return None
 
-        wait_until(what, acquire, limit_seconds=limit_seconds)
+    wait_until(what, acquire, limit_seconds=limit_seconds)
+    try:
         yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(held[0])

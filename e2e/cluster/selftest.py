@@ -1,7 +1,11 @@
 """Checks, against the running cluster, of everything that the end-to-end tests rely on."""
 
+import http.client
 import json
+import socket
+import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +93,7 @@ def _passes(name: str, check: Callable[[], None]) -> bool:
     began = time.monotonic()
     try:
         check()
-    except (ClusterError, AssertionError) as error:
+    except (ClusterError, AssertionError, OSError) as error:
         print(f"FAIL  {name}: {error}", flush=True)
         return False
     print(f"ok    {name} ({time.monotonic() - began:.1f} s)", flush=True)
@@ -111,6 +115,9 @@ def _checks(cluster: Cluster, kubectl: Kubectl) -> dict[str, Callable[[], None]]
         "the S3 server is reachable from a pod": (
             lambda: _reaches(kubectl, str(cluster.storage_address), 7070, open_=True)
         ),
+        "the machine reaches a pod and a Service by their addresses": (lambda: _from_machine(kubectl)),
+        "a pod reaches a server on the machine": lambda: _to_machine(cluster, kubectl),
+        "the kubelet forwards a port of a pod": lambda: _port_forward(kubectl),
         "no packet leaves the cluster": lambda: _boundary(cluster, kubectl),
         "an egress policy closes everything": lambda: _egress_denied(cluster, kubectl),
         "an egress policy opens what it names": lambda: _egress_allowed(cluster, kubectl),
@@ -220,6 +227,34 @@ def _api_server(kubectl: Kubectl) -> None:
 def _metadata(kubectl: Kubectl) -> None:
     answer = kubectl.python("client", _METADATA, str(METADATA_ADDRESS))
     assert answer == ANSWER.decode().strip(), answer
+
+
+def _from_machine(kubectl: Kubectl) -> None:
+    pod = kubectl("get", "pod", "server", "--output", "jsonpath={.status.podIP}")
+    service = kubectl("get", "service", "server", "--output", "jsonpath={.spec.clusterIP}")
+    for address in ((pod, 8080), (service, 80)):
+        socket.create_connection(address, timeout=3).close()
+
+
+def _to_machine(cluster: Cluster, kubectl: Kubectl) -> None:
+    with socket.create_server((str(cluster.machine_address), 0)) as server:
+        _reaches(kubectl, str(cluster.machine_address), server.getsockname()[1], open_=True)
+
+
+def _port_forward(kubectl: Kubectl) -> None:
+    command = [
+        f"{kubectl.connection.bin_dir}/kubectl", "--kubeconfig", kubectl.connection.kubeconfig,
+        "--namespace", _NAMESPACE, "port-forward", "pod/server", ":8080",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
+        try:
+            assert forward.stdout is not None
+            # "Forwarding from 127.0.0.1:PORT -> 8080"
+            port = int(forward.stdout.readline().split("127.0.0.1:")[1].split()[0])
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                assert answer.status == http.client.OK
+        finally:
+            forward.terminate()
 
 
 def _boundary(cluster: Cluster, kubectl: Kubectl) -> None:

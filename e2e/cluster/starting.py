@@ -23,7 +23,7 @@ from e2e.cluster.connection import Connection, Storage, save
 from e2e.cluster.dockerfiles import load_image
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.kernel import remember_settings
-from e2e.cluster.layout import RUN_ROOT, Cluster
+from e2e.cluster.layout import Cluster
 from e2e.cluster.locks import locked
 from e2e.cluster.mounts import create_mounts
 from e2e.cluster.network import create_network
@@ -49,7 +49,7 @@ def up(cluster: Cluster) -> None:
     """
     began = time.monotonic()
     build()
-    with locked(RUN_ROOT / f"{cluster.name}.lock", "another up or down", limit_seconds=600):
+    with locked(cluster.lock, "another up or down", limit_seconds=600):
         if is_up(cluster):
             print(f"cluster {cluster.name} is up already")
         else:

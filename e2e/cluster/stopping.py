@@ -5,7 +5,7 @@ import shutil
 from e2e.cluster.cgroups import leftover_cgroups, members, remove_cgroups
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.kernel import restore_settings
-from e2e.cluster.layout import RUN_ROOT, Cluster
+from e2e.cluster.layout import Cluster
 from e2e.cluster.locks import locked
 from e2e.cluster.mounts import leftover_mounts, remove_mounts
 from e2e.cluster.network import leftover_networks, remove_network
@@ -14,7 +14,7 @@ from e2e.cluster.processes import started, stop_all
 
 def down(cluster: Cluster) -> None:
     """Remove the cluster; does nothing when there is none."""
-    with locked(RUN_ROOT / f"{cluster.name}.lock", "another up or down", limit_seconds=600):
+    with locked(cluster.lock, "another up or down", limit_seconds=600):
         if leftovers(cluster):
             remove(cluster)
             print(f"cluster {cluster.name} is removed")
@@ -36,6 +36,8 @@ def remove(cluster: Cluster) -> None:
     for folder in (cluster.run, cluster.state):
         if folder.exists():
             shutil.rmtree(folder)
+        if folder.parent.exists() and not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
     if left := leftovers(cluster):
         raise ClusterError(f"cluster {cluster.name} is not wholly removed: {'; '.join(left)}")
 
