@@ -1,0 +1,82 @@
+"""What can go wrong in the egress proxy: one tree."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EgressError(Exception):
+    """Root of everything that this package raises on purpose."""
+
+
+class SettingsError(EgressError):
+    """The proxy cannot start as it was told to. The message names the setting and the cure."""
+
+
+class TokenFault(StrEnum):
+    """Why a token does not count."""
+
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    FORGED = "forged"
+    """No current key made it, or somebody changed it."""
+    EXPIRED = "expired"
+    TOO_LONG = "too_long"
+    """Names of the grant do not fit into a token. Raised only when minting."""
+
+
+class TokenError(EgressError):
+    """A token that does not count, and why."""
+
+    def __init__(self, fault: TokenFault, message: str) -> None:
+        self.fault = fault
+        super().__init__(message)
+
+
+class Refusal(StrEnum):
+    """Why a request was refused: the `error.type` of the answer, and the label of the metric."""
+
+    BAD_TOKEN = "axiom_bad_token"  # noqa: S105 - the name of a refusal
+    TOKEN_EXPIRED = "axiom_token_expired"  # noqa: S105 - the name of a refusal
+    WRONG_ADDRESS = "axiom_wrong_address"
+    ATTEMPT_ENDED = "axiom_attempt_ended"
+    NO_ROUTE = "axiom_no_route"
+    NOT_FOUND = "axiom_not_found"
+    BAD_PATH = "axiom_bad_path"
+    PATH_TOO_LONG = "axiom_path_too_long"
+    BAD_METHOD = "axiom_bad_method"
+    UPGRADE_UNSUPPORTED = "axiom_upgrade_unsupported"
+    SLOW_REQUEST = "axiom_slow_request"
+    NO_CREDENTIAL = "axiom_no_credential"
+    UPSTREAM_FAILED = "axiom_upstream_failed"
+
+
+_STATUS = {
+    Refusal.BAD_TOKEN: 401,
+    Refusal.TOKEN_EXPIRED: 401,
+    Refusal.WRONG_ADDRESS: 403,
+    Refusal.ATTEMPT_ENDED: 410,
+    Refusal.NO_ROUTE: 403,
+    Refusal.NOT_FOUND: 404,
+    Refusal.BAD_PATH: 400,
+    Refusal.PATH_TOO_LONG: 414,
+    Refusal.BAD_METHOD: 405,
+    Refusal.UPGRADE_UNSUPPORTED: 501,
+    Refusal.SLOW_REQUEST: 408,
+    Refusal.NO_CREDENTIAL: 503,
+    Refusal.UPSTREAM_FAILED: 502,
+}
+
+
+class RefusedError(EgressError):
+    """A request that the proxy answers itself, and the sentence that the agent gets to read."""
+
+    def __init__(self, refusal: Refusal, message: str) -> None:
+        self.refusal = refusal
+        self.message = message
+        super().__init__(message)
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the answer."""
+        return _STATUS[self.refusal]

@@ -1,0 +1,100 @@
+"""Which headers pass, in either direction. Pure.
+
+What an agent says about who it is, or where it comes from, never reaches a vendor: its own credentials would let it
+carry data into an account of its own. What a vendor says about the credential never reaches an agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from axiom.api.agentclass import Route
+
+Headers = CIMultiDict[str] | CIMultiDictProxy[str]
+
+TOKEN_HEADERS = ("Authorization", "x-api-key", "x-goog-api-key")
+"""Where a token may stand, in the order of looking."""
+
+_HOP_BY_HOP = frozenset({
+    "connection", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
+    "te", "trailer", "transfer-encoding", "upgrade",
+})  # fmt: skip
+_CREDENTIALS = frozenset({
+    "api-key", "authorization", "cookie", "proxy-authorization", "set-cookie", "set-cookie2",
+    "x-amz-security-token", "x-api-key", "x-goog-api-key",
+})  # fmt: skip
+_REQUEST_ONLY = frozenset({
+    "accept-encoding", "expect", "forwarded", "host", "via", "x-forwarded-for", "x-forwarded-host",
+    "x-forwarded-port", "x-forwarded-proto", "x-real-ip",
+})  # fmt: skip
+_RESPONSE_ONLY = frozenset({"alt-svc", "content-encoding"})
+
+
+def find_token(headers: Headers) -> str | None:
+    """The token that a request carries, or None. A header of TOKEN_HEADERS that comes twice carries none."""
+    for name in TOKEN_HEADERS:
+        values = headers.getall(name, [])
+        if len(values) != 1:
+            continue
+        scheme, _, value = values[0].partition(" ")
+        if name != "Authorization":
+            return values[0].strip()
+        if scheme.lower() == "bearer":
+            return value.strip()
+    return None
+
+
+def to_upstream(headers: Headers, route: Route, token: str, key: str) -> CIMultiDict[str]:
+    """Headers of the request to the vendor: the agent's, without credentials of any kind, with the real one.
+
+    The answer is asked for without compression, so that it can be searched for the key as it streams.
+    """
+    dropped = (
+        _HOP_BY_HOP | _CREDENTIALS | _REQUEST_ONLY | _named_by_connection(headers) | {route.header.lower()}
+    )
+    passed = _passing(headers, dropped, [token, key])
+    _keep_length(headers, passed)
+    passed["Accept-Encoding"] = "identity"
+    passed[route.header] = route.format.replace("{}", key)
+    return passed
+
+
+def to_client(headers: Headers, route: Route, token: str, key: str) -> CIMultiDict[str]:
+    """Headers of the answer to the agent: the vendor's, without cookies, credentials, and anything with the key.
+
+    `Content-Length` is left out when the vendor compressed the answer nevertheless, because it is handed on plain.
+    """
+    dropped = (
+        _HOP_BY_HOP | _CREDENTIALS | _RESPONSE_ONLY | _named_by_connection(headers) | {route.header.lower()}
+    )
+    passed = _passing(headers, dropped, [token, key])
+    if is_compressed(headers):
+        passed.popall("Content-Length", None)
+    return passed
+
+
+def is_compressed(headers: Headers) -> bool:
+    """Whether the body is encoded in any way."""
+    return headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}
+
+
+def _named_by_connection(headers: Headers) -> frozenset[str]:
+    values = ",".join(headers.getall("Connection", []))
+    return frozenset(name.strip().lower() for name in values.split(",") if name.strip())
+
+
+def _passing(headers: Headers, dropped: frozenset[str], secrets: Iterable[str]) -> CIMultiDict[str]:
+    secrets = [secret for secret in secrets if secret]
+    return CIMultiDict(
+        (name, value)
+        for name, value in headers.items()
+        if name.lower() not in dropped and not any(secret in value or secret in name for secret in secrets)
+    )
+
+
+def _keep_length(headers: Headers, passed: CIMultiDict[str]) -> None:
+    # `Connection: content-length` must not turn a body of known length into one without end
+    if "Content-Length" in headers:
+        passed["Content-Length"] = headers["Content-Length"]

@@ -1,0 +1,415 @@
+"""The streaming reverse proxy: admits a request, swaps the token for the real key, and carries bytes both ways.
+
+Who may do what is decided by `tokens`, `routing` and the Directory; which headers pass, by `headers`. Nothing is
+buffered: each chunk is handed on as it comes, and an agent that goes away ends the vendor's request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import aiohttp
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from yarl import URL
+
+from axiom.egress import headers as passing
+from axiom.egress import routing
+from axiom.egress.directory import ArmedRoute, Directory, Standing
+from axiom.egress.errors import Refusal, RefusedError, TokenError, TokenFault
+from axiom.egress.metrics import Metrics
+from axiom.egress.redacting import Redactor
+from axiom.egress.resolving import ForbiddenAddressError, GuardedResolver
+from axiom.egress.settings import ProxySettings
+from axiom.egress.tokens import PREFIX, Grant, read
+
+MAX_LINE_BYTES = 8190
+MAX_HEADER_BYTES = 16384
+"""Bytes of the longest header field."""
+MAX_HEADERS = 128
+_KEEPALIVE_SECONDS = 15.0
+_CLIENT_WENT_AWAY = 499
+_LONGEST_AUDITED_PATH = 512
+
+audit_log = logging.getLogger("axiom.egress.audit")
+"""One JSON object for each request."""
+
+_LOOKS_LIKE_TOKEN = re.compile(rf"{re.escape(PREFIX)}[A-Za-z0-9_.-]*")
+_NO_DEFAULTS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+class Admitted(NamedTuple):
+    """A request that may go out."""
+
+    grant: Grant
+    token: str
+    target: routing.Target
+    key: str
+
+
+@dataclass
+class Exchange:
+    """What becomes of one request."""
+
+    started: float
+    grant: Grant | None = None
+    route: str | None = None
+    host: str = ""
+    status: int = _CLIENT_WENT_AWAY
+    refusal: str | None = None
+    up: int = 0
+    """Bytes of the request's body that were handed on."""
+    down: int = 0
+    """Bytes of the answer's body that were handed on."""
+    slow_agent: bool = field(default=False)
+    """The agent stopped sending in the middle of its request."""
+
+
+def create_app(
+    settings: ProxySettings,
+    keys: Callable[[], Sequence[bytes]],
+    directory: Directory,
+    metrics: Metrics,
+    clock: Callable[[], float] = time.time,
+) -> web.Application:
+    """The proxy as an application; run it with `create_runner`.
+
+    Args:
+        settings: time limits and private upstreams.
+        keys: the keys whose tokens count now.
+        directory: routes, real keys, and which attempts run.
+        metrics: where requests are counted.
+        clock: seconds since the epoch.
+    """
+    proxy = _Proxy(settings, keys, directory, metrics, clock)
+    app = web.Application()
+    app.cleanup_ctx.append(proxy.run_session)
+    # no routes of aiohttp's: they match a path that was decoded already
+    app.middlewares.append(proxy.take)
+    return app
+
+
+def create_runner(app: web.Application, shutdown_seconds: float = 10) -> web.AppRunner:
+    """A runner that bounds headers, keeps bodies as they are, and notices when a client goes away."""
+    return web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=True,
+        auto_decompress=False,
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        max_headers=MAX_HEADERS,
+        shutdown_timeout=shutdown_seconds,
+    )
+
+
+def create_operations_app(metrics: Metrics, is_ready: Callable[[], bool]) -> web.Application:
+    """/healthz (200, or 503 until `is_ready`) and /metrics, for another port than the agents'."""
+
+    async def healthz(request: web.Request) -> web.Response:
+        ready = is_ready()
+        return web.Response(text="ok\n" if ready else "not ready\n", status=200 if ready else 503)
+
+    async def render(request: web.Request) -> web.Response:
+        return web.Response(body=metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/metrics", render)
+    return app
+
+
+class _Proxy:
+    def __init__(
+        self,
+        settings: ProxySettings,
+        keys: Callable[[], Sequence[bytes]],
+        directory: Directory,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._directory = directory
+        self._metrics = metrics
+        self._clock = clock
+        self._session: aiohttp.ClientSession
+
+    async def run_session(self, app: web.Application) -> AsyncIterator[None]:
+        """Holds the connections to vendors for as long as the application runs."""
+        resolver = GuardedResolver(aiohttp.ThreadedResolver(), self._settings.allow_private_upstreams)
+        connector = aiohttp.TCPConnector(
+            resolver=resolver, use_dns_cache=False, limit=0, keepalive_timeout=_KEEPALIVE_SECONDS
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=self._settings.connect_seconds, sock_read=self._settings.idle_seconds
+            ),
+            skip_auto_headers=_NO_DEFAULTS,
+            trust_env=False,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+        yield
+        await self._session.close()
+        await resolver.close()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Serves one request, and writes down what became of it."""
+        exchange = Exchange(time.monotonic())
+        with self._metrics.open_requests.track_inprogress():
+            try:
+                return await self._serve(request, exchange)
+            except RefusedError as error:
+                exchange.status, exchange.refusal = error.status, error.refusal
+                self._metrics.count_denial(error.refusal)
+                return _answer(error)
+            finally:
+                self._record(request, exchange)
+
+    @web.middleware
+    async def take(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Takes every request, so that no other answer than ours is possible."""
+        return await self.handle(request)
+
+    async def _serve(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
+        admitted = await self._admit(request, exchange)
+        try:
+            upstream = await self._ask(request, admitted, exchange)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise _failure(error, admitted, exchange, self._settings) from error
+        try:
+            return await self._relay(request, upstream, admitted, exchange)
+        finally:
+            # also closes the vendor's connection when the answer was not read to its end
+            upstream.release()
+
+    async def _admit(self, request: web.Request, exchange: Exchange) -> Admitted:
+        token = passing.find_token(request.headers)
+        grant = exchange.grant = self._read(token)
+        await self._check_standing(request, grant)
+        if token is None or token in request.raw_path:
+            raise RefusedError(Refusal.BAD_PATH, "the path holds the token; send it in a header")
+        armed = self._directory.routes(grant.agent_class)
+        target = routing.resolve(request.method, request.raw_path, [item.route for item in armed])
+        exchange.route, exchange.host = target.route.prefix, URL(target.route.upstream).host or ""
+        _check_upgrade(request)
+        return Admitted(grant, token, target, _key_of(armed, target))
+
+    def _read(self, token: str | None) -> Grant:
+        if token is None:
+            raise RefusedError(
+                Refusal.BAD_TOKEN, "no token; send the value of $(AXIOM_TOKEN) as the vendor's API key"
+            )
+        try:
+            return read(self._keys(), token, self._clock())
+        except TokenError as error:
+            expired = error.fault is TokenFault.EXPIRED
+            raise RefusedError(Refusal.TOKEN_EXPIRED if expired else Refusal.BAD_TOKEN, str(error)) from error
+
+    async def _check_standing(self, request: web.Request, grant: Grant) -> None:
+        peer = _peer(request)
+        elsewhere = RefusedError(
+            Refusal.WRONG_ADDRESS, "this token belongs to another pod than the one that sent it"
+        )
+        if peer is not None and grant.address and not _same_address(peer, grant.address):
+            raise elsewhere
+        match await self._directory.standing(grant, peer):
+            case Standing.ELSEWHERE:
+                raise elsewhere
+            case Standing.ENDED:
+                raise RefusedError(Refusal.ATTEMPT_ENDED, "the attempt that this token belongs to has ended")
+            case Standing.ACTIVE:
+                return
+
+    async def _ask(
+        self, request: web.Request, admitted: Admitted, exchange: Exchange
+    ) -> aiohttp.ClientResponse:
+        return await self._session.request(
+            request.method,
+            URL(admitted.target.url, encoded=True),
+            headers=passing.to_upstream(request.headers, admitted.target.route, admitted.token, admitted.key),
+            data=self._body(request, exchange) if request.body_exists else None,
+            allow_redirects=False,
+        )
+
+    async def _body(self, request: web.Request, exchange: Exchange) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.idle_seconds):
+                    chunk = await request.content.readany()
+            except TimeoutError:
+                exchange.slow_agent = True
+                raise
+            if not chunk:
+                return
+            yield chunk
+            exchange.up += len(chunk)
+
+    async def _relay(
+        self, request: web.Request, upstream: aiohttp.ClientResponse, admitted: Admitted, exchange: Exchange
+    ) -> web.StreamResponse:
+        exchange.status = upstream.status
+        response = web.StreamResponse(
+            status=upstream.status,
+            reason=_reason(upstream.reason, admitted.key),
+            headers=passing.to_client(upstream.headers, admitted.target.route, admitted.token, admitted.key),
+        )
+        if not request.content.is_eof():
+            response.force_close()
+        await response.prepare(request)
+        redactor = Redactor(admitted.key)
+        try:
+            async for chunk in self._chunks(upstream, request, exchange):
+                await self._pass_on(response, redactor.feed(chunk), exchange)
+            await self._pass_on(response, redactor.finish(), exchange)
+        except (ConnectionError, TimeoutError):
+            # the agent went away, or does not read
+            exchange.status = _CLIENT_WENT_AWAY
+            _break_off(request)
+        return response
+
+    async def _chunks(
+        self, upstream: aiohttp.ClientResponse, request: web.Request, exchange: Exchange
+    ) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                chunk = await upstream.content.readany()
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                # the status is sent already: an answer that breaks off is the one way left to say so
+                exchange.refusal = Refusal.UPSTREAM_FAILED
+                self._metrics.count_denial(Refusal.UPSTREAM_FAILED)
+                _break_off(request)
+                return
+            if not chunk:
+                return
+            yield chunk
+
+    async def _pass_on(self, response: web.StreamResponse, data: bytes, exchange: Exchange) -> None:
+        if not data:
+            return
+        async with asyncio.timeout(self._settings.idle_seconds):
+            await response.write(data)
+        exchange.down += len(data)
+
+    def _record(self, request: web.Request, exchange: Exchange) -> None:
+        seconds = time.monotonic() - exchange.started
+        if exchange.route is not None:
+            self._metrics.count_request(exchange.route, exchange.status, exchange.up, exchange.down, seconds)
+        audit_log.info("%s", json.dumps(_audit(request, exchange, seconds)))
+
+
+def _audit(request: web.Request, exchange: Exchange, seconds: float) -> dict[str, object]:
+    grant = exchange.grant
+    path = _LOOKS_LIKE_TOKEN.sub(f"{PREFIX}…", request.raw_path.partition("?")[0])
+    return {
+        "event": "egress",
+        "namespace": grant.namespace if grant else None,
+        "task": grant.task if grant else None,
+        "attempt": grant.attempt_id if grant else None,
+        "agent_class": grant.agent_class if grant else None,
+        "peer": _peer(request),
+        "host": exchange.host,
+        "method": request.method,
+        "path": path[:_LONGEST_AUDITED_PATH],
+        "status": exchange.status,
+        "refusal": exchange.refusal,
+        "bytes_up": exchange.up,
+        "bytes_down": exchange.down,
+        "ms": round(seconds * 1000, 1),
+    }
+
+
+def _answer(error: RefusedError) -> web.Response:
+    body = {"error": {"type": error.refusal.value, "message": error.message}}
+    response = web.json_response(body, status=error.status)
+    # what is left of the request is not read as the next one
+    response.force_close()
+    return response
+
+
+def _failure(
+    error: Exception, admitted: Admitted, exchange: Exchange, settings: ProxySettings
+) -> RefusedError:
+    if exchange.slow_agent:
+        return RefusedError(
+            Refusal.SLOW_REQUEST, f"nothing came for {settings.idle_seconds:g} s in the middle of the request"
+        )
+    return RefusedError(
+        Refusal.UPSTREAM_FAILED,
+        f"{exchange.host} cannot be reached: {_cause(error, settings)}".replace(admitted.key, "…"),
+    )
+
+
+def _cause(error: Exception, settings: ProxySettings) -> str:
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return f"no connection within {settings.connect_seconds:g} s"
+        case TimeoutError():
+            return f"no answer within {settings.idle_seconds:g} s"
+        case aiohttp.ClientConnectorCertificateError():
+            return "its certificate is not trusted"
+        case aiohttp.ClientConnectorDNSError(os_error=ForbiddenAddressError() as forbidden):
+            return str(forbidden)
+        case aiohttp.ClientConnectorDNSError():
+            return "its name cannot be resolved"
+        case aiohttp.ClientConnectorError():
+            return error.os_error.strerror or "the connection was refused"
+        case aiohttp.ServerDisconnectedError():
+            return "it closed the connection without an answer"
+        case _:
+            return f"it did not answer properly ({type(error).__name__})"
+
+
+def _break_off(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.close()
+
+
+def _check_upgrade(request: web.Request) -> None:
+    if request.headers.get("Upgrade", "").strip().lower() in {"websocket", "tcp"}:
+        raise RefusedError(
+            Refusal.UPGRADE_UNSUPPORTED, "connections are not upgraded; use plain HTTP streaming"
+        )
+
+
+def _key_of(armed: Sequence[ArmedRoute], target: routing.Target) -> str:
+    for item in armed:
+        if item.route == target.route and item.key is not None:
+            return item.key
+    raise RefusedError(
+        Refusal.NO_CREDENTIAL,
+        f"the credential of route {target.route.prefix} cannot be read; its Secret or key is missing",
+    )
+
+
+def _peer(request: web.Request) -> str | None:
+    name = request.transport.get_extra_info("peername") if request.transport is not None else None
+    return str(name[0]) if isinstance(name, tuple) else None
+
+
+def _same_address(one: str, other: str) -> bool:
+    try:
+        return _plain(one) == _plain(other)
+    except ValueError:
+        return False
+
+
+def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    parsed = ipaddress.ip_address(address)
+    return (parsed.ipv4_mapped or parsed) if isinstance(parsed, ipaddress.IPv6Address) else parsed
+
+
+def _reason(reason: str | None, key: str) -> str | None:
+    return None if reason is None or key in reason else reason

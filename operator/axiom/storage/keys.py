@@ -1,0 +1,49 @@
+"""Where things lie in object storage. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from axiom_sandbox.protocol.identity import Identity
+
+MAX_KEY_BYTES = 1024
+"""Bytes of the longest key, as in S3."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SEGMENT = re.compile(r"[A-Za-z0-9_=+,@-][A-Za-z0-9._=+,@-]{0,254}")
+"""One part of a key: nothing that a file system or a URL reads differently, and no hidden file."""
+
+
+def blob_key(digest: str) -> str:
+    """SHA-256 in hexadecimal digits → `blobs/sha256/<2>/<digest>`. Raises ValueError for anything else."""
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError(f"{digest!r} is not a SHA-256 in lower-case hexadecimal digits")
+    return f"blobs/sha256/{digest[:2]}/{digest}"
+
+
+def ledger_prefix(identity: Identity) -> str:
+    """What the keys of all segments of one sandbox's ledger begin with."""
+    return f"{identity.prefix}/ledger/"
+
+
+def segment_key(identity: Identity, number: int) -> str:
+    """`<prefix>/ledger/<number>.jsonl.zst`, numbered from 1 (or 0) on. Raises ValueError outside 0 … 999,999."""
+    if not 0 <= number <= 999_999:
+        raise ValueError(f"segment {number} is outside 0 … 999,999")
+    return f"{ledger_prefix(identity)}{number:06d}.jsonl.zst"
+
+
+def recording_key(identity: Identity) -> str:
+    """`<prefix>/recording.cast`."""
+    return f"{identity.prefix}/recording.cast"
+
+
+def check_key(key: str) -> str:
+    """The key itself. Raises ValueError unless each part is plain, so that it is also a path inside a folder."""
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise ValueError(f"the key {key[:80]!r}… has more than {MAX_KEY_BYTES} bytes")
+    if not all(_SEGMENT.fullmatch(part) for part in key.split("/")):
+        raise ValueError(
+            f"{key!r} is no key: parts are letters, digits and ._=+,@- and do not begin with a dot"
+        )
+    return key
