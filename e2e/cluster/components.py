@@ -38,7 +38,7 @@ def api_server(cluster: Cluster) -> Daemon:
         f"--audit-log-path={cluster.audit_log}",
         # A test counts what it finds in the file: written at once, and never rotated away.
         "--audit-log-mode=blocking",
-        "--audit-log-maxsize=0",
+        "--audit-log-maxsize=102400",
         f"--audit-policy-file={cluster.config}/audit-policy.yaml",
         "--authorization-mode=Node,RBAC",
         f"--cert-dir={pki}",
