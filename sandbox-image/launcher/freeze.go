@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -59,7 +60,7 @@ func (f *freezer) freeze() (int, *failure) {
 			return 0, fail(errnoOf(err), "read /proc: %v", err)
 		}
 		if len(moving) == 0 {
-			f.frozen = takeSnapshot(stopped)
+			f.frozen = settledSnapshot(stopped)
 			return len(stopped), nil
 		}
 		if time.Now().After(deadline) {
@@ -107,6 +108,21 @@ func stateOf(threads []procStat, hasStoppedChild bool) byte {
 		}
 	}
 	return result
+}
+
+// settledSnapshot waits for the last switch: a thread is marked as stopped a
+// moment before it leaves its CPU.
+func settledSnapshot(pids []int) snapshot {
+	last := takeSnapshot(pids)
+	for range 50 {
+		time.Sleep(freezePause)
+		next := takeSnapshot(pids)
+		if maps.Equal(last, next) {
+			break
+		}
+		last = next
+	}
+	return last
 }
 
 func takeSnapshot(pids []int) snapshot {
