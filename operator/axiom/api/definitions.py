@@ -71,7 +71,7 @@ def _version(description: str | None, spec: dict[str, Any]) -> dict[str, Any]:
 
 def _column(
     name: str, path: str, description: str, *, type: str = "string", priority: int = 0
-) -> dict[str, Any]:  # noqa: A002 - Kubernetes' word
+) -> dict[str, Any]:
     return {"name": name, "type": type, "jsonPath": path, "description": description, "priority": priority}
 
 

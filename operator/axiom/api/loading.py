@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from axiom.api.agentclass import AgentClass
-from axiom.api.agenttask import MUTABLE_LIMITS, MUTABLE_SPEC_FIELDS, AgentTask
+from axiom.api.agenttask import (
+    API_VERSION,
+    IMMUTABLE,
+    MUTABLE_LIMITS,
+    MUTABLE_SPEC_FIELDS,
+    AgentTask,
+    ObjectName,
+)
+from axiom.api.explaining import Problem, explain
+from axiom.api.yaml_files import Document, UnreadableError, read_documents
+from axiom_sandbox.protocol.model import ApiModel
 
+_Object = TypeVar("_Object", bound=ApiModel)
 
-class Problem(NamedTuple):
-    """One thing that is wrong with an object, where, and what to do."""
-
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.message}" if self.field else self.message
+_OBJECT_NAME: TypeAdapter[str] = TypeAdapter(ObjectName)
 
 
 class RefusedError(ValueError):
@@ -39,44 +43,91 @@ class Manifest(NamedTuple):
     agent_class: AgentClass
 
 
-def parse_task(document: dict[str, Any], source: str = "AgentTask") -> AgentTask:
+def parse_task(document: Document, source: str = "AgentTask") -> AgentTask:
     """A parsed YAML document → AgentTask. Raises RefusedError."""
-    _require_name(document, source)
-    try:
-        return AgentTask.model_validate(document)
-    except ValidationError as error:
-        raise RefusedError(source, explain(error)) from error
+    return _parse(AgentTask, document, source)
 
 
-def parse_class(document: dict[str, Any], source: str = "AgentClass") -> AgentClass:
+def parse_class(document: Document, source: str = "AgentClass") -> AgentClass:
     """A parsed YAML document → AgentClass. Raises RefusedError."""
-    _require_name(document, source)
-    try:
-        return AgentClass.model_validate(document)
-    except ValidationError as error:
-        raise RefusedError(source, explain(error)) from error
+    return _parse(AgentClass, document, source)
 
 
 def load_manifest(paths: Iterable[Path]) -> Manifest:
-    """Files that hold one AgentTask and the AgentClass it names. Raises RefusedError."""
+    """Files that hold one AgentTask and the AgentClass it names; a class replaces an earlier one of its name.
+
+    Raises RefusedError.
+    """
+    paths = list(paths)
     tasks: list[AgentTask] = []
     classes: dict[str, AgentClass] = {}
-    source = ""
     for path in paths:
-        source = str(path)
         for document in _documents(path):
-            match document.get("kind"):
-                case "AgentTask":
-                    tasks.append(parse_task(document, source))
-                case "AgentClass":
-                    agent_class = parse_class(document, source)
+            match _parse_any(document, str(path)):
+                case AgentTask() as task:
+                    tasks.append(task)
+                case AgentClass() as agent_class:
                     classes[agent_class.name] = agent_class
-                case other:
-                    raise RefusedError(
-                        source, [Problem("kind", f"{other!r} is neither AgentTask nor AgentClass")]
-                    )
+    return _one_manifest(tasks, classes, source=" and ".join(str(path) for path in paths))
+
+
+def check_update(old: AgentTask, new: AgentTask) -> list[Problem]:
+    """Which immutable fields of a task's spec an update would change."""
+    before, after = _comparable(old), _comparable(new)
+    return [
+        Problem(f"spec.{field}", IMMUTABLE)
+        for field in before
+        if _is_immutable(field) and before[field] != after[field]
+    ]
+
+
+def _comparable(task: AgentTask) -> dict[str, Any]:
+    """The spec's fields and those of limits, by path. The order of named objects means nothing."""
+    spec = task.spec.model_dump(by_alias=True)
+    spec["criteria"].sort(key=lambda criterion: criterion["name"])
+    spec["workspace"]["files"].sort(key=lambda file: file["path"])
+    limits = spec.pop("limits")
+    return spec | {f"limits.{field}": value for field, value in limits.items()}
+
+
+def _is_immutable(field: str) -> bool:
+    return field not in (*MUTABLE_SPEC_FIELDS, *(f"limits.{name}" for name in MUTABLE_LIMITS))
+
+
+def _parse(model: type[_Object], document: Document, source: str) -> _Object:
+    """Strictly, as the API server does: a quoted number is no number. A field that is null is a field left out."""
+    _require_name(document, source)
+    try:
+        text = json.dumps(_without_nulls(document))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RefusedError(
+            source, [Problem("", f"holds what JSON cannot say: {error}; remove it")]
+        ) from error
+    try:
+        return model.model_validate_json(text, strict=True, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise RefusedError(source, explain(error, model)) from error
+
+
+def _parse_any(document: Document, source: str) -> AgentTask | AgentClass:
+    match document.get("kind"):
+        case "AgentTask" as kind:
+            _require_version(document, source)
+            return parse_task(document, f"{source} ({kind})")
+        case "AgentClass" as kind:
+            _require_version(document, source)
+            return parse_class(document, f"{source} ({kind})")
+        case None:
+            problem = "this field is required; write AgentTask or AgentClass"
+        case other:
+            problem = f"{other!r} is neither AgentTask nor AgentClass; correct or remove it"
+    raise RefusedError(source, [Problem("kind", problem)])
+
+
+def _one_manifest(tasks: Sequence[AgentTask], classes: dict[str, AgentClass], source: str) -> Manifest:
     if len(tasks) != 1:
-        raise RefusedError(source, [Problem("", f"one AgentTask is needed, and {len(tasks)} were found")])
+        found = ", ".join(task.name for task in tasks) or "none"
+        raise RefusedError(source, [Problem("", f"exactly one AgentTask is needed, but found: {found}")])
     [task] = tasks
     wanted = task.spec.agent_class_name
     if wanted not in classes:
@@ -87,72 +138,31 @@ def load_manifest(paths: Iterable[Path]) -> Manifest:
     return Manifest(task, classes[wanted])
 
 
-def check_update(old: AgentTask, new: AgentTask) -> list[Problem]:
-    """Which immutable fields of a task's spec an update would change."""
-    before, after = old.spec.model_dump(by_alias=True), new.spec.model_dump(by_alias=True)
-    cure = "cannot be changed once the task exists; create a new task"
-    problems = [
-        Problem(f"spec.{field}", cure)
-        for field in before
-        if field not in (*MUTABLE_SPEC_FIELDS, "limits") and before[field] != after[field]
-    ]
-    problems += [
-        Problem(f"spec.limits.{field}", cure)
-        for field in before["limits"]
-        if field not in MUTABLE_LIMITS and before["limits"][field] != after["limits"][field]
-    ]
-    return problems
-
-
-def explain(error: ValidationError) -> list[Problem]:
-    """Pydantic's findings → problems that name the field as the person wrote it."""
-    return [Problem(_field(item["loc"]), _sentence(item)) for item in error.errors(include_url=False)]
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
-
-
-def _sentence(item: Any) -> str:
-    context = item.get("ctx", {})
-    match item["type"]:
-        case "missing":
-            return "this field is required; add it"
-        case "extra_forbidden":
-            return "there is no such field; check the spelling (names are camelCase) or remove it"
-        case "string_too_short":
-            return "must not be empty"
-        case "too_short":
-            return f"needs at least {context['min_length']} entry"
-        case "string_pattern_mismatch":
-            return f"does not have the form {context['pattern']}"
-        case "value_error":
-            return str(context["error"])
-        case "enum" | "literal_error":
-            return f"must be {context['expected']}"
-        case _:
-            return str(item["msg"])
-
-
-def _documents(path: Path) -> list[dict[str, Any]]:
+def _documents(path: Path) -> list[Document]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RefusedError(str(path), [Problem("", f"cannot be read: {error}")]) from error
-    try:
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError as error:
-        raise RefusedError(str(path), [Problem("", f"is not YAML: {error}")]) from error
-    for document in documents:
-        if not isinstance(document, dict):
-            raise RefusedError(str(path), [Problem("", "holds something that is not an object with a kind")])
-    return documents
+        return read_documents(path)
+    except UnreadableError as error:
+        raise RefusedError(str(path), [Problem("", str(error))]) from error
 
 
-def _require_name(document: dict[str, Any], source: str) -> None:
+def _require_version(document: Document, source: str) -> None:
+    if document.get("apiVersion") != API_VERSION:
+        raise RefusedError(source, [Problem("apiVersion", f"must be {API_VERSION}; write it so")])
+
+
+def _require_name(document: Document, source: str) -> None:
     metadata = document.get("metadata")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str) or not metadata["name"]:
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise RefusedError(source, [Problem("metadata.name", "this field is required; add it")])
+    try:
+        _OBJECT_NAME.validate_python(metadata["name"])
+    except ValidationError as error:
+        raise RefusedError(source, [Problem("metadata.name", explain(error)[0].message)]) from error
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(part) for key, part in value.items() if part is not None}
+    if isinstance(value, list):
+        return [_without_nulls(part) for part in value]
+    return value

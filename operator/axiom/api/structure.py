@@ -30,6 +30,16 @@ def nested(model: type[BaseModel]) -> list[type[BaseModel] | type[StrEnum]]:
     return list(found)
 
 
+def field_models(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """Each field's outside name → the model that it holds, alone or in a list; None for plain values."""
+    return {
+        field.alias or name: next(
+            (part for part in _parts(field.annotation) if issubclass(part, BaseModel)), None
+        )
+        for name, field in model.model_fields.items()
+    }
+
+
 def _parts(annotation: Any) -> Iterator[type[BaseModel] | type[StrEnum]]:
     if isinstance(annotation, type) and issubclass(annotation, (BaseModel, StrEnum)):
         yield annotation

@@ -28,7 +28,8 @@ def _pattern(text: str) -> str:
     try:
         re2.compile(text, options)
     except re2.error as error:
-        raise ValueError(f"{text!r} is not an RE2 pattern: {error}; {PATTERN_CURE}") from error
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
+        raise ValueError(f"{text!r} is not an RE2 pattern ({reason}); {PATTERN_CURE}") from error
     return text
 
 
