@@ -92,7 +92,7 @@ def verify(lines: Iterable[bytes], head: str | None) -> Findings:
     rest = iter(lines)
     broken = None
     for line in rest:
-        broken = _check(sound, line.removesuffix(b"\n"), rest, gaps)
+        broken = _check(sound, line, rest, gaps)
         if broken:
             break
         if sound.head == head:
@@ -179,6 +179,6 @@ def _check_head(sound: _Chain, head: str, witnessed_at: int | None) -> Break | N
 def _readable(lines: Iterator[bytes]) -> Iterator[Record]:
     for line in lines:
         try:
-            yield decode(line.removesuffix(b"\n"))
+            yield decode(line)
         except MalformedRecordError:
             continue

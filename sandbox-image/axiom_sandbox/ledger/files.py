@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import zstandard
@@ -52,9 +53,9 @@ def cut_path(folder: Path, number: int) -> Path:
 
 
 def stored_lines(folder: Path) -> Iterator[bytes]:
-    """The lines of a ledger's folder as they are, without line feeds: for `verify`. Changes nothing."""
+    """The lines of a ledger's folder as they lie there, with their line feeds: for `verify`. Changes nothing."""
     for number in _numbers(folder):
-        yield from _split(_content(folder, number))
+        yield from split(_content(folder, number))
 
 
 def read_segment(folder: Path, number: int, offset: int, end: int) -> bytes:
@@ -65,6 +66,11 @@ def read_segment(folder: Path, number: int, offset: int, end: int) -> bytes:
             return raw.read(end - offset)
     except FileNotFoundError:
         return decompress(cut_path(folder, number).read_bytes())[offset:end]
+
+
+def split(content: bytes) -> list[bytes]:
+    """A segment's content → its lines with their line feeds; the last one may lack it."""
+    return BytesIO(content).readlines()
 
 
 def create_folder(folder: Path) -> None:
@@ -174,11 +180,6 @@ def _content(folder: Path, number: int) -> bytes:
         raise LedgerCorruptError(f"{path} is not the segment that was written: {error}") from error
 
 
-def _split(content: bytes) -> list[bytes]:
-    lines = content.split(b"\n")
-    return lines if lines[-1] else lines[:-1]
-
-
 def _torn_tail(folder: Path, number: int) -> int:
     """How many bytes at the end of the newest segment are no whole lines.
 
@@ -203,7 +204,7 @@ def _survey(folder: Path, numbers: list[int], torn: int) -> tuple[list[Extent], 
             if number == numbers[-1]:
                 content = content[: len(content) - torn]
             extents.append(Extent(first=seq, size=len(content)))
-            for line in _split(content):
+            for line in split(content):
                 yield line
                 seq += 1
 

@@ -12,6 +12,7 @@ import fcntl
 import json
 import logging
 import os
+import threading
 from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -114,6 +115,7 @@ class Ledger:
         # staged, not yet durable
         self._staged = self._durable
         self._planned = 0
+        self._cuts = self._segments
         self._queue: deque[_Group] = deque()
         # the segment being written
         self._descriptor: int | None = None
@@ -122,7 +124,7 @@ class Ledger:
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ledger")
         self._committing: asyncio.Task[None] | None = None
         self._cutting: asyncio.Task[None] | None = None
-        self._sealing = asyncio.Lock()
+        self._sealing = threading.Lock()
         self._quiet: asyncio.TimerHandle | None = None
         self._last_append = 0.0
 
@@ -151,56 +153,36 @@ class Ledger:
             raise LedgerFailedError(f"the ledger in {folder} cannot be opened: {error}") from error
 
     @property
-    def records(self) -> int:
-        """Durable records; the last one's seq."""
-        return self._durable.seq
-
-    @property
-    def head(self) -> str:
-        """Hash of the last durable record, empty while there is none."""
-        return self._durable.hash if self._durable.seq else ""
-
-    @property
-    def segments(self) -> int:
-        """Segments 1…n are cut and never change again."""
-        return self._segments
+    def head(self) -> LedgerHead:
+        """How far the ledger is. `records` and `head` are what is durable, `segments` are cut for ever."""
+        return LedgerHead(
+            records=self._durable.seq,
+            head=self._durable.hash if self._durable.seq else "",
+            segments=self._segments,
+            sealed=self.sealed,
+            closed=self._seals.closed,
+        )
 
     @property
     def sealed(self) -> int:
-        """The highest n so that 1…n are marked as sealed."""
+        """The highest n so that segments 1…n are marked as sealed."""
         number = 0
         while number + 1 in self._seals.sealed:
             number += 1
         return number
 
     @property
-    def closed(self) -> bool:
-        """Nothing follows, and every record is in a cut segment."""
-        return self._seals.closed
-
-    @property
     def torn_bytes(self) -> int:
         """Bytes of an unacknowledged tail that were cut off when the ledger was opened."""
         return self._torn
 
-    @property
-    def state(self) -> LedgerHead:
-        """How far the ledger is, all at once."""
-        return LedgerHead(
-            records=self.records,
-            head=self.head,
-            segments=self.segments,
-            sealed=self.sealed,
-            closed=self.closed,
-        )
-
     async def changed(self, known: LedgerHead) -> LedgerHead:
-        """The state as soon as it differs from `known`.
+        """The head as soon as it differs from `known`; `mark_sealed` alone wakes nobody.
 
         Raises:
             LedgerFailedError: it will not change any more.
         """
-        while (now := self.state) == known:
+        while (now := self.head) == known:
             self._raise_if_failed()
             await self._progress.wait()
         return now
@@ -224,7 +206,7 @@ class Ledger:
         return position
 
     async def lines(self, from_seq: int = 1) -> AsyncIterator[bytes]:
-        """Durable lines without line feeds from `from_seq` on, then those that follow as they come.
+        """Durable lines with their line feeds from `from_seq` on, then those that follow as they come.
 
         Ends when the ledger is closed. Holds at most one segment in memory, however slow its reader is.
 
@@ -234,7 +216,7 @@ class Ledger:
         seq, number, offset, at = max(from_seq, 1), 0, 0, 1
         while True:
             if seq > self._durable.seq:
-                if self.closed:
+                if self._seals.closed:
                     return
                 self._raise_if_failed()
                 await self._progress.wait()
@@ -245,7 +227,7 @@ class Ledger:
             end = self._extents[number - 1].size
             content = await asyncio.to_thread(files.read_segment, self._folder, number, offset, end)
             offset = end
-            for line in content.split(b"\n")[:-1]:
+            for line in files.split(content):
                 if at >= seq:
                     seq = at + 1
                     yield line
@@ -254,12 +236,10 @@ class Ledger:
     async def cut(self, reason: str) -> None:
         """End the segment being written; returns when it lies there compressed. Nothing to cut is no error."""
         self._raise_if_failed()
-        _log.debug("cutting segment %d: %s", len(self._extents), reason)
-        group = self._request_cut()
-        if group:
-            await self._committed(group)
-        number = len(self._extents)
-        while self._segments < number:
+        _log.debug("cutting after record %d: %s", self._staged.seq, reason)
+        self._request_cut()
+        wanted = self._cuts
+        while self._segments < wanted:
             self._raise_if_failed()
             await self._progress.wait()
 
@@ -273,15 +253,17 @@ class Ledger:
             raise NoSuchSegmentError(f"segment {number} is not among the {self._segments} that are cut")
         return files.cut_path(self._folder, number)
 
-    async def mark_sealed(self, number: int) -> None:
-        """Remember that segment `number` is in object storage. Any order; again is harmless.
+    def mark_sealed(self, number: int) -> None:
+        """Remember, durably, that segment `number` is in object storage. Any order; again is harmless.
+
+        Blocks for an fsync; may be called from any thread.
 
         Raises:
             NoSuchSegmentError: it has not been cut.
-            LedgerFailedError: the disk refuses.
+            LedgerFailedError: the disk refuses. The records are not concerned.
         """
         self.segment(number)
-        await self._store_seals(lambda seals: _Seals(seals.sealed | {number}, seals.closed))
+        self._store_seals(lambda seals: _Seals(seals.sealed | {number}, seals.closed))
 
     async def close(self) -> None:
         """Make everything durable, cut the last segment, and let nothing follow. Again is harmless.
@@ -291,9 +273,10 @@ class Ledger:
         """
         self._closing = True
         try:
-            if not self.closed:
+            if not self._seals.closed:
                 await self.cut("closed")
-                await self._store_seals(lambda seals: _Seals(seals.sealed, closed=True))
+                await self._in_thread(self._store_seals, lambda seals: _Seals(seals.sealed, closed=True))
+                self._wake()
         finally:
             await self._release()
 
@@ -337,13 +320,11 @@ class Ledger:
                 self._committing = asyncio.create_task(self._commit_all())
         return self._queue[-1]
 
-    def _request_cut(self) -> _Group | None:
-        if not self._planned:
-            return None
-        group = self._gathering()
-        group.cut = True
-        self._planned = 0
-        return group
+    def _request_cut(self) -> None:
+        if self._planned:
+            self._gathering().cut = True
+            self._planned = 0
+            self._cuts += 1
 
     def _arm_quiet_timer(self) -> None:
         loop = asyncio.get_running_loop()
@@ -413,17 +394,14 @@ class Ledger:
             self._segments += 1
             self._wake()
 
-    async def _store_seals(self, change: Callable[[_Seals], _Seals]) -> None:
-        async with self._sealing:
-            self._raise_if_failed()
+    def _store_seals(self, change: Callable[[_Seals], _Seals]) -> None:
+        with self._sealing:
             seals = change(self._seals)
             try:
-                await self._in_thread(seals.store, self._folder)
+                seals.store(self._folder)
             except OSError as error:
-                self._fail(error)
-            self._raise_if_failed()
+                raise LedgerFailedError(f"the seals in {self._folder} cannot be written: {error}") from error
             self._seals = seals
-            self._wake()
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)

@@ -1,9 +1,9 @@
 """The canonical line of a ledger: how a record becomes bytes, and how bytes become a record.
 
-A line is one JSON object without its line feed; its keys come in the order of `KEYS`, without spaces, in
-UTF-8. `hash` is the SHA-256 of the line's bytes before `,"hash":`, and `prev` is the hash of the line before
-(`ORIGIN` for the first), so every hash stands for the whole ledger up to it. Nothing here does I/O; whether
-lines form a sound ledger is decided by `checking`.
+A line is one JSON object; its keys come in the order of `KEYS`, without spaces, in UTF-8. `hash` is the SHA-256
+of the line's bytes before `,"hash":`, and `prev` is the hash of the line before (`ORIGIN` for the first), so every
+hash stands for the whole ledger up to it. A line is stored with a line feed at its end; what reads one here takes
+it with or without. Nothing here does I/O; whether lines form a sound ledger is decided by `checking`.
 """
 
 from __future__ import annotations
@@ -102,11 +102,12 @@ def encode(
 
 
 def decode(line: bytes) -> Record:
-    """A line, without its line feed → the record. Its form is checked, its hash is not.
+    """A line → the record. Its form is checked, its hash is not.
 
     Raises:
         MalformedRecordError: not canonical: keys, their order, their types, or the place of the hash.
     """
+    line = line.removesuffix(b"\n")
     if not _HASH_FIELD.fullmatch(line[-_HASH_FIELD_SIZE:]):
         raise MalformedRecordError("the line does not end in its hash")
     try:
@@ -125,7 +126,7 @@ def decode(line: bytes) -> Record:
 
 def digest(line: bytes) -> str:
     """What a line's `hash` has to be: SHA-256 over the bytes before `,"hash":`."""
-    return hashlib.sha256(line[:-_HASH_FIELD_SIZE]).hexdigest()
+    return hashlib.sha256(line.removesuffix(b"\n")[:-_HASH_FIELD_SIZE]).hexdigest()
 
 
 def _utf8(text: str) -> bytes:
