@@ -80,7 +80,7 @@ class SecretKey(ApiModel):
     key: Annotated[
         str,
         Field(max_length=253),
-        form(r"^[-._a-zA-Z0-9]+$", "is not a key of a Secret; write letters, digits, -, _ and ."),
+        form(r"^[-._a-zA-Z0-9]+$", "is not a key of a Secret; write letters, digits, dots, - and _"),
     ]
     """Key inside it."""
 
@@ -221,9 +221,13 @@ class AgentClass(ApiModel):
     """A kind of agent that tasks can name. Cluster-scoped."""
 
     api_version: Literal["axiom.dev/v1alpha1"] = "axiom.dev/v1alpha1"
+    """The version of this API."""
     kind: Literal["AgentClass"] = "AgentClass"
+    """What this object is."""
     metadata: dict[str, Any]
+    """Kubernetes' own: name, namespace, labels."""
     spec: AgentClassSpec
+    """Which agent, in which image, with which credentials and limits."""
 
     @property
     def name(self) -> str:

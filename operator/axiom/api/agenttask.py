@@ -28,7 +28,7 @@ ObjectName = Annotated[
     Field(max_length=253),
     form(
         r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
-        "is not a Kubernetes name; write small letters, digits, - and . and begin and end with a letter or digit",
+        "is not a Kubernetes name; write small letters, digits, dots and -, such as fix-leap-year",
     ),
 ]
 ImageName = Annotated[
@@ -182,7 +182,7 @@ class AgentTaskSpec(ApiModel):
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Higher is started first where tasks wait for each other. May be changed while the task runs."""
     retention: Retention = Retention()
-    """What is kept afterwards."""
+    """What is kept afterwards. May be changed while the task runs."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule("self.criteria.exists(criterion, criterion.enforcement == 'Hard')", NO_HARD_CRITERION),
@@ -321,10 +321,15 @@ class AgentTask(ApiModel):
     """A task for an agent, in a sandbox, with the criteria that decide whether it succeeded."""
 
     api_version: Literal["axiom.dev/v1alpha1"] = "axiom.dev/v1alpha1"
+    """The version of this API."""
     kind: Literal["AgentTask"] = "AgentTask"
+    """What this object is."""
     metadata: dict[str, Any]
+    """Kubernetes' own: name, namespace, labels."""
     spec: AgentTaskSpec
+    """What is to be done, and how it is decided that it was."""
     status: AgentTaskStatus = AgentTaskStatus()
+    """What has been found out. Written by the operator alone."""
 
     @property
     def name(self) -> str:

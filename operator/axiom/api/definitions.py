@@ -8,15 +8,10 @@ from axiom.api.agentclass import AgentClass, AgentClassSpec
 from axiom.api.agenttask import GROUP, VERSION, AgentTask, AgentTaskSpec, AgentTaskStatus
 from axiom.api.schemas import StructuralSchemas
 
-_ROOT_DESCRIPTIONS = {
-    "apiVersion": f"{GROUP}/{VERSION}",
-    "kind": "The kind of this object.",
-}
-
 
 def agent_tasks() -> dict[str, Any]:
     """The definition of AgentTask."""
-    version = _version(AgentTask.__doc__, StructuralSchemas(AgentTaskSpec, with_defaults=True).build())
+    version = _version(AgentTask, StructuralSchemas(AgentTaskSpec, with_defaults=True).build())
     status = StructuralSchemas(AgentTaskStatus, with_defaults=False).build()
     version["schema"]["openAPIV3Schema"]["properties"]["status"] = status
     version["subresources"] = {"status": {}}
@@ -40,7 +35,7 @@ def agent_tasks() -> dict[str, Any]:
 
 def agent_classes() -> dict[str, Any]:
     """The definition of AgentClass."""
-    version = _version(AgentClass.__doc__, StructuralSchemas(AgentClassSpec, with_defaults=True).build())
+    version = _version(AgentClass, StructuralSchemas(AgentClassSpec, with_defaults=True).build())
     version["additionalPrinterColumns"] = [
         _column("Driver", ".spec.driver", "How Axiom speaks with the agent."),
         _column("Image", ".spec.image", "The agent's image."),
@@ -52,8 +47,9 @@ def agent_classes() -> dict[str, Any]:
     return _definition(names, "Cluster", version)
 
 
-def _version(description: str | None, spec: dict[str, Any]) -> dict[str, Any]:
-    root = {name: {"type": "string", "description": text} for name, text in _ROOT_DESCRIPTIONS.items()}
+def _version(model: type[AgentTask | AgentClass], spec: dict[str, Any]) -> dict[str, Any]:
+    heads = {"apiVersion": model.model_fields["api_version"], "kind": model.model_fields["kind"]}
+    root = {name: {"type": "string", "description": field.description} for name, field in heads.items()}
     return {
         "name": VERSION,
         "served": True,
@@ -61,7 +57,7 @@ def _version(description: str | None, spec: dict[str, Any]) -> dict[str, Any]:
         "schema": {
             "openAPIV3Schema": {
                 "type": "object",
-                "description": description,
+                "description": model.__doc__,
                 "properties": {**root, "metadata": {"type": "object"}, "spec": spec},
                 "required": ["spec"],
             }

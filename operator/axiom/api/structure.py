@@ -12,12 +12,15 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+Part = type[BaseModel] | type[StrEnum]
+"""A model or an enum."""
 
-def nested(model: type[BaseModel]) -> list[type[BaseModel] | type[StrEnum]]:
+
+def nested(model: type[BaseModel]) -> list[Part]:
     """The model and every model and enum that its fields lead to, each once, in the order of the fields."""
-    found: dict[type[BaseModel] | type[StrEnum], None] = {}
+    found: dict[Part, None] = {}
 
-    def visit(part: type[BaseModel] | type[StrEnum]) -> None:
+    def visit(part: Part) -> None:
         if part in found:
             return
         found[part] = None
@@ -40,7 +43,7 @@ def field_models(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
     }
 
 
-def _parts(annotation: Any) -> Iterator[type[BaseModel] | type[StrEnum]]:
+def _parts(annotation: Any) -> Iterator[Part]:
     if isinstance(annotation, type) and issubclass(annotation, (BaseModel, StrEnum)):
         yield annotation
     for argument in get_args(annotation):

@@ -44,7 +44,7 @@ RelativePath = Annotated[
     Check(
         holds=_is_relative_path,
         cel=r"!('/' + self + '/').contains('/../') && !('/' + self + '/').contains('//') && !self.contains('\x00')",
-        complaint="is not a path inside the workspace; write one without a leading or double / and without ..",
+        complaint="is not a path inside the folder; write one such as src/leap.py, without .. and without a leading or double /",
     ),
 ]
 Glob = Annotated[str, Field(min_length=1, max_length=256)]
