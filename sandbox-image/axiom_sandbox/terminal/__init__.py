@@ -1,0 +1,1 @@
+"""A stream of bytes from a terminal: recorded, made readable, and typed into."""
