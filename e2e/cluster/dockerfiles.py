@@ -51,7 +51,13 @@ def build_image(
             )  # fmt: skip
             archive = Path(folder) / "image.tar"
             run(
-                [*_buildah(), "push", full_name, f"oci-archive:{archive}:{full_name}"],
+                [
+                    *_buildah(),
+                    "push",
+                    "--disable-compression",
+                    full_name,
+                    f"oci-archive:{archive}:{full_name}",
+                ],
                 env=_environment(),
                 timeout_seconds=600,
             )

@@ -77,8 +77,9 @@ def enforce(api: Api) -> None:
         changed.wait()
         time.sleep(_GATHER_SECONDS)
         changed.clear()
+        oldest_first = sorted(pods.objects(), key=lambda one: one["metadata"]["creationTimestamp"])
         world = World(
-            tuple(pod for one in pods.objects() if (pod := Pod.parse(one)) is not None),
+            tuple(pod for one in oldest_first if (pod := Pod.parse(one)) is not None),
             {one["metadata"]["name"]: one["metadata"].get("labels") or {} for one in namespaces.objects()},
             tuple(Policy.parse(one) for one in policies.objects()),
         )

@@ -15,6 +15,7 @@ What the node itself sends (kubelet's probes, port-forward) passes neither hook,
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import IPv4Network, collapse_addresses
 from typing import Any
 
 TABLE = "axiom_e2e_netpol"
@@ -167,6 +168,7 @@ class World:
     """Everything that decides who may talk to whom."""
 
     pods: tuple[Pod, ...]
+    """Oldest first: an address belongs to the latest pod that got it."""
     namespaces: Mapping[str, Mapping[str, str]]
     """Name → labels."""
     policies: tuple[Policy, ...]
@@ -189,7 +191,8 @@ def ruleset(world: World) -> str:
     """The whole table, as a script for `nft --file` that replaces it in one transaction."""
     chains: list[str] = []
     jumps: dict[Direction, list[str]] = {Direction.EGRESS: [], Direction.INGRESS: []}
-    for pod in sorted(world.pods, key=lambda one: one.address):
+    holders = {pod.address: pod for pod in world.pods}
+    for _, pod in sorted(holders.items()):
         for direction, verdicts in jumps.items():
             rules = _rules_for(world, pod, direction)
             if rules is None:
@@ -249,9 +252,10 @@ def _allowed(world: World, pod: Pod, policy: Policy, rule: Rule, direction: Dire
     ]
     blocks = [
         f"ip {field} {peer.block}"
-        + (f" ip {field} != {{ {_listed(peer.excluded)} }}" if peer.excluded else "")
+        + (f" ip {field} != {{ {_networks(peer.excluded)} }}" if peer.excluded else "")
         for peer in rule.peers
-        if peer.block is not None
+        # A block of IPv6 names nobody in a network that has none.
+        if peer.block is not None and ":" not in peer.block
     ]
     everybody = [] if rule.peers else [""]
     ports = rule.ports or (None,)
@@ -303,6 +307,11 @@ def _line(address: str, match: str) -> str:
 
 def _listed(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(values))
+
+
+def _networks(blocks: Iterable[str]) -> str:
+    """nftables refuses a set whose intervals overlap."""
+    return _listed(str(one) for one in collapse_addresses(IPv4Network(block) for block in blocks))
 
 
 def _items(data: Mapping[str, Any], key: str) -> Iterable[tuple[str, str]]:

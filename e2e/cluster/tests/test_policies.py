@@ -115,6 +115,25 @@ def test_a_block_with_exceptions() -> None:
     ]
 
 
+def test_overlapping_exceptions_become_one() -> None:
+    block = {"ipBlock": {"cidr": "198.18.0.0/16", "except": ["198.18.1.0/24", "198.18.1.7/32"]}}
+    world = _world(_policy(policyTypes=["Egress"], egress=[{"to": [block]}]))
+    assert _chain(world, "egress_198_18_4_2") == [
+        "ip daddr 198.18.0.0/16 ip daddr != { 198.18.1.0/24 } return"
+    ]
+
+
+def test_a_block_of_ipv6_opens_nothing() -> None:
+    world = _world(_policy(policyTypes=["Egress"], egress=[{"to": [{"ipBlock": {"cidr": "fd00::/8"}}]}]))
+    assert _chain(world, "egress_198_18_4_2") == []
+
+
+def test_an_address_belongs_to_the_latest_pod_that_got_it() -> None:
+    world = _world(_policy(policyTypes=["Egress"]))
+    reused = World((*world.pods, _pod("other", "198.18.4.2")), world.namespaces, world.policies)
+    assert _chain(reused, "egress_198_18_4_2") is None
+
+
 @pytest.mark.parametrize(
     ("port", "match"),
     [
