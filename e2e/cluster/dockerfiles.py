@@ -41,7 +41,7 @@ def build_image(
             mounts = build_mounts(Path(folder))
             stream(
                 [
-                    *_buildah(), "build", "--layers", "--pull-never", "--format=oci",
+                    *_buildah(), "build", "--layers", "--pull-never", "--format=docker",
                     *(f"--volume={mount}" for mount in mounts),
                     *(f"--build-arg={key}={value}" for key, value in (build_args or {}).items()),
                     "--tag", full_name, "--file", dockerfile, context,
@@ -49,6 +49,7 @@ def build_image(
                 env=_environment(),
                 timeout_seconds=1800,
             )  # fmt: skip
+            # The one kind of archive that is not compressed, which would take longer than the rest.
             archive = Path(folder) / "image.tar"
             run(
                 [
@@ -56,7 +57,7 @@ def build_image(
                     "push",
                     "--disable-compression",
                     full_name,
-                    f"oci-archive:{archive}:{full_name}",
+                    f"docker-archive:{archive}:{full_name}",
                 ],
                 env=_environment(),
                 timeout_seconds=600,
