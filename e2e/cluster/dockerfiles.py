@@ -41,7 +41,7 @@ def build_image(
             mounts = build_mounts(Path(folder))
             stream(
                 [
-                    *_buildah(), "build", "--layers", "--pull-never", "--format=docker",
+                    *_buildah(), "build", "--layers", "--pull-never", "--format=oci",
                     *(f"--volume={mount}" for mount in mounts),
                     *(f"--build-arg={key}={value}" for key, value in (build_args or {}).items()),
                     "--tag", full_name, "--file", dockerfile, context,
@@ -55,7 +55,6 @@ def build_image(
                 [
                     *_buildah(),
                     "push",
-                    "--disable-compression",
                     full_name,
                     f"docker-archive:{archive}:{full_name}",
                 ],
