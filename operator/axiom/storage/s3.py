@@ -1,0 +1,383 @@
+"""Object storage in an S3 bucket.
+
+That a key is written once rests on the server: every object is created by a request with `If-None-Match: *`. A server
+that ignores the condition would let one gateway overwrite another's evidence, so it is refused at the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import itertools
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Self, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import certifi
+import urllib3
+from minio import Minio
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from axiom.storage.keys import check_key
+from axiom.storage.store import (
+    CHUNK_BYTES,
+    ConflictError,
+    CorruptError,
+    MissingError,
+    ObjectStat,
+    PutResult,
+    StorageError,
+    UnavailableError,
+    UnsuitableError,
+    digest_of,
+)
+
+log = logging.getLogger(__name__)
+
+_DIGEST_METADATA = "axiom-sha256"
+_DIGEST_HEADER = f"x-amz-meta-{_DIGEST_METADATA}"
+_PAGE = 1000
+_PROBE = b"Axiom wrote this to learn whether this store honours If-None-Match. It may be deleted.\n"
+_PROBE_KEY = "axiom-probe/conditional-put"
+_LARGE_PROBE_KEY = "axiom-probe/conditional-multipart"
+_SMALLEST_PART = 5 * 2**20
+"""Bytes; what S3 allows."""
+_PASSING_CODES = frozenset({
+    "ConditionalRequestConflict", "InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable",
+    "SlowDown", "SlowDownRead", "SlowDownWrite", "XMinioServerNotInitialized",
+})  # fmt: skip
+
+T = TypeVar("T")
+Keys = list[str]
+
+
+@dataclass(frozen=True)
+class S3Settings:
+    """Which bucket, and how to reach it."""
+
+    endpoint: str
+    """`http://host:port` or `https://host`."""
+    bucket: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str = "us-east-1"
+    create_bucket: bool = False
+    """Whether a missing bucket is made."""
+    certificate_authority: Path | None = None
+    """PEM file that the server's certificate is checked with, instead of the public ones."""
+    attempts: int = 6
+    """How often a request is tried before the store counts as unavailable."""
+    longest_wait: float = 10
+    """Seconds between two tries, at most."""
+    part_bytes: int = 16 * 2**20
+    """What is larger goes up in parts of this size, at least 5 MiB; one part is in memory at a time."""
+    connections: int = 16
+    """Requests at once."""
+
+
+class _VanishedError(Exception):
+    """An object that was there a moment ago is gone: somebody deletes. Tried again."""
+
+
+class _CreateOnlyPool(urllib3.PoolManager):
+    """Sends everything that creates an object on the condition that its key is free.
+
+    minio-py lets nobody add a header to a put. The header needs no place in the signature: AWS asks only for Host and
+    x-amz-* there.
+    """
+
+    def urlopen(  # type: ignore[override]
+        self, method: str, url: str, redirect: bool = True, **rest: Any
+    ) -> urllib3.BaseHTTPResponse:
+        if _creates_object(method, url):
+            rest["headers"].add("If-None-Match", "*")
+        return super().urlopen(method, url, redirect=redirect, **rest)
+
+
+class S3Store:
+    """An ObjectStore in one bucket. Made by `connect`, and closed after use."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(settings.connections, thread_name_prefix="s3")
+        self._reader = _client(settings, urllib3.PoolManager)
+        self._writer = _client(settings, _CreateOnlyPool)
+        self._parts_are_conditional = False
+
+    @classmethod
+    async def connect(cls, settings: S3Settings) -> Self:
+        """A store whose bucket exists and that keeps the contract.
+
+        Raises:
+            UnsuitableError: no bucket, wrong credentials, or no conditional writes.
+            UnavailableError: the server does not answer.
+        """
+        store = cls(settings)
+        try:
+            await store._ensure_bucket()
+            await store._require_condition(_PROBE_KEY, _PROBE)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Ends connections; requests that run are waited for by nobody."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def put(
+        self, key: str, source: Path | bytes, *, content_type: str = "application/octet-stream"
+    ) -> PutResult:
+        """As ObjectStore.put."""
+        check_key(key)
+        if isinstance(source, Path) and not source.is_file():
+            raise FileNotFoundError(f"{source} is no file, so it cannot be stored as {key}")
+        if _size(source) > self._settings.part_bytes and not self._parts_are_conditional:
+            await self._require_condition(_LARGE_PROBE_KEY, bytes(_SMALLEST_PART + 1))
+            self._parts_are_conditional = True
+        return await self._do(f"put {key}", partial(self._put, key, source, content_type))
+
+    async def get(self, key: str) -> bytes:
+        """As ObjectStore.get."""
+        return await self._do(f"get {key}", partial(self._get, check_key(key)))
+
+    async def fetch(self, key: str, target: Path) -> ObjectStat:
+        """As ObjectStore.fetch."""
+        return await self._do(f"fetch {key}", partial(self._fetch, check_key(key), target))
+
+    async def stat(self, key: str) -> ObjectStat | None:
+        """As ObjectStore.stat; an object that another program made is read to learn its digest."""
+        return await self._do(f"stat {key}", partial(self._stat, check_key(key)))
+
+    async def exists(self, key: str) -> bool:
+        """As ObjectStore.exists."""
+        return await self._do(f"stat {key}", partial(self._head, check_key(key))) is not None
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        """As ObjectStore.list."""
+        last: str | None = None
+        while page := await self._do(f"list {prefix}", partial(self._page, prefix, last)):
+            for key in page:
+                yield key
+            last = page[-1]
+
+    async def _ensure_bucket(self) -> None:
+        bucket = self._settings.bucket
+        try:
+            if await self._do(f"look for bucket {bucket}", partial(self._reader.bucket_exists, bucket)):
+                return
+            if not self._settings.create_bucket:
+                raise UnsuitableError(f"bucket {bucket} does not exist; create it, or allow it to be created")
+            await self._do(f"create bucket {bucket}", self._make_bucket)
+        except UnavailableError as error:
+            if isinstance(error.__cause__, S3Error) and not _is_passing(error.__cause__):
+                raise UnsuitableError(
+                    f"{error}; check the endpoint, the bucket and the credentials"
+                ) from error
+            raise
+
+    def _make_bucket(self) -> None:
+        try:
+            self._reader.make_bucket(self._settings.bucket, location=self._settings.region)
+        except S3Error as error:
+            if error.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                raise
+
+    async def _require_condition(self, key: str, content: bytes) -> None:
+        """Creates an object twice: unless the second time is refused, the store is of no use."""
+        taken = [await self._do(f"probe {key}", partial(self._is_taken, key, content)) for _ in range(2)]
+        if not taken[-1]:
+            raise UnsuitableError(
+                f"the object store at {self._settings.endpoint} ignores If-None-Match, so two gateways could overwrite"
+                " each other's evidence; use a store with conditional writes (AWS S3, MinIO, Ceph, versitygw do)"
+            )
+
+    def _is_taken(self, key: str, content: bytes) -> bool:
+        try:
+            self._create(key, content, "application/octet-stream", _SMALLEST_PART)
+        except S3Error as error:
+            if error.code == "NotImplemented":
+                return False
+            if error.code != "PreconditionFailed":
+                raise
+            return True
+        return False
+
+    def _put(self, key: str, source: Path | bytes, content_type: str) -> PutResult:
+        try:
+            self._create(key, source, content_type, self._settings.part_bytes)
+        except S3Error as error:
+            if error.code != "PreconditionFailed":
+                raise
+            return self._compare(key, source)
+        return PutResult.CREATED
+
+    def _compare(self, key: str, source: Path | bytes) -> PutResult:
+        stored, offered = self._stat(key), digest_of(source)
+        if stored is None:
+            raise _VanishedError(f"{key} was taken, and then it was gone")
+        if stored.sha256 != offered:
+            raise ConflictError(key, stored.sha256, offered)
+        return PutResult.ALREADY_THERE
+
+    def _create(self, key: str, source: Path | bytes, content_type: str, part_bytes: int) -> None:
+        with _opened(source) as stream:
+            self._writer.put_object(
+                self._settings.bucket,
+                key,
+                stream,
+                _size(source),
+                content_type,
+                metadata={_DIGEST_METADATA: digest_of(source)},
+                part_size=part_bytes,
+                num_parallel_uploads=1,
+            )
+
+    def _get(self, key: str) -> bytes:
+        with self._reading(key) as response:
+            content = bytes(response.read())
+            _check_digest(key, response, digest_of(content))
+            return content
+
+    def _fetch(self, key: str, target: Path) -> ObjectStat:
+        unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            with self._reading(key) as response:
+                with unfinished.open("xb") as stream:
+                    for chunk in response.stream(CHUNK_BYTES):
+                        stream.write(chunk)
+                found = ObjectStat(key, unfinished.stat().st_size, digest_of(unfinished))
+                _check_digest(key, response, found.sha256)
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return found
+
+    def _stat(self, key: str) -> ObjectStat | None:
+        head = self._head(key)
+        if head is None:
+            return None
+        digest = {name.lower(): value for name, value in (head.metadata or {}).items()}.get(_DIGEST_HEADER)
+        return ObjectStat(key, head.size, digest or digest_of(self._get(key)))
+
+    def _head(self, key: str) -> Any:
+        try:
+            return self._reader.stat_object(self._settings.bucket, key)
+        except S3Error as error:
+            if error.code in {"NoSuchKey", "NoSuchObject"}:
+                return None
+            raise
+
+    def _page(self, prefix: str, last: str | None) -> Keys:
+        found = self._reader.list_objects(self._settings.bucket, prefix, recursive=True, start_after=last)
+        return [str(item.object_name) for item in itertools.islice(found, _PAGE)]
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[urllib3.BaseHTTPResponse]:
+        try:
+            response = self._reader.get_object(self._settings.bucket, key)
+        except S3Error as error:
+            if error.code == "NoSuchKey":
+                raise MissingError(key) from error
+            raise
+        with closing(response):
+            yield response
+            response.release_conn()
+
+    async def _do(self, what: str, operation: Callable[[], T]) -> T:
+        """Runs it in a thread, again while what fails may pass. Raises StorageError."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_is_passing),
+            stop=stop_after_attempt(self._settings.attempts),
+            wait=wait_random_exponential(multiplier=0.2, max=self._settings.longest_wait),
+            before_sleep=partial(_log_retry, what),
+            reraise=True,
+        )
+        try:
+            return await retrying(self._run, operation)
+        except (StorageError, FileNotFoundError):
+            raise
+        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError, _VanishedError) as error:
+            raise UnavailableError(
+                f"the object store at {self._settings.endpoint} could not {what}: {_reason(error)}"
+            ) from error
+
+    async def _run(self, operation: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, operation)
+
+
+def _client(settings: S3Settings, pool: type[urllib3.PoolManager]) -> Minio:
+    address = urlsplit(settings.endpoint)
+    if address.scheme not in {"http", "https"} or not address.netloc or address.path.strip("/"):
+        raise UnsuitableError(f"{settings.endpoint!r} is no endpoint; write http://host:port or https://host")
+    return Minio(
+        address.netloc,
+        access_key=settings.access_key,
+        secret_key=settings.secret_key,
+        region=settings.region,
+        secure=address.scheme == "https",
+        http_client=pool(
+            maxsize=settings.connections,
+            retries=False,
+            timeout=urllib3.Timeout(connect=10, read=60),
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=str(settings.certificate_authority or certifi.where()),
+        ),
+    )
+
+
+def _creates_object(method: str, url: str) -> bool:
+    query = parse_qs(urlsplit(url).query, keep_blank_values=True)
+    completes_parts = method == "POST" and "uploadId" in query
+    return completes_parts or (method == "PUT" and "partNumber" not in query)
+
+
+def _is_passing(error: BaseException) -> bool:
+    match error:
+        case S3Error():
+            return error.code in _PASSING_CODES
+        case ServerError():
+            return bool(error.status_code >= 500)
+        case InvalidResponseError() | urllib3.exceptions.HTTPError() | _VanishedError():
+            return True
+        case _:
+            return False
+
+
+def _log_retry(what: str, state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    log.warning("could not %s (try %d), trying again: %s", what, state.attempt_number, _reason(error))
+
+
+def _reason(error: BaseException | None) -> str:
+    return (
+        f"{error.code}: {error.message}" if isinstance(error, S3Error) else f"{type(error).__name__}: {error}"
+    )
+
+
+def _check_digest(key: str, response: urllib3.BaseHTTPResponse, got: str) -> None:
+    wanted = response.headers.get(_DIGEST_HEADER, got)
+    if wanted != got:
+        raise CorruptError(key, wanted, got)
+
+
+def _size(source: Path | bytes) -> int:
+    return len(source) if isinstance(source, bytes) else source.stat().st_size
+
+
+def _opened(source: Path | bytes) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
