@@ -1,0 +1,209 @@
+"""What can go wrong with a bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import web
+from minio import Minio
+
+from axiom.storage.s3 import S3Settings, S3Store
+from axiom.storage.store import ConflictError, CorruptError, PutResult, UnavailableError, UnsuitableError
+
+Status = Callable[[web.Request], int | str]
+
+SETTINGS = S3Settings(
+    endpoint="http://127.0.0.1:9",
+    bucket="evidence",
+    access_key="axiom",
+    secret_key="not-a-secret-0123456789",
+    attempts=3,
+    longest_wait=0.01,
+)
+
+
+@asynccontextmanager
+async def server_that_answers(status: Status) -> AsyncIterator[tuple[S3Settings, list[str]]]:
+    """A server that plays S3's errors: `status` is a number, or the code of an S3 error with its number."""
+    seen: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        await request.read()
+        seen.append(f"{request.method} {request.path} {request.headers.get('If-None-Match', '-')}")
+        answer = status(request)
+        if isinstance(answer, int):
+            return web.Response(status=answer, headers={"ETag": '"0"'})
+        code, number = answer.split()
+        text = "" if request.method == "HEAD" else f"<Error><Code>{code}</Code><Message>m</Message></Error>"
+        return web.Response(status=int(number), text=text, content_type="application/xml")
+
+    app = web.Application(client_max_size=2**30)
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield replace(SETTINGS, endpoint=f"http://127.0.0.1:{runner.addresses[0][1]}"), seen
+    await runner.cleanup()
+
+
+def raw_client(settings: S3Settings) -> Minio:
+    address = urlsplit(settings.endpoint).netloc
+    return Minio(
+        address,
+        access_key=settings.access_key,
+        secret_key=settings.secret_key,
+        secure=False,
+        region="us-east-1",
+    )
+
+
+@pytest.mark.parametrize("answer", [200, "NotImplemented 501"])
+async def test_a_store_without_conditional_writes_is_refused(answer: int | str) -> None:
+    async with server_that_answers(lambda request: 200 if request.method == "HEAD" else answer) as (
+        settings,
+        seen,
+    ):
+        with pytest.raises(UnsuitableError, match="ignores If-None-Match"):
+            await S3Store.connect(settings)
+    assert seen[1:] == ["PUT /evidence/axiom-probe/conditional-put *"] * 2
+
+
+async def test_a_store_without_conditional_multipart_takes_no_large_object(tmp_path: Path) -> None:
+    def status(request: web.Request) -> int | str:
+        if request.method == "HEAD":
+            return 200
+        return "NotImplemented 501" if "uploads" in request.query else "PreconditionFailed 412"
+
+    async with server_that_answers(status) as (settings, _):
+        store = await S3Store.connect(replace(settings, part_bytes=5 * 2**20))
+        with pytest.raises(UnsuitableError):
+            await store.put("large", bytes(6 * 2**20))
+        store.close()
+
+
+@pytest.mark.parametrize(
+    "trouble", [503, "SlowDown 503", "ConditionalRequestConflict 409", "OperationAborted 409", 500, 502]
+)
+async def test_what_may_pass_is_tried_again(trouble: int | str) -> None:
+    puts: list[int | str] = ["PreconditionFailed 412", "PreconditionFailed 412", trouble, trouble, 200]
+
+    async with server_that_answers(lambda r: 200 if r.method == "HEAD" else puts.pop(0)) as (settings, _):
+        store = await S3Store.connect(settings)
+        assert await store.put("a/b", b"x") is PutResult.CREATED
+        store.close()
+    assert puts == []
+
+
+async def test_after_the_last_try_the_reason_is_named() -> None:
+    puts: list[int | str] = ["PreconditionFailed 412", "PreconditionFailed 412", *["SlowDown 503"] * 3]
+
+    async with server_that_answers(lambda r: 200 if r.method == "HEAD" else puts.pop(0)) as (settings, _):
+        store = await S3Store.connect(settings)
+        with pytest.raises(UnavailableError, match="could not put a/b: SlowDown"):
+            await store.put("a/b", b"x")
+        store.close()
+    assert puts == []
+
+
+async def test_an_object_that_vanishes_between_put_and_stat_is_put_again() -> None:
+    puts: list[int | str] = [
+        "PreconditionFailed 412",
+        "PreconditionFailed 412",
+        "PreconditionFailed 412",
+        200,
+    ]
+
+    def status(request: web.Request) -> int | str:
+        if request.method == "HEAD":
+            return "NoSuchKey 404" if request.path.endswith("/a/b") else 200
+        return puts.pop(0)
+
+    async with server_that_answers(status) as (settings, _):
+        store = await S3Store.connect(settings)
+        assert await store.put("a/b", b"x") is PutResult.CREATED
+        store.close()
+
+
+async def test_what_will_not_pass_is_not_tried_again() -> None:
+    puts: list[int | str] = ["PreconditionFailed 412", "PreconditionFailed 412", "AccessDenied 403"]
+
+    async with server_that_answers(lambda r: 200 if r.method == "HEAD" else puts.pop(0)) as (settings, _):
+        store = await S3Store.connect(settings)
+        with pytest.raises(UnavailableError, match="AccessDenied"):
+            await store.put("a/b", b"x")
+        store.close()
+
+
+async def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:9 could not look for bucket evidence"):
+        await S3Store.connect(SETTINGS)
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:9", "ftp://host", "http://host/path", "http://"])
+async def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+    with pytest.raises(UnsuitableError, match="is no endpoint"):
+        await S3Store.connect(replace(SETTINGS, endpoint=endpoint))
+
+
+async def test_a_missing_bucket_is_refused_unless_it_may_be_created(s3_settings: S3Settings) -> None:
+    with pytest.raises(UnsuitableError, match="does not exist"):
+        await S3Store.connect(replace(s3_settings, create_bucket=False))
+
+
+async def test_a_store_can_be_connected_to_again(s3_settings: S3Settings) -> None:
+    for _ in range(2):
+        (await S3Store.connect(s3_settings)).close()
+
+
+@pytest.mark.parametrize("changed", [{"access_key": "nobody"}, {"secret_key": "wrong-wrong-wrong"}])
+async def test_wrong_credentials_are_refused_without_showing_them(
+    s3_settings: S3Settings, changed: dict[str, str]
+) -> None:
+    with pytest.raises(UnsuitableError, match="credentials") as caught:
+        await S3Store.connect(replace(s3_settings, **changed))  # type: ignore[arg-type]
+    assert "wrong-wrong" not in str(caught.value)
+
+
+def test_the_secret_key_is_not_shown() -> None:
+    assert SETTINGS.secret_key not in repr(SETTINGS)
+
+
+async def test_an_object_that_another_program_wrote_is_compared_by_its_bytes(s3_settings: S3Settings) -> None:
+    store = await S3Store.connect(s3_settings)
+    raw_client(s3_settings).put_object(s3_settings.bucket, "foreign", io.BytesIO(b"bytes"), 5)
+    assert await store.put("foreign", b"bytes") is PutResult.ALREADY_THERE
+    with pytest.raises(ConflictError):
+        await store.put("foreign", b"other")
+    store.close()
+
+
+async def test_bytes_that_differ_from_their_digest_are_not_given_out(
+    s3_settings: S3Settings, tmp_path: Path
+) -> None:
+    store = await S3Store.connect(s3_settings)
+    lie = {"axiom-sha256": hashlib.sha256(b"written").hexdigest()}
+    raw_client(s3_settings).put_object(s3_settings.bucket, "rotten", io.BytesIO(b"changed"), 7, metadata=lie)
+    with pytest.raises(CorruptError):
+        await store.get("rotten")
+    with pytest.raises(CorruptError):
+        await store.fetch("rotten", tmp_path / "out")
+    assert list(tmp_path.glob("*out*")) == []
+    store.close()
+
+
+async def test_a_list_longer_than_a_page_is_complete(
+    s3_settings: S3Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("axiom.storage.s3._PAGE", 3)
+    store = await S3Store.connect(s3_settings)
+    for number in range(8):
+        await store.put(f"page/{number}", b"x")
+    assert [key async for key in store.list("page/")] == [f"page/{number}" for number in range(8)]
+    store.close()
