@@ -1,8 +1,8 @@
 """What an agent changed: the difference between a base and a workspace, as one archive that can be applied.
 
 The *changes archive* is a tar.zst: first `changes.json` (protocol.Changes), then `files/<sha256>`, each content once.
-Every file of the workspace is read once, and its digest is that of the very bytes that are archived, so nobody
-gains by changing files meanwhile.
+A file's digest is that of the very bytes that are archived, taken in the same pass, so nobody gains by changing
+files meanwhile.
 
 Left out: `.git` (a finding where hooks or configuration changed), caches and bytecode (`paths.is_derived`), and
 whatever `trees` calls a finding. A path of the base where a finding now lies counts as deleted: what is there
@@ -147,15 +147,22 @@ class _Stage:
     folder: Path
 
     def consume(self, file: OpenFile) -> tuple[int, str]:
-        if is_git(file.path):
-            return copy_hashed(file)
+        before = self.base.entries.get(file.path)
+        if is_git(file.path) or self._looks_unchanged(file, before):
+            size, digest = copy_hashed(file)
+            if is_git(file.path) or (before and before.digest == digest):
+                return size, digest
+            os.lseek(file.descriptor, 0, os.SEEK_SET)
         partial = self.folder / "partial"
         with partial.open("wb") as sink:
             size, digest = copy_hashed(file, sink)
-        before = self.base.entries.get(file.path)
-        if before is None or (before.digest, before.executable) != (digest, file.executable):
-            partial.rename(self.folder / digest)
+        partial.rename(self.folder / digest)
         return size, digest
+
+    def _looks_unchanged(self, file: OpenFile, before: Entry | None) -> bool:
+        """Copying what turns out to be unchanged would cost more than reading the few that changed twice."""
+        now = (file.executable, os.fstat(file.descriptor).st_size)
+        return before is not None and (before.executable, before.size) == now
 
 
 def _selection(base: Tree) -> Selection:

@@ -1,7 +1,7 @@
 """A patch that people read and `git apply` takes, of what a changes archive changes.
 
 Git sees two directories that only we wrote, no repository and no configuration. It is a rendering: the changes
-archive is what is verified.
+archive is what is verified. (`git apply` itself refuses some that put a directory where a symlink was.)
 """
 
 from __future__ import annotations
