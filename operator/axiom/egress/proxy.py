@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -175,6 +176,9 @@ class _Proxy:
                 exchange.status, exchange.refusal = error.status, error.refusal
                 self._metrics.count_denial(error.refusal)
                 return _answer(error)
+            except Exception:
+                exchange.status = 500
+                raise
             finally:
                 self._record(request, exchange)
 
@@ -203,7 +207,7 @@ class _Proxy:
             raise RefusedError(Refusal.BAD_PATH, "the path holds the token; send it in a header")
         armed = self._directory.routes(grant.agent_class)
         target = routing.resolve(request.method, request.raw_path, [item.route for item in armed])
-        exchange.route, exchange.host = target.route.prefix, URL(target.route.upstream).host or ""
+        exchange.route, exchange.host = target.route.prefix, urlsplit(target.route.upstream).hostname or ""
         _check_upgrade(request)
         return Admitted(grant, token, target, _key_of(armed, target))
 

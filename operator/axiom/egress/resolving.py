@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -62,9 +63,9 @@ def is_public(address: str) -> bool:
 
 
 def _is_public(address: Address) -> bool:
-    return address.is_global and not (
-        address.is_multicast or address.is_loopback or address.is_link_local or address.is_private
-    )
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST and address not in _NAT64:
+        return False
+    return address.is_global and not address.is_multicast
 
 
 def _wrapped(address: Address) -> list[Address]:
