@@ -1,0 +1,130 @@
+"""The API server accepts and refuses what the table says: the CEL rules against the models' own words."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api_table import (
+    CLASS_CASES,
+    GOOD_CLASS,
+    GOOD_TASK,
+    TASK_CASES,
+    UPDATES,
+    Accepted,
+    Case,
+    Refused,
+    Update,
+    changed,
+)
+
+from e2e.cluster import connection
+
+pytestmark = pytest.mark.e2e
+
+CRDS = Path(__file__).parent.parent / "crds"
+
+
+class Kubectl:
+    """kubectl in a namespace of its own."""
+
+    def __init__(self, program: str, kubeconfig: str) -> None:
+        self.namespace = f"api-table-{uuid.uuid4().hex[:8]}"
+        self._command = [program, "--kubeconfig", kubeconfig, "--namespace", self.namespace]
+
+    def run(
+        self, *arguments: str, document: dict[str, Any] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        text = json.dumps(document) if document else None
+        return subprocess.run(
+            [*self._command, *arguments], input=text, capture_output=True, text=True, timeout=60
+        )
+
+    def must(self, *arguments: str, document: dict[str, Any] | None = None) -> str:
+        ended = self.run(*arguments, document=document)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+
+def find_kubectl() -> Kubectl:
+    """For the cluster that KUBECONFIG names, else for the hermetic one."""
+    if kubeconfig := os.environ.get("KUBECONFIG"):
+        return Kubectl("kubectl", kubeconfig)
+    hermetic = connection.load()
+    return Kubectl(f"{hermetic.bin_dir}/kubectl", hermetic.kubeconfig)
+
+
+def by_name(row: Case | Update) -> str:
+    return row.name
+
+
+@pytest.fixture(scope="module")
+def kubectl() -> Iterator[Kubectl]:
+    kubectl = find_kubectl()
+    kubectl.must("apply", "--server-side", "--force-conflicts", "--filename", str(CRDS))
+    kubectl.must("wait", "--for=condition=Established", "--timeout=30s", "--filename", str(CRDS))
+    kubectl.must("create", "namespace", kubectl.namespace)
+    yield kubectl
+    kubectl.run("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+def check(case: Case, ended: subprocess.CompletedProcess[str]) -> None:
+    match case.outcome:
+        case Accepted():
+            assert ended.returncode == 0, ended.stderr
+        case Refused(field, says, server_says):
+            assert ended.returncode != 0, "accepted"
+            reported = [line for line in ended.stderr.splitlines() if field in line]
+            assert any((server_says or says) in line for line in reported), ended.stderr
+
+
+def create(kubectl: Kubectl, document: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    return kubectl.run("create", "--dry-run=server", "--filename", "-", document=document)
+
+
+@pytest.mark.parametrize("case", TASK_CASES, ids=by_name)
+def test_task(kubectl: Kubectl, case: Case) -> None:
+    check(case, create(kubectl, changed(GOOD_TASK, case.change)))
+
+
+@pytest.mark.parametrize("case", CLASS_CASES, ids=by_name)
+def test_class(kubectl: Kubectl, case: Case) -> None:
+    unique = {"metadata": {"name": f"{kubectl.namespace}-codex"}}
+    check(case, create(kubectl, changed(GOOD_CLASS | unique, case.change)))
+
+
+@pytest.mark.parametrize("update", UPDATES, ids=by_name)
+def test_update(kubectl: Kubectl, update: Update) -> None:
+    before = changed(GOOD_TASK, update.before | {"metadata.name": f"task-{UPDATES.index(update)}"})
+    kubectl.must("create", "--filename", "-", document=before)
+    after = changed(before, update.after)
+    ended = kubectl.run("replace", "--dry-run=server", "--filename", "-", document=after)
+    kubectl.run("delete", "agenttask", before["metadata"]["name"], "--wait=false")
+    assert (ended.returncode == 0) == (not update.changes), ended.stderr
+    if update.changes:
+        _, _, named = ended.stderr.partition("create a new task; changed: ")
+        assert set(named.split()) == set(update.changes), ended.stderr
+
+
+def test_columns_that_a_person_sees(kubectl: Kubectl) -> None:
+    kubectl.must("create", "--filename", "-", document=changed(GOOD_TASK, {"metadata.name": "shown"}))
+    status = {"status": {"state": "Complete", "verdict": "Pass", "round": 2}}
+    kubectl.must(
+        "patch", "at", "shown", "--subresource=status", "--type=merge", "--patch", json.dumps(status)
+    )
+    header, row = kubectl.must("get", "at", "shown").splitlines()
+    assert header.split() == ["NAME", "AGENT", "STATE", "VERDICT", "ROUND", "AGE"]
+    assert row.split()[:-1] == ["shown", "no-such-class", "Complete", "Pass", "2"]
+    assert "shown" in kubectl.must("get", "axiom", "--output", "name")
+
+
+def test_status_is_written_apart_from_the_spec(kubectl: Kubectl) -> None:
+    document = changed(GOOD_TASK, {"metadata.name": "no-status", "status.verdict": "Pass"})
+    kubectl.must("create", "--filename", "-", document=document)
+    assert kubectl.must("get", "at", "no-status", "--output", "jsonpath={.status}") == ""

@@ -1,0 +1,657 @@
+"""AgentTasks."""
+
+from tests.api_table.changes import ABSENT
+from tests.api_table.shape import Case, Refused
+
+GOOD_TASK = {
+    "apiVersion": "axiom.dev/v1alpha1",
+    "kind": "AgentTask",
+    "metadata": {"name": "fix-leap-year"},
+    "spec": {
+        "agentClassName": "no-such-class",
+        "prompt": "tests/test_leap.py fails. Make it pass.",
+        "workspace": {"git": {"url": "https://git.example/leap.git", "revision": "3f2c9e1"}},
+        "criteria": [
+            {"name": "notes", "files": {"expect": [{"path": "NOTES.md"}]}},
+            {"name": "scope", "diff": {"allowed": ["src/**"]}},
+            {"name": "lint", "command": {"argv": ["ruff", "check", "."]}},
+            {
+                "name": "tests",
+                "tests": {
+                    "failToPass": ["tests/test_leap.py::test_1900"],
+                    "passToPass": ["tests/test_leap.py::test_2000"],
+                },
+            },
+        ],
+        "limits": {"deadline": "20m", "maxRounds": 3, "budget": {"usd": "2.00"}},
+    },
+}
+
+EXPECT = "spec.criteria[0].files.expect[0]"
+DIFF = "spec.criteria[1].diff"
+COMMAND = "spec.criteria[2].command"
+TESTS = "spec.criteria[3].tests"
+
+MINIMAL = {
+    "spec.workspace": ABSENT,
+    "spec.limits": ABSENT,
+    "spec.criteria": [{"name": "changed", "diff": {}}],
+}
+
+_NOT_A_DURATION = "is not a duration; write hours, minutes and seconds such as 20m"
+_NOT_A_QUANTITY = "is not a quantity; write a number with an optional unit"
+_NOT_AN_AMOUNT = 'is not an amount; write US dollars as a string such as "2.00"'
+_NOT_A_PATH = "is not a path inside the folder; write one such as src/leap.py"
+_NOT_A_TEST = "is not a test id; write it as pytest does"
+_NOT_A_NAME = "is not a Kubernetes name; write small letters"
+_ONE_KIND = "exactly one of files, diff, command and tests must be given; this criterion has"
+_ABSENT_ALONE = "absent does not go together with matches, sha256, minBytes or maxBytes; remove them"
+_ONE_SOURCE = "only one source may be given"
+_MISSING = "this field is required; add it"
+_NO_SUCH_FIELD = "there is no such field"
+
+
+def _missing(field: str) -> Refused:
+    return Refused(field, _MISSING, server_says="Required value")
+
+
+def _unknown(field: str, meant: str) -> Refused:
+    return Refused(field, f"{_NO_SUCH_FIELD}; {meant}", server_says="unknown field")
+
+
+def _wrong_type(field: str, says: str, server_wants: str) -> Refused:
+    return Refused(field, says, server_says=f"must be of type {server_wants}")
+
+
+_MANY_TESTS = [f"tests/{'deep/' * 20}test_many.py::test_{number:04}" for number in range(1280)]
+LARGEST = {
+    "spec.prompt": "ü" * 65536,
+    "spec.workspace": {
+        "files": [{"path": f"{'folder/' * 100}{number}", "content": "x" * 4096} for number in range(128)]
+    },
+    "spec.criteria": [
+        {
+            "name": "tests",
+            "tests": {"failToPass": _MANY_TESTS[:256], "passToPass": _MANY_TESTS[256:]},
+        },
+        {
+            "name": "files",
+            "files": {
+                "expect": [
+                    {"path": f"{'folder/' * 100}{number}", "matches": "a?" * 400} for number in range(64)
+                ]
+            },
+        },
+    ],
+}
+
+GOOD = [
+    Case("as it is", {}),
+    Case("with nothing that may be left out", MINIMAL),
+    Case("with null where a field may be left out", {"spec.workspace": None, "spec.limits.budget": None}),
+    Case("with null for a field that has a default", {"spec.limits": None, "spec.suspend": None}),
+    Case("with inline files", {"spec.workspace": {"files": [{"path": "a/b.txt", "content": ""}]}}),
+    Case("with a ConfigMap", {"spec.workspace": {"configMap": {"name": "sources.v2"}}}),
+    Case("with an empty list of files beside git", {"spec.workspace.files": []}),
+    Case("from a repository on disk", {"spec.workspace.git.url": "file:///srv/leap.git"}),
+    Case("from a repository over ssh", {"spec.workspace.git.url": "ssh://git@git.example/leap.git"}),
+    Case("with a branch as revision", {"spec.workspace.git.revision": "feature/leap-2.1"}),
+    Case("with a prompt of many lines in another script", {"spec.prompt": "一行目\n\n\tzweite Zeile\n"}),
+    Case("with the longest prompt", {"spec.prompt": "ü" * 65536}),
+    Case("as large as one may be", LARGEST),
+    Case("with an advisory criterion beside a hard one", {"spec.criteria[0].enforcement": "Advisory"}),
+    Case("with the most criteria", {"spec.criteria": [{"name": f"c{n}", "diff": {}} for n in range(16)]}),
+    Case("with a criterion's name of one letter", {"spec.criteria[0].name": "x"}),
+    Case("with a file that must not exist", {f"{EXPECT}.absent": True}),
+    Case(
+        "with absent spelled out as false beside a pattern",
+        {f"{EXPECT}.absent": False, f"{EXPECT}.matches": "x"},
+    ),
+    Case("with a pattern of RE2", {f"{EXPECT}.matches": r"(?i)^leap\s+\p{Lu}+$"}),
+    Case("with a size of zero", {f"{EXPECT}.minBytes": 0, f"{EXPECT}.maxBytes": 0}),
+    Case("with a digest", {f"{EXPECT}.sha256": "0a" * 32}),
+    Case("with a path of dots that does not lead out", {f"{EXPECT}.path": "./src/..hidden/...txt"}),
+    Case("with a path in another script", {f"{EXPECT}.path": "資料/naïve file.txt"}),
+    Case("with an empty diff criterion", {DIFF: {}}),
+    Case("that requires no change", {f"{DIFF}.requireChange": False}),
+    Case("with an expected exit code", {f"{COMMAND}.exitCode": 255}),
+    Case(
+        "with output patterns",
+        {f"{COMMAND}.outputMatches": ["ok"], f"{COMMAND}.outputExcludes": ["err(or)?"]},
+    ),
+    Case("with only tests that must stay as they are", {f"{TESTS}.failToPass": ABSENT}),
+    Case("with a whole test file", {f"{TESTS}.failToPass": ["tests/test_leap.py"]}),
+    Case(
+        "with a test's parameters",
+        {f"{TESTS}.failToPass": ["tests/test_leap.py::TestLeap::test_year[1900-a b]"]},
+    ),
+    Case("with a duration of all units", {"spec.limits.deadline": "1h30m5s250ms"}),
+    Case("with fractions of a core", {"spec.limits.resources": {"cpu": "0.5", "memory": "1.5Gi"}}),
+    Case("with a budget of whole dollars", {"spec.limits.budget.usd": "10"}),
+    Case("with a budget of nothing", {"spec.limits.budget.usd": "0"}),
+    Case("with the lowest priority", {"spec.priority": -1000}),
+    Case("that is suspended from the start", {"spec.suspend": True}),
+    Case("that is deleted after a while", {"spec.retention": {"ttlAfterComplete": "720h"}}),
+    Case(
+        "with an image for the verification",
+        {"spec.verification": {"image": "registry.example/py@sha256:ab"}},
+    ),
+]
+
+BAD_CRITERIA = [
+    Case(
+        "without a hard criterion",
+        {"spec.criteria": [{"name": "scope", "enforcement": "Advisory", "diff": {}}]},
+        Refused("spec", "criteria has no Hard criterion, so nothing could fail; make at least one Hard"),
+    ),
+    Case(
+        "without criteria",
+        {"spec.criteria": []},
+        Refused(
+            "spec.criteria", "needs at least 1 entry; add it", server_says="should have at least 1 items"
+        ),
+    ),
+    Case("without the field criteria", {"spec.criteria": ABSENT}, _missing("spec.criteria")),
+    Case("with null for criteria", {"spec.criteria": None}, _missing("spec.criteria")),
+    Case(
+        "with too many criteria",
+        {"spec.criteria": [{"name": f"c{n}", "diff": {}} for n in range(17)]},
+        Refused(
+            "spec.criteria",
+            "has too many entries; write at most 16",
+            server_says="must have at most 16 items",
+        ),
+    ),
+    Case(
+        "with two kinds in one criterion",
+        {"spec.criteria[0].diff": {}},
+        Refused("spec.criteria[0]", f"{_ONE_KIND} files and diff", server_says=f"{_ONE_KIND} files diff"),
+    ),
+    Case(
+        "with all kinds in one criterion",
+        {
+            "spec.criteria[0].diff": {},
+            "spec.criteria[0].command": {"argv": ["true"]},
+            "spec.criteria[0].tests": {"failToPass": ["a.py"]},
+        },
+        Refused("spec.criteria[0]", _ONE_KIND),
+    ),
+    Case(
+        "with a criterion of no kind",
+        {"spec.criteria[0].files": ABSENT},
+        Refused("spec.criteria[0]", f"{_ONE_KIND} none"),
+    ),
+    Case(
+        "with null for a kind",
+        {"spec.criteria[0].files": None},
+        Refused("spec.criteria[0]", f"{_ONE_KIND} none"),
+    ),
+    Case(
+        "with two criteria of one name",
+        {"spec.criteria[1].name": "notes"},
+        Refused(
+            "spec.criteria",
+            "two entries have the name 'notes'; give each its own",
+            server_says='Duplicate value: {"name":"notes"}',
+        ),
+    ),
+    Case(
+        "with a criterion without a name",
+        {"spec.criteria[0].name": ABSENT},
+        _missing("spec.criteria[0].name"),
+    ),
+    Case(
+        "with a criterion's name in capitals",
+        {"spec.criteria[0].name": "Unit Tests"},
+        Refused("spec.criteria[0].name", "is not a name; write small letters, digits and - between them"),
+    ),
+    Case(
+        "with a criterion's name that is too long",
+        {"spec.criteria[0].name": "a" * 64},
+        Refused(
+            "spec.criteria[0].name",
+            "is too long; write at most 63 characters",
+            server_says="may not be more than 63 bytes",
+        ),
+    ),
+    Case(
+        "with an enforcement in small letters",
+        {"spec.criteria[0].enforcement": "hard"},
+        Refused(
+            "spec.criteria[0].enforcement",
+            "must be 'Hard' or 'Advisory'",
+            server_says='supported values: "Hard", "Advisory"',
+        ),
+    ),
+    Case(
+        "with null among the criteria",
+        {"spec.criteria[4]": None},
+        _wrong_type("spec.criteria[4]", "is empty, but must be an object", "object"),
+    ),
+    Case(
+        "with an unknown kind of criterion",
+        {"spec.criteria[0].judge": {"prompt": "is it good?"}},
+        _unknown("spec.criteria[0].judge", "remove it"),
+    ),
+]
+
+BAD_KINDS = [
+    Case(
+        "with no expectation about files",
+        {"spec.criteria[0].files.expect": []},
+        Refused(
+            "spec.criteria[0].files.expect",
+            "needs at least 1 entry",
+            server_says="should have at least 1 items",
+        ),
+    ),
+    Case("with an absolute path", {f"{EXPECT}.path": "/etc/passwd"}, Refused(f"{EXPECT}.path", _NOT_A_PATH)),
+    Case(
+        "with a path that leads out",
+        {f"{EXPECT}.path": "src/../../x"},
+        Refused(f"{EXPECT}.path", _NOT_A_PATH),
+    ),
+    Case("with a path that is ..", {f"{EXPECT}.path": ".."}, Refused(f"{EXPECT}.path", _NOT_A_PATH)),
+    Case("with a path that ends in ..", {f"{EXPECT}.path": "a/.."}, Refused(f"{EXPECT}.path", _NOT_A_PATH)),
+    Case("with a path that ends in /", {f"{EXPECT}.path": "src/"}, Refused(f"{EXPECT}.path", _NOT_A_PATH)),
+    Case("with a double / in a path", {f"{EXPECT}.path": "a//b"}, Refused(f"{EXPECT}.path", _NOT_A_PATH)),
+    Case(
+        "with a NUL in a path",
+        {f"{EXPECT}.path": "a\0b"},
+        Refused(f"{EXPECT}.path", "is not a path inside the folder"),
+    ),
+    Case(
+        "with an empty path",
+        {f"{EXPECT}.path": ""},
+        Refused(f"{EXPECT}.path", "must not be empty", server_says="should be at least 1 chars long"),
+    ),
+    Case(
+        "with a pattern beside absent",
+        {f"{EXPECT}.absent": True, f"{EXPECT}.matches": "x"},
+        Refused(EXPECT, _ABSENT_ALONE),
+    ),
+    Case(
+        "with a smallest size of zero beside absent",
+        {f"{EXPECT}.absent": True, f"{EXPECT}.minBytes": 0},
+        Refused(EXPECT, _ABSENT_ALONE),
+    ),
+    Case(
+        "with a digest beside absent",
+        {f"{EXPECT}.absent": True, f"{EXPECT}.sha256": "0a" * 32},
+        Refused(EXPECT, _ABSENT_ALONE),
+    ),
+    Case(
+        "with a pattern that is not closed",
+        {f"{EXPECT}.matches": "leap("},
+        Refused(f"{EXPECT}.matches", "is not an RE2 pattern"),
+    ),
+    Case(
+        "with look-ahead in a pattern",
+        {f"{COMMAND}.outputMatches": ["^(?!error)"]},
+        Refused(f"{COMMAND}.outputMatches[0]", "is not an RE2 pattern"),
+    ),
+    Case(
+        "with a digest in capitals",
+        {f"{EXPECT}.sha256": "AB" * 32},
+        Refused(f"{EXPECT}.sha256", "is not a SHA-256 digest; write 64 hexadecimal digits"),
+    ),
+    Case(
+        "with a digest that is cut off",
+        {f"{EXPECT}.sha256": "0a" * 31},
+        Refused(f"{EXPECT}.sha256", "is not a SHA-256 digest; write 64 hexadecimal digits"),
+    ),
+    Case(
+        "with a negative size",
+        {f"{EXPECT}.minBytes": -1},
+        Refused(
+            f"{EXPECT}.minBytes", "is too small; write at least 0", server_says="greater than or equal to 0"
+        ),
+    ),
+    Case(
+        "with at most no files changed",
+        {f"{DIFF}.maxFiles": 0},
+        Refused(
+            f"{DIFF}.maxFiles", "is too small; write at least 1", server_says="greater than or equal to 1"
+        ),
+    ),
+    Case(
+        "with an empty glob",
+        {f"{DIFF}.allowed": [""]},
+        Refused(f"{DIFF}.allowed[0]", "must not be empty", server_says="should be at least 1 chars long"),
+    ),
+    Case(
+        "with a field of a criterion in snake case",
+        {f"{DIFF}.max_files": 3},
+        _unknown(f"{DIFF}.max_files", "did you mean maxFiles?"),
+    ),
+    Case(
+        "with a command that is empty",
+        {f"{COMMAND}.argv": []},
+        Refused(f"{COMMAND}.argv", "needs at least 1 entry", server_says="should have at least 1 items"),
+    ),
+    Case(
+        "with a command as one string",
+        {f"{COMMAND}.argv": "ruff check ."},
+        _wrong_type(f"{COMMAND}.argv", "is a string, but must be a list; begin each entry with -", "array"),
+    ),
+    Case(
+        "with a number in a command",
+        {f"{COMMAND}.argv": ["sleep", 5]},
+        _wrong_type(f"{COMMAND}.argv[1]", "is a number, but must be a string; put it in quotes", "string"),
+    ),
+    Case(
+        "with an exit code that no process has",
+        {f"{COMMAND}.exitCode": 256},
+        Refused(
+            f"{COMMAND}.exitCode", "is too large; write at most 255", server_says="less than or equal to 255"
+        ),
+    ),
+    Case(
+        "with a malformed timeout",
+        {f"{COMMAND}.timeout": "2 minutes"},
+        Refused(f"{COMMAND}.timeout", _NOT_A_DURATION),
+    ),
+    Case(
+        "with no test named",
+        {TESTS: {}},
+        Refused(TESTS, "no test is named; give at least one id in failToPass or passToPass"),
+    ),
+    Case(
+        "with a test in both lists",
+        {f"{TESTS}.passToPass": ["a.py", "tests/test_leap.py::test_1900"]},
+        Refused(TESTS, "is in both failToPass and passToPass; take it out of one"),
+    ),
+    Case(
+        "with one colon in a test id",
+        {f"{TESTS}.failToPass": ["tests/test_leap.py:test_1900"]},
+        Refused(f"{TESTS}.failToPass[0]", _NOT_A_TEST),
+    ),
+    Case(
+        "with a dotted test id",
+        {f"{TESTS}.passToPass": ["tests.test_leap.test_1900"]},
+        Refused(f"{TESTS}.passToPass[0]", _NOT_A_TEST),
+    ),
+    Case(
+        "with an option in place of a test id",
+        {f"{TESTS}.failToPass": ["-p evil.py"]},
+        Refused(f"{TESTS}.failToPass[0]", _NOT_A_TEST),
+    ),
+    Case(
+        "with an absolute test id",
+        {f"{TESTS}.failToPass": ["/tests/a.py::b"]},
+        Refused(f"{TESTS}.failToPass[0]", _NOT_A_TEST),
+    ),
+    Case(
+        "with a test id that leads out",
+        {f"{TESTS}.failToPass": ["../a.py::b"]},
+        Refused(f"{TESTS}.failToPass[0]", _NOT_A_TEST),
+    ),
+    Case(
+        "with an unknown runner",
+        {f"{TESTS}.runner": "Jest"},
+        Refused(f"{TESTS}.runner", "must be 'Pytest'", server_says='supported values: "Pytest"'),
+    ),
+]
+
+BAD_TASKS = [
+    Case("without a spec", {"spec": ABSENT}, _missing("spec")),
+    Case(
+        "with a spec that is a list",
+        {"spec": []},
+        _wrong_type("spec", "is a list, but must be an object", "object"),
+    ),
+    Case("without a name", {"metadata": {}}, _missing("metadata.name")),
+    Case(
+        "with a name in capitals",
+        {"metadata.name": "Fix_Leap"},
+        Refused(
+            "metadata.name", _NOT_A_NAME, server_says="must consist of lower case alphanumeric characters"
+        ),
+    ),
+    Case(
+        "with an empty prompt",
+        {"spec.prompt": ""},
+        Refused("spec.prompt", "holds no text; say what the agent is to do"),
+    ),
+    Case(
+        "with a blank prompt",
+        {"spec.prompt": " \n\t"},
+        Refused("spec.prompt", "holds no text; say what the agent is to do"),
+    ),
+    Case("without a prompt", {"spec.prompt": ABSENT}, _missing("spec.prompt")),
+    Case("with null for a prompt", {"spec.prompt": None}, _missing("spec.prompt")),
+    Case(
+        "with a NUL in the prompt",
+        {"spec.prompt": "a\0b"},
+        Refused("spec.prompt", "holds a NUL character; remove it"),
+    ),
+    Case(
+        "with a prompt that is too long",
+        {"spec.prompt": "x" * 65537},
+        Refused(
+            "spec.prompt",
+            "is too long; write at most 65536 characters",
+            server_says="may not be more than 65536 bytes",
+        ),
+    ),
+    Case(
+        "with a number as prompt",
+        {"spec.prompt": 42},
+        _wrong_type("spec.prompt", "is a number, but must be a string; put it in quotes", "string"),
+    ),
+    Case("with a misspelled field", {"spec.promt": "x"}, _unknown("spec.promt", "did you mean prompt?")),
+    Case("with a field of a pod", {"spec.containers": []}, _unknown("spec.containers", "remove it")),
+    Case("without a class", {"spec.agentClassName": ABSENT}, _missing("spec.agentClassName")),
+    Case("with an empty class", {"spec.agentClassName": ""}, Refused("spec.agentClassName", _NOT_A_NAME)),
+    Case(
+        "with a class in capitals",
+        {"spec.agentClassName": "Codex"},
+        Refused("spec.agentClassName", _NOT_A_NAME),
+    ),
+    Case(
+        "with two sources",
+        {"spec.workspace.configMap": {"name": "sources"}},
+        Refused("spec.workspace", _ONE_SOURCE),
+    ),
+    Case(
+        "with files beside git",
+        {"spec.workspace.files": [{"path": "a", "content": "b"}]},
+        Refused("spec.workspace", _ONE_SOURCE),
+    ),
+    Case(
+        "with a file that leads out",
+        {"spec.workspace": {"files": [{"path": "../a", "content": ""}]}},
+        Refused("spec.workspace.files[0].path", _NOT_A_PATH),
+    ),
+    Case(
+        "with a file without content",
+        {"spec.workspace": {"files": [{"path": "a"}]}},
+        _missing("spec.workspace.files[0].content"),
+    ),
+    Case(
+        "with two files of one path",
+        {"spec.workspace": {"files": [{"path": "a", "content": ""}, {"path": "a", "content": ""}]}},
+        Refused(
+            "spec.workspace.files",
+            "two entries have the path 'a'; give each its own",
+            server_says='Duplicate value: {"path":"a"}',
+        ),
+    ),
+    Case(
+        "from an address that git would execute",
+        {"spec.workspace.git.url": "ext::sh -c id"},
+        Refused("spec.workspace.git.url", "is not an address to fetch from; write https://… or ssh://…"),
+    ),
+    Case(
+        "from an address without encryption",
+        {"spec.workspace.git.url": "http://git.example/x.git"},
+        Refused("spec.workspace.git.url", "is not an address to fetch from; write https://… or ssh://…"),
+    ),
+    Case(
+        "with an option in place of a revision",
+        {"spec.workspace.git.revision": "--upload-pack=id"},
+        Refused("spec.workspace.git.revision", "is not a revision; write a commit, a tag or a branch"),
+    ),
+    Case(
+        "with a revision that YAML takes for a number",
+        {"spec.workspace.git.revision": 1234567},
+        _wrong_type(
+            "spec.workspace.git.revision", "is a number, but must be a string; put it in quotes", "string"
+        ),
+    ),
+    Case(
+        "without a revision", {"spec.workspace.git.revision": ABSENT}, _missing("spec.workspace.git.revision")
+    ),
+    Case(
+        "with a word for a deadline",
+        {"spec.limits.deadline": "tomorrow"},
+        Refused("spec.limits.deadline", _NOT_A_DURATION),
+    ),
+    Case(
+        "with a deadline in days",
+        {"spec.limits.deadline": "2d"},
+        Refused("spec.limits.deadline", _NOT_A_DURATION),
+    ),
+    Case(
+        "with a fraction of an hour",
+        {"spec.limits.deadline": "1.5h"},
+        Refused("spec.limits.deadline", _NOT_A_DURATION),
+    ),
+    Case(
+        "with a negative deadline",
+        {"spec.limits.deadline": "-5m"},
+        Refused("spec.limits.deadline", _NOT_A_DURATION),
+    ),
+    Case(
+        "with an empty deadline",
+        {"spec.limits.deadline": ""},
+        Refused("spec.limits.deadline", _NOT_A_DURATION),
+    ),
+    Case(
+        "with a line's end after a deadline",
+        {"spec.limits.deadline": "5m\n"},
+        Refused("spec.limits.deadline", _NOT_A_DURATION),
+    ),
+    Case(
+        "with a deadline of ages",
+        {"spec.limits.deadline": "99999999h"},
+        Refused("spec.limits.deadline", _NOT_A_DURATION),
+    ),
+    Case(
+        "with a deadline of zero",
+        {"spec.limits.deadline": "0h0m"},
+        Refused("spec.limits.deadline", "is zero; write something larger"),
+    ),
+    Case(
+        "with a number for a deadline",
+        {"spec.limits.deadline": 20},
+        _wrong_type("spec.limits.deadline", "is a number, but must be a string; put it in quotes", "string"),
+    ),
+    Case(
+        "with a malformed idle limit",
+        {"spec.limits.idle": "10"},
+        Refused("spec.limits.idle", _NOT_A_DURATION),
+    ),
+    Case(
+        "with a malformed retention",
+        {"spec.retention": {"ttlAfterComplete": "1week"}},
+        Refused("spec.retention.ttlAfterComplete", _NOT_A_DURATION),
+    ),
+    Case(
+        "with a malformed quantity",
+        {"spec.limits.resources": {"memory": "2 GB"}},
+        Refused("spec.limits.resources.memory", _NOT_A_QUANTITY),
+    ),
+    Case(
+        "with an unknown unit",
+        {"spec.limits.resources": {"memory": "2gi"}},
+        Refused("spec.limits.resources.memory", _NOT_A_QUANTITY),
+    ),
+    Case(
+        "with a negative quantity",
+        {"spec.limits.resources": {"cpu": "-1"}},
+        Refused("spec.limits.resources.cpu", _NOT_A_QUANTITY),
+    ),
+    Case(
+        "with a quantity of zero",
+        {"spec.limits.resources": {"cpu": "0.0"}},
+        Refused("spec.limits.resources.cpu", "is zero; write something larger"),
+    ),
+    Case(
+        "with a bare number for a quantity",
+        {"spec.limits.resources": {"cpu": 2}},
+        _wrong_type(
+            "spec.limits.resources.cpu", "is a number, but must be a string; put it in quotes", "string"
+        ),
+    ),
+    Case(
+        "with a currency sign",
+        {"spec.limits.budget.usd": "$2"},
+        Refused("spec.limits.budget.usd", _NOT_AN_AMOUNT),
+    ),
+    Case(
+        "with a comma in an amount",
+        {"spec.limits.budget.usd": "2,50"},
+        Refused("spec.limits.budget.usd", _NOT_AN_AMOUNT),
+    ),
+    Case(
+        "with a bare number for an amount",
+        {"spec.limits.budget.usd": 2.5},
+        _wrong_type(
+            "spec.limits.budget.usd", "is a number, but must be a string; put it in quotes", "string"
+        ),
+    ),
+    Case("with an empty budget", {"spec.limits.budget": {}}, _missing("spec.limits.budget.usd")),
+    Case(
+        "without rounds",
+        {"spec.limits.maxRounds": 0},
+        Refused(
+            "spec.limits.maxRounds",
+            "is too small; write at least 1",
+            server_says="greater than or equal to 1",
+        ),
+    ),
+    Case(
+        "with too many rounds",
+        {"spec.limits.maxRounds": 21},
+        Refused(
+            "spec.limits.maxRounds", "is too large; write at most 20", server_says="less than or equal to 20"
+        ),
+    ),
+    Case(
+        "with a quoted number of rounds",
+        {"spec.limits.maxRounds": "3"},
+        _wrong_type(
+            "spec.limits.maxRounds", "is a string, but must be a whole number, without quotes", "integer"
+        ),
+    ),
+    Case(
+        "with half a round",
+        {"spec.limits.maxRounds": 2.5},
+        _wrong_type("spec.limits.maxRounds", "is a number, but must be a whole number", "integer"),
+    ),
+    Case(
+        "with a word for suspend",
+        {"spec.suspend": "yes"},
+        _wrong_type("spec.suspend", "is a string, but must be true or false, without quotes", "boolean"),
+    ),
+    Case(
+        "with a priority past the end",
+        {"spec.priority": 1001},
+        Refused(
+            "spec.priority", "is too large; write at most 1000", server_says="less than or equal to 1000"
+        ),
+    ),
+    Case(
+        "with a blank in an image",
+        {"spec.verification": {"image": "a b"}},
+        Refused("spec.verification.image", "is not an image; write it as in a pod"),
+    ),
+    Case(
+        "with an empty image",
+        {"spec.verification": {"image": ""}},
+        Refused("spec.verification.image", "is not an image; write it as in a pod"),
+    ),
+]
+
+TASK_CASES = GOOD + BAD_CRITERIA + BAD_KINDS + BAD_TASKS
