@@ -1,0 +1,136 @@
+"""The control plane's end of a sandbox's channel: typed calls over HTTP, with mutual TLS or a Unix socket."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from axiom_sandbox.protocol.channel import CommandEnvelope, SandboxState
+
+_POLL_SECONDS = 30
+_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5, sock_connect=5, sock_read=_POLL_SECONDS + 30)
+
+
+class ChannelError(Exception):
+    """The sandbox's trusted side did not answer, or refused. Whoever asked tries again later."""
+
+
+class CommandRefusedError(ChannelError):
+    """The trusted side understood the command and refused it: it does not fit its phase."""
+
+
+class Channel:
+    """One sandbox's channel. Use as an async context manager."""
+
+    def __init__(self, base: str, connector: aiohttp.BaseConnector) -> None:
+        self._base = base
+        self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
+
+    @classmethod
+    def over_unix(cls, socket: Path) -> Self:
+        """A channel on this machine."""
+        return cls("http://sandbox", aiohttp.UnixConnector(path=str(socket)))
+
+    @classmethod
+    def over_tls(cls, address: str, port: int, context: ssl.SSLContext) -> Self:
+        """A pod's channel; `context` trusts exactly the pod's own certificate."""
+        host = f"[{address}]" if ":" in address else address
+        return cls(f"https://{host}:{port}", aiohttp.TCPConnector(ssl=context, limit=8))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Hangs up."""
+        await self._session.close()
+
+    async def state(self, since: int = -1, timeout: int = _POLL_SECONDS) -> SandboxState:
+        """The state as soon as its revision is above `since`; the present one after `timeout` seconds."""
+        body = await self._read("GET", f"/v1/state?since={since}&timeout={timeout}")
+        return SandboxState.model_validate_json(body)
+
+    async def send(self, envelope: CommandEnvelope) -> None:
+        """Gives a command. Raises CommandRefusedError."""
+        await self._read("POST", "/v1/commands", data=envelope.model_dump_json().encode())
+
+    async def put_workspace(self, archive: Path, digest: str) -> None:
+        """Pushes the base archive."""
+        await self._push("/v1/workspace", archive, digest)
+
+    async def put_changes(self, archive: Path, digest: str) -> None:
+        """Pushes the changes archive (verifiers)."""
+        await self._push("/v1/changes", archive, digest)
+
+    async def fetch_segment(self, number: int, target: Path) -> None:
+        """Copies a cut segment of the ledger."""
+        await self._pull(f"/v1/segments/{number}", target)
+
+    async def confirm_segment(self, number: int) -> None:
+        """Tells that the segment is in object storage."""
+        await self._read("POST", f"/v1/segments/{number}/sealed")
+
+    async def fetch_blob(self, digest: str, target: Path) -> None:
+        """Copies a blob."""
+        await self._pull(f"/v1/blobs/{digest}", target)
+
+    async def confirm_blob(self, digest: str) -> None:
+        """Tells that the blob is in object storage."""
+        await self._read("POST", f"/v1/blobs/{digest}/sealed")
+
+    async def events(self, start: int = 1) -> AsyncIterator[bytes]:
+        """Ledger lines from seq `start` on, each with its line end; follows until the ledger is closed."""
+        try:
+            async with self._session.get(f"{self._base}/v1/events?from={start}") as response:
+                await _raise_for(response)
+                async for line in response.content:
+                    yield line
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(error) from error
+
+    async def _read(self, method: str, path: str, data: bytes | None = None) -> bytes:
+        try:
+            async with self._session.request(method, self._base + path, data=data) as response:
+                await _raise_for(response)
+                return await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(error) from error
+
+    async def _push(self, path: str, archive: Path, digest: str) -> None:
+        try:
+            with archive.open("rb") as file:
+                headers = {"X-Axiom-Digest": digest}
+                async with self._session.put(self._base + path, data=file, headers=headers) as response:
+                    await _raise_for(response)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(error) from error
+
+    async def _pull(self, path: str, target: Path) -> None:
+        try:
+            async with self._session.get(self._base + path) as response:
+                await _raise_for(response)
+                with target.open("wb") as file:
+                    async for chunk in response.content.iter_chunked(256 * 1024):
+                        file.write(chunk)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _unreachable(error) from error
+
+
+async def _raise_for(response: aiohttp.ClientResponse) -> None:
+    if response.status >= 400:
+        said = (await response.text())[:500].strip()
+        kind = CommandRefusedError if response.status == 409 else ChannelError
+        raise kind(f"the sandbox answered {response.status}: {said}")
+
+
+def _unreachable(error: BaseException) -> ChannelError:
+    return ChannelError(f"the sandbox's trusted side does not answer: {type(error).__name__}: {error}")

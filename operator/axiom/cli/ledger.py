@@ -1,0 +1,88 @@
+"""`axiom ledger`: read sealed ledgers, and prove that nothing in them was changed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import zstandard
+
+from axiom_sandbox.ledger.checking import verify as verify_chain
+
+ledger_app = typer.Typer(help="Read and check ledgers.", no_args_is_help=True)
+
+LedgerPath = Annotated[
+    Path, typer.Argument(help="Folder of a ledger's segments, or one file.", metavar="LEDGER")
+]
+
+
+@ledger_app.command()
+def verify(
+    path: LedgerPath,
+    head: Annotated[
+        str | None, typer.Option(help="Hash of the last record, as the task's status has it.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Prove the chain, from the first record to the head. Exit code 0 whole, 1 broken, 3 not readable."""
+    findings = verify_chain(_lines(path), head)
+    if as_json:
+        body = {
+            "whole": findings.intact,
+            "records": findings.records,
+            "head": findings.head,
+            "broken": asdict(findings.broken) if findings.broken else None,
+            "gaps": [{"seq": item.seq, **item.gap.model_dump(mode="json")} for item in findings.gaps],
+        }
+        sys.stdout.write(json.dumps(body) + "\n")
+    else:
+        typer.echo(f"{findings.records} records, head {findings.head}")
+        for item in findings.gaps:
+            typer.echo(
+                f"gap declared at record {item.seq}: {item.gap.what}, {item.gap.size} bytes: {item.gap.reason}"
+            )
+        if findings.broken:
+            typer.echo(
+                f"BROKEN at record {findings.broken.seq} ({findings.broken.fault.value}): {findings.broken.message}"
+            )
+        else:
+            typer.echo("whole: every record follows from the one before")
+            if head is None:
+                typer.echo("the end was not checked: give --head with the hash from the task's status")
+    raise typer.Exit(0 if findings.intact else 1)
+
+
+@ledger_app.command()
+def show(
+    path: LedgerPath,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as they are stored.")] = False,
+) -> None:
+    """Print a ledger's records, oldest first."""
+    for line in _lines(path):
+        if as_json:
+            sys.stdout.write(line.decode(errors="replace").rstrip("\n") + "\n")
+            continue
+        record = json.loads(line)
+        payload = json.dumps(record["payload"], ensure_ascii=True)
+        shown = payload if len(payload) <= 300 else payload[:300] + "…"
+        sys.stdout.write(f"{record['seq']:>6} {record['time_utc']} {record['event']:<18} {shown}\n")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    files = sorted(path.glob("*.jsonl*")) if path.is_dir() else [path]
+    if not files or not all(file.is_file() for file in files):
+        typer.echo(f"{path} holds no ledger: no file ends in .jsonl or .jsonl.zst", err=True)
+        raise typer.Exit(3)
+    for file in files:
+        with file.open("rb") as raw:
+            if file.suffix == ".zst":
+                with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as reader:
+                    data = reader.read()
+            else:
+                data = raw.read()
+        yield from data.splitlines(keepends=True)

@@ -1,0 +1,40 @@
+"""`axiom`: run tasks on this machine, and read ledgers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from axiom.cli.ledger import ledger_app
+from axiom.cli.run import run
+
+app = typer.Typer(
+    help="Runs command-line coding agents in locked-down sandboxes and decides from evidence whether they succeeded.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(run)
+app.add_typer(ledger_app, name="ledger")
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Runs command-line coding agents in locked-down sandboxes and decides from evidence whether they succeeded."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"axiom {installed('axiom')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Carries data: workspaces in, evidence out into object storage, events to people. Decides nothing."""

@@ -1,0 +1,71 @@
+"""What an agent is told and given: from the task and its class to the commands of its sandbox. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import yaml
+
+from axiom.api.agentclass import AgentClass
+from axiom.api.agenttask import AgentTask
+from axiom_sandbox.protocol.channel import AgentProgram, Envelope, HomeFile, Limits, StartAgent, TerminalSize
+from axiom_sandbox.protocol.criteria import Criterion
+from axiom_sandbox.protocol.quantities import parse_duration, parse_quantity
+
+
+def deadline_of(task: AgentTask, accepted: datetime) -> datetime:
+    """When the task's time is over."""
+    return accepted + parse_duration(task.spec.limits.deadline)
+
+
+def limits_of(task: AgentTask, agent_class: AgentClass, accepted: datetime) -> Limits:
+    """The task's limits, none above the class's ceilings."""
+    ceilings = agent_class.spec.ceilings
+    storage = min(parse_quantity(task.spec.limits.resources.storage), parse_quantity(ceilings.storage))
+    return Limits(
+        deadline_ms=int(deadline_of(task, accepted).timestamp() * 1000),
+        idle_seconds=parse_duration(task.spec.limits.idle).total_seconds(),
+        storage_bytes=int(storage),
+        processes=ceilings.processes,
+    )
+
+
+def start_command(
+    task: AgentTask, agent_class: AgentClass, accepted: datetime, round: int, prompt: str, token: str
+) -> StartAgent:
+    """The command that begins an attempt. `token` is for the egress proxy alone."""
+    spec = agent_class.spec
+    return StartAgent(
+        envelope=Envelope(
+            prompt=task.spec.prompt,
+            criteria=tuple(task.spec.criteria),
+            limits=limits_of(task, agent_class, accepted),
+            agent_class=agent_class.name,
+            max_rounds=task.spec.limits.max_rounds,
+        ),
+        program=AgentProgram(
+            command=tuple(spec.command),
+            resume_command=tuple(spec.resume_command),
+            prompt_delivery=spec.prompt_delivery,
+            env={variable.name: variable.value for variable in spec.env},
+            home_files=tuple(HomeFile(path=file.path, content=file.content) for file in spec.home_files),
+            terminal=TerminalSize(columns=spec.terminal.columns, rows=spec.terminal.rows),
+        ),
+        prompt=prompt,
+        token=token,
+        round=round,
+    )
+
+
+def prompt_of(task: AgentTask, agent_class: AgentClass) -> str:
+    """What the agent is told at the start: the prompt, and the criteria unless the class says no."""
+    if not agent_class.spec.show_criteria:
+        return task.spec.prompt
+    return f"{task.spec.prompt}\n\nYour work is checked afterwards against these criteria:\n{_shown(task.spec.criteria)}"
+
+
+def _shown(criteria: list[Criterion]) -> str:
+    shown = [
+        criterion.model_dump(by_alias=True, mode="json", exclude_defaults=True) for criterion in criteria
+    ]
+    return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100).rstrip()

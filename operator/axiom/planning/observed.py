@@ -1,0 +1,98 @@
+"""What is known of a task at one moment: plain frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from axiom.api.agentclass import AgentClass
+from axiom.api.agenttask import AgentTask
+from axiom.api.conditions import Reason
+from axiom_sandbox.protocol.channel import Phase, SandboxState
+from axiom_sandbox.protocol.identity import Identity, Role
+
+
+class Presence(StrEnum):
+    """Whether a sandbox is there."""
+
+    PENDING = "Pending"
+    """Created, and not up yet."""
+    RUNNING = "Running"
+    """Its trusted side can be expected to answer."""
+    GONE = "Gone"
+    """It ended, or is being deleted by somebody: its life is over."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a sandbox does not come up, or does not answer."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class SandboxView:
+    """One sandbox, as its backend and its trusted side show it."""
+
+    identity: Identity
+    presence: Presence
+    uid: str = ""
+    trouble: Trouble | None = None
+    state: SandboxState | None = None
+    """The last state that the trusted side gave; stays after the sandbox is gone."""
+
+    @property
+    def phase(self) -> Phase | None:
+        """The trusted side's phase, if it ever answered."""
+        return self.state.phase if self.state else None
+
+    @property
+    def sealed(self) -> bool:
+        """The ledger is closed, and it and every blob are in object storage."""
+        return bool(
+            self.state
+            and self.state.ledger.closed
+            and self.state.ledger.sealed >= self.state.ledger.segments
+            and all(blob.sealed for blob in self.state.blobs)
+        )
+
+    def has_sealed(self, blob_name: str) -> bool:
+        """A blob of this name is in object storage."""
+        return bool(self.state and any(blob.name == blob_name and blob.sealed for blob in self.state.blobs))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A task and everything that exists for it."""
+
+    task: AgentTask
+    generation: int = 1
+    agent_class: AgentClass | None = None
+    refusal: Trouble | None = None
+    """Why the task, its class, or the two together cannot be carried out."""
+    creation_refused: str = ""
+    """What the backend said when a sandbox could not be created."""
+    sandboxes: tuple[SandboxView, ...] = ()
+
+    def sandbox(self, role: Role, attempt: int, round: int = 0, trial: int = 0) -> SandboxView | None:
+        """The sandbox of this slot, if it exists or existed."""
+        wanted = (role, attempt, round, trial)
+        for view in self.sandboxes:
+            identity = view.identity
+            if (identity.role, identity.attempt, identity.round, identity.trial) == wanted:
+                return view
+        return None
+
+    def identity(self, role: Role, attempt: int, round: int = 0, trial: int = 0) -> Identity:
+        """The identity of a slot of this task."""
+        task = self.task
+        return Identity(
+            namespace=task.namespace,
+            task=task.name,
+            task_id=task.uid,
+            attempt=attempt,
+            role=role,
+            round=round,
+            trial=trial,
+        )

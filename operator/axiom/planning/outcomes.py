@@ -1,0 +1,107 @@
+"""When a task is over, and what it came to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from axiom.api.agenttask import RoundStatus
+from axiom.api.conditions import Reason
+from axiom_sandbox.protocol.channel import Failure, FailureReason
+from axiom_sandbox.protocol.criteria import Enforcement
+from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Saying, Verdict
+
+MAX_LOST_ATTEMPTS = 3
+MAX_TRIALS = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task came to. Written once."""
+
+    verdict: Verdict | None
+    """None where nothing could be verified and no limit was passed."""
+    reason: Reason
+    message: str
+
+
+LIMIT_REASONS = {
+    FailureReason.DEADLINE_EXCEEDED: Reason.DEADLINE_EXCEEDED,
+    FailureReason.IDLE_EXCEEDED: Reason.IDLE_EXCEEDED,
+    FailureReason.STORAGE_EXCEEDED: Reason.STORAGE_EXCEEDED,
+    FailureReason.PROCESS_LIMIT_EXCEEDED: Reason.PROCESS_LIMIT_EXCEEDED,
+}
+"""Limits are part of what was asked: passing one is Fail."""
+
+_FAULT_REASONS = {
+    FailureReason.ISOLATION_FAILED: Reason.ISOLATION_FAILED,
+    FailureReason.START_FAILED: Reason.START_FAILED,
+    FailureReason.WORKSPACE_FAILED: Reason.WORKSPACE_FAILED,
+    FailureReason.LEDGER_FAILED: Reason.LEDGER_FAILED,
+    FailureReason.INTERNAL_ERROR: Reason.INTERNAL_ERROR,
+}
+"""Faults for which a new attempt would not help."""
+
+
+def outcome_of_failure(failure: Failure) -> Outcome | None:
+    """What a failed sandbox makes of the task; None where a new attempt may help."""
+    if failure.reason in LIMIT_REASONS:
+        return Outcome(Verdict.FAIL, LIMIT_REASONS[failure.reason], failure.message)
+    if failure.reason in _FAULT_REASONS:
+        return Outcome(None, _FAULT_REASONS[failure.reason], failure.message)
+    return None
+
+
+def outcome_of_rounds(rounds: Sequence[RoundStatus], max_rounds: int) -> Outcome | None:
+    """What the rounds so far make of the task; None where it goes on."""
+    if not rounds or rounds[-1].verdict is None:
+        return None
+    last = rounds[-1]
+    failing = failing_messages(last.criteria)
+    match last.verdict:
+        case Verdict.PASS:
+            return Outcome(Verdict.PASS, Reason.PASSED, f"every hard criterion passed in round {last.number}")
+        case Verdict.INCONCLUSIVE:
+            if last.trials < MAX_TRIALS:
+                return None
+            return Outcome(Verdict.INCONCLUSIVE, Reason.NEEDS_REVIEW, f"twice inconclusive: {failing}")
+    if last.number >= max_rounds:
+        return Outcome(Verdict.FAIL, Reason.FAILED, failing)
+    if why := stagnation(rounds):
+        return Outcome(Verdict.FAIL, Reason.NEEDS_REVIEW, f"{why}; {failing}")
+    return None
+
+
+def stagnation(rounds: Sequence[RoundStatus]) -> str:
+    """Why a further round would be no use; empty if it may be."""
+    if len(rounds) < 2:
+        return ""
+    before, last = rounds[-2], rounds[-1]
+    if last.fingerprint and before.fingerprint == last.fingerprint:
+        return f"round {last.number} changed nothing"
+    if _failures(before.criteria) == _failures(last.criteria):
+        return f"round {last.number} failed in exactly the same way as the round before"
+    return ""
+
+
+def failing_messages(results: Sequence[CriterionResult]) -> str:
+    """The hard criteria that did not pass, in one line."""
+    return (
+        "; ".join(f"{name}: {message}" for name, _, message in _failures(results))
+        or "no criterion was decided"
+    )
+
+
+def disagrees(claim: Claim | None, verdict: Verdict | None) -> bool:
+    """The agent said Done and the verdict is Fail, or it said Failed and the verdict is Pass."""
+    if claim is None or verdict is None:
+        return False
+    return (claim.says, verdict) in ((Saying.DONE, Verdict.FAIL), (Saying.FAILED, Verdict.PASS))
+
+
+def _failures(results: Sequence[CriterionResult]) -> list[tuple[str, Verdict, str]]:
+    return [
+        (result.name, result.verdict, result.message)
+        for result in results
+        if result.enforcement is Enforcement.HARD and result.verdict is not Verdict.PASS
+    ]

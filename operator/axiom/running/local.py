@@ -1,0 +1,241 @@
+"""Observe → plan → apply, on this machine: what the operator and the gateway do on a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from axiom.api.agentclass import AgentClass
+from axiom.api.agenttask import AgentTask, AgentTaskStatus
+from axiom.api.conditions import ConditionType, Reason
+from axiom.backends.bubblewrap import toolchain_paths
+from axiom.backends.contract import Sandbox, SandboxFactory, SandboxSpec
+from axiom.channel import Channel, ChannelError, CommandRefusedError
+from axiom.egress.serving import serve_unix
+from axiom.egress.settings import ProxySettings
+from axiom.egress.tokens import Grant, mint
+from axiom.gateway.carrying import Archive, Carrier
+from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
+from axiom.planning.briefing import deadline_of
+from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
+from axiom.planning.planner import plan
+from axiom.planning.statuses import is_true, parse_time
+from axiom.storage.keys import blob_key
+from axiom.storage.store import ObjectStore
+from axiom_sandbox.protocol.channel import SandboxState, StartAgent
+from axiom_sandbox.protocol.identity import Identity, Role
+from axiom_sandbox.protocol.quantities import parse_quantity
+
+_RETRY_SECONDS = 0.2
+
+
+@dataclass
+class _Running:
+    """A sandbox, and what is known of it."""
+
+    sandbox: Sandbox
+    channel: Channel
+    following: asyncio.Task[None]
+    changes: str = ""
+    state: SandboxState | None = None
+    trouble: Trouble | None = None
+
+
+@dataclass
+class _Supply:
+    """The inputs of one local sandbox."""
+
+    given: Archive
+    store: ObjectStore
+    digest: str
+    folder: Path
+
+    async def base(self) -> Archive:
+        """The base of the run."""
+        return self.given
+
+    async def changes(self) -> Archive | None:
+        """From object storage, by the digest that the planner gave."""
+        if not self.digest:
+            return None
+        target = self.folder / "changes"
+        await self.store.fetch(blob_key(self.digest), target)
+        return Archive(target, self.digest)
+
+
+@dataclass
+class LocalRun:
+    """One task on this machine."""
+
+    task: AgentTask
+    agent_class: AgentClass
+    base: Archive
+    store: ObjectStore
+    folder: Path
+    """Keeps the sandboxes' folders while the task runs."""
+    make_sandbox: SandboxFactory
+    credentials: dict[str, str]
+    on_status: Callable[[AgentTaskStatus], None] = lambda _: None
+    _running: dict[Identity, _Running] = field(default_factory=dict)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    _egress: Path | None = None
+
+    async def run(self) -> AgentTaskStatus:
+        """From the task to its outcome. Raises CannotRunError."""
+        async with AsyncExitStack() as stack:
+            if self.agent_class.spec.credentials:
+                await self._open_egress(stack)
+            stack.push_async_callback(self._stop_all)
+            while not is_true(self.task.status, ConditionType.COMPLETE):
+                self._changed.clear()
+                await self._step()
+        return self.task.status
+
+    async def _open_egress(self, stack: AsyncExitStack) -> None:
+        credentials = self.agent_class.spec.credentials
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="axiom-")))
+        self._egress = folder / "egress.sock"
+        hosts = frozenset(urlsplit(credential.route.upstream).hostname or "" for credential in credentials)
+        await stack.enter_async_context(
+            serve_unix(
+                self._egress,
+                {self.agent_class.name: credentials},
+                self.credentials,
+                self._key,
+                settings=ProxySettings(allow_private_upstreams=hosts),
+            )
+        )
+
+    async def _step(self) -> None:
+        actions = plan(self._observe(), datetime.now(UTC))
+        for action in actions:
+            await self._apply(action)
+        if any(isinstance(action, WriteStatus) for action in actions):
+            return
+        seconds = min((action.seconds for action in actions if isinstance(action, Wait)), default=30.0)
+        try:
+            await asyncio.wait_for(self._changed.wait(), seconds)
+        except TimeoutError:
+            pass  # it is time to look again
+
+    def _observe(self) -> Observed:
+        views = tuple(
+            SandboxView(
+                identity=identity,
+                presence=running.sandbox.presence,
+                uid=identity.agent_id,
+                trouble=running.trouble,
+                state=running.state,
+            )
+            for identity, running in self._running.items()
+        )
+        return Observed(task=self.task, agent_class=self.agent_class, sandboxes=views)
+
+    async def _apply(self, action: Action) -> None:
+        match action:
+            case WriteStatus(status=status):
+                self.task = self.task.model_copy(update={"status": status})
+                self.on_status(status)
+            case CreateSandbox():
+                await self._create(action)
+            case Send():
+                await self._send(action)
+            case DeleteSandbox(identity=identity):
+                await self._delete(identity)
+            case Wait() | DeleteTask():
+                pass
+
+    async def _create(self, action: CreateSandbox) -> None:
+        identity = action.identity
+        if identity in self._running:
+            return
+        spec, is_agent = self.agent_class.spec, identity.role is Role.AGENT
+        local = tuple(Path(path) for path in spec.local.read_only_paths)
+        sandbox = self.make_sandbox(
+            SandboxSpec(
+                identity=identity,
+                network=spec.network.to_protocol(),
+                processes=spec.ceilings.processes,
+                memory_bytes=int(parse_quantity(self.task.spec.limits.resources.memory)),
+                read_only_paths=local if is_agent else (*local, *toolchain_paths()),
+                egress_socket=self._egress if is_agent else None,
+            ),
+            self._changed.set,
+        )
+        await sandbox.start()
+        channel = sandbox.attach()
+        running = _Running(sandbox, channel, asyncio.create_task(asyncio.sleep(0)), changes=action.changes)
+        self._running[identity] = running
+        running.following = asyncio.create_task(self._follow(identity, running))
+
+    async def _follow(self, identity: Identity, running: _Running) -> None:
+        scratch = self.folder / f"carry-{identity.attempt}-{identity.slot}"
+        scratch.mkdir(exist_ok=True)
+        supply = _Supply(self.base, self.store, running.changes, scratch)
+        carrier = Carrier(running.channel, self.store, supply, scratch)
+
+        def seen(state: SandboxState) -> None:
+            running.state, running.trouble = state, None
+            self._changed.set()
+
+        while running.sandbox.presence is not Presence.GONE:
+            try:
+                await carrier.carry(seen)
+            except ChannelError as error:
+                running.trouble = Trouble(Reason.SUPERVISOR_UNREACHABLE, str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    async def _send(self, action: Send) -> None:
+        running = self._running.get(action.identity)
+        if running is None:
+            return
+        envelope = action.envelope
+        if isinstance(envelope.command, StartAgent):
+            command = envelope.command.model_copy(update={"token": self._token(action.identity)})
+            envelope = envelope.model_copy(update={"command": command})
+        try:
+            await running.channel.send(envelope)
+        except CommandRefusedError as error:
+            running.trouble = Trouble(Reason.INTERNAL_ERROR, str(error))
+            await asyncio.sleep(_RETRY_SECONDS)
+        except ChannelError as error:
+            running.trouble = Trouble(Reason.SUPERVISOR_UNREACHABLE, str(error))
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    def _token(self, identity: Identity) -> str:
+        deadline = deadline_of(self.task, parse_time(self.task.status.accepted_time or ""))
+        grant = Grant(
+            task_id=identity.task_id,
+            namespace=identity.namespace,
+            task=identity.task,
+            attempt=identity.attempt,
+            agent_class=self.agent_class.name,
+            address="",
+            expires=int(deadline.timestamp()),
+        )
+        return mint(self._key, grant)
+
+    async def _delete(self, identity: Identity) -> None:
+        running = self._running.get(identity)
+        if running is None:
+            return
+        running.following.cancel()
+        await asyncio.gather(running.following, return_exceptions=True)
+        await running.channel.close()
+        await running.sandbox.stop()
+
+    async def _stop_all(self) -> None:
+        for identity in list(self._running):
+            await self._delete(identity)
+        shutil.rmtree(self.folder, ignore_errors=True)

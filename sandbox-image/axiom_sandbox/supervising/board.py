@@ -1,0 +1,87 @@
+"""The sandbox's state: one frozen value, durable before anybody sees it, and awaited by long polls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from axiom_sandbox.protocol.channel import Blob, LedgerHead, Phase, SandboxState
+from axiom_sandbox.protocol.identity import Identity
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replaces a file so that a crash leaves the old content or the new, never a part. For the owner alone."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class Board:
+    """Holds the `SandboxState`; every change raises its revision."""
+
+    def __init__(
+        self, file: Path, identity: Identity, head: Callable[[], LedgerHead], now_ms: Callable[[], int]
+    ) -> None:
+        self._file, self._head, self._now_ms = file, head, now_ms
+        self._changed = asyncio.Event()
+        if file.exists():
+            self._state = SandboxState.model_validate_json(file.read_bytes())
+        else:
+            self._state = SandboxState(revision=0, identity=identity, phase=Phase.STARTING)
+
+    @property
+    def state(self) -> SandboxState:
+        """The present state, with the ledger's present head."""
+        return self._state.model_copy(update={"ledger": self._head()})
+
+    def update(self, **changes: Any) -> None:
+        """Changes fields, durably, and wakes those who wait."""
+        self._state = self._state.model_copy(
+            update={**changes, "revision": self._state.revision + 1, "updated_ms": self._now_ms()}
+        )
+        write_durably(self._file, self.state.model_dump_json().encode())
+        self.wake()
+
+    def wake(self) -> None:
+        """Wakes those who wait: something that is read at once, such as the ledger's head, has moved."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def add_blob(self, name: str, digest: str, size: int) -> None:
+        """Announces a piece of evidence, in place of an older one of the same name."""
+        kept = tuple(blob for blob in self._state.blobs if blob.name != name)
+        self.update(blobs=(*kept, Blob(name=name, digest=digest, size=size)))
+
+    def seal_blob(self, digest: str) -> bool:
+        """Notes that a blob is in object storage. False if there is no such blob."""
+        if not any(blob.digest == digest for blob in self._state.blobs):
+            return False
+        blobs = tuple(
+            blob.model_copy(update={"sealed": True}) if blob.digest == digest else blob
+            for blob in self._state.blobs
+        )
+        if blobs != self._state.blobs:
+            self.update(blobs=blobs)
+        return True
+
+    async def wait(self, since: int, timeout: float) -> SandboxState:
+        """The state as soon as its revision is above `since`, or the ledger moved on; else after `timeout` seconds."""
+        if self._state.revision <= since:
+            changed = self._changed
+            try:
+                await asyncio.wait_for(changed.wait(), timeout)
+            except TimeoutError:
+                pass  # an unchanged state is an answer, too
+        return self.state

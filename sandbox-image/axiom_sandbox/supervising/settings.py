@@ -1,0 +1,63 @@
+"""What a sandbox's trusted side is told at its start: who it is, and where everything lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from axiom_sandbox.protocol.identity import Identity
+from axiom_sandbox.protocol.launching import Expectation, Network
+from axiom_sandbox.protocol.model import Message
+
+SETTINGS_VARIABLE = "AXIOM_SANDBOX"
+"""Environment variable that holds `SandboxSettings` as JSON."""
+
+
+class Inside(Message):
+    """The sandbox as the untrusted side sees it."""
+
+    workspace: str = "/workspace"
+    home: str = "/home/agent"
+    write_paths: tuple[str, ...] = ("/workspace", "/home/agent", "/tmp", "/dev")  # noqa: S108 - the sandbox's own /tmp
+    proxy_url: str = ""
+    """Base address of the egress proxy; empty where there is none."""
+    proxy_ports: tuple[int, ...] = ()
+    denied_ports: tuple[int, ...] = ()
+    """Ports of the trusted side that share the network namespace."""
+    network: Network = Network.LOOPBACK
+    python: str = "/usr/bin/python3"
+    """Interpreter in the clean room's untrusted container."""
+    tools: str = "/axiom/tools"
+    """Read-only folder of our own runner scripts."""
+    path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Tls(Message):
+    """Mutual TLS of the channel."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path
+    """Certificates of the control plane's authority (PEM)."""
+
+
+class SandboxSettings(Message):
+    """Everything the trusted side needs before its first command."""
+
+    identity: Identity
+    state: Path
+    """Folder that the trusted side alone sees: ledger, recording, captures."""
+    workspace: Path
+    """The workspace, as the trusted side sees it."""
+    home: Path
+    """The agent's home, as the trusted side sees it."""
+    launcher_socket: Path
+    channel_socket: Path
+    """Unix socket of the channel, for local runs and for the pod's own hooks."""
+    listen_host: str = ""
+    """Address for the channel over TCP; empty: none."""
+    listen_port: int = 8443
+    tls: Tls | None = None
+    inside: Inside = Inside()
+    expect: Expectation = Expectation()
+    launcher_timeout: float = 60.0
+    """Seconds to wait for the launcher at the start, and again when it is lost."""

@@ -1,0 +1,216 @@
+"""The verifier's sandbox: the base and the changes come in, the candidate's code runs through the launcher, a verdict stands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from axiom_sandbox.protocol.channel import Command, FailureReason, Phase, Verification, Verify
+from axiom_sandbox.protocol.launching import Channel, Exit, Lockdown, Network, ProcessLimits, Start
+from axiom_sandbox.supervising.launcher_link import Handover, LauncherError, LauncherLink
+from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
+from axiom_sandbox.supervising.settings import SandboxSettings
+from axiom_sandbox.verifying.driver import verify
+from axiom_sandbox.verifying.rooms import Job, Outcome
+
+_FILE_BYTES = 1024**3
+_PROCESSES = 512
+_OPEN_FILES = 4096
+_CHANNEL_BYTES = 16 * 1024**2
+_DRAIN_SECONDS = 2.0
+
+
+class VerifierSandbox(Sandbox):
+    """Role `verifier`."""
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        super().__init__(settings)
+        self.changes_archive = self.folder / "changes.tar.zst"
+
+    async def live(self) -> None:
+        """Base and changes → verdict."""
+        await self.take_base(None)
+        await self.wait_until(lambda: self._order is not None and self.changes_archive.exists())
+        order = self._order
+        assert order is not None
+        if self.board.state.verification is None:
+            self.board.update(phase=Phase.RUNNING, round=order.round)
+            self.board.update(phase=Phase.VERIFIED, verification=await self._verify(order))
+            await self.ledger.cut("the verdict stands")
+        await asyncio.Event().wait()
+
+    def accept(self, command: Command) -> None:
+        """Verify, once."""
+        if not isinstance(command, Verify):
+            raise RefusedError(f"a verifier takes no {command.kind}")
+        if self._order is not None:
+            raise RefusedError("a verification was ordered already")
+
+    async def receive_changes(self, chunks: AsyncIterator[bytes], digest: str) -> None:
+        """Takes the changes archive. Raises RefusedError."""
+        if not self.changes_archive.exists():
+            await self._receive(chunks, self.changes_archive, digest)
+            self.arrived.set()
+
+    @property
+    def _order(self) -> Verify | None:
+        return next((command for command in self.commands() if isinstance(command, Verify)), None)
+
+    async def _verify(self, order: Verify) -> Verification:
+        left = (self.deadline_ms or order.deadline_ms) / 1000 - datetime.now(UTC).timestamp()
+        scratch = self.folder / "scratch"
+        scratch.mkdir(exist_ok=True)
+        try:
+            async with asyncio.timeout(max(left, 0)):
+                return await verify(
+                    LauncherRoom(self.link, self.settings),
+                    self.base_archive,
+                    self.changes_archive,
+                    order.criteria,
+                    order.round,
+                    scratch,
+                    self.record,
+                )
+        except TimeoutError:
+            message = "limits.deadline passed while the criteria were being decided"
+            raise SandboxFailedError(FailureReason.DEADLINE_EXCEEDED, message) from None
+
+
+class LauncherRoom:
+    """The clean room: runs the candidate's code in the untrusted container, with no network at all."""
+
+    def __init__(self, link: LauncherLink, settings: SandboxSettings) -> None:
+        self._link, self._inside = link, settings.inside
+        self.tree: Path = settings.workspace
+        self.workspace = settings.inside.workspace
+        self.python = settings.inside.python
+        self.tools = settings.inside.tools
+        self._count = 0
+
+    async def run(self, job: Job) -> Outcome:
+        """Runs one job; every process of it is dead when this returns."""
+        self._count += 1
+        name = f"candidate-{self._count}"
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            handover = await self._link.start(self._start(name, job))
+        except LauncherError as error:
+            return Outcome(start_error=f"{error.stage}: {error}", duration=loop.time() - began)
+        output = _Collector(job.max_output, keep_tail=True)
+        channels = {channel: _Collector(_CHANNEL_BYTES) for channel in job.channels}
+        readers = [
+            asyncio.ensure_future(_read(handover.fds.pop(fd), collector))
+            for fd, collector in (("stdout", output), ("stderr", output), *channels.items())
+        ]
+        feeders = [
+            asyncio.ensure_future(asyncio.to_thread(_feed, handover.fds.pop(feed), data))
+            for feed, data in job.feeds.items()
+        ]
+        for feed in job.feeds:
+            await self._link.close_fd(name, feed)
+        ended, timed_out = await self._ended(name, job.timeout)
+        await self._link.kill()
+        exit_ = ended or await self._link.exited(name)
+        await self._link.release(name)
+        _, late = await asyncio.wait([*readers, *feeders], timeout=_DRAIN_SECONDS)
+        for task in late:
+            task.cancel()
+        _close(handover)
+        return Outcome(
+            code=exit_.code,
+            signal=exit_.signal,
+            timed_out=timed_out,
+            duration=loop.time() - began,
+            output=bytes(output.data),
+            dropped=output.dropped,
+            channels={channel: bytes(collector.data) for channel, collector in channels.items()},
+            resource=exit_,
+        )
+
+    async def _ended(self, name: str, timeout: float) -> tuple[Exit | None, bool]:
+        try:
+            return await asyncio.wait_for(self._link.exited(name), timeout), False
+        except TimeoutError:
+            return None, True
+
+    def _start(self, name: str, job: Job) -> Start:
+        inside = self._inside
+        env = {"PATH": inside.path, "LANG": "C.UTF-8", "HOME": inside.home, **job.env}
+        return Start(
+            name=name,
+            argv=job.argv,
+            env=tuple(f"{key}={value}" for key, value in env.items()),
+            cwd=job.cwd,
+            stdin="null",
+            stdout="pipe",
+            stderr="pipe",
+            channels=(
+                *(Channel(name=feed, direction="in") for feed in job.feeds),
+                *(Channel(name=channel) for channel in job.channels),
+            ),
+            lockdown=Lockdown(
+                network=Network.NONE,
+                write_paths=inside.write_paths,
+                limits=ProcessLimits(file_size=_FILE_BYTES, processes=_PROCESSES, open_files=_OPEN_FILES),
+            ),
+        )
+
+
+class _Collector:
+    """Bytes from a pipe, bounded: the first of them, or with `keep_tail` the last."""
+
+    def __init__(self, most: int, keep_tail: bool = False) -> None:
+        self.data, self.dropped = bytearray(), 0
+        self._most, self._keep_tail = most, keep_tail
+
+    def add(self, data: bytes) -> None:
+        self.data += data
+        over = len(self.data) - self._most
+        if over > 0:
+            self.dropped += over
+            if self._keep_tail:
+                del self.data[:over]
+            else:
+                del self.data[self._most :]
+
+
+async def _read(fd: int, collector: _Collector) -> None:
+    """Reads a pipe to its end. Owns the descriptor."""
+    loop = asyncio.get_running_loop()
+    os.set_blocking(fd, False)
+    done = asyncio.Event()
+
+    def readable() -> None:
+        try:
+            data = os.read(fd, 65536)
+        except BlockingIOError:
+            return
+        if data:
+            collector.add(data)
+        else:
+            done.set()
+
+    loop.add_reader(fd, readable)
+    try:
+        await done.wait()
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)
+
+
+def _feed(fd: int, data: bytes) -> None:
+    os.set_blocking(fd, True)
+    with os.fdopen(fd, "wb") as pipe:
+        try:
+            pipe.write(data)
+        except BrokenPipeError:
+            return  # the candidate closed it; what it did not read it cannot use
+
+
+def _close(handover: Handover) -> None:
+    for fd in handover.fds.values():
+        os.close(fd)
