@@ -3,9 +3,6 @@
 from typing import Any
 
 import pytest
-
-from axiom.api.agenttask import MUTABLE_LIMITS, MUTABLE_SPEC_FIELDS, AgentTask, AgentTaskSpec, Limits
-from axiom.api.loading import Problem, RefusedError, check_update, parse_class, parse_task
 from tests.api_table import (
     CLASS_CASES,
     GOOD_CLASS,
@@ -18,6 +15,9 @@ from tests.api_table import (
     Update,
     changed,
 )
+
+from axiom.api.agenttask import MUTABLE_LIMITS, MUTABLE_SPEC_FIELDS, AgentTask, AgentTaskSpec, Limits
+from axiom.api.loading import Problem, RefusedError, check_update, parse_class, parse_task
 
 
 def by_name(row: Case | Update) -> str:
