@@ -88,4 +88,4 @@ def test_git_that_fails(
     if script:
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.defpath}")
     with pytest.raises(PatchError, match=message):
-        make_patch(tmp_path / "base", result.archive, tmp_path / "patch", timeout=0.2)
+        make_patch(tmp_path / "base", result.archive, tmp_path / "patch", timeout=0.2 if message == "longer" else 60)
