@@ -84,9 +84,10 @@ def verify(lines: Iterable[bytes], head: str | None) -> Findings:
 
     Args:
         lines: with or without their line feeds. They may come from a hostile place.
-        head: the hash that the last record must have, or None where nobody witnessed it; then a tail that was
-            cut off at the end of a line cannot be found.
+        head: the hash that the last record must have, empty where there must be none; or None where nobody
+            witnessed it: then a tail that was cut off at the end of a line cannot be found.
     """
+    head = ORIGIN if head == "" else head
     sound, gaps = _Chain(), list[DeclaredGap]()
     witnessed_at = 0 if head == ORIGIN else None
     rest = iter(lines)

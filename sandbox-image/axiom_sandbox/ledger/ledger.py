@@ -28,6 +28,7 @@ from axiom_sandbox.ledger.errors import (
     LedgerClosedError,
     LedgerCorruptError,
     LedgerFailedError,
+    MalformedRecordError,
     NoSuchSegmentError,
 )
 from axiom_sandbox.ledger.records import ORIGIN, decode, encode
@@ -100,7 +101,8 @@ class Ledger:
         folder: Path,
         identity: Identity,
         clock: Callable[[], datetime],
-        lock: int | None,
+        lock: int,
+        seals: _Seals,
         recovered: files.Recovered,
     ) -> None:
         self._folder, self._identity, self._clock, self._lock = folder, identity, clock, lock
@@ -108,8 +110,9 @@ class Ledger:
         self._extents = list(recovered.extents)
         self._durable = Position(recovered.findings.records, recovered.findings.head)
         self._segments = len(self._extents)
-        self._seals = _Seals.load(folder)
-        self._closing = self._seals.closed
+        self._seals = seals
+        self._closing = seals.closed
+        self._released = False
         self._failure: LedgerFailedError | None = None
         self._progress = asyncio.Event()
         # staged, not yet durable
@@ -121,7 +124,7 @@ class Ledger:
         self._descriptor: int | None = None
         self._writing = False
         # work under way
-        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="ledger")
+        self._threads = _running_threads(2)
         self._committing: asyncio.Task[None] | None = None
         self._cutting: asyncio.Task[None] | None = None
         self._sealing = threading.Lock()
@@ -143,13 +146,13 @@ class Ledger:
             files.create_folder(folder)
             lock = _lock(folder)
             try:
-                recovered = files.recover(folder)
                 _check_owner(folder, identity)
-                return cls(folder, identity, clock, lock, recovered)
+                seals = _Seals.load(folder)
+                return cls(folder, identity, clock, lock, seals, files.recover(folder))
             except BaseException:
                 os.close(lock)
                 raise
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be started
             raise LedgerFailedError(f"the ledger in {folder} cannot be opened: {error}") from error
 
     @property
@@ -181,9 +184,12 @@ class Ledger:
 
         Raises:
             LedgerFailedError: it will not change any more.
+            LedgerClosedError: nor will one that is closed.
         """
         while (now := self.head) == known:
             self._raise_if_failed()
+            if self._released:
+                raise LedgerClosedError("the ledger is closed")
             await self._progress.wait()
         return now
 
@@ -208,7 +214,7 @@ class Ledger:
     async def lines(self, from_seq: int = 1) -> AsyncIterator[bytes]:
         """Durable lines with their line feeds from `from_seq` on, then those that follow as they come.
 
-        Ends when the ledger is closed. Holds at most one segment in memory, however slow its reader is.
+        Ends when the ledger is closed or released. Holds at most one segment in memory, however slow its reader is.
 
         Raises:
             LedgerFailedError: after the last durable line of a ledger that failed.
@@ -216,9 +222,9 @@ class Ledger:
         seq, number, offset, at = max(from_seq, 1), 0, 0, 1
         while True:
             if seq > self._durable.seq:
-                if self._seals.closed:
-                    return
                 self._raise_if_failed()
+                if self._seals.closed or self._released:
+                    return
                 await self._progress.wait()
                 continue
             held = bisect_right(self._extents, seq, key=lambda extent: extent.first)
@@ -273,12 +279,29 @@ class Ledger:
         """
         self._closing = True
         try:
-            if not self._seals.closed:
+            if not self._seals.closed and not self._released:
                 await self.cut("closed")
                 await self._in_thread(self._store_seals, lambda seals: _Seals(seals.sealed, closed=True))
-                self._wake()
         finally:
-            await self._release()
+            await self.release()
+
+    async def release(self) -> None:
+        """Let go of files and threads without closing, so that another `open` can go on. Again is harmless.
+
+        What was appended before becomes durable or has failed; readers end.
+        """
+        self._closing = True
+        under_way = [task for task in (self._committing, self._cutting) if task]
+        await asyncio.gather(*under_way, return_exceptions=True)
+        if self._released:
+            return
+        self._released = True
+        if self._quiet:
+            self._quiet.cancel()
+        self._threads.shutdown(wait=False)
+        self._close_raw()
+        os.close(self._lock)
+        self._wake()
 
     # staging: what happens at once, in the order of the calls
 
@@ -432,21 +455,23 @@ class Ledger:
         if self._failure:
             raise LedgerFailedError(str(self._failure)) from self._failure.__cause__
 
-    async def _release(self) -> None:
-        under_way = [task for task in (self._committing, self._cutting) if task]
-        await asyncio.gather(*under_way, return_exceptions=True)
-        if self._quiet:
-            self._quiet.cancel()
-        self._threads.shutdown(wait=False)
-        self._close_raw()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
     def _close_raw(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _running_threads(count: int) -> ThreadPoolExecutor:
+    """A pool whose threads all run already: later, an agent may have used up what the pod may start."""
+    pool = ThreadPoolExecutor(max_workers=count, thread_name_prefix="ledger")
+    together = threading.Barrier(count)
+    try:
+        for begun in [pool.submit(together.wait) for _ in range(count)]:
+            begun.result()
+    except RuntimeError:
+        together.abort()
+        raise
+    return pool
 
 
 def _name_and_payload(event: Event) -> tuple[str, dict[str, Any]]:
@@ -467,6 +492,10 @@ def _lock(folder: Path) -> int:
 
 
 def _check_owner(folder: Path, identity: Identity) -> None:
-    first = next(files.stored_lines(folder), None)
-    if first is not None and (owner := decode(first).agent_id) != identity.agent_id:
+    first = next(files.stored_lines(folder), b"")
+    try:
+        owner = decode(first).agent_id
+    except MalformedRecordError:
+        return  # empty, torn, or damaged: recovery says which
+    if owner != identity.agent_id:
         raise LedgerCorruptError(f"the ledger in {folder} belongs to {owner}, not to {identity.agent_id}")

@@ -1,0 +1,42 @@
+"""Appends for ever, and says on standard output which records it was told are durable. For tests that kill it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from axiom_sandbox.ledger import Ledger, LedgerFailedError
+from axiom_sandbox.protocol.events import Intruder
+from axiom_sandbox.protocol.identity import Identity, Role
+
+IDENTITY = Identity(namespace="team", task="fix", task_id="uid-1", attempt=1, role=Role.AGENT)
+
+
+async def append_for_ever(ledger: Ledger, writer: int) -> None:
+    number = 0
+    while True:
+        number += 1
+        sizes = [(7 * number + 13 * part) % 2000 for part in range(1 + number % 40)]
+        position = await ledger.append(*(Intruder(door=str(writer), detail="x" * size) for size in sizes))
+        os.write(1, f"{position.seq} {position.hash}\n".encode())
+        if number % 5 == writer:
+            await ledger.cut("often")
+
+
+async def main(folder: Path) -> None:
+    ledger = Ledger.open(folder, IDENTITY, lambda: datetime.now(UTC))
+    os.write(1, f"{ledger.head.records} {ledger.head.head}\n".encode())
+    await asyncio.gather(*(append_for_ever(ledger, writer) for writer in range(4)))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+    try:
+        asyncio.run(main(Path(sys.argv[1])))
+    except LedgerFailedError as error:
+        sys.exit(f"LedgerFailedError: {error}")
