@@ -1,0 +1,74 @@
+# Everything a maintainer or CI does; CI calls only these targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+UV ?= $(shell command -v uv 2>/dev/null || echo build/uv/bin/uv)
+RUN = $(UV) run --frozen --
+# A toolchain that hack/go-ready had to install comes first.
+export PATH := $(CURDIR)/build/go/bin:$(PATH)
+LAUNCHER_SOURCES = $(wildcard sandbox-image/launcher/*.go sandbox-image/launcher/*.s sandbox-image/launcher/go.*)
+
+.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e bench demo fuzz clean
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+setup: .venv/ready launcher ## Install what the other targets need (apt as root: bubblewrap, git)
+	@hack/system-packages bubblewrap git
+
+.venv/ready: pyproject.toml uv.lock $(if $(filter build/uv/bin/uv,$(UV)),build/uv/bin/uv)
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+build/uv/bin/uv:
+	@hack/system-packages python3-venv
+	@python3 -m venv build/uv && build/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r hack/uv.txt
+
+launcher: build/launcher ## Build the launcher
+build/launcher: $(LAUNCHER_SOURCES)
+	@hack/go-ready
+	@mkdir -p build
+	cd sandbox-image/launcher && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../build/launcher .
+
+generate: .venv/ready ## Write crds/, the chart's copy and docs/reference/ anew from the API types
+	$(RUN) python -m axiom.api.generating
+
+verify: .venv/ready ## Check that generated files are current and locks hold
+	$(RUN) python -m axiom.api.generating --check
+	$(UV) lock --check
+	cd sandbox-image/launcher && go mod verify && test -z "$$(gofmt -l .)"
+
+lint: .venv/ready ## ruff, mypy --strict, import-linter, go vet, staticcheck
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+	cd sandbox-image/launcher && go vet ./... && go tool staticcheck ./...
+
+test: setup test-launcher test-python ## Unit and sandbox tests; no cluster; under 5 minutes
+
+test-launcher:
+	cd sandbox-image/launcher && go test ./...
+
+test-python:
+	COVERAGE_PROCESS_START=pyproject.toml $(RUN) pytest tests -m "not e2e" --cov --cov-report=term:skip-covered --cov-fail-under=85
+
+image: .venv/ready launcher ## Build the images with buildah: see sandbox-image/README.md
+	$(RUN) python -m e2e.support.images
+
+cluster: ## Start the hermetic Kubernetes (built from packages the first time)
+	python3 -m e2e.cluster up
+
+cluster-down: ## Remove the hermetic Kubernetes
+	python3 -m e2e.cluster down
+
+e2e: setup cluster ## End-to-end tests on the hermetic cluster, with the real Codex
+	$(RUN) pytest e2e -m e2e
+
+bench: setup ## Measure, and write docs/benchmarks.md
+	$(RUN) python -m bench
+
+demo: setup ## A real task on this machine: a scripted agent in a sandbox, a verdict from evidence
+	@hack/demo
+
+clean: ## Remove what was built here
+	rm -rf build .venv dist
