@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import logging
 import os
 import threading
@@ -32,6 +31,7 @@ from axiom_sandbox.ledger.errors import (
     NoSuchSegmentError,
 )
 from axiom_sandbox.ledger.records import ORIGIN, decode, encode
+from axiom_sandbox.ledger.seals import Seals
 from axiom_sandbox.protocol.channel import LedgerHead
 from axiom_sandbox.protocol.events import Event, UnknownEvent
 from axiom_sandbox.protocol.identity import Identity
@@ -67,28 +67,6 @@ class _Group:
     failed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Seals:
-    """What must outlive a restart beside the records."""
-
-    sealed: frozenset[int] = frozenset()
-    closed: bool = False
-
-    @classmethod
-    def load(cls, folder: Path) -> _Seals:
-        try:
-            stored = json.loads((folder / "seals.json").read_bytes())
-            return cls(frozenset(stored["sealed"]), stored["closed"])
-        except FileNotFoundError:
-            return cls()
-        except (ValueError, KeyError, TypeError) as error:
-            raise LedgerCorruptError(f"{folder / 'seals.json'} cannot be read: {error}") from error
-
-    def store(self, folder: Path) -> None:
-        stored = {"sealed": sorted(self.sealed), "closed": self.closed}
-        files.replace_durably(folder / "seals.json", json.dumps(stored).encode())
-
-
 class Ledger:
     """An append-only, hash-chained, durable sequence of events in a folder. One event loop at a time.
 
@@ -102,7 +80,7 @@ class Ledger:
         identity: Identity,
         clock: Callable[[], datetime],
         lock: int,
-        seals: _Seals,
+        seals: Seals,
         recovered: files.Recovered,
     ) -> None:
         self._folder, self._identity, self._clock, self._lock = folder, identity, clock, lock
@@ -147,7 +125,7 @@ class Ledger:
             lock = _lock(folder)
             try:
                 _check_owner(folder, identity)
-                seals = _Seals.load(folder)
+                seals = Seals.load(folder)
                 return cls(folder, identity, clock, lock, seals, files.recover(folder))
             except BaseException:
                 os.close(lock)
@@ -169,10 +147,7 @@ class Ledger:
     @property
     def sealed(self) -> int:
         """The highest n so that segments 1…n are marked as sealed."""
-        number = 0
-        while number + 1 in self._seals.sealed:
-            number += 1
-        return number
+        return self._seals.unbroken
 
     @property
     def torn_bytes(self) -> int:
@@ -269,7 +244,7 @@ class Ledger:
             LedgerFailedError: the disk refuses. The records are not concerned.
         """
         self.segment(number)
-        self._store_seals(lambda seals: _Seals(seals.sealed | {number}, seals.closed))
+        self._store_seals(lambda seals: Seals(seals.sealed | {number}, seals.closed))
 
     async def close(self) -> None:
         """Make everything durable, cut the last segment, and let nothing follow. Again is harmless.
@@ -281,7 +256,7 @@ class Ledger:
         try:
             if not self._seals.closed and not self._released:
                 await self.cut("closed")
-                await self._in_thread(self._store_seals, lambda seals: _Seals(seals.sealed, closed=True))
+                await self._in_thread(self._store_seals, lambda seals: Seals(seals.sealed, closed=True))
         finally:
             await self.release()
 
@@ -417,7 +392,7 @@ class Ledger:
             self._segments += 1
             self._wake()
 
-    def _store_seals(self, change: Callable[[_Seals], _Seals]) -> None:
+    def _store_seals(self, change: Callable[[Seals], Seals]) -> None:
         with self._sealing:
             seals = change(self._seals)
             try:
