@@ -196,7 +196,10 @@ class AgentTaskSpec(ApiModel):
 
 
 def _immutability() -> Rule:
-    """One rule for the whole spec: rules further down do not see that an optional field came or went."""
+    """One rule for the whole spec: rules further down do not see that an optional field came or went.
+
+    It compares fields that are always there: required ones, and those whose default the API server fills in.
+    """
     fields = [name for name in _api_names(AgentTaskSpec) if name not in (*MUTABLE_SPEC_FIELDS, "limits")]
     fields += [f"limits.{name}" for name in _api_names(Limits) if name not in MUTABLE_LIMITS]
     changed = " + ".join(f"(self.{field} == oldSelf.{field} ? '' : ' spec.{field}')" for field in fields)

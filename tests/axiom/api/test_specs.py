@@ -17,7 +17,8 @@ from tests.api_table import (
 )
 
 from axiom.api.agenttask import MUTABLE_LIMITS, MUTABLE_SPEC_FIELDS, AgentTask, AgentTaskSpec, Limits
-from axiom.api.loading import Problem, RefusedError, check_update, parse_class, parse_task
+from axiom.api.explaining import Problem
+from axiom.api.loading import RefusedError, check_update, parse_class, parse_task
 
 
 def by_name(row: Case | Update) -> str:
