@@ -7,7 +7,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +33,8 @@ type launcher struct {
 	freezer freezer
 
 	mutex      sync.Mutex
-	connection *packetConn // nil unless welcomed
+	connection *packetConn  // nil unless welcomed
+	signals    map[int]bool // that arrived meanwhile
 }
 
 // hello is the first packet of each connection.
@@ -83,7 +86,7 @@ func newLauncher(socket string) (*launcher, error) {
 	if _, err := rand.Read(secret[:]); err != nil {
 		return nil, fmt.Errorf("make the nonce: %w", err)
 	}
-	l := &launcher{nonce: hex.EncodeToString(secret[:]), socket: socket}
+	l := &launcher{nonce: hex.EncodeToString(secret[:]), socket: socket, signals: map[int]bool{}}
 	l.table = newProcessTable(l.tellExit)
 	if os.Getpid() != 1 {
 		// Orphans come to us, as they do to PID 1.
@@ -91,9 +94,7 @@ func newLauncher(socket string) (*launcher, error) {
 			return nil, fmt.Errorf("become the reaper of orphans: %w", err)
 		}
 	}
-	watchSignals(l.table.reap, func(s unix.Signal) {
-		l.tell(map[string]any{"type": "signalled", "signal": int(s)})
-	})
+	watchSignals(l.table.reap, func(s unix.Signal) { l.tellSignal(int(s)) })
 	return l, nil
 }
 
@@ -148,7 +149,8 @@ func (l *launcher) open(c *packetConn) bool {
 	l.mutex.Lock()
 	l.connection = c
 	l.mutex.Unlock()
-	l.tellMissed(listed)
+	l.tellMissedExits(listed)
+	l.tellMissedSignals()
 	return true
 }
 
@@ -159,8 +161,8 @@ func (l *launcher) hello(listed []listedProcess) hello {
 	}
 }
 
-// tellMissed tells the exits that happened while hello was answered.
-func (l *launcher) tellMissed(listed []listedProcess) {
+// tellMissedExits tells those that happened while hello was answered.
+func (l *launcher) tellMissedExits(listed []listedProcess) {
 	ran := map[string]bool{}
 	for _, p := range listed {
 		ran[p.Name] = p.Exit == nil
@@ -169,6 +171,29 @@ func (l *launcher) tellMissed(listed []listedProcess) {
 		if ran[p.Name] && p.Exit != nil {
 			l.tell(exitedMessage(p.Name, p.PID, p.Exit))
 		}
+	}
+}
+
+// tellSignal keeps a signal that nobody is there to hear of.
+func (l *launcher) tellSignal(number int) {
+	l.mutex.Lock()
+	missed := l.connection == nil
+	if missed {
+		l.signals[number] = true
+	}
+	l.mutex.Unlock()
+	if !missed {
+		l.tell(map[string]any{"type": "signalled", "signal": number})
+	}
+}
+
+func (l *launcher) tellMissedSignals() {
+	l.mutex.Lock()
+	numbers := slices.Sorted(maps.Keys(l.signals))
+	clear(l.signals)
+	l.mutex.Unlock()
+	for _, number := range numbers {
+		l.tellSignal(number)
 	}
 }
 

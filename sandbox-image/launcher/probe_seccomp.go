@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"slices"
 	"unsafe"
 
@@ -44,7 +45,7 @@ var deniedAttempts = []struct {
 	{"memory-read", func(p *stagePlan) error { return readsMemory(p.Target, unix.SYS_PROCESS_VM_READV) }},
 	{"memory-write", func(p *stagePlan) error { return readsMemory(p.Target, unix.SYS_PROCESS_VM_WRITEV) }},
 	{"descriptor-copy", func(*stagePlan) error { return call(unix.SYS_PIDFD_GETFD, minusOne, 0, 0) }},
-	{"kcmp", func(*stagePlan) error { return call(unix.SYS_KCMP, 1, 1, 99) }},
+	{"kcmp", func(*stagePlan) error { return call(unix.SYS_KCMP, uintptr(os.Getpid()), uintptr(os.Getpid()), 99) }},
 	{"keyctl", func(*stagePlan) error { return call(unix.SYS_KEYCTL, 9999) }},
 	{"add-key", func(*stagePlan) error { return call(unix.SYS_ADD_KEY, nowhere, nowhere, 0, 0, 0) }},
 	{"request-key", func(*stagePlan) error { return call(unix.SYS_REQUEST_KEY, nowhere, nowhere, 0, 0) }},
@@ -140,7 +141,7 @@ func socketChecks() []check {
 		domain, kind, protocol int
 	}{
 		{"udp", unix.AF_INET, unix.SOCK_DGRAM, 0}, {"udp-ipv6", unix.AF_INET6, unix.SOCK_DGRAM, 0},
-		{"raw", unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP}, {"ping", unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_ICMP},
+		{"raw", unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP},
 		{"sctp", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP},
 		{"mptcp", unix.AF_INET, unix.SOCK_STREAM, mptcp}, {"mptcp-ipv6", unix.AF_INET6, unix.SOCK_STREAM, mptcp},
 		{"netlink", unix.AF_NETLINK, unix.SOCK_RAW, 0}, {"packet", unix.AF_PACKET, unix.SOCK_RAW, 0},

@@ -565,7 +565,8 @@ func (c *controlSocket) ask(message any, timeout time.Duration) (string, error) 
 		return "", timeoutErrno(err)
 	}
 	answer, err := io.ReadAll(c.file)
-	if err != nil {
+	// A child that dies with the message unread resets the connection.
+	if err != nil && !errors.Is(err, unix.ECONNRESET) {
 		return "", timeoutErrno(err)
 	}
 	return string(answer), nil

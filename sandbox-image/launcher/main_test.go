@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The test binary is also the launcher, and what runs below it.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		if helper := helpers[os.Args[1]]; helper != nil {
+			helper(os.Args[2:])
+			os.Exit(0)
+		}
+		if runMode(os.Args[1], os.Args[2:]) {
+			os.Exit(0)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+var helpers = map[string]func([]string){
+	"probe-unlocked": probeUnlocked,
+	"run-on":         runOn,
+}
+
+// probeUnlocked is a launcher that does not hide, whose stages do not lock.
+func probeUnlocked([]string) {
+	l, err := newLauncher("")
+	if err != nil {
+		panic(err)
+	}
+	expect := everything(networkProxy)
+	assertions, f := probe(l.table, &expect, true)
+	if f != nil {
+		panic(f)
+	}
+	_ = json.NewEncoder(os.Stdout).Encode(assertions)
+}
+
+// runOn continues itself with a timer however often it is stopped.
+func runOn([]string) {
+	event := struct {
+		value  uintptr
+		signal int32
+		notify int32
+		_      [48]byte
+	}{signal: int32(unix.SIGCONT)}
+	var timer int32
+	if err := call(unix.SYS_TIMER_CREATE, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&event)), uintptr(unsafe.Pointer(&timer))); err != nil {
+		panic(err)
+	}
+	period := unix.Timespec{Nsec: int64(20 * time.Millisecond)}
+	every := [2]unix.Timespec{period, period}
+	if err := call(unix.SYS_TIMER_SETTIME, uintptr(timer), 0, uintptr(unsafe.Pointer(&every)), 0); err != nil {
+		panic(err)
+	}
+	fmt.Println("armed")
+	time.Sleep(time.Minute)
+}
+
+func everything(network string) expectation {
+	return expectation{
+		UserNamespace: true, ReadOnlyRoot: true, Network: network, PIDNamespace: true,
+		NoCapabilities: true, Landlock: true, Seccomp: true,
+	}
+}
