@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import NamedTuple
 
 from axiom.egress.errors import SettingsError
 from axiom.egress.tokens import MIN_KEY_LENGTH
+
+log = logging.getLogger(__name__)
 
 
 class Address(NamedTuple):
@@ -75,6 +78,33 @@ def read_token_keys(path: Path) -> tuple[bytes, ...]:
     if not keys or any(len(key) < MIN_KEY_LENGTH for key in keys):
         raise SettingsError(f"{path} must hold one key of at least {MIN_KEY_LENGTH} characters on each line")
     return keys
+
+
+class TokenKeys:
+    """The keys of tokens in a file that may be replaced while the proxy runs."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SettingsError when the file cannot be used."""
+        self._path = path
+        self._keys = read_token_keys(path)
+        self._version = _version(path)
+
+    def current(self) -> tuple[bytes, ...]:
+        """The file's keys as they are now; while it cannot be used, as they were."""
+        if (version := _version(self._path)) != self._version:
+            try:
+                self._keys, self._version = read_token_keys(self._path), version
+            except SettingsError as error:
+                log.warning("the keys of tokens stay as they were: %s", error)
+        return self._keys
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _address(environment: Mapping[str, str], name: str, default: str) -> Address:

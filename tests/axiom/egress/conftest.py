@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from egress_helpers import Vendor, Way, credential, run_vendor, run_way
+from tests.fakes.vendor import Vendor, Way, credential, run_vendor, run_way
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from egress_helpers import CANARY, credential
 from multidict import CIMultiDict
+from tests.fakes.vendor import CANARY, credential
 
 from axiom.egress.headers import find_token, to_client, to_upstream
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from egress_helpers import CANARY, KEY, NOW, Vendor, Way, credential, make_token, run_way
+from tests.fakes.vendor import CANARY, KEY, NOW, Vendor, Way, credential, make_token, run_way
 
 from axiom.egress.directory import Standing, StaticDirectory
 from axiom.egress.metrics import Metrics

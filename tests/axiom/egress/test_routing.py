@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from egress_helpers import credential
+from tests.fakes.vendor import credential
 
 from axiom.egress.errors import Refusal, RefusedError
 from axiom.egress.routing import MAX_TARGET_LENGTH, resolve

@@ -9,9 +9,9 @@ import re
 from typing import Any
 
 import pytest
-from egress_helpers import KEY, NOW, make_grant, make_token
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.fakes.vendor import KEY, NOW, make_grant, make_token
 
 from axiom.egress.errors import TokenError, TokenFault
 from axiom.egress.tokens import MAX_TOKEN_LENGTH, mint, read

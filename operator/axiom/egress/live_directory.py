@@ -1,0 +1,180 @@
+"""A Directory that follows a cluster: it is told of AgentClasses, Secrets and pods, and answers from memory.
+
+Who tells it is `watching`'s affair. An attempt runs as long as its agent's pod: present, in the namespace that the
+token names, not terminating, not finished, and at the address that the request comes from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from axiom.api.agentclass import Credential, SecretKey
+from axiom.egress.directory import ArmedRoute, Standing, usable_key
+from axiom.egress.tokens import Grant
+
+log = logging.getLogger(__name__)
+
+ROLE_LABEL, TASK_LABEL, ATTEMPT_LABEL = "axiom.dev/role", "axiom.dev/task-uid", "axiom.dev/attempt"
+AGENT_PODS = f"{ROLE_LABEL}=agent,{TASK_LABEL},{ATTEMPT_LABEL}"
+"""Label selector of the pods that tokens belong to."""
+
+Object = Mapping[str, Any]
+"""A Kubernetes object as JSON."""
+
+_CREDENTIALS = TypeAdapter(list[Credential])
+
+
+class AttemptKey(NamedTuple):
+    """What a pod's labels and a grant have in common."""
+
+    namespace: str
+    task_id: str
+    attempt: str
+
+
+class AgentPod(NamedTuple):
+    """What of a pod decides about its token."""
+
+    key: AttemptKey
+    is_over: bool
+    addresses: frozenset[str]
+
+    @classmethod
+    def parse(cls, pod: Object) -> Self:
+        """From the pod's JSON."""
+        metadata, status = pod["metadata"], pod.get("status", {})
+        labels = metadata.get("labels", {})
+        addresses = {status.get("podIP"), *(item.get("ip") for item in status.get("podIPs") or ())}
+        return cls(
+            AttemptKey(metadata["namespace"], labels.get(TASK_LABEL, ""), labels.get(ATTEMPT_LABEL, "")),
+            bool(metadata.get("deletionTimestamp")) or status.get("phase") in {"Succeeded", "Failed"},
+            frozenset(address for address in addresses if address),
+        )
+
+
+class LiveDirectory:
+    """Implements Directory. All methods belong to one event loop."""
+
+    def __init__(self, grace_seconds: float = 2) -> None:
+        """`grace_seconds`: how long a request waits for news of a pod that was not seen yet."""
+        self._grace = grace_seconds
+        self._pods: dict[str, AgentPod] = {}
+        self._by_attempt: dict[AttemptKey, set[str]] = {}
+        self._classes: dict[str, list[Credential]] = {}
+        self._secrets: dict[str, Mapping[str, str]] = {}
+        self._heard: set[str] = set()
+        self._news = asyncio.Event()
+        self.classes_changed = asyncio.Event()
+        """Set when other Secrets may be needed; whoever reads them clears it."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether pods, classes and Secrets were each heard of once."""
+        return self._heard >= {"pods", "classes", "secrets"}
+
+    def routes(self, agent_class: str) -> Sequence[ArmedRoute]:
+        """Routes that the AgentClass opens, with the keys as they were last read."""
+        credentials = self._classes.get(agent_class, ())
+        return [ArmedRoute(item.route, self._key(item.secret_ref)) for item in credentials]
+
+    async def standing(self, grant: Grant, peer: str | None) -> Standing:
+        """Whether the grant's attempt runs at `peer`; waits a moment for a pod that is only about to be seen."""
+        try:
+            async with asyncio.timeout(self._grace):
+                while (standing := self._look(grant, peer)) is None:
+                    await self._news.wait()
+        except TimeoutError:
+            return Standing.ENDED
+        return standing
+
+    def wanted_secrets(self) -> frozenset[str]:
+        """Names of the Secrets that credentials of all classes lie in."""
+        return frozenset(
+            item.secret_ref.name for credentials in self._classes.values() for item in credentials
+        )
+
+    def replace_pods(self, pods: Iterable[Object]) -> None:
+        """All agents' pods there are."""
+        self._pods.clear()
+        self._by_attempt.clear()
+        for pod in pods:
+            self._put_pod(pod)
+        self._tell("pods")
+
+    def apply_pod(self, change: str, pod: Object) -> None:
+        """One pod was ADDED, MODIFIED or DELETED."""
+        self._forget_pod(pod["metadata"]["uid"])
+        if change != "DELETED":
+            self._put_pod(pod)
+        self._tell("pods")
+
+    def replace_classes(self, classes: Iterable[Object]) -> None:
+        """All AgentClasses there are."""
+        self._classes = {}
+        for item in classes:
+            self._put_class(item)
+        self._tell_classes()
+
+    def apply_class(self, change: str, item: Object) -> None:
+        """One AgentClass was ADDED, MODIFIED or DELETED."""
+        self._classes.pop(item["metadata"]["name"], None)
+        if change != "DELETED":
+            self._put_class(item)
+        self._tell_classes()
+
+    def replace_secrets(self, secrets: Mapping[str, Mapping[str, str]]) -> None:
+        """Content of the wanted Secrets, by name and key; those that do not exist are left out."""
+        self._secrets = dict(secrets)
+        self._tell("secrets")
+
+    def _look(self, grant: Grant, peer: str | None) -> Standing | None:
+        """None while it is too early to tell."""
+        key = AttemptKey(grant.namespace, grant.task_id, str(grant.attempt))
+        pods = [self._pods[uid] for uid in self._by_attempt.get(key, ())]
+        running = [pod for pod in pods if not pod.is_over]
+        if not running:
+            return Standing.ENDED if pods else None
+        if any(peer in pod.addresses for pod in running):
+            return Standing.ACTIVE
+        return Standing.ELSEWHERE if all(pod.addresses for pod in running) else None
+
+    def _put_pod(self, pod: Object) -> None:
+        uid, parsed = pod["metadata"]["uid"], AgentPod.parse(pod)
+        self._pods[uid] = parsed
+        self._by_attempt.setdefault(parsed.key, set()).add(uid)
+
+    def _forget_pod(self, uid: str) -> None:
+        old = self._pods.pop(uid, None)
+        if old is None:
+            return
+        self._by_attempt[old.key].discard(uid)
+        if not self._by_attempt[old.key]:
+            del self._by_attempt[old.key]
+
+    def _put_class(self, item: Object) -> None:
+        name = item["metadata"]["name"]
+        try:
+            self._classes[name] = _CREDENTIALS.validate_python(item.get("spec", {}).get("credentials", []))
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)
+            )
+            log.warning("AgentClass %s opens no routes until its credentials are mended: %s", name, faults)
+
+    def _key(self, reference: SecretKey) -> str | None:
+        return usable_key(self._secrets.get(reference.name, {}).get(reference.key))
+
+    def _tell_classes(self) -> None:
+        self.classes_changed.set()
+        self._tell("classes")
+
+    def _tell(self, what: str) -> None:
+        self._heard.add(what)
+        # whoever waits holds the old event
+        self._news.set()
+        self._news = asyncio.Event()
