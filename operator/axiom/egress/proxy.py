@@ -13,7 +13,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -70,8 +70,8 @@ class Exchange:
     """Bytes of the request's body that were handed on."""
     down: int = 0
     """Bytes of the answer's body that were handed on."""
-    slow_agent: bool = field(default=False)
-    """The agent stopped sending in the middle of its request."""
+    awaiting_agent: bool = False
+    """The next thing that has to come is a part of the agent's request."""
 
 
 def create_app(
@@ -250,12 +250,10 @@ class _Proxy:
 
     async def _body(self, request: web.Request, exchange: Exchange) -> AsyncIterator[bytes]:
         while True:
-            try:
-                async with asyncio.timeout(self._settings.idle_seconds):
-                    chunk = await request.content.readany()
-            except TimeoutError:
-                exchange.slow_agent = True
-                raise
+            exchange.awaiting_agent = True
+            async with asyncio.timeout(self._settings.idle_seconds):
+                chunk = await request.content.readany()
+            exchange.awaiting_agent = False
             if not chunk:
                 return
             yield chunk
@@ -346,7 +344,9 @@ def _answer(error: RefusedError) -> web.Response:
 def _failure(
     error: Exception, admitted: Admitted, exchange: Exchange, settings: ProxySettings
 ) -> RefusedError:
-    if exchange.slow_agent:
+    if exchange.awaiting_agent and (
+        isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError)
+    ):
         return RefusedError(
             Refusal.SLOW_REQUEST, f"nothing came for {settings.idle_seconds:g} s in the middle of the request"
         )

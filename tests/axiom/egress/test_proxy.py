@@ -489,8 +489,27 @@ async def test_an_agent_that_stops_in_the_middle_of_its_question_is_given_up(
         reader, writer = await asyncio.open_unix_connection(way.socket)
         writer.write(head.encode())
         async with asyncio.timeout(20):
-            assert (await reader.readline()).startswith((b"HTTP/1.1 408", b"HTTP/1.1 502"))
+            assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
         writer.close()
+
+
+async def test_an_agent_that_does_not_read_its_answer_is_given_up(
+    vendor: Vendor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(bytes(2**18))
+
+    vendor.answer = endless
+    settings = ProxySettings(idle_seconds=0.05)
+    async with run_way(tmp_path, [credential(vendor.url)], settings=settings) as way:
+        with caplog.at_level(logging.INFO, audit_log.name):
+            async with asyncio.timeout(20), way.request("GET", "/openai/v1/x"):
+                await vendor.gone.wait()
+    [line] = [json.loads(record.message) for record in caplog.records if record.name == audit_log.name]
+    assert line["status"] == 499
 
 
 async def test_an_agent_that_goes_away_ends_the_vendors_request(vendor: Vendor, way: Way) -> None:
