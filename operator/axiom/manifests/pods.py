@@ -1,0 +1,391 @@
+"""Sandbox pods: the agent's, the verifier's and the fetcher's.
+
+A pod has an untrusted container, whose only own process is the launcher, and a trusted one, the supervisor, as native
+sidecar. They share three volumes: `files` (workspace and home; the supervisor reads what the agent writes), `bin` (the
+launcher and the tools) and `run` (the launcher's socket), the last two read-only for the untrusted side. `state`, `keys`
+and `scratch` are the supervisor's alone. Both containers have the same user id, because without capabilities nobody else
+could read files of mode 0600; what keeps them apart are their own mount and PID namespaces, and that the launcher is
+not dumpable. There is no fsGroup: it would only set the setgid bit on every folder of the workspace.
+
+Workspace and home are folders of a volume, made by the installer, not mount roots: those would belong to root, and git
+refuses to work in a folder of somebody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from axiom.api.agentclass import AgentClassSpec
+from axiom.api.agenttask import GitSource, Resources
+from axiom.manifests.naming import annotations_of, identity_of, labels_of, pod_name
+from axiom.manifests.resources import (
+    MEBIBYTE,
+    Allowance,
+    allowance,
+    trusted_resources,
+    untrusted_resources,
+)
+from axiom_sandbox import installing
+from axiom_sandbox.protocol.identity import Identity, Role
+from axiom_sandbox.protocol.launching import Expectation, Network
+from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, Inside, SandboxSettings, Tls
+
+__all__ = [
+    "Egress",
+    "Images",
+    "Owner",
+    "PodInput",
+    "certificate_of",
+    "identity_of",
+    "pod_name",
+    "sandbox_pod",
+]
+
+USER = 1000
+CHANNEL_PORT = 8443
+FETCH_VARIABLE = "AXIOM_FETCH_GIT"
+INSTALLER, SUPERVISOR, UNTRUSTED = "install", "supervisor", "agent"
+_CANDIDATE = "candidate"
+_GRACE_SECONDS = 30
+_DEADLINE_MARGIN_SECONDS = 3600
+_ADDRESS_VARIABLE = "AXIOM_POD_ADDRESS"
+_OWN_KERNELS = ("gvisor", "runsc", "kata")
+"""RuntimeClasses with one of these in their name bring a kernel of their own: no user namespace, no Landlock."""
+_RUN_FOLDER = "/axiom/run"
+_SOCKET = f"{_RUN_FOLDER}/launcher.sock"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The AgentTask that owns the pod: Kubernetes deletes the pod with it."""
+
+    uid: str
+    name: str
+    kind: str = "AgentTask"
+    api_version: str = "axiom.dev/v1alpha1"
+
+
+@dataclass(frozen=True)
+class Images:
+    """The installation's own images."""
+
+    sandbox: str
+    """Installer, supervisor, fetcher."""
+    verifier: str
+    """The clean room's untrusted side, where a task names none."""
+
+
+@dataclass(frozen=True)
+class Egress:
+    """Where sandboxes reach the egress proxy."""
+
+    address: str
+    """IP address, as there is no DNS in a sandbox: the Service's ClusterIP."""
+    port: int = 8788
+    host: str = "axiom-egress"
+    """The name that stands for the address inside."""
+
+
+@dataclass(frozen=True)
+class PodInput:
+    """All that a sandbox pod is made of."""
+
+    identity: Identity
+    owner: Owner
+    agent_class: AgentClassSpec
+    resources: Resources
+    """What the task wishes; cut at the class's ceilings."""
+    images: Images
+    client_ca: str
+    """Certificates of the control plane's authority (PEM): whose clients the channel answers."""
+    seconds_left: float
+    """Seconds until the task's deadline."""
+    egress: Egress | None = None
+    base: str = ""
+    """Digest of the base archive."""
+    changes: str = ""
+    """Verifiers: digest of the changes archive."""
+    verifier_image: str | None = None
+    """Verifiers: the task's own image for the candidate."""
+    git: GitSource | None = None
+    """Fetchers: what to fetch."""
+    priority_class: str = ""
+
+
+def sandbox_pod(spec: PodInput) -> dict[str, Any]:
+    """The Pod of a sandbox, in Pod Security's `restricted` profile.
+
+    Raises ValueError when the class names no image, or a fetcher has nothing to fetch.
+    """
+    identity = spec.identity
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": pod_name(identity),
+            "namespace": identity.namespace,
+            "labels": labels_of(identity),
+            "annotations": {
+                **annotations_of(identity, spec.base, spec.changes),
+                "kubectl.kubernetes.io/default-container": SUPERVISOR,
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": spec.owner.api_version,
+                    "kind": spec.owner.kind,
+                    "name": spec.owner.name,
+                    "uid": spec.owner.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": _pod_spec(spec),
+    }
+
+
+def certificate_of(pod: Mapping[str, Any]) -> str | None:
+    """The PEM certificate that the pod's channel presents, from the pod's status; None until it has been made."""
+    for container in (pod.get("status") or {}).get("initContainerStatuses") or ():
+        if container["name"] != INSTALLER:
+            continue
+        ended = container["state"].get("terminated") or {}
+        message = ended.get("message", "")
+        return message if ended.get("exitCode") == 0 and "BEGIN CERTIFICATE" in message else None
+    return None
+
+
+def _pod_spec(spec: PodInput) -> dict[str, Any]:
+    allowed = allowance(spec.resources, spec.agent_class.ceilings)
+    fetches = spec.identity.role is Role.FETCHER
+    supervisor = _supervisor(spec, allowed)
+    pod = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": _GRACE_SECONDS,
+        "activeDeadlineSeconds": max(1, int(spec.seconds_left)) + _DEADLINE_MARGIN_SECONDS,
+        "hostname": "sandbox",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": [_installer(spec, allowed), *([] if fetches else [_as_sidecar(supervisor)])],
+        "containers": [supervisor if fetches else _untrusted(spec, allowed)],
+        "volumes": _volumes(spec.identity.role, allowed),
+        **_network(spec),
+    }
+    runtime_class = spec.agent_class.runtime_class_name
+    if runtime_class:
+        pod["runtimeClassName"] = runtime_class
+    if not _has_own_kernel(spec):
+        pod["hostUsers"] = False
+    if spec.priority_class:
+        pod["priorityClassName"] = spec.priority_class
+    return pod
+
+
+def _has_own_kernel(spec: PodInput) -> bool:
+    name = spec.agent_class.runtime_class_name or ""
+    return any(kernel in name for kernel in _OWN_KERNELS)
+
+
+def _network(spec: PodInput) -> dict[str, Any]:
+    """No DNS for a sandbox, as names could carry data out; the proxy's name stands in its hosts file."""
+    if spec.identity.role is Role.FETCHER:
+        return {"dnsPolicy": "ClusterFirst"}
+    network: dict[str, Any] = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["127.0.0.1"]}}
+    if spec.egress and spec.identity.role is Role.AGENT:
+        network["hostAliases"] = [{"ip": spec.egress.address, "hostnames": [spec.egress.host]}]
+    return network
+
+
+# --- containers -----------------------------------------------------------------------------------------------
+
+
+def _container(name: str, image: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        **fields,
+    }
+
+
+def _installer(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
+    return _container(
+        INSTALLER,
+        spec.images.sandbox,
+        command=["axiom-sandbox", "install"],
+        env=[
+            {"name": installing.SUBJECT_VARIABLE, "value": spec.identity.agent_id},
+            {"name": installing.CLIENT_CA_VARIABLE, "value": spec.client_ca},
+        ],
+        resources=trusted_resources(allowed),
+        volumeMounts=[
+            _mount("bin", installing.BIN_FOLDER),
+            _mount("keys", installing.KEYS_FOLDER),
+            _mount("files", installing.FILES_FOLDER),
+        ],
+    )
+
+
+def _supervisor(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
+    address = {"fieldRef": {"fieldPath": "status.podIP"}}
+    env: list[dict[str, Any]] = [
+        {"name": _ADDRESS_VARIABLE, "valueFrom": address},
+        {"name": SETTINGS_VARIABLE, "value": _settings(spec).model_dump_json()},
+    ]
+    if spec.identity.role is Role.FETCHER:
+        if spec.git is None:
+            raise ValueError("a fetcher has nothing to fetch")
+        env.append({"name": FETCH_VARIABLE, "value": f"{spec.git.url} {spec.git.revision}"})
+    return _container(
+        SUPERVISOR,
+        spec.images.sandbox,
+        command=["axiom-sandbox", "run"],
+        env=env,
+        ports=[{"name": "channel", "containerPort": CHANNEL_PORT, "protocol": "TCP"}],
+        resources=trusted_resources(allowed),
+        volumeMounts=[
+            _mount("state", "/axiom/state"),
+            _mount("keys", installing.KEYS_FOLDER, read_only=True),
+            _mount("files", installing.FILES_FOLDER),
+            _mount("run", _RUN_FOLDER),
+            _mount("scratch", "/tmp"),  # noqa: S108 - a volume of the container's own
+        ],
+    )
+
+
+def _as_sidecar(supervisor: dict[str, Any]) -> dict[str, Any]:
+    """Lives as long as the pod, and is started again when it dies.
+
+    It gets SIGTERM only after the untrusted container has ended, which ends only when the supervisor lets it: so the
+    pod's end reaches it by this hook.
+    """
+    return {
+        **supervisor,
+        "restartPolicy": "Always",
+        "lifecycle": {"preStop": {"exec": {"command": ["axiom-sandbox", "stop"]}}},
+    }
+
+
+def _untrusted(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
+    inside, verifies = Inside(), spec.identity.role is Role.VERIFIER
+    return _container(
+        _CANDIDATE if verifies else UNTRUSTED,
+        _untrusted_image(spec),
+        command=[f"{installing.BIN_FOLDER}/launcher", "init", "--socket", _SOCKET],
+        workingDir="/",
+        # Not under /dev, where the agent may write: what stands there would become part of the pod's status.
+        terminationMessagePath="/axiom/termination-log",
+        resources=untrusted_resources(allowed),
+        volumeMounts=[
+            _mount("bin", installing.BIN_FOLDER, read_only=True),
+            _mount("run", _RUN_FOLDER, read_only=True),
+            _mount("files", inside.workspace, sub_path=installing.WORKSPACE),
+            _mount("files", inside.home, sub_path=installing.HOME),
+            _mount("tmp", "/tmp"),  # noqa: S108 - a volume of the container's own
+        ],
+    )
+
+
+def _untrusted_image(spec: PodInput) -> str:
+    if spec.identity.role is Role.VERIFIER:
+        return spec.verifier_image or spec.images.verifier
+    if not spec.agent_class.image:
+        raise ValueError("the AgentClass names no image, and without one there is no pod; set spec.image")
+    return spec.agent_class.image
+
+
+def _mount(volume: str, path: str, *, read_only: bool = False, sub_path: str = "") -> dict[str, Any]:
+    mount: dict[str, Any] = {"name": volume, "mountPath": path}
+    if read_only:
+        mount["readOnly"] = True
+    if sub_path:
+        mount["subPath"] = sub_path
+    return mount
+
+
+# --- volumes and settings -------------------------------------------------------------------------------------
+
+
+def _volumes(role: Role, allowed: Allowance) -> list[dict[str, Any]]:
+    volumes = [
+        _volume("bin", 64 * MEBIBYTE),
+        _volume("keys", MEBIBYTE, in_memory=True),
+        _volume("files", allowed.storage),
+        _volume("state", allowed.evidence),
+        _volume("run", MEBIBYTE),
+        _volume("scratch", allowed.evidence),
+    ]
+    return volumes if role is Role.FETCHER else [*volumes, _volume("tmp", allowed.tmp, in_memory=True)]
+
+
+def _volume(name: str, size: int, *, in_memory: bool = False) -> dict[str, Any]:
+    source = {"sizeLimit": str(size)}
+    if in_memory:
+        source["medium"] = "Memory"
+    return {"name": name, "emptyDir": source}
+
+
+def _settings(spec: PodInput) -> SandboxSettings:
+    keys, files = installing.KEYS, installing.FILES
+    return SandboxSettings.model_validate(
+        {
+            "identity": spec.identity,
+            "state": "/axiom/state",
+            "workspace": files / installing.WORKSPACE,
+            "home": files / installing.HOME,
+            "launcher_socket": _SOCKET,
+            "channel_socket": installing.CHANNEL_SOCKET,
+            "listen_host": f"$({_ADDRESS_VARIABLE})",  # the kubelet puts the address in
+            "listen_port": CHANNEL_PORT,
+            "tls": Tls(
+                certificate=keys / installing.CERTIFICATE,
+                key=keys / installing.KEY,
+                client_ca=keys / installing.CLIENT_CA,
+            ),
+            "inside": _inside(spec),
+            "expect": _expectation(spec),
+        }
+    )
+
+
+def _inside(spec: PodInput) -> Inside:
+    tools = f"{installing.BIN_FOLDER}/{installing.TOOLS}"
+    if spec.identity.role is not Role.AGENT:
+        return Inside(network=Network.NONE, denied_ports=(CHANNEL_PORT,), tools=tools)
+    egress = spec.egress
+    return Inside(
+        proxy_url=f"http://{egress.host}:{egress.port}" if egress else "",
+        proxy_ports=(egress.port,) if egress else (),
+        denied_ports=(CHANNEL_PORT,),
+        network=spec.agent_class.network.to_protocol(),
+        tools=tools,
+    )
+
+
+def _expectation(spec: PodInput) -> Expectation:
+    agent = spec.identity.role is Role.AGENT
+    shared_kernel = not _has_own_kernel(spec)
+    return Expectation(
+        network=spec.agent_class.network.to_protocol() if agent else Network.NONE,
+        user_namespace=shared_kernel,
+        landlock=shared_kernel,
+        seccomp=shared_kernel,
+    )

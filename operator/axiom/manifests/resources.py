@@ -1,0 +1,79 @@
+"""What a pod's containers may use: a task's wishes, cut at its class's ceilings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from axiom.api.agentclass import Ceilings
+from axiom.api.agenttask import Resources
+from axiom_sandbox.protocol.quantities import parse_quantity
+
+MEBIBYTE = 1024**2
+GIBIBYTE = 1024**3
+TMP_BYTES = 512 * MEBIBYTE
+"""Most that the untrusted side's /tmp holds; it lies in memory, so it is full instead of overflowing."""
+SUPERVISOR_MEMORY = 384 * MEBIBYTE
+_LEDGER_BYTES = 4 * GIBIBYTE
+"""Room for ledger and recording, besides captures."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What the untrusted side may use."""
+
+    cpu_millis: int
+    memory: int
+    """Bytes, /tmp included."""
+    storage: int
+    """Bytes that workspace and home may hold."""
+
+    @property
+    def tmp(self) -> int:
+        """Bytes of /tmp."""
+        return min(TMP_BYTES, self.memory // 2)
+
+    @property
+    def evidence(self) -> int:
+        """Bytes that the trusted side's folder may hold: base, captures, ledger, recording."""
+        return 2 * self.storage + _LEDGER_BYTES
+
+
+def allowance(wished: Resources, ceilings: Ceilings) -> Allowance:
+    """The smaller of the task's wish and the class's ceiling, for each resource."""
+
+    def smaller(wish: str, ceiling: str, unit: int = 1) -> int:
+        return max(1, int(min(parse_quantity(wish), parse_quantity(ceiling)) * unit))
+
+    return Allowance(
+        cpu_millis=smaller(wished.cpu, ceilings.cpu, 1000),
+        memory=smaller(wished.memory, ceilings.memory),
+        storage=smaller(wished.storage, ceilings.storage),
+    )
+
+
+def untrusted_resources(allowed: Allowance) -> dict[str, dict[str, str]]:
+    """Memory is set aside whole, as running out of it would end the attempt; of the processor a quarter is."""
+    return {
+        "requests": {
+            "cpu": f"{max(allowed.cpu_millis // 4, 1)}m",
+            "memory": str(allowed.memory),
+            "ephemeral-storage": str(allowed.storage // 4),
+        },
+        "limits": {
+            "cpu": f"{allowed.cpu_millis}m",
+            "memory": str(allowed.memory),
+            "ephemeral-storage": str(allowed.storage + GIBIBYTE),
+        },
+    }
+
+
+def trusted_resources(allowed: Allowance) -> dict[str, dict[str, str]]:
+    """The supervisor's share. It reads what the agent floods, so it has a processor's worth of time at most."""
+    return {
+        "requests": {"cpu": "50m", "memory": str(96 * MEBIBYTE), "ephemeral-storage": str(64 * MEBIBYTE)},
+        "limits": {
+            "cpu": "1",
+            "memory": str(SUPERVISOR_MEMORY),
+            "ephemeral-storage": str(allowed.evidence),
+        },
+    }
