@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
-from snapshot_strategies import build, trees
+from tests.axiom_sandbox.snapshots.strategies import build, trees
 
 from axiom_sandbox.snapshots import ArchiveError, Limits, SnapshotError, pack, read_tree, scan, unpack
 

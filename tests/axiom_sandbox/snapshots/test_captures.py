@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
-from snapshot_strategies import build, trees
+from tests.axiom_sandbox.snapshots.strategies import build, trees
 
 from axiom_sandbox.protocol.changes import ChangeKind
 from axiom_sandbox.snapshots import (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
-from snapshot_strategies import build, trees
+from tests.axiom_sandbox.snapshots.strategies import build, trees
 
 from axiom_sandbox.snapshots import PatchError, capture, make_patch, pack, scan, unpack
 from axiom_sandbox.snapshots.patches import name_both_sides
@@ -88,4 +88,6 @@ def test_git_that_fails(
     if script:
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.defpath}")
     with pytest.raises(PatchError, match=message):
-        make_patch(tmp_path / "base", result.archive, tmp_path / "patch", timeout=0.2 if message == "longer" else 60)
+        make_patch(
+            tmp_path / "base", result.archive, tmp_path / "patch", timeout=0.2 if message == "longer" else 60
+        )
