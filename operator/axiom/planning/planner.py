@@ -135,6 +135,13 @@ class _Present:
 
     def plan(self) -> tuple[Action, ...]:
         """The checks, most important first."""
+        judged = self._judged()
+        if judged is not None:
+            final = outcome_of_rounds(judged.rounds, self.spec.limits.max_rounds)
+            if final is None:
+                return (_write(judged),)
+            self.status = judged  # written with the outcome: until then the verifier stays, and says the same again
+            return self._conclude(final)
         if outcome := self._outcome():
             return self._conclude(outcome)
         if self.spec.suspend:
@@ -243,15 +250,16 @@ class _Present:
 
     def _is_stale(self, view: SandboxView) -> bool:
         identity = view.identity
-        if identity.attempt != self.status.attempt:
+        written = self.task.status
+        if identity.attempt != written.attempt:
             return True
         match identity.role:
             case Role.AGENT:
                 return False
             case Role.FETCHER:
-                return bool(self._base())
+                return bool(written.workspace.digest)
             case Role.VERIFIER:
-                record = round_of(self.status.rounds, identity.round)
+                record = round_of(written.rounds, identity.round)
                 return record is not None and identity.trial <= record.trials
 
     # --- sandboxes that are not there -------------------------------------------------------------------------
@@ -451,8 +459,6 @@ class _Present:
         if verifier is None:
             identity = self.observed.identity(Role.VERIFIER, self.status.attempt, record.number, trial)
             return (CreateSandbox(identity, self._base(), record.changes),)
-        if verifier.sealed or verifier.presence is Presence.GONE:
-            return (_write(self._judged(verifier, record)),)
         match verifier.phase:
             case Phase.READY:
                 command = Verify(
@@ -466,7 +472,14 @@ class _Present:
             case _:
                 return self._waiting()
 
-    def _judged(self, verifier: SandboxView, record: RoundStatus) -> AgentTaskStatus:
+    def _judged(self) -> AgentTaskStatus | None:
+        """The status with the present verifier's verdict, once its evidence is sealed or it is lost."""
+        record = self.status.rounds[-1] if self.status.rounds else None
+        if record is None or record.verdict is not None or record.attempt != self.status.attempt:
+            return None
+        verifier = self.observed.sandbox(Role.VERIFIER, record.attempt, record.number, record.trials + 1)
+        if verifier is None or not (verifier.sealed or verifier.presence is Presence.GONE):
+            return None
         state = verifier.state
         verification = state.verification if state else None
         if verification is None:

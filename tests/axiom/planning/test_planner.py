@@ -1,0 +1,257 @@
+"""A task's life, played against a simulated world."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from axiom.api.conditions import ConditionStatus, ConditionType, Reason
+from axiom.api.loading import parse_class, parse_task
+from axiom.planning.actions import CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
+from axiom.planning.observed import Observed, Presence, Trouble
+from axiom.planning.planner import plan
+from axiom.planning.statuses import condition
+from axiom_sandbox.protocol.channel import Failure, FailureReason, Phase, StartAgent
+from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.protocol.verdicts import Verdict
+from tests.fakes.simulated_world import World
+
+CLASS = parse_class(
+    {"metadata": {"name": "any"}, "spec": {"image": "i", "command": ["agent", "$(AXIOM_PROMPT)"]}}
+)
+
+
+def task(**spec: Any) -> Any:
+    body = {
+        "agentClassName": "any",
+        "prompt": "do it",
+        "criteria": [{"name": "out", "files": {"expect": [{"path": "out.txt"}]}}],
+        **spec,
+    }
+    return parse_task({"metadata": {"name": "t", "namespace": "n", "uid": "u-1"}, "spec": body})
+
+
+def world(judge: Any = None, **spec: Any) -> World:
+    made = World(task(**spec), CLASS)
+    if judge:
+        made.judge = judge
+    return made
+
+
+def test_honest_work_passes_in_one_round() -> None:
+    played = world()
+    status = played.play().status
+    assert (status.verdict, status.state, status.round, status.attempt) == (Verdict.PASS, "Complete", 1, 1)
+    assert [identity.role for identity in played.created] == [Role.AGENT, Role.VERIFIER]
+    assert status.ledger is not None
+    assert status.ledger.path == "tasks/n/u-1/attempts/1/agent/ledger/"
+    assert {item.type for item in status.conditions} == set(ConditionType)
+
+
+def test_the_ordinary_case_stays_within_ten_writes() -> None:
+    played = world()
+    played.play()
+    played.step()
+    assert sum(played.writes.values()) <= 10, played.writes
+    assert not any(sandbox.presence is not Presence.GONE for sandbox in played.sandboxes.values())
+
+
+def test_a_git_workspace_is_fetched_by_a_sandbox_of_its_own() -> None:
+    played = world(workspace={"git": {"url": "https://git.example/x.git", "revision": "main"}})
+    assert played.play().status.verdict is Verdict.PASS
+    assert [identity.role for identity in played.created] == [Role.FETCHER, Role.AGENT, Role.VERIFIER]
+    played.step()
+    assert sum(played.writes.values()) <= 10, played.writes
+
+
+def test_a_failed_round_is_followed_by_another_in_the_same_sandbox() -> None:
+    played = world(lambda number, _: Verdict.PASS if number == 2 else Verdict.FAIL)
+    status = played.play().status
+    assert (status.verdict, status.round, status.attempt) == (Verdict.PASS, 2, 1)
+    assert [record.verdict for record in status.rounds] == [Verdict.FAIL, Verdict.PASS]
+    assert sum(identity.role is Role.AGENT for identity in played.created) == 1
+
+
+def test_rounds_end_at_the_maximum() -> None:
+    status = world(lambda *_: Verdict.FAIL, limits={"maxRounds": 2}).play().status
+    assert (status.verdict, status.round, status.claim_disagreement) == (Verdict.FAIL, 2, True)
+
+
+def test_a_round_that_changes_nothing_goes_to_a_person() -> None:
+    played = world(lambda *_: Verdict.FAIL, limits={"maxRounds": 5})
+    played.fingerprint = lambda _: "same"
+    status = played.play().status
+    assert (status.verdict, status.state, status.round) == (Verdict.FAIL, "NeedsReview", 2)
+    assert "changed nothing" in status.message
+
+
+def test_an_inconclusive_verification_is_repeated_once() -> None:
+    played = world(lambda _, trial: Verdict.PASS if trial == 2 else Verdict.INCONCLUSIVE)
+    status = played.play().status
+    assert (status.verdict, status.round, status.rounds[0].trials) == (Verdict.PASS, 1, 2)
+
+
+def test_a_verification_that_stays_inconclusive_goes_to_a_person() -> None:
+    status = world(lambda *_: Verdict.INCONCLUSIVE).play().status
+    assert (status.verdict, status.state) == (Verdict.INCONCLUSIVE, "NeedsReview")
+
+
+def test_a_lost_sandbox_gives_a_new_attempt() -> None:
+    played = world()
+    for _ in range(20):
+        played.step()
+        if any(sandbox.state.phase is Phase.RUNNING for sandbox in played.sandboxes.values()):
+            break
+        played.progress()
+    played.lose(next(iter(played.sandboxes.values())))
+    status = played.play().status
+    assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 2, 1)
+
+
+def test_three_lost_attempts_are_the_end() -> None:
+    lost = Failure(reason=FailureReason.LAUNCHER_LOST, message="gone")
+    played = world()
+    played.failures = dict.fromkeys(range(1, 9), lost)
+    status = played.play().status
+    assert (status.verdict, status.state) == (None, "Failed")
+    complete = condition(status, ConditionType.COMPLETE)
+    assert complete is not None
+    assert complete.reason is Reason.ATTEMPTS_EXHAUSTED
+    assert sum(identity.role is Role.AGENT for identity in played.created) == 3
+
+
+@pytest.mark.parametrize(
+    ("reason", "verdict", "shown"),
+    [
+        (FailureReason.STORAGE_EXCEEDED, Verdict.FAIL, Reason.STORAGE_EXCEEDED),
+        (FailureReason.DEADLINE_EXCEEDED, Verdict.FAIL, Reason.DEADLINE_EXCEEDED),
+        (FailureReason.PROCESS_LIMIT_EXCEEDED, Verdict.FAIL, Reason.PROCESS_LIMIT_EXCEEDED),
+        (FailureReason.START_FAILED, None, Reason.START_FAILED),
+        (FailureReason.ISOLATION_FAILED, None, Reason.ISOLATION_FAILED),
+        (FailureReason.LEDGER_FAILED, None, Reason.LEDGER_FAILED),
+    ],
+)
+def test_what_a_failed_sandbox_makes_of_the_task(
+    reason: FailureReason, verdict: Verdict | None, shown: Reason
+) -> None:
+    played = world()
+    played.failures = {1: Failure(reason=reason, message="why")}
+    status = played.play().status
+    complete = condition(status, ConditionType.COMPLETE)
+    assert complete is not None
+    assert (status.verdict, complete.reason) == (verdict, shown)
+    assert "why" in status.message
+    assert status.attempt == 1
+
+
+def test_a_deadline_ends_a_task_that_cannot_even_start() -> None:
+    played = world()
+    played.step()
+    played.step()
+    sandbox = next(iter(played.sandboxes.values()))
+    sandbox.presence = Presence.PENDING
+    sandbox.trouble = Trouble(Reason.IMAGE_PULL_FAILED, "no such image")
+    played.step()
+    accepted = condition(played.task.status, ConditionType.SANDBOX_READY)
+    assert accepted is not None
+    assert (accepted.status, accepted.reason) == (ConditionStatus.FALSE, Reason.IMAGE_PULL_FAILED)
+    played.now += timedelta(hours=2)
+    played.step()
+    assert played.task.status.verdict is Verdict.FAIL
+    assert "no such image" in played.task.status.message
+
+
+def test_trouble_that_is_mended_is_forgotten() -> None:
+    played = world()
+    played.step()
+    played.step()
+    sandbox = next(iter(played.sandboxes.values()))
+    sandbox.trouble = Trouble(Reason.IMAGE_PULL_FAILED, "no such image")
+    played.step()
+    sandbox.trouble = None
+    assert played.play().status.verdict is Verdict.PASS
+
+
+def test_a_missing_class_is_waited_for_without_writing_again() -> None:
+    missing = Trouble(Reason.CLASS_NOT_FOUND, "there is no AgentClass 'any'; create it")
+    first = plan(Observed(task(), refusal=missing), World(task(), None).now)
+    assert isinstance(first[0], WriteStatus)
+    assert first[0].status.state == "Pending"
+    refused = task().model_copy(update={"status": first[0].status})
+    again = plan(Observed(refused, refusal=missing), World(task(), None).now)
+    assert [type(action) for action in again] == [Wait]
+    accepted = plan(Observed(refused, agent_class=CLASS), World(task(), None).now)
+    assert isinstance(accepted[0], WriteStatus)
+    assert accepted[0].status.attempt == 1
+
+
+def test_the_attempt_is_in_the_status_before_its_sandbox_exists() -> None:
+    played = world()
+    assert [type(action) for action in played.step()] == [WriteStatus]
+    assert [type(action) for action in played.step()] == [CreateSandbox]
+
+
+def test_the_status_says_running_before_the_agent_starts() -> None:
+    played = world()
+    for _ in range(50):
+        actions = played.step()
+        if any(isinstance(action, Send) and isinstance(action.envelope.command, StartAgent) for action in actions):
+            running = condition(played.task.status, ConditionType.RUNNING)
+            assert running is not None
+            assert running.status is ConditionStatus.TRUE
+            return
+        played.progress()
+    pytest.fail("the agent was never started")
+
+
+def test_suspend_ends_the_pods_and_resume_uses_up_no_attempt() -> None:
+    played = world()
+    for _ in range(4):
+        played.step()
+        played.progress()
+    spec = played.task.spec
+    played.task = played.task.model_copy(update={"spec": spec.model_copy(update={"suspend": True})})
+    for _ in range(4):
+        played.step()
+    assert played.task.status.state == "Suspended"
+    assert all(sandbox.presence is Presence.GONE for sandbox in played.sandboxes.values())
+    played.task = played.task.model_copy(update={"spec": spec})
+    status = played.play().status
+    assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 2, 0)
+
+
+def test_a_finished_task_is_deleted_when_its_retention_is_over() -> None:
+    played = world(retention={"ttlAfterComplete": "10m"})
+    played.play()
+    assert any(isinstance(action, Wait) for action in played.step())
+    played.now += timedelta(minutes=11)
+    actions = played.step()
+    assert any(isinstance(action, DeleteTask) for action in actions)
+
+
+def test_a_finished_task_keeps_no_sandbox() -> None:
+    played = world()
+    played.play()
+    actions = plan(played.observe(), played.now)
+    assert actions
+    assert all(isinstance(action, DeleteSandbox) for action in actions)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_is_killed_and_whenever_there_is_one_outcome_and_one_sandbox_for_each_slot(seed: int) -> None:
+    chance = random.Random(seed)
+    played = world(lambda number, _: Verdict.PASS if number == 2 else Verdict.FAIL)
+    loss = 0.02 if seed % 2 else 0.0
+    played.play(steps=5_000, chance=chance, loss=loss)
+    status = played.task.status
+    for _ in range(20):
+        played.random_step(chance, 0.0)
+    assert len(played.outcomes) == 1
+    agents = [identity for identity in played.created if identity.role is Role.AGENT]
+    if not loss:
+        assert status.verdict is Verdict.PASS
+        assert len(agents) == len(set(agents)) == 1
+    assert status.lost_attempts <= 3

@@ -1,0 +1,231 @@
+"""A world for the planner, in memory: sandboxes that behave as the real ones do, step by step, and can be lost at any step.
+
+It stands for pods, trusted sides and gateway together, so that a task's whole life can be played thousands of times.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from axiom.api.agentclass import AgentClass
+from axiom.api.agenttask import AgentTask
+from axiom.api.conditions import ConditionType
+from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
+from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
+from axiom.planning.planner import plan
+from axiom.planning.statuses import is_true
+from axiom_sandbox.protocol.channel import (
+    Blob,
+    Failure,
+    GiveFeedback,
+    Isolation,
+    LedgerHead,
+    Phase,
+    RoundOutcome,
+    SandboxState,
+    SetDeadline,
+    StartAgent,
+    Stop,
+    Verification,
+    Verify,
+)
+from axiom_sandbox.protocol.identity import Identity, Role
+from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Saying, Verdict, combine
+
+DIGEST = "a" * 64
+
+
+@dataclass
+class SimulatedSandbox:
+    """One sandbox of the world."""
+
+    identity: Identity
+    state: SandboxState
+    presence: Presence = Presence.RUNNING
+    trouble: Trouble | None = None
+
+    def change(self, **changes: object) -> None:
+        self.state = self.state.model_copy(update={**changes, "revision": self.state.revision + 1})
+
+    def view(self) -> SandboxView:
+        return SandboxView(self.identity, self.presence, self.identity.agent_id, self.trouble, self.state)
+
+
+def passing(_: int, __: int) -> Verdict:
+    return Verdict.PASS
+
+
+@dataclass
+class World:
+    """Plays one task. `judge(round, trial)` says what the verifiers will find."""
+
+    task: AgentTask
+    agent_class: AgentClass | None
+    judge: Callable[[int, int], Verdict] = passing
+    fingerprint: Callable[[int], str] = str
+    failures: dict[int, Failure] = field(default_factory=dict)
+    """Attempt → how its agent's sandbox fails in the middle of its first round."""
+    now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    sandboxes: dict[Identity, SimulatedSandbox] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    writes: Counter[str] = field(default_factory=Counter)
+    created: list[Identity] = field(default_factory=list)
+    outcomes: list[str] = field(default_factory=list)
+    refusal: Trouble | None = None
+
+    def observe(self) -> Observed:
+        views = tuple(sandbox.view() for sandbox in self.sandboxes.values())
+        return Observed(self.task, 1, self.agent_class, self.refusal, "", views)
+
+    def step(self) -> tuple[Action, ...]:
+        """Plans and applies once."""
+        actions = plan(self.observe(), self.now)
+        for action in actions:
+            self.apply(action)
+        return actions
+
+    def apply(self, action: Action) -> None:
+        match action:
+            case WriteStatus(status=status):
+                self.writes["status"] += 1
+                self.task = self.task.model_copy(update={"status": status})
+                if is_true(status, ConditionType.COMPLETE):
+                    self.outcomes.append(f"{status.verdict} {status.message}")
+            case CreateSandbox(identity=identity):
+                self.create(identity)
+            case DeleteSandbox(identity=identity):
+                self.writes["delete"] += 1
+                self.sandboxes[identity].presence = Presence.GONE
+            case Send(identity=identity, envelope=envelope):
+                if envelope.key not in self.taken and self.sandboxes[identity].presence is Presence.RUNNING:
+                    self.taken.add(envelope.key)
+                    self.receive(self.sandboxes[identity], envelope.command)
+            case Wait() | DeleteTask():
+                pass
+
+    def create(self, identity: Identity) -> None:
+        present = self.sandboxes.get(identity)
+        if present and present.presence is not Presence.GONE:
+            return
+        self.writes["create"] += 1
+        self.created.append(identity)
+        state = SandboxState(revision=1, identity=identity, phase=Phase.STARTING)
+        self.sandboxes[identity] = SimulatedSandbox(identity, state)
+
+    def receive(self, sandbox: SimulatedSandbox, command: object) -> None:
+        match command:
+            case StartAgent(round=number) | GiveFeedback(round=number):
+                sandbox.change(phase=Phase.RUNNING, round=number)
+            case Verify(round=number):
+                sandbox.change(phase=Phase.RUNNING, round=number)
+            case Stop():
+                self.close(sandbox, None)
+            case SetDeadline():
+                pass
+
+    def close(self, sandbox: SimulatedSandbox, failure: Failure | None) -> None:
+        phase = Phase.FAILED if failure else Phase.STOPPED
+        ledger = LedgerHead(records=9, head=DIGEST, segments=1, sealed=0, closed=True)
+        sandbox.change(phase=phase, failure=failure, ledger=ledger, updated_ms=int(self.now.timestamp() * 1000))
+
+    def progress(self) -> bool:
+        """Every sandbox does its next thing. False when nothing moved."""
+        return any([self.advance(sandbox) for sandbox in list(self.sandboxes.values())])
+
+    def advance(self, sandbox: SimulatedSandbox) -> bool:
+        if sandbox.presence is not Presence.RUNNING:
+            return False
+        state = sandbox.state
+        match state.phase:
+            case Phase.STARTING if sandbox.identity.role is Role.FETCHER:
+                sandbox.change(phase=Phase.FETCHED, blobs=(Blob(name="workspace", digest=DIGEST, size=1, sealed=True),))
+            case Phase.STARTING:
+                sandbox.change(phase=Phase.WAITING_FOR_WORKSPACE, isolation=Isolation(passed=True, assertions=60))
+            case Phase.WAITING_FOR_WORKSPACE:
+                sandbox.change(phase=Phase.READY, workspace=DIGEST)
+            case Phase.RUNNING if sandbox.identity.role is Role.AGENT:
+                self.end_round(sandbox)
+            case Phase.RUNNING if sandbox.identity.role is Role.VERIFIER:
+                sandbox.change(phase=Phase.VERIFIED, verification=self.verification(sandbox.identity))
+            case _:
+                return self.seal(sandbox)
+        return True
+
+    def end_round(self, sandbox: SimulatedSandbox) -> None:
+        failure = self.failures.get(sandbox.identity.attempt)
+        if failure:
+            self.close(sandbox, failure)
+            return
+        number = sandbox.state.round
+        outcome = RoundOutcome(
+            round=number,
+            claim=Claim(says=Saying.DONE, exit_code=0),
+            changes=DIGEST,
+            changed_paths=1,
+            findings=0,
+            fingerprint=self.fingerprint(number),
+        )
+        blobs = tuple(Blob(name=f"{name}-{number}", digest=DIGEST, size=1) for name in ("changes", "diff"))
+        sandbox.change(
+            phase=Phase.ROUND_ENDED,
+            rounds=(*sandbox.state.rounds, outcome),
+            blobs=(*sandbox.state.blobs, *blobs),
+        )
+
+    def verification(self, identity: Identity) -> Verification:
+        verdict = self.judge(identity.round, identity.trial)
+        results = tuple(
+            CriterionResult(
+                name=criterion.name,
+                type=criterion.type,
+                enforcement=criterion.enforcement,
+                verdict=verdict,
+                message=f"round {identity.round}",
+            )
+            for criterion in self.task.spec.criteria
+        )
+        return Verification(verdict=combine(results), results=results)
+
+    def seal(self, sandbox: SimulatedSandbox) -> bool:
+        state = sandbox.state
+        blobs = tuple(blob.model_copy(update={"sealed": True}) for blob in state.blobs)
+        ledger = state.ledger.model_copy(update={"sealed": state.ledger.segments})
+        if (blobs, ledger) == (state.blobs, state.ledger):
+            return False
+        sandbox.change(blobs=blobs, ledger=ledger)
+        return True
+
+    def lose(self, sandbox: SimulatedSandbox) -> None:
+        """Its pod is gone."""
+        sandbox.presence = Presence.GONE
+
+    def play(self, steps: int = 200, chance: random.Random | None = None, loss: float = 0.0) -> AgentTask:
+        """Until the task is complete. With `chance`, steps come in any order and sandboxes are lost now and then."""
+        for _ in range(steps):
+            if chance is None:
+                self.step()
+                self.progress()
+            else:
+                self.random_step(chance, loss)
+            if is_true(self.task.status, ConditionType.COMPLETE):
+                return self.task
+        raise AssertionError(f"not complete after {steps} steps: {self.task.status}")
+
+    def random_step(self, chance: random.Random, loss: float) -> None:
+        there = [sandbox for sandbox in self.sandboxes.values() if sandbox.presence is Presence.RUNNING]
+        if there and chance.random() < loss:
+            self.lose(chance.choice(there))
+        elif there and chance.random() < 0.5:
+            self.advance(chance.choice(there))
+        elif chance.random() < 0.2:
+            plan(self.observe(), self.now)  # planned by an operator that was killed before it did anything
+        else:
+            actions = plan(self.observe(), self.now)
+            most = chance.randint(0, len(actions))  # or killed between two actions
+            for action in actions[: max(most, 1)]:
+                self.apply(action)
+        self.now += timedelta(seconds=chance.random())
