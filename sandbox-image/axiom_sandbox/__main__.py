@@ -1,81 +1,47 @@
-"""`axiom-sandbox run`: the trusted side of one sandbox. `install`, `healthy` and `stop` serve a pod's containers and hooks."""
+"""`axiom-sandbox run`: the trusted side of one sandbox. `install` and `stop` serve a pod's first container and its end.
+
+Each verb imports only what it needs: the start of a pod waits for it.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
 import sys
-
-from axiom_sandbox.protocol.channel import Phase
-from axiom_sandbox.protocol.identity import Role
-from axiom_sandbox.supervising.sandbox import Sandbox
-from axiom_sandbox.supervising.serving import serve
-from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, SandboxSettings
-
-_SEALING_GRACE = 20.0
-
-
-def make_sandbox(settings: SandboxSettings) -> Sandbox:
-    """The sandbox of the settings' role. Only what the role needs is imported: a pod's start waits for it."""
-    match settings.identity.role:
-        case Role.AGENT:
-            from axiom_sandbox.supervising.agent import AgentSandbox
-
-            return AgentSandbox(settings)
-        case Role.VERIFIER:
-            from axiom_sandbox.supervising.verifier import VerifierSandbox
-
-            return VerifierSandbox(settings)
-        case Role.FETCHER:
-            from axiom_sandbox.supervising.fetcher import FetcherSandbox
-
-            return FetcherSandbox(settings)
-
-
-async def supervise(settings: SandboxSettings) -> None:
-    """Serves and lives until SIGTERM; what is stopped stays to be read."""
-    sandbox = make_sandbox(settings)
-    loop = asyncio.get_running_loop()
-    terminated = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, terminated.set)
-    runner = await serve(sandbox, settings)
-    living = asyncio.ensure_future(sandbox.run())
-    leaving = asyncio.ensure_future(terminated.wait())
-    await asyncio.wait((living, leaving), return_when=asyncio.FIRST_COMPLETED)
-    if living.done():
-        living.result()
-        await leaving
-    else:
-        sandbox.request_stop("the sandbox was told to end")
-        await living
-    await _until_sealed(sandbox)
-    await sandbox.close()
-    await runner.cleanup()
-
-
-async def _until_sealed(sandbox: Sandbox) -> None:
-    """Leaves the gateway a little time to copy what is not sealed yet."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + _SEALING_GRACE
-    state = sandbox.board.state
-    while state.phase in (Phase.STOPPED, Phase.FAILED) and not _sealed(sandbox) and loop.time() < until:
-        state = await sandbox.board.wait(state.revision, 1)
-
-
-def _sealed(sandbox: Sandbox) -> bool:
-    state = sandbox.board.state
-    return state.ledger.sealed >= state.ledger.segments and all(blob.sealed for blob in state.blobs)
+from types import FrameType
 
 
 def main() -> None:
     """The command line."""
     match sys.argv[1:]:
         case ["run"]:
-            asyncio.run(supervise(SandboxSettings.model_validate_json(os.environ[SETTINGS_VARIABLE])))
+            _run()
+        case ["install"]:
+            from axiom_sandbox.installing import install_in_pod
+
+            install_in_pod()
+        case ["stop"]:
+            from axiom_sandbox.installing import CHANNEL_SOCKET
+            from axiom_sandbox.stopping import stop
+
+            sys.exit(None if stop(CHANNEL_SOCKET) else "the supervisor does not answer")
         case _:
-            sys.exit("usage: axiom-sandbox run")
+            sys.exit("usage: axiom-sandbox run | install | stop")
+
+
+def _run() -> None:
+    # The first process of a container does not hear SIGTERM until it asks to.
+    signal.signal(signal.SIGTERM, _leave)
+    import asyncio
+    import os
+
+    from axiom_sandbox.supervising.running import supervise
+    from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, SandboxSettings
+
+    asyncio.run(supervise(SandboxSettings.model_validate_json(os.environ[SETTINGS_VARIABLE])))
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
+from axiom_sandbox import VERSION
 from axiom_sandbox.ledger.errors import LedgerFailedError
 from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.protocol.channel import (
@@ -86,11 +86,12 @@ class Sandbox(ABC):
     async def run(self) -> None:
         """Lives until stopped or failed. Never raises for a fault of the sandbox: the state says what happened."""
         if self.board.state.phase in _FINAL:
+            await self.link.open()  # the launcher is to be let go
             return
         restart = self.board.state.revision > 0
         try:
             await self.record(
-                SandboxStarted(role=self.settings.identity.role, version=version("axiom"), restart=restart)
+                SandboxStarted(role=self.settings.identity.role, version=VERSION, restart=restart)
             )
             self.board.update()
             await self.link.open()
@@ -151,6 +152,15 @@ class Sandbox(ABC):
                 await self.link.kill()
             except (LauncherError, LauncherLostError):
                 return  # the container is gone, and everything in it
+
+    async def end_untrusted(self) -> None:
+        """Makes the launcher exit, and the untrusted container with it. That it is gone already is no error."""
+        if self.uses_launcher and self.link.pinned:
+            try:
+                await self.link.connected(2)
+                await self.link.exit(0)
+            except (LauncherError, LauncherLostError):
+                return
 
     # --- isolation --------------------------------------------------------------------------------------------
 
@@ -276,7 +286,9 @@ class Sandbox(ABC):
         self.board.wake()
 
     def note(self, event: Event) -> None:
-        """Makes an event durable soon: for callbacks that cannot wait."""
+        """Makes an event durable soon: for callbacks that cannot wait. Nothing follows once the ledger is closed."""
+        if self.board.state.phase in _FINAL:
+            return
         task: asyncio.Task[object] = asyncio.ensure_future(self.record(event))
         self._notes.add(task)
         task.add_done_callback(self._noted)

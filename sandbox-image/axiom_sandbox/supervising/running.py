@@ -1,0 +1,68 @@
+"""The life of the supervisor's process: serve one sandbox, and leave in order when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from axiom_sandbox.protocol.channel import Phase
+from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.supervising.sandbox import Sandbox
+from axiom_sandbox.supervising.serving import serve
+from axiom_sandbox.supervising.settings import SandboxSettings
+
+_SEALING_GRACE = 20.0
+
+
+def make_sandbox(settings: SandboxSettings) -> Sandbox:
+    """The sandbox of the settings' role. Only what the role needs is imported: a pod's start waits for it."""
+    match settings.identity.role:
+        case Role.AGENT:
+            from axiom_sandbox.supervising.agent import AgentSandbox
+
+            return AgentSandbox(settings)
+        case Role.VERIFIER:
+            from axiom_sandbox.supervising.verifier import VerifierSandbox
+
+            return VerifierSandbox(settings)
+        case Role.FETCHER:
+            from axiom_sandbox.supervising.fetcher import FetcherSandbox
+
+            return FetcherSandbox(settings)
+
+
+async def supervise(settings: SandboxSettings) -> None:
+    """Serves and lives until SIGTERM. What is stopped stays to be read: only whoever deletes the sandbox knows that all is."""
+    sandbox = make_sandbox(settings)
+    loop = asyncio.get_running_loop()
+    terminated = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, terminated.set)
+    runner = await serve(sandbox, settings)
+    living = asyncio.ensure_future(sandbox.run())
+    leaving = asyncio.ensure_future(terminated.wait())
+    await asyncio.wait((living, leaving), return_when=asyncio.FIRST_COMPLETED)
+    if living.done():
+        living.result()
+        await leaving
+    else:
+        sandbox.request_stop("the sandbox was told to end")
+        await living
+    await _until_sealed(sandbox)
+    await sandbox.end_untrusted()
+    await sandbox.close()
+    await runner.cleanup()
+
+
+async def _until_sealed(sandbox: Sandbox) -> None:
+    """Leaves the gateway a little time to copy what is not sealed yet."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _SEALING_GRACE
+    state = sandbox.board.state
+    while state.phase in (Phase.STOPPED, Phase.FAILED) and not _sealed(sandbox) and loop.time() < until:
+        state = await sandbox.board.wait(state.revision, 1)
+
+
+def _sealed(sandbox: Sandbox) -> bool:
+    state = sandbox.board.state
+    return state.ledger.sealed >= state.ledger.segments and all(blob.sealed for blob in state.blobs)
