@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import axiom_sandbox
-
 from axiom.backends.cgroups import ControlGroup
 from axiom.backends.contract import CannotRunError, SandboxSpec
 from axiom.channel import Channel
@@ -35,7 +34,6 @@ _ETC = (
     "mime.types",
     "terminfo",
 )
-_TMP_BYTES = 512 * 1024**2
 
 
 def find_bubblewrap() -> str:
@@ -81,7 +79,7 @@ class BubblewrapSandbox:
     async def start(self) -> None:
         """Starts the trusted side, then the untrusted one. Raises CannotRunError."""
         bwrap, launcher = find_bubblewrap(), find_launcher()
-        for name in ("state", "workspace", "home", "etc"):
+        for name in ("state", "workspace", "home", "tmp", "etc"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         (self._sockets / "run").mkdir()
         self._write_etc()
@@ -172,6 +170,7 @@ class BubblewrapSandbox:
             state=self._folder / "state",
             workspace=self._folder / "workspace",
             home=self._folder / "home",
+            tmp=self._folder / "tmp",
             launcher_socket=self._sockets / "run" / "launcher.sock",
             channel_socket=self._sockets / "channel.sock",
             inside=Inside(
@@ -213,7 +212,18 @@ class BubblewrapSandbox:
             "sandbox",
         ]
         arguments += ["--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"]
-        arguments += ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
+        arguments += [
+            "--ro-bind",
+            "/usr",
+            "/usr",
+            "--proc",
+            "/proc",
+            "--ro-bind",
+            "/proc/sys",
+            "/proc/sys",
+            "--dev",
+            "/dev",
+        ]
         for name in _SYSTEM_LINKS:
             path = Path("/") / name
             if path.is_symlink():
@@ -224,7 +234,7 @@ class BubblewrapSandbox:
             arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
         for name in ("passwd", "group", "hosts"):
             arguments += ["--ro-bind", str(self._folder / "etc" / name), f"/etc/{name}"]
-        arguments += ["--size", str(_TMP_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - the sandbox's own /tmp
+        arguments += ["--bind", str(self._folder / "tmp"), "/tmp"]  # noqa: S108 - the sandbox's own /tmp
         arguments += ["--bind", str(self._folder / "workspace"), inside.workspace]
         arguments += ["--bind", str(self._folder / "home"), inside.home]
         arguments += [

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from axiom_sandbox.verifying.feedback import feedback_text
-
 from axiom.api.agenttask import AgentTaskStatus, RoundStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
@@ -44,12 +42,14 @@ from axiom_sandbox.protocol.channel import (
     Phase,
     RoundOutcome,
     Stop,
+    Verification,
     Verify,
 )
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.quantities import parse_duration
 from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
+from axiom_sandbox.verifying.feedback import feedback
 
 TOKEN_PLACEHOLDER = "$(AXIOM_ATTEMPT_TOKEN)"  # noqa: S105 - what `reconciling` puts the attempt's token in place of
 SEALING_TIMEOUT = timedelta(minutes=2)
@@ -140,7 +140,9 @@ class _Present:
             final = outcome_of_rounds(judged.rounds, self.spec.limits.max_rounds)
             if final is None:
                 return (_write(judged),)
-            self.status = judged  # written with the outcome: until then the verifier stays, and says the same again
+            self.status = (
+                judged  # written with the outcome: until then the verifier stays, and says the same again
+            )
             return self._conclude(final)
         if outcome := self._outcome():
             return self._conclude(outcome)
@@ -411,7 +413,7 @@ class _Present:
         prompt = prompt_of(self.task, agent_class)
         if self.status.rounds:
             last = self.status.rounds[-1]
-            prompt = f"{prompt}\n\n{feedback_text(last.criteria, last.number)}"
+            prompt = f"{prompt}\n\n{_evidence(last)}"
         command = start_command(self.task, agent_class, self.accepted, number, prompt, TOKEN_PLACEHOLDER)
         return _send(agent, "start", command)
 
@@ -428,8 +430,7 @@ class _Present:
         return self._verify(agent, record)
 
     def _feedback(self, agent: SandboxView, record: RoundStatus) -> tuple[Action, ...]:
-        text = feedback_text(record.criteria, record.number)
-        number = record.number + 1
+        text, number = _evidence(record), record.number + 1
         return (_send(agent, f"feedback-{number}", GiveFeedback(round=number, text=text)),)
 
     def _verifying(
@@ -518,6 +519,11 @@ class _Present:
                 return with_condition(
                     status, self.now, ConditionType.VERIFIED, None, Reason.INCONCLUSIVE, failing
                 )
+
+
+def _evidence(record: RoundStatus) -> str:
+    verdict = record.verdict or Verdict.INCONCLUSIVE
+    return feedback(Verification(verdict=verdict, results=tuple(record.criteria)), record.number)
 
 
 def _undecided(criterion: Criterion, why: str) -> CriterionResult:

@@ -269,7 +269,7 @@ class AgentSandbox(Sandbox):
                 await self.link.freeze()
                 raise SandboxFailedError(
                     FailureReason.STORAGE_EXCEEDED,
-                    f"workspace and home hold {used:,} bytes, more than {_STORAGE_SHARE:.0%} of"
+                    f"workspace, home and /tmp hold {used:,} bytes, more than {_STORAGE_SHARE:.0%} of"
                     f" limits.resources.storage ({limits.storage_bytes:,})",
                 )
             crowded = crowded + 1 if await self.link.count_processes() >= 0.9 * limits.processes else 0
@@ -280,7 +280,8 @@ class AgentSandbox(Sandbox):
                 )
 
     def _used_bytes(self) -> int:
-        return folder_bytes(self.settings.workspace) + folder_bytes(self.settings.home)
+        folders = (self.settings.workspace, self.settings.home, self.settings.tmp)
+        return sum(folder_bytes(folder) for folder in folders if folder is not None)
 
     async def _terminate(self, name: str, ending: asyncio.Future[Exit]) -> None:
         """Asks the process group to end, then ends it."""

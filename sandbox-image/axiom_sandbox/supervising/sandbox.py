@@ -196,6 +196,11 @@ class Sandbox(ABC):
         """Takes a changes archive, where the role has a use for one. Raises RefusedError."""
         raise RefusedError(f"{self.settings.identity.role} takes no changes")
 
+    def note_trouble(self, text: str) -> None:
+        """What the gateway says of inputs that it cannot bring; "" when that is over."""
+        if text != self.board.state.trouble:
+            self.board.update(trouble=text)
+
     async def _receive(self, chunks: AsyncIterator[bytes], target: Path, digest: str) -> None:
         part = target.with_name(target.name + ".part")
         with part.open("wb") as file:
@@ -220,7 +225,7 @@ class Sandbox(ABC):
             raise SandboxFailedError(FailureReason.WORKSPACE_FAILED, message) from error
         size = sum(entry.size for entry in tree.entries.values())
         await self.record(WorkspaceReady(digest=tree.digest, files=len(tree.entries), size=size))
-        self.board.update(workspace=tree.digest, phase=Phase.READY)
+        self.board.update(workspace=tree.digest, phase=Phase.READY, trouble="")
 
     # --- commands ---------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox
 from axiom_sandbox.supervising.settings import SandboxSettings, Tls
 
 _LONGEST_POLL = 60.0
+_LONGEST_TROUBLE = 1024
 _DIGEST_HEADER = "X-Axiom-Digest"
 
 
@@ -37,6 +38,7 @@ class Channel:
                 web.post("/v1/blobs/{digest:[0-9a-f]{64}}/sealed", self._blob_sealed),
                 web.put("/v1/workspace", self._workspace),
                 web.put("/v1/changes", self._changes),
+                web.put("/v1/trouble", self._trouble),
                 web.post("/v1/commands", self._command),
             ]
         )
@@ -88,6 +90,10 @@ class Channel:
 
     async def _changes(self, request: web.Request) -> web.Response:
         await self._sandbox.receive_changes(_chunks(request), request.headers.get(_DIGEST_HEADER, ""))
+        return web.Response(status=204)
+
+    async def _trouble(self, request: web.Request) -> web.Response:
+        self._sandbox.note_trouble((await request.text())[:_LONGEST_TROUBLE])
         return web.Response(status=204)
 
     async def _command(self, request: web.Request) -> web.Response:

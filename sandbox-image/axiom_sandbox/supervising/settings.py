@@ -50,6 +50,8 @@ class SandboxSettings(Message):
     """The workspace, as the trusted side sees it."""
     home: Path
     """The agent's home, as the trusted side sees it."""
+    tmp: Path | None = None
+    """The untrusted side's /tmp, as the trusted side sees it."""
     launcher_socket: Path
     channel_socket: Path
     """Unix socket of the channel, for local runs and for the pod's own hooks."""

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from axiom_sandbox.protocol.channel import Command, FailureReason, Phase, Verification, Verify
 from axiom_sandbox.protocol.launching import Channel, Exit, Lockdown, Network, ProcessLimits, Start
-from axiom_sandbox.supervising.launcher_link import Handover, LauncherError, LauncherLink
+from axiom_sandbox.snapshots.writing import clear
+from axiom_sandbox.supervising.launcher_link import Handover, LauncherError, LauncherLink, LauncherLostError
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.verifying.driver import verify
-from axiom_sandbox.verifying.rooms import Job, Outcome
+from axiom_sandbox.verifying.rooms import Job, Outcome, RoomError
 
 _FILE_BYTES = 1024**3
 _PROCESSES = 512
 _OPEN_FILES = 4096
-_CHANNEL_BYTES = 16 * 1024**2
 _DRAIN_SECONDS = 2.0
 
 
@@ -83,7 +83,7 @@ class LauncherRoom:
     """The clean room: runs the candidate's code in the untrusted container, with no network at all."""
 
     def __init__(self, link: LauncherLink, settings: SandboxSettings) -> None:
-        self._link, self._inside = link, settings.inside
+        self._link, self._settings, self._inside = link, settings, settings.inside
         self.tree: Path = settings.workspace
         self.workspace = settings.inside.workspace
         self.python = settings.inside.python
@@ -94,14 +94,21 @@ class LauncherRoom:
         """Runs one job; every process of it is dead when this returns."""
         self._count += 1
         name = f"candidate-{self._count}"
+        try:
+            return await self._run(name, job)
+        except LauncherLostError as error:
+            raise RoomError(str(error)) from error
+
+    async def _run(self, name: str, job: Job) -> Outcome:
         loop = asyncio.get_running_loop()
         began = loop.time()
+        await asyncio.to_thread(self._empty_leftovers)
         try:
             handover = await self._link.start(self._start(name, job))
         except LauncherError as error:
             return Outcome(start_error=f"{error.stage}: {error}", duration=loop.time() - began)
         output = _Collector(job.max_output, keep_tail=True)
-        channels = {channel: _Collector(_CHANNEL_BYTES) for channel in job.channels}
+        channels = {channel: _Collector(job.max_channel) for channel in job.channels}
         readers = [
             asyncio.ensure_future(_read(handover.fds.pop(fd), collector))
             for fd, collector in (("stdout", output), ("stderr", output), *channels.items())
@@ -131,6 +138,12 @@ class LauncherRoom:
             resource=exit_,
         )
 
+    def _empty_leftovers(self) -> None:
+        """What an earlier candidate left outside the tree must not help the next."""
+        for folder in (self._settings.home, self._settings.tmp):
+            if folder is not None:
+                clear(folder)
+
     async def _ended(self, name: str, timeout: float) -> tuple[Exit | None, bool]:
         try:
             return await asyncio.wait_for(self._link.exited(name), timeout), False
@@ -139,11 +152,10 @@ class LauncherRoom:
 
     def _start(self, name: str, job: Job) -> Start:
         inside = self._inside
-        env = {"PATH": inside.path, "LANG": "C.UTF-8", "HOME": inside.home, **job.env}
         return Start(
             name=name,
             argv=job.argv,
-            env=tuple(f"{key}={value}" for key, value in env.items()),
+            env=tuple(f"{key}={value}" for key, value in job.env.items()),
             cwd=job.cwd,
             stdin="null",
             stdout="pipe",
