@@ -4,6 +4,7 @@ SHELL := /bin/bash
 UV ?= $(shell command -v uv 2>/dev/null || echo build/uv/bin/uv)
 RUN = $(UV) run --frozen --
 # A toolchain that hack/go-ready had to install comes first.
+export UV_PYTHON_DOWNLOADS := never
 export PATH := $(CURDIR)/build/go/bin:$(PATH)
 LAUNCHER_SOURCES = $(wildcard sandbox-image/launcher/*.go sandbox-image/launcher/*.s sandbox-image/launcher/go.*)
 
