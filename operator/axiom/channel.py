@@ -71,6 +71,10 @@ class Channel:
         """Pushes the changes archive (verifiers)."""
         await self._push("/v1/changes", archive, digest)
 
+    async def tell_trouble(self, text: str) -> None:
+        """Tells why inputs do not arrive; "" when that is over."""
+        await self._read("PUT", "/v1/trouble", data=text.encode())
+
     async def fetch_segment(self, number: int, target: Path) -> None:
         """Copies a cut segment of the ledger."""
         await self._pull(f"/v1/segments/{number}", target)
@@ -123,6 +127,22 @@ class Channel:
                         file.write(chunk)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(error) from error
+
+
+def pod_context(certificate: str, client: Path) -> ssl.SSLContext:
+    """TLS 1.3 for one pod's channel.
+
+    Args:
+        certificate: the pod's own (PEM), the only one that is trusted.
+        client: folder with our certificate, tls.crt, and its key, tls.key (PEM).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # addresses of pods are no names; the certificate itself is pinned
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=certificate)
+    context.load_cert_chain(client / "tls.crt", client / "tls.key")
+    return context
 
 
 async def _raise_for(response: aiohttp.ClientResponse) -> None:

@@ -41,6 +41,8 @@ class SandboxView:
     trouble: Trouble | None = None
     state: SandboxState | None = None
     """The last state that the trusted side gave; stays after the sandbox is gone."""
+    outdated: bool = False
+    """Its class was changed so that a new sandbox would be another one."""
 
     @property
     def phase(self) -> Phase | None:

@@ -188,7 +188,8 @@ class _Present:
     def _conclude(self, outcome: Outcome) -> tuple[Action, ...]:
         """Stop what runs, wait until it is sealed, and write the outcome once."""
         agent = self.agent
-        if agent and agent.presence is Presence.RUNNING and agent.state and not agent.sealed:
+        reachable = agent and agent.presence is Presence.RUNNING and not agent.trouble
+        if agent and reachable and agent.state and not agent.sealed:
             closing = self._closing_since(agent)
             if closing is None:
                 return (
@@ -324,11 +325,15 @@ class _Present:
             return (_delete(fetcher),)
         return ()
 
-    def _note_trouble(self, trouble: Trouble) -> tuple[Action, ...]:
-        kind = ConditionType.SANDBOX_READY
+    def _note_trouble(
+        self,
+        trouble: Trouble,
+        kind: ConditionType = ConditionType.SANDBOX_READY,
+        value: bool | None = False,
+    ) -> tuple[Action, ...]:
         if trouble.reason in (Reason.CLASS_NOT_FOUND, Reason.CLASS_INVALID, Reason.INVALID_SPEC):
             kind = ConditionType.ACCEPTED
-        status = with_condition(self.status, self.now, kind, False, trouble.reason, trouble.message)
+        status = with_condition(self.status, self.now, kind, value, trouble.reason, trouble.message)
         left = (self.deadline - self.now).total_seconds()
         return _write_if_new(self.observed, status) or (
             Wait(min(RETRY_SECONDS, max(left, 0.1)), trouble.message),
@@ -344,6 +349,8 @@ class _Present:
 
     def _with_sandbox(self, agent: SandboxView) -> tuple[Action, ...]:
         if agent.trouble and not self._had_sandbox():
+            if agent.outdated:
+                return self._next_attempt("its AgentClass has another image now", lost=False)
             return self._note_trouble(agent.trouble)
         match agent.phase:
             case None | Phase.STARTING:
@@ -470,6 +477,8 @@ class _Present:
                 return (_send(verifier, "verify", command),)
             case Phase.VERIFIED:
                 return (_send(verifier, "stop", Stop(reason="the verdict stands")),)
+            case _ if verifier.trouble:
+                return self._note_trouble(verifier.trouble, ConditionType.VERIFIED, None)
             case _:
                 return self._waiting()
 

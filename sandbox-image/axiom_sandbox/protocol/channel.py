@@ -143,6 +143,8 @@ class SandboxState(Message):
     blobs: tuple[Blob, ...] = ()
     workspace: str = ""
     """Digest of the base archive that was pushed."""
+    trouble: str = ""
+    """Why the inputs do not arrive, as the gateway told; empty once they do."""
     first_output_ms: int | None = None
     """Unix time in ms of the agent's first byte."""
     updated_ms: int = 0

@@ -1,0 +1,156 @@
+"""Small caches of the objects that matter, kept by kopf's watches, checked against the API server from time to time.
+
+Only `on.event` handlers: kopf then writes nothing. Its finalizers, annotations, Event posting, peering and scanning of
+namespaces and definitions are all off. What it is known for is guarded against here: a watch that stalled (kopf#585) ends
+by explicit timeouts, and objects whose deletion fell into a gap between two watches (kopf#1087) go with the next `resync`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import kopf
+
+from axiom.cluster.api import Api, log_in
+from axiom.cluster.errors import ApiError
+from axiom.cluster.resources import Object, Resource, uid_of, version_of
+
+log = logging.getLogger(__name__)
+
+_SERVER_TIMEOUT = 240
+"""Seconds after which the API server ends a watch."""
+_CLIENT_TIMEOUT = 270
+"""Seconds after which we do, if it did not."""
+_RESYNC_SECONDS = 300
+
+
+@dataclass
+class Cache:
+    """Objects of one kind by UID. An older version never replaces a newer one."""
+
+    resource: Resource
+    selector: str = ""
+    changed: Callable[[Object, bool], None] = lambda item, is_there: None
+    """Called after each change with the object, and whether it is (still) there."""
+    _items: dict[str, Object] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Object]:
+        return iter(list(self._items.values()))
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def get(self, uid: str) -> Object | None:
+        """The object of this UID."""
+        return self._items.get(uid)
+
+    def put(self, item: Object) -> None:
+        """Takes an object as it was seen or written."""
+        known = self._items.get(uid_of(item))
+        if known is not None and version_of(known) >= version_of(item):
+            return
+        self._items[uid_of(item)] = item
+        self.changed(item, True)
+
+    def drop(self, uid: str) -> None:
+        """Forgets an object that is gone."""
+        item = self._items.pop(uid, None)
+        if item is not None:
+            self.changed(item, False)
+
+    def sync(self, items: Iterable[Object], known_before: frozenset[str]) -> None:
+        """Takes a complete list: what was known before it was asked for, and is not in it, is gone."""
+        seen = set()
+        for item in items:
+            seen.add(uid_of(item))
+            self.put(item)
+        for uid in known_before - seen:
+            self.drop(uid)
+
+    @property
+    def uids(self) -> frozenset[str]:
+        """Of everything in it."""
+        return frozenset(self._items)
+
+
+class Watcher:
+    """Keeps caches."""
+
+    def __init__(self, api: Api, caches: Sequence[Cache]) -> None:
+        self._api, self._caches = api, caches
+        self._stop, self._ready = asyncio.Event(), asyncio.Event()
+
+    async def resync(self) -> None:
+        """Compares every cache with the API server; at the start this fills them. Raises ApiError."""
+        for cache in self._caches:
+            before = cache.uids
+            cache.sync(await self._api.list(cache.resource, cache.selector), before)
+
+    async def run(self) -> None:
+        """Watches until cancelled."""
+        registry, settings = kopf.OperatorRegistry(), _settings(self._caches)
+        kopf.on.login(registry=registry)(_login)
+        for cache in self._caches:
+            _subscribe(registry, cache)
+        resyncing = asyncio.create_task(self._resync_often())
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=settings,
+                clusterwide=True,
+                standalone=True,
+                stop_flag=self._stop,
+                ready_flag=self._ready,
+            )
+        finally:
+            resyncing.cancel()
+
+    async def wait_until_ready(self) -> None:
+        """Returns once kopf has started: from then on the process's signal handlers are the caller's again."""
+        await self._ready.wait()
+
+    async def _resync_often(self) -> None:
+        while True:
+            await asyncio.sleep(_RESYNC_SECONDS)
+            try:
+                await self.resync()
+            except ApiError as error:
+                log.warning("the caches could not be compared with the API server: %s", error)
+
+
+def _login(**_: Any) -> kopf.ConnectionInfo:
+    return log_in()
+
+
+def _subscribe(registry: kopf.OperatorRegistry, cache: Cache) -> None:
+    group, _, version = cache.resource.group_version.rpartition("/")
+
+    async def seen(event: Mapping[str, Any], **_: Any) -> None:
+        item = dict(event["object"])
+        if event["type"] == "DELETED":
+            cache.drop(uid_of(item))
+        else:
+            cache.put(item)
+
+    kopf.on.event(group, version, cache.resource.plural, registry=registry, id=cache.resource.plural)(seen)
+
+
+def _settings(caches: Sequence[Cache]) -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.watching.server_timeout = _SERVER_TIMEOUT
+    settings.watching.client_timeout = _CLIENT_TIMEOUT
+    settings.watching.connect_timeout = 10
+    settings.networking.request_timeout = 30
+    settings.process.ultimate_exiting_timeout = 20
+    for cache in caches:
+        if cache.selector:
+            group, _, version = cache.resource.group_version.rpartition("/")
+            settings.watching.label_selectors[group, version, cache.resource.plural] = cache.selector
+    return settings

@@ -1,0 +1,48 @@
+"""From the raw objects of the API server to what the planner is told of task and class. Pure."""
+
+from __future__ import annotations
+
+from axiom.api.agentclass import AgentClass
+from axiom.api.agenttask import AgentTask, AgentTaskSpec, AgentTaskStatus, Limits, Retention, Workspace
+from axiom.api.conditions import Reason
+from axiom.api.loading import RefusedError, parse_class, parse_task
+from axiom.cluster.resources import Object
+from axiom.planning.observed import Trouble
+
+
+def read_task(item: Object) -> tuple[AgentTask, Trouble | None]:
+    """The task, and why it cannot be carried out: then its spec is an empty stand-in, its status is its own.
+
+    Raises RefusedError when not even the status can be read.
+    """
+    try:
+        return parse_task(_own_fields(item)), None
+    except RefusedError as error:
+        faults = "; ".join(str(problem) for problem in error.problems)
+        status = AgentTaskStatus.model_validate(item.get("status") or {})
+        stand_in = AgentTaskSpec.model_construct(
+            agent_class_name="", prompt="", workspace=Workspace(), criteria=[], limits=Limits(),
+            suspend=False, priority=0, retention=Retention(),
+        )  # fmt: skip
+        task = AgentTask.model_construct(metadata=dict(item["metadata"]), spec=stand_in, status=status)
+        return task, Trouble(Reason.INVALID_SPEC, faults)
+
+
+def read_class(name: str, item: Object | None) -> tuple[AgentClass | None, Trouble | None]:
+    """The class of this name, and why it cannot be used on a cluster."""
+    if item is None:
+        cure = "create it, and the task goes on"
+        return None, Trouble(Reason.CLASS_NOT_FOUND, f"there is no AgentClass {name!r}; {cure}")
+    try:
+        found = parse_class(_own_fields(item))
+    except RefusedError as error:
+        faults = "; ".join(str(problem) for problem in error.problems)
+        return None, Trouble(Reason.CLASS_INVALID, f"AgentClass {name!r}: {faults}")
+    if not found.spec.image:
+        message = f"AgentClass {name!r} names no image, and without one there is no pod; set spec.image"
+        return None, Trouble(Reason.CLASS_INVALID, message)
+    return found, None
+
+
+def _own_fields(item: Object) -> dict[str, object]:
+    return {key: item[key] for key in ("apiVersion", "kind", "metadata", "spec", "status") if key in item}

@@ -1,0 +1,179 @@
+"""The operator's process: takes the Lease, fills the caches, works until it is told to stop or the Lease is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+
+from axiom.channel import Channel, pod_context
+from axiom.cluster.api import Api
+from axiom.cluster.resources import AGENT_CLASSES, AGENT_TASKS, PODS, Object, name_of, uid_of
+from axiom.cluster.watching import Cache, Watcher
+from axiom.egress.settings import TokenKeys
+from axiom.manifests.naming import ALL_PODS_SELECTOR, NotASandboxPodError, identity_of
+from axiom.manifests.pods import CHANNEL_PORT, Egress, Images, certificate_of
+from axiom.operations import operations_app, serving
+from axiom.reconciling.applying import Applier, Surroundings
+from axiom.reconciling.following import Connect, Sandboxes
+from axiom.reconciling.lease import Lease
+from axiom.reconciling.metrics import Metrics
+from axiom.reconciling.narrating import Narrator
+from axiom.reconciling.reconciler import Reconciler
+from axiom.reconciling.settings import OperatorSettings, SettingsError
+from axiom.reconciling.views import address_of
+
+log = logging.getLogger(__name__)
+
+
+class Operator:
+    """Everything that the operator consists of, wired together; nothing of it runs yet."""
+
+    def __init__(self, api: Api, settings: OperatorSettings, metrics: Metrics, connect: Connect) -> None:
+        self.tasks = Cache(AGENT_TASKS, changed=self._task_changed)
+        self.classes = Cache(AGENT_CLASSES, changed=self._class_changed)
+        self.pods = Cache(PODS, ALL_PODS_SELECTOR, changed=self._pod_changed)
+        self.sandboxes = Sandboxes(connect, self._sandbox_changed)
+        self.narrator = Narrator(api, settings.lease.identity)
+        applier = Applier(api, self.pods, self.tasks, self.sandboxes, connect, surroundings(settings))
+        self.reconciler = Reconciler(
+            self.tasks, self.classes, self.sandboxes, applier, self.narrator, metrics, settings.concurrency
+        )
+
+    def states(self) -> Iterator[str]:
+        """The state of each task."""
+        for item in self.tasks:
+            yield str((item.get("status") or {}).get("state") or "Pending")
+
+    async def close(self) -> None:
+        """Stops workers and long polls."""
+        await self.reconciler.close()
+        await self.sandboxes.close()
+
+    def _task_changed(self, item: Object, is_there: bool) -> None:
+        if is_there:
+            self.reconciler.wake(uid_of(item))
+        else:
+            self.reconciler.forget(uid_of(item))
+
+    def _class_changed(self, item: Object, _: bool) -> None:
+        self.reconciler.wake_class(name_of(item))
+
+    def _sandbox_changed(self, task_id: str) -> None:
+        self.reconciler.wake(task_id)
+
+    def _pod_changed(self, item: Object, is_there: bool) -> None:
+        try:
+            identity = identity_of(item)
+        except NotASandboxPodError as error:
+            log.warning("%s", error)
+            return
+        if is_there:
+            self.sandboxes.see(identity, item)
+        else:
+            self.sandboxes.lose(identity, uid_of(item))
+
+
+async def run(settings: OperatorSettings) -> None:
+    """Until SIGTERM or SIGINT. Raises LeaseLostError, SettingsError, ApiError."""
+    stopped = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        states: list[Callable[[], Iterator[str]]] = []
+        metrics = Metrics(lambda: states[0]() if states else ())
+        api = await stack.enter_async_context(Api("axiom-operator", on_write=metrics.count_write))
+        operator = Operator(api, settings, metrics, connector(settings))
+        states.append(operator.states)
+        stack.push_async_callback(operator.close)
+        is_ready = asyncio.Event()
+        app = operations_app(metrics.render, is_ready.is_set)
+        await stack.enter_async_context(serving(app, settings.listen_host, settings.listen_port))
+        lease = Lease(api, settings.lease)
+        _on_signals(stopped.set)
+        work = asyncio.create_task(_act(api, lease, operator, is_ready, stopped))
+        await asyncio.wait(
+            {work, stopping := asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED
+        )
+        stopping.cancel()
+        is_lost = work.done()
+        work.cancel()
+        outcome = (await asyncio.gather(work, return_exceptions=True))[0]
+        await operator.close()
+        if is_lost and isinstance(outcome, Exception):
+            raise outcome
+        await lease.release()
+
+
+async def _act(
+    api: Api, lease: Lease, operator: Operator, is_ready: asyncio.Event, stopped: asyncio.Event
+) -> None:
+    """Runs for ever once the Lease is held; raises whatever of its parts fails."""
+    await lease.acquire()
+    watcher = Watcher(api, (operator.classes, operator.tasks, operator.pods))
+    await watcher.resync()
+    parts = [
+        asyncio.create_task(part)
+        for part in (lease.keep(), watcher.run(), operator.narrator.run(), _retake(watcher, stopped))
+    ]
+    operator.reconciler.open()
+    is_ready.set()
+    try:
+        done, _ = await asyncio.wait(parts[:3], return_when=asyncio.FIRST_COMPLETED)
+        for part in done:
+            part.result()
+        if not stopped.is_set():
+            raise SettingsError("the watches ended by themselves; see the log")
+    finally:
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)
+
+
+async def _retake(watcher: Watcher, stopped: asyncio.Event) -> None:
+    """kopf installs handlers of its own for signals; what a signal means is decided here."""
+    await watcher.wait_until_ready()
+    _on_signals(stopped.set)
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def connector(settings: OperatorSettings) -> Connect:
+    """How to reach a pod's channel."""
+
+    def connect(pod: Object) -> Channel:
+        context = pod_context(certificate_of(pod) or "", settings.channel_tls)
+        return Channel.over_tls(address_of(pod), CHANNEL_PORT, context)
+
+    return connect
+
+
+def surroundings(settings: OperatorSettings) -> Surroundings:
+    """What pods are made with. Raises SettingsError."""
+    keys = TokenKeys(settings.token_keys)
+    authority = settings.channel_tls / "ca.crt"
+    try:
+        client_ca = authority.read_text()
+    except OSError as error:
+        raise SettingsError(f"{authority} cannot be read: {error.strerror}") from error
+    return Surroundings(
+        images=Images(sandbox=settings.supervisor_image, verifier=settings.verifier_image),
+        client_ca=client_ca,
+        egress=_egress(settings.egress),
+        token_key=lambda: keys.current()[0],
+    )
+
+
+def _egress(address: tuple[str, int] | None) -> Callable[[], Awaitable[Egress | None]]:
+    async def resolve() -> Egress | None:
+        if address is None:
+            return None
+        host, port = address
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return Egress(address=str(found[0][4][0]), port=port)
+
+    return resolve
