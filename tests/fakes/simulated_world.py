@@ -118,19 +118,24 @@ class World:
 
     def receive(self, sandbox: SimulatedSandbox, command: object) -> None:
         match command:
-            case StartAgent(round=number) | GiveFeedback(round=number):
+            case StartAgent(round=number, envelope=envelope):
+                deadline = envelope.limits.deadline_ms
+                sandbox.change(phase=Phase.RUNNING, round=number, deadline_ms=deadline)
+            case GiveFeedback(round=number):
                 sandbox.change(phase=Phase.RUNNING, round=number)
-            case Verify(round=number):
-                sandbox.change(phase=Phase.RUNNING, round=number)
+            case Verify(round=number, deadline_ms=deadline):
+                sandbox.change(phase=Phase.RUNNING, round=number, deadline_ms=deadline)
             case Stop():
                 self.close(sandbox, None)
-            case SetDeadline():
-                pass
+            case SetDeadline(deadline_ms=deadline):
+                sandbox.change(deadline_ms=deadline)
 
     def close(self, sandbox: SimulatedSandbox, failure: Failure | None) -> None:
         phase = Phase.FAILED if failure else Phase.STOPPED
         ledger = LedgerHead(records=9, head=DIGEST, segments=1, sealed=0, closed=True)
-        sandbox.change(phase=phase, failure=failure, ledger=ledger, updated_ms=int(self.now.timestamp() * 1000))
+        sandbox.change(
+            phase=phase, failure=failure, ledger=ledger, updated_ms=int(self.now.timestamp() * 1000)
+        )
 
     def progress(self) -> bool:
         """Every sandbox does its next thing. False when nothing moved."""
@@ -142,9 +147,13 @@ class World:
         state = sandbox.state
         match state.phase:
             case Phase.STARTING if sandbox.identity.role is Role.FETCHER:
-                sandbox.change(phase=Phase.FETCHED, blobs=(Blob(name="workspace", digest=DIGEST, size=1, sealed=True),))
+                sandbox.change(
+                    phase=Phase.FETCHED, blobs=(Blob(name="workspace", digest=DIGEST, size=1, sealed=True),)
+                )
             case Phase.STARTING:
-                sandbox.change(phase=Phase.WAITING_FOR_WORKSPACE, isolation=Isolation(passed=True, assertions=60))
+                sandbox.change(
+                    phase=Phase.WAITING_FOR_WORKSPACE, isolation=Isolation(passed=True, assertions=60)
+                )
             case Phase.WAITING_FOR_WORKSPACE:
                 sandbox.change(phase=Phase.READY, workspace=DIGEST)
             case Phase.RUNNING if sandbox.identity.role is Role.AGENT:

@@ -145,6 +145,8 @@ class SandboxState(Message):
     """Digest of the base archive that was pushed."""
     trouble: str = ""
     """Why the inputs do not arrive, as the gateway told; empty once they do."""
+    deadline_ms: int | None = None
+    """Unix time in ms of the deadline that it was last given."""
     first_output_ms: int | None = None
     """Unix time in ms of the agent's first byte."""
     updated_ms: int = 0
@@ -245,6 +247,13 @@ class SetDeadline(Message):
     deadline_ms: int
 
 
+class Resize(Message):
+    """The agent's terminal gets another size."""
+
+    kind: Literal["Resize"] = "Resize"
+    terminal: TerminalSize
+
+
 class Stop(Message):
     """Kill everything untrusted and close the ledger."""
 
@@ -252,7 +261,7 @@ class Stop(Message):
     reason: str
 
 
-Command = Annotated[StartAgent | GiveFeedback | Verify | SetDeadline | Stop, Field(discriminator="kind")]
+Command = Annotated[StartAgent | GiveFeedback | Verify | SetDeadline | Resize | Stop, Field(discriminator="kind")]
 
 
 class CommandEnvelope(Message):

@@ -16,6 +16,7 @@ from axiom_sandbox.protocol.channel import (
     GiveFeedback,
     Limits,
     Phase,
+    Resize,
     RoundOutcome,
     StartAgent,
 )
@@ -65,6 +66,7 @@ class AgentSandbox(Sandbox):
     def __init__(self, settings: SandboxSettings) -> None:
         super().__init__(settings)
         self._recording: Recording | None = None
+        self._pump: TerminalPump | None = None
         self._last_output = 0.0
 
     async def live(self) -> None:
@@ -98,6 +100,10 @@ class AgentSandbox(Sandbox):
                     raise RefusedError(
                         f"round {number} cannot begin in phase {state.phase} of round {state.round}"
                     )
+            case Resize(terminal=size):
+                if self._pump is None:
+                    raise RefusedError(f"there is no terminal in phase {state.phase}")
+                self._pump.resize(size.columns, size.rows)
             case _:
                 raise RefusedError(f"an agent's sandbox takes no {command.kind}")
 
@@ -210,7 +216,7 @@ class AgentSandbox(Sandbox):
         """Reads the terminal and keeps the limits until the process has ended."""
         assert self._recording is not None
         self._last_output = asyncio.get_running_loop().time()
-        pump = TerminalPump(handover.fds["tty"], self._recording, self.record, self._heard)
+        pump = self._pump = TerminalPump(handover.fds["tty"], self._recording, self.record, self._heard)
         pump.open()
         pumping = asyncio.ensure_future(pump.run())
         feeding = asyncio.ensure_future(self._feed(name, turn, handover, pump))
@@ -226,6 +232,7 @@ class AgentSandbox(Sandbox):
             end = await asyncio.wait_for(ending, 30)
             await pump.drain(0.5)
         finally:
+            self._pump = None
             for task in (watching, feeding, ending):
                 task.cancel()
             await asyncio.gather(watching, feeding, ending, return_exceptions=True)

@@ -243,6 +243,8 @@ class Sandbox(ABC):
         self._commands.append(envelope)
         file = self.folder / "commands.jsonl"
         write_durably(file, b"".join(taken.model_dump_json().encode() + b"\n" for taken in self._commands))
+        if self.board.state.deadline_ms != self.deadline_ms:
+            self.board.update(deadline_ms=self.deadline_ms)
         self.arrived.set()
 
     def commands(self) -> list[Command]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import termios
 from collections.abc import Awaitable, Callable
 
 from axiom_sandbox.protocol.events import Event, Gap, Terminal
@@ -67,6 +68,11 @@ class TerminalPump:
                 data = data[os.write(self._fd, data) :]
             except BlockingIOError:
                 await asyncio.sleep(0.02)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Gives the terminal another size; whoever works on it gets SIGWINCH."""
+        termios.tcsetwinsize(self._fd, (rows, columns))
+        self._recording.resize(columns, rows)
 
     def _read(self) -> None:
         try:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.fakes.simulated_world import World
 
 from axiom.api.conditions import ConditionStatus, ConditionType, Reason
 from axiom.api.loading import parse_class, parse_task
@@ -17,7 +18,6 @@ from axiom.planning.statuses import condition
 from axiom_sandbox.protocol.channel import Failure, FailureReason, Phase, StartAgent
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
-from tests.fakes.simulated_world import World
 
 CLASS = parse_class(
     {"metadata": {"name": "any"}, "spec": {"image": "i", "command": ["agent", "$(AXIOM_PROMPT)"]}}
@@ -198,7 +198,9 @@ def test_the_status_says_running_before_the_agent_starts() -> None:
     played = world()
     for _ in range(50):
         actions = played.step()
-        if any(isinstance(action, Send) and isinstance(action.envelope.command, StartAgent) for action in actions):
+        if any(
+            isinstance(action, Send) and isinstance(action.envelope.command, StartAgent) for action in actions
+        ):
             running = condition(played.task.status, ConditionType.RUNNING)
             assert running is not None
             assert running.status is ConditionStatus.TRUE
@@ -223,6 +225,24 @@ def test_suspend_ends_the_pods_and_resume_uses_up_no_attempt() -> None:
     assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 2, 0)
 
 
+def test_a_deadline_that_is_moved_reaches_the_running_sandbox() -> None:
+    played = world()
+    for _ in range(20):
+        played.step()
+        if any(sandbox.state.phase is Phase.RUNNING for sandbox in played.sandboxes.values()):
+            break
+        played.progress()
+    [sandbox] = played.sandboxes.values()
+    before = sandbox.state.deadline_ms
+    assert before is not None
+    spec = played.task.spec
+    limits = spec.limits.model_copy(update={"deadline": "2h"})
+    played.task = played.task.model_copy(update={"spec": spec.model_copy(update={"limits": limits})})
+    played.step()
+    assert sandbox.state.deadline_ms == before + 3_600_000
+    assert not any(isinstance(action, Send) for action in played.step())
+
+
 def test_a_finished_task_is_deleted_when_its_retention_is_over() -> None:
     played = world(retention={"ttlAfterComplete": "10m"})
     played.play()
@@ -241,7 +261,9 @@ def test_a_finished_task_keeps_no_sandbox() -> None:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_whatever_is_killed_and_whenever_there_is_one_outcome_and_one_sandbox_for_each_slot(seed: int) -> None:
+def test_whatever_is_killed_and_whenever_there_is_one_outcome_and_one_sandbox_for_each_slot(
+    seed: int,
+) -> None:
     chance = random.Random(seed)
     played = world(lambda number, _: Verdict.PASS if number == 2 else Verdict.FAIL)
     loss = 0.02 if seed % 2 else 0.0
