@@ -1,0 +1,71 @@
+// An agent of one static file, for an image that holds nothing else. Its only
+// argument, the prompt, is a script: one step a line.
+//
+//	say TEXT          prints to the terminal
+//	write PATH TEXT   writes a file, relative to the working directory
+//	await PATH        goes on once the file is there, at the latest after 60 s
+//	exit CODE         ends
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const patience = 60 * time.Second
+
+func main() {
+	if len(os.Args) != 2 {
+		fail("usage: agent SCRIPT")
+	}
+	for _, line := range strings.Split(os.Args[1], "\n") {
+		verb, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch verb {
+		case "":
+		case "say":
+			fmt.Println(rest)
+		case "write":
+			write(rest)
+		case "await":
+			await(rest)
+		case "exit":
+			code, err := strconv.Atoi(rest)
+			check(err)
+			os.Exit(code)
+		default:
+			// Prose around the steps, such as the criteria that a task shows.
+		}
+	}
+}
+
+func write(rest string) {
+	path, text, _ := strings.Cut(rest, " ")
+	check(os.MkdirAll(filepath.Dir(path), 0o755))
+	check(os.WriteFile(path, []byte(text+"\n"), 0o600))
+}
+
+func await(path string) {
+	until := time.Now().Add(patience)
+	for time.Now().Before(until) {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	fail(path + " does not come")
+}
+
+func check(err error) {
+	if err != nil {
+		fail(err.Error())
+	}
+}
+
+func fail(message string) {
+	fmt.Fprintln(os.Stderr, "agent:", message)
+	os.Exit(1)
+}

@@ -1,0 +1,117 @@
+"""The product's images and those of test agents, built once for each content and named by it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.cluster.binaries import binary
+from e2e.cluster.connection import Connection
+from e2e.cluster.dockerfiles import build_image
+from e2e.cluster.shell import run
+
+ROOT = Path(__file__).parent.parent.parent
+AGENTS = ROOT / "e2e" / "agents"
+_TRUSTED = ("sandbox-image/axiom_sandbox", "uv.lock", "e2e/cluster/base_images.py")
+
+
+@dataclass(frozen=True)
+class Images:
+    """Names of the product's images, present on the node."""
+
+    sandbox: str
+    verifier: str
+    control_plane: str
+
+
+def build_product_images(connection: Connection) -> Images:
+    """Builds what is not on the node yet. Raises ClusterError."""
+    run(["make", "launcher"], cwd=ROOT, timeout_seconds=600)
+    return Images(
+        sandbox=_product(
+            connection,
+            "axiom-sandbox",
+            ROOT / "sandbox-image" / "Dockerfile",
+            ("build/launcher", "sandbox-image/axiom-sandbox", "sandbox-image/requirements.txt", *_TRUSTED),
+        ),
+        verifier=_product(
+            connection,
+            "axiom-verifier",
+            ROOT / "sandbox-image" / "verifier" / "Dockerfile",
+            ("sandbox-image/verifier", "e2e/cluster/base_images.py"),
+        ),
+        control_plane=_product(
+            connection,
+            "axiom-control-plane",
+            ROOT / "operator" / "Dockerfile",
+            ("operator/axiom", "operator/requirements.txt", *_TRUSTED),
+        ),
+    )
+
+
+def build_agent_image(connection: Connection, name: str) -> str:
+    """The image of the test agent under e2e/agents/NAME, a Go program in an image of nothing else; its name.
+
+    Raises ClusterError.
+    """
+    source = AGENTS / name
+
+    def build(image: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="axiom-agent-") as folder:
+            _compile(source, Path(folder) / "agent")
+            shutil.copy(source / "Dockerfile", folder)
+            build_image(image, Path(folder) / "Dockerfile", Path(folder))
+
+    return _unless_there(connection, f"agent-{name}", [source], build)
+
+
+def _product(connection: Connection, name: str, dockerfile: Path, inputs: tuple[str, ...]) -> str:
+    paths = [dockerfile, ROOT / ".dockerignore", *(ROOT / path for path in inputs)]
+    return _unless_there(connection, name, paths, lambda image: build_image(image, dockerfile, ROOT))
+
+
+def _unless_there(
+    connection: Connection, name: str, inputs: Iterable[Path], build: Callable[[str], None]
+) -> str:
+    image = f"axiom.dev/{name}:{digest_of_files(inputs)}"
+    listed = run(
+        [
+            binary("ctr"),
+            "--address",
+            connection.containerd_socket,
+            "--namespace",
+            "k8s.io",
+            "images",
+            "list",
+            "--quiet",
+        ]
+    )
+    if image not in listed.split():
+        build(image)
+    return image
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """16 hexadecimal digits over the names and contents of files and folders."""
+    digest = hashlib.sha256()
+    for path in paths:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            if file.is_file() and "__pycache__" not in file.parts:
+                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                mode = file.stat().st_mode & 0o111
+                digest.update(f"{file.relative_to(ROOT)}\0{mode}\0{content}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _compile(source: Path, target: Path) -> None:
+    run(
+        ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", target, "."],
+        cwd=source,
+        env={"CGO_ENABLED": "0"},
+        timeout_seconds=600,
+    )

@@ -1,0 +1,125 @@
+"""kubectl in one namespace, and waiting for what becomes of an object."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from e2e.cluster.api import Api, from_kubeconfig
+from e2e.cluster.connection import Connection
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.waiting import wait_until
+
+Object = dict[str, Any]
+
+
+class KubectlError(AssertionError):
+    """kubectl refused; the message is what it said."""
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl, as the cluster's administrator, in a namespace."""
+
+    connection: Connection
+    namespace: str = "default"
+
+    def run(
+        self, *arguments: str, document: Object | None = None, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs kubectl; `document` is its standard input as JSON. Never raises for what kubectl says."""
+        return subprocess.run(
+            [
+                f"{self.connection.bin_dir}/kubectl",
+                "--kubeconfig",
+                self.connection.kubeconfig,
+                "--namespace",
+                self.namespace,
+                *arguments,
+            ],
+            input=json.dumps(document) if document is not None else None,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def __call__(self, *arguments: str, document: Object | None = None, timeout: float = 60) -> str:
+        """kubectl's standard output. Raises KubectlError."""
+        ended = self.run(*arguments, document=document, timeout=timeout)
+        if ended.returncode != 0:
+            raise KubectlError(f"kubectl {' '.join(arguments)}: {ended.stderr.strip()}")
+        return ended.stdout
+
+    def create(self, document: Object) -> Object:
+        """Creates an object; as the server stored it. Raises KubectlError."""
+        return _object(self("create", "--filename", "-", "--output", "json", document=document))
+
+    def apply(self, document: Object) -> Object:
+        """Applies an object server-side; as the server stored it. Raises KubectlError."""
+        return _object(
+            self("apply", "--server-side", "--filename", "-", "--output", "json", document=document)
+        )
+
+    def get(self, kind: str, name: str) -> Object | None:
+        """An object; None if there is none. Raises KubectlError."""
+        text = self("get", kind, name, "--output", "json", "--ignore-not-found")
+        return _object(text) if text.strip() else None
+
+    def delete(self, kind: str, name: str, *options: str) -> None:
+        """Deletes an object and waits until it is gone. Raises KubectlError."""
+        self("delete", kind, name, "--ignore-not-found", *options)
+
+    def execute(self, pod: str, container: str, *command: str) -> str:
+        """Standard output of a command in a container. Raises KubectlError."""
+        return self("exec", pod, "--container", container, "--", *command)
+
+    def logs(self, pod: str, container: str, *options: str) -> str:
+        """A container's log; what kubectl says where there is none."""
+        ended = self.run("logs", pod, "--container", container, *options)
+        return ended.stdout if ended.returncode == 0 else ended.stderr
+
+    def wait_for(
+        self, kind: str, name: str, ready: Callable[[Object], bool], limit_seconds: float = 60
+    ) -> Object:
+        """Asks the API server until `ready` holds for the object. Raises ClusterError, with the object's status."""
+        api, path, found = self.api(), self._path(kind, name), dict[str, Any]()
+
+        def missing() -> str | None:
+            found.clear()
+            try:
+                found.update(json.loads(api.get(path)))
+            except ClusterError as error:
+                return str(error)
+            return None if ready(found) else "not yet"
+
+        def diagnose() -> str:
+            status = json.dumps(found.get("status"), indent=1)
+            return f"{status}\n{self.run('describe', kind, name).stdout[-3000:]}"
+
+        wait_until(
+            f"{kind}/{name}",
+            missing,
+            limit_seconds=limit_seconds,
+            diagnose=diagnose,
+            interval_seconds=0.05,
+        )
+        return dict(found)
+
+    def api(self) -> Api:
+        """A client without kubectl's start time."""
+        return from_kubeconfig(Path(self.connection.kubeconfig))
+
+    def _path(self, kind: str, name: str) -> str:
+        roots = {"agenttasks": "/apis/axiom.dev/v1alpha1"}
+        plural = kind if kind.endswith("s") else f"{kind}s"
+        return f"{roots.get(plural, '/api/v1')}/namespaces/{self.namespace}/{plural}/{name}"
+
+
+def _object(text: str) -> Object:
+    parsed: Object = json.loads(text)
+    return parsed
