@@ -41,6 +41,7 @@ from axiom_sandbox.protocol.channel import (
     GiveFeedback,
     Phase,
     RoundOutcome,
+    SetDeadline,
     Stop,
     Verification,
     Verify,
@@ -352,6 +353,21 @@ class _Present:
             if agent.outdated:
                 return self._next_attempt("its AgentClass has another image now", lost=False)
             return self._note_trouble(agent.trouble)
+        return (*self._move_deadlines(), *self._at_phase(agent))
+
+    def _move_deadlines(self) -> tuple[Action, ...]:
+        """limits.deadline may change while a task runs; every sandbox that was given another one is told."""
+        wanted = int(self.deadline.timestamp() * 1000)
+        return tuple(
+            _send(view, f"deadline-{wanted}", SetDeadline(deadline_ms=wanted))
+            for view in self._current_views()
+            if view.presence is Presence.RUNNING
+            and view.state
+            and view.phase not in _FINAL
+            and view.state.deadline_ms not in (None, wanted)
+        )
+
+    def _at_phase(self, agent: SandboxView) -> tuple[Action, ...]:
         match agent.phase:
             case None | Phase.STARTING:
                 return self._waiting()
