@@ -1,0 +1,176 @@
+"""The driver of a verification: fills the clean room, lets jobs run there, and records what was decided.
+
+It decides nothing itself. Runs on the base come before any code of the agent has run; the room's tree is emptied and
+filled again before every run, when every process of the candidate is dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from axiom_sandbox.protocol.channel import Verification
+from axiom_sandbox.protocol.criteria import Criterion
+from axiom_sandbox.protocol.events import CriterionChecked, Event, ProcessRan, VerdictReached
+from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict, combine
+from axiom_sandbox.snapshots import SnapshotError, Tree, apply_changes, clear, unpack
+from axiom_sandbox.snapshots.captures import applied
+from axiom_sandbox.verifying.filling import DirectoryFiles, altered, fill
+from axiom_sandbox.verifying.judging import Judgement, Ran, Run, Side, Source, Subject, Verifier
+from axiom_sandbox.verifying.registry import verifier_of
+from axiom_sandbox.verifying.rooms import Room, RoomError, place_of
+from axiom_sandbox.verifying.texts import clean, clean_bytes
+
+Record = Callable[[Event], Awaitable[None]]
+
+_ENTROPY_BYTES = 64
+
+
+async def verify(
+    room: Room,
+    base_archive: Path,
+    changes_archive: Path,
+    criteria: Sequence[Criterion],
+    round: int,
+    scratch: Path,
+    record: Record,
+    entropy: Callable[[int], bytes] = secrets.token_bytes,
+) -> Verification:
+    """Decides every criterion on base plus changes.
+
+    Args:
+        round: the agent's round that is judged, for the record.
+        scratch: a directory of ours that no candidate sees; it is emptied first.
+        record: makes an event durable.
+        entropy: n → n random bytes, for nonces and orders.
+
+    A room or an archive that cannot be used gives Inconclusive, never an exception.
+    """
+    try:
+        desk = await asyncio.to_thread(_lay_out, base_archive, changes_archive, scratch)
+    except (SnapshotError, OSError) as error:
+        message = clean(f"Base and changes could not be put together: {error}")
+        judged = [Judgement(Verdict.INCONCLUSIVE, message) for _ in criteria]
+    else:
+        cases = [_Case(*verifier_of(criterion)) for criterion in criteria]
+        session = _Session(room, desk, record, entropy)
+        await session.run_all(cases)
+        judged = [case.judge(desk.subject) for case in cases]
+    results = tuple(map(_result, criteria, judged))
+    for result, judgement in zip(results, judged, strict=True):
+        await record(CriterionChecked(round=round, result=result, evidence=judgement.evidence))
+    verdict = combine(results)
+    await record(VerdictReached(round=round, verdict=verdict))
+    return Verification(verdict=verdict, results=results)
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """Base and candidate, laid out where only we can write."""
+
+    subject: Subject
+    sides: dict[Source, DirectoryFiles]
+
+
+@dataclass
+class _Case:
+    """One criterion on its way to a judgement."""
+
+    verifier: Verifier[Any]
+    spec: Any
+    done: list[Ran] = field(default_factory=list)
+    failure: str = ""
+    """Why the room could not run what was prepared."""
+
+    def judge(self, subject: Subject) -> Judgement:
+        if self.failure:
+            return Judgement(Verdict.INCONCLUSIVE, clean(f"The clean room failed: {self.failure}"))
+        return self.verifier.judge(self.spec, subject, self.done)
+
+
+@dataclass
+class _Session:
+    """The runs of one verification."""
+
+    room: Room
+    desk: _Desk
+    record: Record
+    entropy: Callable[[int], bytes]
+    known: dict[str, Ran] = field(default_factory=dict)
+
+    async def run_all(self, cases: Sequence[_Case]) -> None:
+        """First what can run before any code of the agent has, then the rest, in the order of the criteria."""
+        for only_reusable in (True, False):
+            for case in cases:
+                await self._advance(case, only_reusable=only_reusable)
+
+    async def _advance(self, case: _Case, *, only_reusable: bool) -> None:
+        try:
+            for run in self._runs(case):
+                if only_reusable and not run.reusable:
+                    return
+                case.done.append(self.known.get(run.reusable) or await self._carry_out(run))
+        except RoomError as error:
+            case.failure = str(error)
+
+    def _runs(self, case: _Case) -> Iterator[Run]:
+        place, subject = place_of(self.room), self.desk.subject
+        while not case.failure:
+            run = case.verifier.prepare(case.spec, subject, place, case.done, self.entropy(_ENTROPY_BYTES))
+            if run is None:
+                return
+            yield run
+
+    async def _carry_out(self, run: Run) -> Ran:
+        await asyncio.to_thread(fill, self.room.tree, run.layout, self.desk.sides)
+        outcome = await self.room.run(run.job)
+        base = self.desk.subject.base.tree
+        changed = await asyncio.to_thread(altered, self.room.tree, base, run.guard) if run.guard else ()
+        ran = Ran(run, outcome, changed)
+        if run.reusable:
+            self.known[run.reusable] = ran
+        await self.record(_event(ran))
+        return ran
+
+
+def _lay_out(base_archive: Path, changes_archive: Path, scratch: Path) -> _Desk:
+    scratch.mkdir(parents=True, exist_ok=True)
+    clear(scratch)
+    roots = {Source.BASE: scratch / "base", Source.CANDIDATE: scratch / "candidate"}
+    base = unpack(base_archive, roots[Source.BASE])
+    unpack(base_archive, roots[Source.CANDIDATE])
+    changes = apply_changes(changes_archive, roots[Source.CANDIDATE])
+    if changes.base != base.digest:
+        raise SnapshotError("the changes were captured against another base")
+    trees: dict[Source, Tree] = {Source.BASE: base, Source.CANDIDATE: applied(base, changes)}
+    sides = {source: DirectoryFiles(tree, roots[source]) for source, tree in trees.items()}
+    found = {source: Side(trees[source], sides[source]) for source in Source}
+    return _Desk(Subject(found[Source.BASE], found[Source.CANDIDATE], changes), sides)
+
+
+def _result(criterion: Criterion, judgement: Judgement) -> CriterionResult:
+    return CriterionResult(
+        name=criterion.name,
+        type=criterion.type,
+        enforcement=criterion.enforcement,
+        verdict=judgement.verdict,
+        message=judgement.message,
+        strength=verifier_of(criterion)[0].strength,
+    )
+
+
+def _event(ran: Ran) -> ProcessRan:
+    outcome = ran.outcome
+    return ProcessRan(
+        purpose=ran.run.job.purpose,
+        argv=tuple(clean(argument, 500) for argument in ran.run.job.argv),
+        code=outcome.code,
+        signal=outcome.signal,
+        timed_out=outcome.timed_out,
+        duration_ms=round(outcome.duration * 1000),
+        output_tail=clean_bytes(outcome.output, 4000),
+    )

@@ -1,0 +1,24 @@
+"""Which verifier decides which kind of criterion. A new kind is one module and one line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axiom_sandbox.protocol.criteria import Criterion, CriterionType
+from axiom_sandbox.verifying.command import CommandVerifier
+from axiom_sandbox.verifying.diff import DiffVerifier
+from axiom_sandbox.verifying.files import FilesVerifier
+from axiom_sandbox.verifying.judging import Verifier
+from axiom_sandbox.verifying.suites.verifier import TestsVerifier
+
+VERIFIERS: dict[CriterionType, Verifier[Any]] = {
+    CriterionType.FILES: FilesVerifier(),
+    CriterionType.DIFF: DiffVerifier(),
+    CriterionType.COMMAND: CommandVerifier(),
+    CriterionType.TESTS: TestsVerifier(),
+}
+
+
+def verifier_of(criterion: Criterion) -> tuple[Verifier[Any], Any]:
+    """The verifier of a criterion, and the part of the criterion that it reads."""
+    return VERIFIERS[criterion.type], getattr(criterion, criterion.type.value.lower())

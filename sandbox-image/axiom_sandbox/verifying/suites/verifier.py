@@ -1,0 +1,311 @@
+"""Named tests of the base must pass on the candidate, and say something by passing.
+
+One run on the base, before any code of the agent runs; then two on the candidate, each with a nonce, an order and a
+test that must fail of its own.
+
+Pass: on the base every `failToPass` id fails and every `passToPass` id passes; in both runs on the candidate every
+test that these ids stand for is reported passed, with the nonce, its own body having run, and nothing was tampered
+with. Fail: in both runs an id does not pass (skipped, missing and unreported are not passed), or the code under test
+meddled with the run. Inconclusive: the base does not behave as the criterion says, the two runs disagree, or tests
+could not be run at all.
+Evidence: for each run the state of every id, pytest's status, what was tampered with; which of the agent's changes
+the runs did not see. The strength is InProcess: the tests share a process with the code under test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from axiom_sandbox.protocol.criteria import TestsCriterion
+from axiom_sandbox.protocol.quantities import parse_duration
+from axiom_sandbox.protocol.verdicts import Strength, Verdict
+from axiom_sandbox.verifying.judging import (
+    Guard,
+    Judgement,
+    Ran,
+    Run,
+    Source,
+    Subject,
+    Verifier,
+    environment,
+    whole,
+)
+from axiom_sandbox.verifying.rooms import TOOLS, Job, Place
+from axiom_sandbox.verifying.suites.configuration import configuration_of
+from axiom_sandbox.verifying.suites.pinning import disregarded, layout_of, parents, pins_of
+from axiom_sandbox.verifying.suites.reports import Reading, State, read_reports, state_of
+from axiom_sandbox.verifying.texts import clean, clean_bytes, named
+
+RUNNER = "run_pytest.py"
+CHANNEL = "reports"
+_RUNS = 2
+_ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
+
+
+@dataclass(frozen=True)
+class _Result:
+    """One run, read."""
+
+    ran: Ran
+    reading: Reading
+    states: Mapping[str, tuple[State, str]]
+
+    @property
+    def passed(self) -> bool:
+        return all(state is State.PASSED for state, _ in self.states.values())
+
+
+class TestsVerifier(Verifier[TestsCriterion]):
+    """Runs pytest through our runner, which reports with a nonce."""
+
+    __test__ = False  # pytest: not a test class
+
+    strength = Strength.IN_PROCESS
+
+    def prepare(
+        self, spec: TestsCriterion, subject: Subject, place: Place, done: Sequence[Ran], entropy: bytes
+    ) -> Run | None:
+        """The base; then, if it behaves as the criterion says, the candidate twice."""
+        if _absent_files(spec, subject):
+            return None
+        if not done:
+            return _run(spec, subject, place, Source.BASE, entropy)
+        if len(done) > _RUNS or _base_problem(spec, _read(spec, done[0], {})):
+            return None
+        return _run(spec, subject, place, Source.CANDIDATE, entropy)
+
+    def judge(self, spec: TestsCriterion, subject: Subject, done: Sequence[Ran]) -> Judgement:
+        """The base first; then whether both runs on the candidate prove the same."""
+        if absent := _absent_files(spec, subject):
+            return Judgement(
+                Verdict.INCONCLUSIVE,
+                clean(
+                    f"The base workspace has no {named(absent)}. The tests that are named must be part of it."
+                ),
+            )
+        base = _read(spec, done[0], {})
+        required = base.reading.collected or {}
+        results = [_read(spec, ran, required) for ran in done[1:]]
+        unseen = disregarded(subject.base.tree, subject.changes, pins_of(subject.base.tree, _ids(spec)))
+        evidence = {
+            "base": _describe(base),
+            "runs": [_describe(result) for result in results],
+            "disregarded": [clean(path, 300) for path in unseen[:50]],
+        }
+        if problem := _base_problem(spec, base):
+            return Judgement(Verdict.INCONCLUSIVE, clean(problem), evidence)
+        verdict, message = _compare(spec, base, results)
+        if unseen and verdict is not Verdict.INCONCLUSIVE:
+            message += f"\nThe agent changed {named(unseen)}; the base's version was used."
+        return Judgement(verdict, clean(message), evidence)
+
+
+def runner_digest() -> str:
+    """SHA-256 of our own copy of the runner, in hexadecimal."""
+    return hashlib.sha256((TOOLS / RUNNER).read_bytes()).hexdigest()
+
+
+def _ids(spec: TestsCriterion) -> list[str]:
+    return [*spec.fail_to_pass, *spec.pass_to_pass]
+
+
+def _absent_files(spec: TestsCriterion, subject: Subject) -> list[str]:
+    files = dict.fromkeys(test_id.partition("::")[0] for test_id in _ids(spec))
+    return [file for file in files if file not in subject.base.tree.entries]
+
+
+def _run(spec: TestsCriterion, subject: Subject, place: Place, source: Source, entropy: bytes) -> Run:
+    base, candidate = subject.base.tree, subject.candidate.tree
+    pins = pins_of(base, _ids(spec))
+    layout = whole(base, Source.BASE) if source is Source.BASE else layout_of(base, candidate, pins)
+    nonce = entropy[:32]
+    plan = _plan(spec, subject, place, layout) | {"nonce": nonce.hex(), "seed": entropy[32:].hex()}
+    job = Job(
+        purpose=f"tests on the {source.value.lower()}",
+        argv=(place.python, "-I", "-B", f"{place.tools}/{RUNNER}"),
+        env=environment(place),
+        cwd=place.workspace,
+        timeout=parse_duration(spec.timeout).total_seconds(),
+        feeds={"plan": json.dumps(plan).encode()},
+        channels=(CHANNEL,),
+    )
+    reusable = spec.model_dump_json() if source is Source.BASE else ""
+    return Run(layout, job, nonce, Guard(pins.covers, pins.forbids), reusable)
+
+
+def _plan(
+    spec: TestsCriterion, subject: Subject, place: Place, layout: Mapping[str, Source]
+) -> dict[str, Any]:
+    files = list(dict.fromkeys(test_id.partition("::")[0] for test_id in _ids(spec)))
+    configuration = configuration_of(subject.base, files)
+    folders = {parent for path in layout for parent in parents(path)}
+    tops = dict.fromkeys(("", configuration.folder))
+    sources = [f"{top}/src".lstrip("/") for top in tops]
+    inside = [*configuration.python_path, *(source for source in sources if source in folders), *tops]
+
+    def placed(path: str) -> str:
+        return f"{place.workspace}/{path}".rstrip("/")
+
+    return {
+        "tests": _ids(spec),
+        "files": files,
+        "workspace": place.workspace,
+        "rootdir": placed(configuration.folder),
+        "configuration": placed(configuration.path) if configuration.path else "",
+        "options": list(configuration.options),
+        "path": [placed(path) for path in dict.fromkeys(inside)],
+    }
+
+
+def _read(spec: TestsCriterion, ran: Ran, required: Mapping[str, tuple[str, ...]]) -> _Result:
+    reading = read_reports(ran.outcome.channels.get(CHANNEL, b""), ran.run.nonce)
+    states = {test_id: state_of(reading, test_id, required.get(test_id, ())) for test_id in _ids(spec)}
+    return _Result(ran, reading, states)
+
+
+# --- the base ---
+
+
+def _base_problem(spec: TestsCriterion, base: _Result) -> str:
+    """Why the base proves nothing; empty: it behaves as the criterion says."""
+    if problem := _could_not_run(base):
+        return problem
+    if base.reading.collected is None and base.reading.status is not None:
+        return f"pytest could not begin on the unchanged base:\n{clean_bytes(base.ran.outcome.output, 800)}"
+    found = [_fail_to_pass_problem(test_id, *base.states[test_id]) for test_id in spec.fail_to_pass]
+    found += [_pass_to_pass_problem(spec, base, test_id) for test_id in spec.pass_to_pass]
+    return "\n".join(filter(None, found))
+
+
+def _could_not_run(result: _Result) -> str:
+    """Why the tests could not be run at all, which no code of the agent can have caused."""
+    outcome, reading = result.ran.outcome, result.reading
+    if outcome.start_error:
+        return f"Python could not be started: {outcome.start_error}. Check that the class's image holds it."
+    if reading.unable:
+        return f"The tests could not be run: {reading.unable}. Add it to the class's image."
+    if not reading.runner:
+        return f"The test runner did not begin. It printed at the end:\n{clean_bytes(outcome.output, 800)}"
+    if reading.runner != runner_digest():
+        return "The test runner in the clean room is not the one that belongs to this version."
+    return ""
+
+
+def _fail_to_pass_problem(test_id: str, state: State, message: str) -> str:
+    if state is State.PASSED:
+        return f"{test_id} passes on the unchanged base, so it proves nothing. Name a test that fails there."
+    if state is State.MISSING:
+        return f"{test_id} is no test of the base workspace. Correct the id."
+    if state is State.SKIPPED:
+        return f"{test_id} is skipped on the unchanged base ({message}), so it proves nothing."
+    return ""
+
+
+def _pass_to_pass_problem(spec: TestsCriterion, base: _Result, test_id: str) -> str:
+    state, message = base.states[test_id]
+    if state is State.PASSED:
+        return ""
+    if state is State.MISSING:
+        return f"{test_id} is no test of the base workspace. Correct the id."
+    if state is State.UNREPORTED and base.ran.outcome.timed_out:
+        return f"The tests do not end within {spec.timeout} on the unchanged base. Raise the criterion's timeout."
+    return f"{test_id} does not pass on the unchanged base, in random order: {_because(base, state, message)}"
+
+
+# --- the candidate ---
+
+
+def _compare(spec: TestsCriterion, base: _Result, results: Sequence[_Result]) -> tuple[Verdict, str]:
+    for result in results:
+        if problem := _could_not_run(result):
+            return Verdict.INCONCLUSIVE, problem
+    if meddling := [text for result in results for text in _meddling(base, result)]:
+        return Verdict.FAIL, "\n".join(dict.fromkeys(meddling))
+    if all(result.passed for result in results):
+        return Verdict.PASS, f"{len(_ids(spec))} tests pass in {_RUNS} runs, each in another order."
+    if any(result.passed for result in results):
+        failing = next(result for result in results if not result.passed)
+        return Verdict.INCONCLUSIVE, f"{_RUNS} runs disagree. In one of them:\n{_failures(failing)}"
+    if base.ran.outcome.timed_out and all(result.ran.outcome.timed_out for result in results):
+        return (
+            Verdict.INCONCLUSIVE,
+            f"The tests do not end within {spec.timeout}, neither on the unchanged base nor now. "
+            "Raise the criterion's timeout if they need longer.",
+        )
+    return Verdict.FAIL, _failures(results[0])
+
+
+def _meddling(base: _Result, result: _Result) -> list[str]:
+    """What only code under test can have done to its own verification."""
+    reading, found = result.reading, []
+    if replaced := sorted(reading.tampered - base.reading.tampered):
+        found.append(
+            f"The code under test replaced {named(replaced)}. Change the program, not what tests it."
+        )
+    if altered := [path for path in result.ran.altered if path not in base.ran.altered]:
+        found.append(f"The code under test changed {named(altered)} while the tests ran.")
+    if reading.forged:
+        found.append("The code under test wrote results of its own making.")
+    if any(outcome not in {"", "failed"} for outcome in reading.sentinels.values()):
+        found.append("With the code under test, tests pass whatever they find.")
+    unproven = [test_id for test_id, (state, _) in result.states.items() if state is State.UNPROVEN]
+    if unproven := [test_id for test_id in unproven if not _is_unproven_on(base, test_id)]:
+        found.append(f"{named(unproven)} passed without its own code being what ran.")
+    return found
+
+
+def _is_unproven_on(base: _Result, test_id: str) -> bool:
+    return base.states[test_id][0] is State.UNPROVEN
+
+
+def _failures(result: _Result) -> str:
+    """What failed and why; ids with the same reason together."""
+    reasons: dict[str, list[str]] = {}
+    for test_id, (state, message) in result.states.items():
+        if state is not State.PASSED:
+            reasons.setdefault(_because(result, state, message), []).append(test_id)
+    found = [f"{named(ids)} {reason}" for reason, ids in reasons.items()]
+    return "\n".join([*found[:10], *([f"… and {len(found) - 10} more."] if len(found) > 10 else [])])
+
+
+def _because(result: _Result, state: State, message: str) -> str:
+    message = _ADDRESS.sub("0x…", message)  # else the same failure would read differently each time
+    match state:
+        case State.FAILED:
+            return f"failed: {message}" if message else "failed."
+        case State.SKIPPED:
+            return f"was skipped, which does not count as passed: {message}"
+        case State.MISSING:
+            return "was not found."
+        case State.UNREPORTED:
+            return f"gave no result: {_ending(result)}"
+        case State.PASSED | State.UNPROVEN:
+            return "passed without its own code being what ran."
+
+
+def _ending(result: _Result) -> str:
+    outcome, hanging = result.ran.outcome, result.reading.hanging()
+    where = f" in {hanging}" if hanging else " while the tests were collected"
+    if outcome.timed_out:
+        return f"the run did not end within {result.ran.run.job.timeout:g} s; it was{where}."
+    if outcome.signal is not None:
+        return f"the process was ended by signal {outcome.signal}{where}."
+    return f"the process ended early, with exit code {outcome.code}{where}."
+
+
+def _describe(result: _Result) -> dict[str, Any]:
+    reading = result.reading
+    return {
+        "states": {test_id: state.value for test_id, (state, _) in result.states.items()},
+        "status": reading.status,
+        "tampered": [clean(name, 200) for name in sorted(reading.tampered)],
+        "sentinels": len(reading.sentinels),
+        "forged": reading.forged,
+        "altered": [clean(path, 300) for path in result.ran.altered[:50]],
+        "timedOut": result.ran.outcome.timed_out,
+    }

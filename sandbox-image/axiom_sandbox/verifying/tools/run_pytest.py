@@ -1,0 +1,402 @@
+"""Runs named tests in the candidate's container and reports each to the driver, as far from the candidate as one
+process allows.
+
+Runs as `python -I -B run_pytest.py`, alone: nothing of Axiom is importable here, and Python from 3.10 and pytest from
+7 on are enough. Descriptor 3 gives the plan (JSON), descriptor 4 takes the reports (`suites/reports.py` reads them).
+
+Before anything of the workspace can be imported it has read the plan, bound what it reports with, loaded pytest and
+the image's own plugins, compiled the tests' code for itself, and noted what pytest is made of. Afterwards it trusts
+only what it bound: it calls each test's body itself, compares the body's code with what it compiled, puts a test that
+must fail among those of each file, and looks whether somebody replaced parts of pytest. What remains possible for
+code in the same process is listed in docs/design/limitations.md.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.metadata
+import inspect
+import json
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FunctionType, SimpleNamespace
+from typing import Any
+
+FEED, CHANNEL = 3, 4
+MAX_TEXT = 1200
+
+Send = Callable[..., None]
+
+
+def connect() -> tuple[dict[str, Any], Send]:
+    """The plan, and the function that reports. The nonce stays inside a keyed hash, where Python cannot read it."""
+    chunks = []
+    while chunk := os.read(FEED, 65536):
+        chunks.append(chunk)
+    os.close(FEED)
+    os.set_inheritable(CHANNEL, False)
+    plan = json.loads(b"".join(chunks))
+    keyed = hashlib.blake2b(key=bytes.fromhex(plan.pop("nonce")), digest_size=16)
+    write, encode, getpid, here, count = os.write, json.JSONEncoder().encode, os.getpid, os.getpid(), 0
+
+    def send(kind: str, **fields: object) -> None:
+        nonlocal count
+        if getpid() != here:
+            return
+        body = encode({"n": count, "kind": kind, **fields}).encode()
+        count += 1
+        mac = keyed.copy()
+        mac.update(body)
+        line = mac.hexdigest().encode() + b" " + body + b"\n"
+        while line:
+            line = line[write(CHANNEL, line) :]
+
+    return plan, send
+
+
+# --- what is settled before the workspace is importable ---
+
+
+def installed_plugins(options: list[str]) -> list[str]:
+    """The names of the plugins that the image has installed. The workspace, which may declare some, is not on the
+    path yet, nor is it when pytest loads them."""
+    names = [entry.name for entry in importlib.metadata.entry_points(group="pytest11")]
+    given = [name for name in names if name in _SELDOM and any(o.startswith(_SELDOM[name]) for o in options)]
+    return [name for name in dict.fromkeys(names) if name in given or name.partition(".")[0] not in _SELDOM]
+
+
+_SELDOM = {"xdist": ("-n", "--dist", "--num"), "pytest_cov": ("--cov", "--no-cov"), "randomly": ("-p=none",)}
+"""Plugins that only cost time, or disturb, unless the configuration's options need them to be understood."""
+
+
+def arguments(plan: dict[str, Any], plugins: list[str]) -> list[str]:
+    """pytest's command line. What comes last wins over the configuration's own options."""
+    found = [*plan["files"], "-c", plan["configuration"] or os.devnull, "--rootdir", plan["rootdir"]]
+    found += ["--confcutdir", plan["workspace"], "-p", "no:cacheprovider", "-o", "required_plugins="]
+    found += ["-o", "pythonpath="]  # it is in the plan, and comes after the plugins
+    for name in plugins:
+        found += ["-p", name]
+    if "xdist" in plugins:
+        found += ["-n0"]
+    if "pytest_cov" in plugins:
+        found += ["--no-cov"]
+    return [*found, "--continue-on-collection-errors", "--maxfail=0", "--tb=short", "--color=no"]
+
+
+def refuse_bytecode(workspace: str) -> None:
+    """Nothing below the workspace is ever loaded from bytecode, not even what appears during the run."""
+    loader = sys.modules["_frozen_importlib_external"]
+    original = loader.cache_from_source
+
+    def cache_from_source(path: str, *args: object, **kwargs: object) -> str:
+        if str(path).startswith(workspace + os.sep):
+            raise NotImplementedError
+        return str(original(path, *args, **kwargs))
+
+    loader.cache_from_source = cache_from_source  # type: ignore[attr-defined]
+    rewrite = importlib.import_module("_pytest.assertion.rewrite")
+    rewrite._read_pyc = lambda *args, **kwargs: None  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+class Codes:
+    """The code of the tests, compiled from files that nobody could have touched yet."""
+
+    def __init__(self, workspace: str, files: list[str]) -> None:
+        self._codes: dict[tuple[str, str], list[CodeType]] = {}
+        self._plain: set[tuple[str, str]] = set()
+        for file in files:
+            self._compile(file, f"{workspace}/{file}")
+
+    def genuine(self, file: str, qualified: str, function: object) -> bool | None:
+        """Whether a test's function is the one in its file; None: decorators or inheritance hide it."""
+        if (file, qualified) in self._plain:
+            return getattr(function, "__code__", None) in self._codes[file, qualified]
+        inner = getattr(inspect.unwrap(function) if callable(function) else function, "__code__", None)
+        if (
+            (file, qualified) not in self._codes
+            or inner is None
+            or inner.co_name != qualified.rpartition(".")[2]
+        ):
+            return None
+        return inner in self._codes[file, qualified]
+
+    def _compile(self, file: str, path: str) -> None:
+        try:
+            source = Path(path).read_bytes()
+            tree = ast.parse(source, filename=path)
+        except (OSError, SyntaxError, ValueError):
+            return
+        for code in self._variants(source, path):
+            for name, inner in _functions(code, ""):
+                self._codes.setdefault((file, name), []).append(inner)
+        self._plain.update((file, name) for name in _undecorated(tree.body, ""))
+
+    def _variants(self, source: bytes, path: str) -> Iterator[CodeType]:
+        """As Python compiles the file, and as pytest does with and without the hook for passed assertions."""
+        from _pytest.assertion.rewrite import rewrite_asserts
+
+        yield compile(source, path, "exec", dont_inherit=True)
+        for hook in (False, True):
+            tree = ast.parse(source, filename=path)
+            config: Any = SimpleNamespace(getini=lambda name, hook=hook: hook)
+            rewrite_asserts(tree, source, path, config)
+            yield compile(tree, path, "exec", dont_inherit=True)
+
+
+def _functions(code: CodeType, prefix: str) -> Iterator[tuple[str, CodeType]]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield prefix + constant.co_name, constant
+            yield from _functions(constant, f"{prefix}{constant.co_name}.")
+
+
+def _undecorated(body: list[ast.stmt], prefix: str) -> Iterator[str]:
+    for node in body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or not all(
+            map(_is_mark, node.decorator_list)
+        ):
+            continue
+        if isinstance(node, ast.FunctionDef):
+            yield prefix + node.name
+        elif not node.keywords:
+            yield from _undecorated(node.body, f"{prefix}{node.name}.")
+
+
+def _is_mark(decorator: ast.expr) -> bool:
+    return ast.unparse(decorator).startswith(("pytest.mark.", "mark."))
+
+
+class Watch:
+    """What pytest and the foundations of assertions consist of, so that replaced parts are noticed."""
+
+    _MODULES = frozenset({"builtins", "math", "operator", "time", "unittest.case"})
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[str, Any, str, object, object]] = []
+        self._members: list[tuple[str, type, int]] = []
+        for name, module in list(sys.modules.items()):
+            if name in self._MODULES or name.partition(".")[0] in {"_pytest", "pluggy", "pytest"}:
+                self._note(name, vars(module))
+
+    def changes(self) -> list[str]:
+        """The parts that are no longer what they were, at most 20."""
+        found = [
+            f"{owner}.{key}"
+            for owner, space, key, value, code in self._parts
+            if space.get(key) is not value or _code(value) is not code
+        ]
+        found += [owner for owner, kind, count in self._members if _count(kind) != count]
+        if sys.gettrace() is not None or sys.getprofile() is not None:
+            found.append("sys.settrace")
+        return found[:20]
+
+    def _note(self, owner: str, space: Any) -> None:
+        for key, value in list(space.items()):
+            if callable(value) or isinstance(value, (classmethod, staticmethod, property)):
+                self._parts.append((owner, space, key, value, _code(value)))
+            if isinstance(value, type) and value.__module__ == owner and owner != "builtins":
+                self._members.append((f"{owner}.{key}", value, _count(value)))
+                self._note(f"{owner}.{key}", vars(value))
+
+
+def _code(value: Any) -> object:
+    function = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+    return function.__code__ if isinstance(function, FunctionType) else None
+
+
+def _count(kind: type) -> int:
+    return sum(callable(value) for value in list(vars(kind).values()))
+
+
+# --- what happens while the workspace's code may run ---
+
+
+def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> object:
+    """The plugin that lets the workspace in, chooses, orders, runs and reports."""
+    import pytest
+    from _pytest.runner import runtestprotocol
+    from _pytest.unittest import TestCaseFunction
+
+    workspace, wanted = plan["workspace"], plan["tests"]
+    shuffle = random.Random(plan["seed"])  # noqa: S311 - an order, not a secret
+    watches: list[Watch] = []
+    names: dict[object, str] = {}
+    reports: dict[str, list[Any]] = {}
+    ran: dict[object, bool] = {}
+    genuine: dict[object, bool | None] = {}
+    sentinels: set[str] = set()
+
+    def shown(item: Any) -> str:
+        file = os.path.relpath(item.path, workspace)
+        rest = item.nodeid.partition("::")[2]
+        return f"{file}::{rest}" if rest else file
+
+    def is_genuine(item: Any, function: object) -> bool | None:
+        file, _, rest = names[item].partition("::")
+        original = getattr(item, "originalname", None) or item.name
+        qualified = ".".join([*rest.partition("[")[0].split("::")[:-1], original])
+        return codes.genuine(file, qualified, getattr(function, "__func__", function))
+
+    class Witness:
+        def pytest_load_initial_conftests(self) -> None:
+            watches.append(Watch())
+            send("hello", runner=runner, pytest=pytest.__version__, python=sys.version.split()[0])
+            sys.path[:0] = plan["path"]
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_collection_modifyitems(self, session: Any, config: Any, items: list[Any]) -> None:
+            chosen: dict[str, list[str]] = {test: [] for test in wanted}
+            for item in items:
+                name = shown(item)
+                for test in wanted:
+                    if name == test or name.startswith((f"{test}::", f"{test}[")):
+                        chosen[test].append(name)
+                        names[item] = name
+            kept = [item for item in items if item in names]
+            kept += [
+                _sentinel(pytest, module, shuffle, names, sentinels) for module in _modules(pytest, kept)
+            ]
+            items[:] = _shuffled(kept, shuffle)
+            send("collected", tests=chosen, sentinels=sorted(sentinels))
+
+        def pytest_collectreport(self, report: Any) -> None:
+            if report.failed:
+                file = os.path.relpath(
+                    os.path.join(plan["rootdir"], report.nodeid.partition("::")[0]), workspace
+                )
+                send("error", file=file, message=_last_lines(str(report.longrepr)))
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> bool:
+            name = names[item]
+            reports[item.nodeid] = []
+            if isinstance(item, TestCaseFunction):
+                genuine[item] = is_genuine(item, getattr(item.cls, item.originalname, None))
+            send("start", test=name)
+            item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+            own = runtestprotocol(item, nextitem=nextitem, log=False)
+            for report in own:
+                if name not in sentinels:
+                    item.ihook.pytest_runtest_logreport(report=report)
+            item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+            outcome, message = _outcome([*own, *reports.pop(item.nodeid)], workspace)
+            expects = type(item) is pytest.Function and not _is_async(item.obj)
+            send(
+                "test",
+                test=name,
+                outcome=outcome,
+                message=message,
+                ran=ran.get(item, False) if expects else None,
+                genuine=genuine.get(item),
+                tampered=watches[0].changes(),
+            )
+            return True
+
+        def pytest_runtest_logreport(self, report: Any) -> None:
+            if report.nodeid in reports:
+                reports[report.nodeid].append(report)
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_pyfunc_call(self, pyfuncitem: Any) -> bool | None:
+            function = pyfuncitem.obj
+            if _is_async(function):
+                return None
+            genuine[pyfuncitem] = is_genuine(pyfuncitem, function)
+            function(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames})  # noqa: SLF001
+            ran[pyfuncitem] = True
+            return True
+
+    return Witness()
+
+
+def _modules(pytest: Any, items: list[Any]) -> list[Any]:
+    return list(dict.fromkeys(module for item in items if (module := item.getparent(pytest.Module))))
+
+
+def _sentinel(
+    pytest: Any, module: Any, shuffle: random.Random, names: dict[object, str], known: set[str]
+) -> Any:
+    """A test of that file, like any other but that it must fail."""
+    left = shuffle.getrandbits(32)
+
+    def test(left: int = left, right: int = left + 1) -> None:
+        assert left == right
+
+    name = f"test_{shuffle.getrandbits(40):x}"
+    test.__code__ = test.__code__.replace(co_filename=str(module.path), co_name=name)
+    test.__name__ = test.__qualname__ = name
+    item = pytest.Function.from_parent(module, name=name, callobj=test)
+    names[item] = name
+    known.add(name)
+    return item
+
+
+def _shuffled(items: list[Any], shuffle: random.Random) -> list[Any]:
+    """In random order, but files, and classes within them, stay together."""
+
+    def rank(item: Any) -> tuple[float, ...]:
+        return tuple(ranks.setdefault(node, shuffle.random()) for node in item.listchain())
+
+    ranks: dict[object, float] = {}
+    return sorted(items, key=rank)
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _outcome(reports: list[Any], workspace: str) -> tuple[str, str]:
+    """The worst of a test's phases, with what it says."""
+    for report in reports:
+        if report.failed:
+            return "failed", _crash(report, workspace)
+    for report in reports:
+        if hasattr(report, "wasxfail"):
+            return ("xfailed" if report.skipped else "xpassed"), f"expected to fail: {report.wasxfail}"
+        if report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            return "skipped", reason[:MAX_TEXT]
+    called = any(report.when == "call" and report.passed for report in reports)
+    return ("passed" if called else "failed"), ""
+
+
+def _crash(report: Any, workspace: str) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is None:
+        return _last_lines(str(report.longrepr))
+    path = os.path.relpath(crash.path, workspace) if str(crash.path).startswith(workspace) else crash.path
+    phase = "" if report.when == "call" else f" during {report.when}"
+    return f"{crash.message[:MAX_TEXT]} ({path}:{crash.lineno}{phase})"
+
+
+def _last_lines(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-8:])[-MAX_TEXT:]
+
+
+def main() -> None:
+    """Reads the plan, settles what must be settled, runs, and leaves without running anything that was left behind."""
+    leave = os._exit
+    plan, send = connect()
+    runner = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    try:
+        import pytest
+    except ImportError:
+        send("unable", reason=f"pytest is not installed for {sys.executable}")
+        leave(0)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    refuse_bytecode(plan["workspace"])
+    plugin = witness(plan, send, Codes(plan["workspace"], plan["files"]), runner)
+    status = pytest.main(arguments(plan, installed_plugins(plan["options"])), plugins=[plugin])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    send("end", status=int(status))
+    leave(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Small projects to verify: a base with a bug and the means to hand in what an agent made of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.axiom_sandbox.verifying.clean_room import BubblewrapRoom
+
+from axiom_sandbox.protocol.channel import Verification
+from axiom_sandbox.protocol.criteria import Criterion
+from axiom_sandbox.protocol.events import Event
+from axiom_sandbox.snapshots import capture, pack, unpack
+from axiom_sandbox.verifying import verify
+
+BUGGY = "def is_leap(year):\n    return year % 4 == 0\n"
+RIGHT = "def is_leap(year):\n    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)\n"
+TESTS = """\
+from leap import is_leap
+
+
+def test_1900():
+    assert is_leap(1900) is False
+
+
+def test_2000():
+    assert is_leap(2000) is True
+
+
+def test_2023():
+    assert not is_leap(2023)
+"""
+
+LEAP = {"src/leap.py": BUGGY, "tests/test_leap.py": TESTS, "README.md": "# leap\n"}
+LEAP_CRITERION = {
+    "name": "tests",
+    "tests": {
+        "failToPass": ["tests/test_leap.py::test_1900"],
+        "passToPass": ["tests/test_leap.py::test_2000", "tests/test_leap.py::test_2023"],
+        "timeout": "20s",
+    },
+}
+
+Work = Callable[[Path], None]
+"""What the agent does in its workspace."""
+
+
+def put(files: Mapping[str, str | bytes | None]) -> Work:
+    """Writes files; None deletes."""
+
+    def work(root: Path) -> None:
+        for path, content in files.items():
+            target = root / path
+            if content is None:
+                target.unlink()
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    return work
+
+
+@dataclass
+class Bench:
+    """Verifies what an agent left behind."""
+
+    folder: Path
+    room: BubblewrapRoom
+    events: list[Event] = field(default_factory=list)
+    changes: Path = Path()
+
+    async def verify(
+        self, base: Mapping[str, str], work: Work, *criteria: Mapping[str, object]
+    ) -> Verification:
+        source, workspace = self.folder / "source", self.folder / "workspace"
+        source.mkdir()
+        put(base)(source)
+        pack(source, self.folder / "base.tar.zst")
+        tree = unpack(self.folder / "base.tar.zst", workspace)
+        work(workspace)
+        self.changes = capture(tree, workspace, self.folder / "out").archive
+        return await self.again(*criteria)
+
+    async def again(self, *criteria: Mapping[str, object]) -> Verification:
+        """Verifies the same work once more."""
+
+        async def record(event: Event) -> None:
+            self.events.append(event)
+
+        return await verify(
+            self.room,
+            self.folder / "base.tar.zst",
+            self.changes,
+            [Criterion.model_validate(criterion) for criterion in criteria],
+            1,
+            self.folder / "scratch",
+            record,
+        )
