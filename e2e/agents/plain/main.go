@@ -4,6 +4,7 @@
 //	say TEXT          prints to the terminal
 //	write PATH TEXT   writes a file, relative to the working directory
 //	await PATH        goes on once the file is there, at the latest after 60 s
+//	clock             prints the time, in milliseconds since the epoch
 //	exit CODE         ends
 package main
 
@@ -28,6 +29,8 @@ func main() {
 		case "":
 		case "say":
 			fmt.Println(rest)
+		case "clock":
+			fmt.Println("clock", time.Now().UnixMilli())
 		case "write":
 			write(rest)
 		case "await":
