@@ -31,6 +31,7 @@ class Resource:
 PODS = Resource("v1", "pods", "Pod")
 CONFIG_MAPS = Resource("v1", "configmaps", "ConfigMap")
 EVENTS = Resource("v1", "events", "Event")
+NETWORK_POLICIES = Resource("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy")
 LEASES = Resource("coordination.k8s.io/v1", "leases", "Lease")
 AGENT_TASKS = Resource("axiom.dev/v1alpha1", "agenttasks", "AgentTask")
 AGENT_CLASSES = Resource("axiom.dev/v1alpha1", "agentclasses", "AgentClass")
