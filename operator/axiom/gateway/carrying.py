@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Protocol
 
 from axiom.channel import Channel, CommandRefusedError
+from axiom.gateway.packing import WorkspaceError
 from axiom.storage.keys import blob_key, segment_key
 from axiom.storage.store import ObjectStore
 from axiom_sandbox.protocol.channel import Phase, SandboxState
 from axiom_sandbox.protocol.identity import Role
+
+_SUPPLY_SECONDS = 5
+"""Longest pause between two questions for an input that is not there yet."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,10 @@ class Archive:
 
 
 class Supply(Protocol):
-    """Where a sandbox's inputs come from. None: not known yet, ask again later."""
+    """Where a sandbox's inputs come from. None: not known yet, ask again later.
+
+    Raises WorkspaceError when they cannot be had as things are; that, too, may pass.
+    """
 
     async def base(self) -> Archive | None:
         """The base archive of this sandbox's task."""
@@ -40,42 +47,73 @@ class Supply(Protocol):
 class Carrier:
     """Carries for one sandbox until everything of it is sealed."""
 
-    def __init__(self, channel: Channel, store: ObjectStore, supply: Supply, scratch: Path) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        store: ObjectStore,
+        supply: Supply,
+        scratch: Path,
+        on_sealed: Callable[[str], None] = lambda kind: None,
+    ) -> None:
+        """`on_sealed` is called with `segment` or `blob` for each that is in object storage now."""
         self._channel, self._store, self._supply, self._scratch = channel, store, supply, scratch
+        self._on_sealed = on_sealed
         self._has_changes = False
 
     async def carry(self, seen: Callable[[SandboxState], None]) -> None:
         """Follows the state and carries. Raises ChannelError when the sandbox is away, storage's errors when that is."""
-        state = await self._channel.state()
+        state, asked = await self._channel.state(), 0
         while True:
             seen(state)
-            await self.step(state)
+            waits = await self.step(state)
             if all_sealed(state):
                 return
-            state = await self._channel.state(since=state.revision)
+            if waits:
+                asked += 1
+                state = await self._channel.state(
+                    since=state.revision, timeout=min(1 + asked // 10, _SUPPLY_SECONDS)
+                )
+            else:
+                state = await self._channel.state(since=state.revision)
 
-    async def step(self, state: SandboxState) -> None:
-        """Does everything that this state calls for."""
-        await self._supply_inputs(state)
+    async def step(self, state: SandboxState) -> bool:
+        """Does everything that this state calls for. Returns whether inputs are still wanted."""
+        waits = await self._supply_inputs(state)
         for number in range(state.ledger.sealed + 1, state.ledger.segments + 1):
             await self._seal_segment(state, number)
         for blob in state.blobs:
             if not blob.sealed:
                 await self._seal_blob(blob.digest)
+        return waits
 
-    async def _supply_inputs(self, state: SandboxState) -> None:
-        if state.phase is Phase.WAITING_FOR_WORKSPACE and (base := await self._supply.base()):
-            try:
-                await self._channel.put_workspace(base.path, base.digest)
-            except CommandRefusedError:
-                if not (
-                    await self._channel.state()
-                ).workspace:  # somebody else was quicker, or this is an error
-                    raise
-        needs_changes = state.identity.role is Role.VERIFIER and state.phase is Phase.READY
-        if needs_changes and not self._has_changes and (changes := await self._supply.changes()):
+    async def _supply_inputs(self, state: SandboxState) -> bool:
+        try:
+            return not await self._supplied(state)
+        except WorkspaceError as error:
+            if str(error) != state.trouble:
+                await self._channel.tell_trouble(str(error))
+            return True
+
+    async def _supplied(self, state: SandboxState) -> bool:
+        if state.phase is Phase.WAITING_FOR_WORKSPACE:
+            base = await self._supply.base()
+            if base is None:
+                return False
+            await self._push_base(base)
+        if state.identity.role is Role.VERIFIER and state.phase is Phase.READY and not self._has_changes:
+            changes = await self._supply.changes()
+            if changes is None:
+                return False
             await self._channel.put_changes(changes.path, changes.digest)
             self._has_changes = True
+        return True
+
+    async def _push_base(self, base: Archive) -> None:
+        try:
+            await self._channel.put_workspace(base.path, base.digest)
+        except CommandRefusedError:
+            if not (await self._channel.state()).workspace:  # somebody else was quicker, or this is an error
+                raise
 
     async def _seal_segment(self, state: SandboxState, number: int) -> None:
         file = self._scratch / f"segment-{number}"
@@ -83,6 +121,7 @@ class Carrier:
         await self._store.put(segment_key(state.identity, number), file)
         file.unlink()
         await self._channel.confirm_segment(number)
+        self._on_sealed("segment")
 
     async def _seal_blob(self, digest: str) -> None:
         file = self._scratch / digest
@@ -90,6 +129,7 @@ class Carrier:
         await self._store.put(blob_key(digest), file)
         file.unlink()
         await self._channel.confirm_blob(digest)
+        self._on_sealed("blob")
 
 
 def all_sealed(state: SandboxState) -> bool:

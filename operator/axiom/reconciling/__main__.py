@@ -8,9 +8,10 @@ import sys
 
 from axiom.cluster.errors import ApiError
 from axiom.egress.errors import SettingsError as TokenKeysError
+from axiom.environment import SettingsError
 from axiom.reconciling.lease import LeaseLostError
 from axiom.reconciling.serving import run
-from axiom.reconciling.settings import SettingsError, read_settings
+from axiom.reconciling.settings import read_settings
 
 log = logging.getLogger("axiom.reconciling")
 

@@ -10,19 +10,21 @@ from datetime import datetime
 from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import AgentTask
 from axiom.cluster.api import Api
+from axiom.cluster.channels import Connect, address_of
 from axiom.cluster.errors import AlreadyExistsError, ConflictError, NotFoundError, RefusedError
 from axiom.cluster.resources import AGENT_TASKS, PODS, Object, name_of, namespace_of, uid_of
 from axiom.cluster.watching import Cache
 from axiom.egress.tokens import Grant, mint
 from axiom.manifests.naming import TASK_UID_LABEL
+from axiom.manifests.network_policies import Installation
 from axiom.manifests.pods import Egress, Images, Owner, PodInput, pod_name, sandbox_pod
 from axiom.planning.actions import CreateSandbox, DeleteSandbox, Send, WriteStatus
 from axiom.planning.briefing import deadline_of
 from axiom.planning.observed import SandboxView
 from axiom.planning.planner import TOKEN_PLACEHOLDER
 from axiom.planning.statuses import parse_time
-from axiom.reconciling.following import Connect, Sandboxes
-from axiom.reconciling.views import address_of
+from axiom.reconciling.following import Sandboxes
+from axiom.reconciling.isolating import NetworkCloser
 from axiom_sandbox.protocol.channel import CommandEnvelope, StartAgent
 from axiom_sandbox.protocol.identity import Identity, Role
 
@@ -40,6 +42,8 @@ class Surroundings:
     client_ca: str
     egress: Callable[[], Awaitable[Egress | None]]
     token_key: Callable[[], bytes]
+    installation: Installation | None = None
+    """Whose NetworkPolicies close the namespaces of sandboxes; None where somebody else takes care of that."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Applier:
     ) -> None:
         self._api, self._pods, self._tasks = api, pods, tasks
         self._sandboxes, self._connect, self._around = sandboxes, connect, around
+        self._network = NetworkCloser(api, around.installation)
 
     async def write_status(self, subject: Subject, action: WriteStatus) -> None:
         """Replaces the status. Raises ConflictError when the task is not what was observed."""
@@ -101,6 +106,7 @@ class Applier:
         except ValueError as error:
             return str(error)
         try:
+            await self._network.close(identity.namespace)
             pod = await self._api.create(PODS, identity.namespace, body)
         except AlreadyExistsError:
             pod = await self._api.get(PODS, identity.namespace, pod_name(identity))

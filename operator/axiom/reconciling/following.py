@@ -14,16 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from axiom.channel import Channel, ChannelError
+from axiom.cluster.channels import Connect, address_of
 from axiom.cluster.resources import Object, uid_of
 from axiom.planning.observed import Presence, SandboxView
-from axiom.reconciling.views import address_of, presence_of, view_of
+from axiom.reconciling.views import presence_of, view_of
 from axiom_sandbox.protocol.channel import Phase, SandboxState
 from axiom_sandbox.protocol.identity import Identity
 
 log = logging.getLogger(__name__)
-
-Connect = Callable[[Object], Channel]
-"""The channel of a pod that has an address and a certificate."""
 
 _FIRST_RETRY, _LONGEST_RETRY = 0.1, 5.0
 _COALESCE_SECONDS = 0.2

@@ -9,22 +9,23 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
-from axiom.channel import Channel, pod_context
 from axiom.cluster.api import Api
+from axiom.cluster.channels import Connect, connector
 from axiom.cluster.resources import AGENT_CLASSES, AGENT_TASKS, PODS, Object, name_of, uid_of
 from axiom.cluster.watching import Cache, Watcher
 from axiom.egress.settings import TokenKeys
+from axiom.environment import SettingsError
 from axiom.manifests.naming import ALL_PODS_SELECTOR, NotASandboxPodError, identity_of
-from axiom.manifests.pods import CHANNEL_PORT, Egress, Images, certificate_of
+from axiom.manifests.network_policies import Installation
+from axiom.manifests.pods import CHANNEL_PORT, Egress, Images
 from axiom.operations import operations_app, serving
 from axiom.reconciling.applying import Applier, Surroundings
-from axiom.reconciling.following import Connect, Sandboxes
+from axiom.reconciling.following import Sandboxes
 from axiom.reconciling.lease import Lease
 from axiom.reconciling.metrics import Metrics
 from axiom.reconciling.narrating import Narrator
 from axiom.reconciling.reconciler import Reconciler
-from axiom.reconciling.settings import OperatorSettings, SettingsError
-from axiom.reconciling.views import address_of
+from axiom.reconciling.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ async def run(settings: OperatorSettings) -> None:
         states: list[Callable[[], Iterator[str]]] = []
         metrics = Metrics(lambda: states[0]() if states else ())
         api = await stack.enter_async_context(Api("axiom-operator", on_write=metrics.count_write))
-        operator = Operator(api, settings, metrics, connector(settings))
+        operator = Operator(api, settings, metrics, connector(settings.channel_tls))
         states.append(operator.states)
         stack.push_async_callback(operator.close)
         is_ready = asyncio.Event()
@@ -142,16 +143,6 @@ def _on_signals(stop: Callable[[], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
-def connector(settings: OperatorSettings) -> Connect:
-    """How to reach a pod's channel."""
-
-    def connect(pod: Object) -> Channel:
-        context = pod_context(certificate_of(pod) or "", settings.channel_tls)
-        return Channel.over_tls(address_of(pod), CHANNEL_PORT, context)
-
-    return connect
-
-
 def surroundings(settings: OperatorSettings) -> Surroundings:
     """What pods are made with. Raises SettingsError."""
     keys = TokenKeys(settings.token_keys)
@@ -165,7 +156,15 @@ def surroundings(settings: OperatorSettings) -> Surroundings:
         client_ca=client_ca,
         egress=_egress(settings.egress),
         token_key=lambda: keys.current()[0],
+        installation=_installation(settings),
     )
+
+
+def _installation(settings: OperatorSettings) -> Installation | None:
+    if not settings.network_policies:
+        return None
+    egress_port = settings.egress[1] if settings.egress else Egress.port
+    return Installation(settings.namespace, CHANNEL_PORT, egress_port, settings.fetch_also)
 
 
 def _egress(address: tuple[str, int] | None) -> Callable[[], Awaitable[Egress | None]]:

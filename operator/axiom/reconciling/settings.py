@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from axiom.environment import SettingsError, host_and_port, needed, whole_number
+from axiom.manifests.network_policies import Destination, parse_destinations
 from axiom.reconciling.lease import LeaseSettings
-
-
-class SettingsError(Exception):
-    """The settings cannot be used; the message names the variable and the cure."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +34,19 @@ class OperatorSettings:
     listen_host: str = "127.0.0.1"
     listen_port: int = 9090
     """AXIOM_OPERATOR_METRICS (127.0.0.1:9090): /metrics, /healthz, /readyz."""
+    network_policies: bool = True
+    """AXIOM_NETWORK_POLICIES (true, false): whether the operator closes the network around sandboxes. It needs the operator,
+    the gateway and the egress proxy to be pods of the installation's namespace, with the chart's labels."""
+    fetch_also: tuple[Destination, ...] = ()
+    """AXIOM_FETCH_ALSO (NETWORK:PORT, …): where git workspaces may be fetched from besides public addresses."""
     concurrency: int = 32
     """AXIOM_OPERATOR_CONCURRENCY: tasks that are worked on at the same moment."""
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> OperatorSettings:
     """Raises SettingsError."""
-    namespace = _needed(environment, "AXIOM_NAMESPACE", "the installation's namespace")
-    host, port = address_of(environment, "AXIOM_OPERATOR_METRICS", "127.0.0.1:9090")
+    namespace = needed(environment, "AXIOM_NAMESPACE", "the installation's namespace")
+    host, port = host_and_port(environment, "AXIOM_OPERATOR_METRICS", "127.0.0.1:9090")
     return OperatorSettings(
         namespace=namespace,
         lease=LeaseSettings(
@@ -51,35 +54,30 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> OperatorSettin
             environment.get("AXIOM_OPERATOR_LEASE", "axiom-operator"),
             environment.get("AXIOM_OPERATOR_IDENTITY") or socket.gethostname(),
         ),
-        channel_tls=Path(_needed(environment, "AXIOM_CHANNEL_TLS", "a folder with tls.crt, tls.key, ca.crt")),
-        token_keys=Path(_needed(environment, "AXIOM_TOKEN_KEYS", "the file with the keys of tokens")),
-        supervisor_image=_needed(environment, "AXIOM_SUPERVISOR_IMAGE", "the image of the trusted side"),
-        verifier_image=_needed(environment, "AXIOM_VERIFIER_IMAGE", "the image of the clean room"),
-        egress=address_of(environment, "AXIOM_EGRESS", "") if environment.get("AXIOM_EGRESS") else None,
+        channel_tls=Path(needed(environment, "AXIOM_CHANNEL_TLS", "a folder with tls.crt, tls.key, ca.crt")),
+        token_keys=Path(needed(environment, "AXIOM_TOKEN_KEYS", "the file with the keys of tokens")),
+        supervisor_image=needed(environment, "AXIOM_SUPERVISOR_IMAGE", "the image of the trusted side"),
+        verifier_image=needed(environment, "AXIOM_VERIFIER_IMAGE", "the image of the clean room"),
+        egress=host_and_port(environment, "AXIOM_EGRESS", "axiom-egress:8788")
+        if environment.get("AXIOM_EGRESS")
+        else None,
         listen_host=host,
         listen_port=port,
+        network_policies=_flag(environment, "AXIOM_NETWORK_POLICIES", default=True),
+        fetch_also=_destinations(environment, "AXIOM_FETCH_ALSO"),
         concurrency=whole_number(environment, "AXIOM_OPERATOR_CONCURRENCY", 32),
     )
 
 
-def address_of(environment: Mapping[str, str], name: str, default: str) -> tuple[str, int]:
-    """`host:port` → both. Raises SettingsError."""
-    text = environment.get(name) or default
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise SettingsError(f"{name} is {text!r}; write an address and a port such as {default}")
-    return host.strip("[]"), int(port)
+def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environment.get(name) or str(default).lower()
+    if text not in ("true", "false"):
+        raise SettingsError(f"{name} is {text!r}; write true or false")
+    return text == "true"
 
 
-def whole_number(environment: Mapping[str, str], name: str, default: int) -> int:
-    """A number above 0. Raises SettingsError."""
-    text = environment.get(name) or str(default)
-    if not text.isdecimal() or int(text) < 1:
-        raise SettingsError(f"{name} is {text!r}; write a whole number such as {default}")
-    return int(text)
-
-
-def _needed(environment: Mapping[str, str], name: str, what: str) -> str:
-    if not environment.get(name):
-        raise SettingsError(f"{name} is not set; it names {what}")
-    return environment[name]
+def _destinations(environment: Mapping[str, str], name: str) -> tuple[Destination, ...]:
+    try:
+        return parse_destinations(environment.get(name, ""))
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from error

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from axiom.api.conditions import Reason
+from axiom.cluster.channels import address_of
 from axiom.cluster.resources import Object, uid_of
 from axiom.manifests.pods import UNTRUSTED, certificate_of
 from axiom.planning.observed import Presence, SandboxView, Trouble
@@ -31,11 +32,6 @@ def presence_of(pod: Object) -> Presence:
     if pod["metadata"].get("deletionTimestamp") or _phase(pod) in ("Succeeded", "Failed"):
         return Presence.GONE
     return Presence.RUNNING if certificate_of(pod) and address_of(pod) else Presence.PENDING
-
-
-def address_of(pod: Object) -> str:
-    """The pod's IP address, "" while it has none."""
-    return str(pod.get("status", {}).get("podIP") or "")
 
 
 def trouble_of(pod: Object) -> Trouble | None:

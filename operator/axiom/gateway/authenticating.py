@@ -1,0 +1,73 @@
+"""Who may read a task's evidence: whoever the API server lets `get` that AgentTask. Nobody is anonymous."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from axiom.cluster.api import Api
+from axiom.cluster.resources import ACCESS_REVIEWS, AGENT_TASKS, TOKEN_REVIEWS, Object
+
+_REMEMBERED_SECONDS = 30.0
+_REMEMBERED = 1000
+
+
+class UnauthenticatedError(Exception):
+    """No token, or one that the API server does not know."""
+
+
+class ForbiddenError(Exception):
+    """The API server would not let this user get the task."""
+
+
+class Gatekeeper:
+    """Asks the API server by TokenReview and SubjectAccessReview; a yes is remembered for 30 s."""
+
+    def __init__(self, api: Api, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api, self._clock = api, clock
+        self._allowed: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+
+    async def check(self, authorization: str, namespace: str, name: str) -> None:
+        """Raises UnauthenticatedError, ForbiddenError, ApiError. `authorization` is the header."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise UnauthenticatedError("send Authorization: Bearer and a Kubernetes token")
+        key = hashlib.sha256(token.strip().encode()).hexdigest(), namespace, name
+        if self._allowed.get(key, 0) > self._clock():
+            return
+        await self._authorize(await self._authenticate(token.strip()), namespace, name)
+        self._allowed[key] = self._clock() + _REMEMBERED_SECONDS
+        if len(self._allowed) > _REMEMBERED:
+            self._allowed.popitem(last=False)
+
+    async def _authenticate(self, token: str) -> Object:
+        answer = await self._review(TOKEN_REVIEWS.kind, {"token": token})
+        if not answer.get("authenticated"):
+            raise UnauthenticatedError("the API server does not know this token, or it has expired")
+        user: Object = answer["user"]
+        return user
+
+    async def _authorize(self, user: Object, namespace: str, name: str) -> None:
+        group, _, version = AGENT_TASKS.group_version.partition("/")
+        attributes = {
+            "namespace": namespace, "verb": "get", "group": group, "version": version,
+            "resource": AGENT_TASKS.plural, "name": name,
+        }  # fmt: skip
+        spec = {
+            "user": user.get("username", ""),
+            "uid": user.get("uid", ""),
+            "groups": user.get("groups") or [],
+            "extra": user.get("extra") or {},
+            "resourceAttributes": attributes,
+        }
+        if not (await self._review(ACCESS_REVIEWS.kind, spec)).get("allowed"):
+            raise ForbiddenError(f"{user.get('username')} may not get agenttasks in namespace {namespace!r}")
+
+    async def _review(self, kind: str, spec: dict[str, Any]) -> Object:
+        resource = TOKEN_REVIEWS if kind == TOKEN_REVIEWS.kind else ACCESS_REVIEWS
+        body = {"apiVersion": resource.group_version, "kind": kind, "spec": spec}
+        status: Object = (await self._api.create(resource, "", body)).get("status") or {}
+        return status

@@ -1,0 +1,64 @@
+"""The gateway's process: connects to storage, fills its caches, carries and serves until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import AsyncExitStack
+
+from axiom.cluster.api import Api
+from axiom.cluster.channels import connector
+from axiom.cluster.watching import Watcher
+from axiom.gateway.authenticating import Gatekeeper
+from axiom.gateway.metrics import Metrics
+from axiom.gateway.service import Gateway
+from axiom.gateway.serving import Pages
+from axiom.gateway.settings import GatewaySettings
+from axiom.operations import operations_app, serving
+from axiom.storage.s3 import S3Store
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: GatewaySettings) -> None:
+    """Until SIGTERM or SIGINT. Raises StorageError, ApiError, OSError."""
+    stopped, is_ready = asyncio.Event(), asyncio.Event()
+    _on_signals(stopped)
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(
+            serving(operations_app(metrics.render, is_ready.is_set), *settings.metrics)
+        )
+        store = await S3Store.connect(settings.storage)
+        stack.callback(store.close)
+        api = await stack.enter_async_context(Api("axiom-gateway"))
+        gateway = Gateway(api, store, connector(settings.channel_tls), settings.scratch, metrics)
+        stack.push_async_callback(gateway.close)
+        watcher = Watcher(api, (gateway.tasks, gateway.pods))
+        await watcher.resync()
+        pages = Pages(gateway, store, Gatekeeper(api), metrics).application()
+        port = await stack.enter_async_context(serving(pages, *settings.listen))
+        log.info("people are served on %s port %d", settings.listen[0], port)
+        is_ready.set()
+        await _until_stopped(watcher, stopped)
+
+
+async def _until_stopped(watcher: Watcher, stopped: asyncio.Event) -> None:
+    watching = asyncio.create_task(watcher.run())
+    ready = asyncio.create_task(watcher.wait_until_ready())
+    stopping = asyncio.create_task(stopped.wait())
+    await asyncio.wait((watching, ready, stopping), return_when=asyncio.FIRST_COMPLETED)
+    _on_signals(stopped)  # kopf put its own in their place
+    await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
+    failed = watching.done()
+    for task in (watching, ready, stopping):
+        task.cancel()
+    results = await asyncio.gather(watching, ready, stopping, return_exceptions=True)
+    if failed and isinstance(results[0], Exception):
+        raise results[0]
+
+
+def _on_signals(stopped: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)

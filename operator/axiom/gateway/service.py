@@ -1,0 +1,168 @@
+"""Carries for every sandbox pod of the cluster until everything of it is in object storage.
+
+Pods are found by their label, so nobody has to call the gateway for it to begin. What it holds in memory is only what a
+pod or object storage can tell again, so it may be restarted at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import shutil
+from pathlib import Path
+
+from axiom.api.agenttask import AgentTask
+from axiom.api.loading import RefusedError, parse_task
+from axiom.channel import Channel, ChannelError
+from axiom.cluster.api import Api
+from axiom.cluster.channels import Connect
+from axiom.cluster.errors import ApiError
+from axiom.cluster.resources import AGENT_TASKS, PODS, Object, name_of, namespace_of, uid_of
+from axiom.cluster.watching import Cache
+from axiom.gateway.carrying import Carrier
+from axiom.gateway.metrics import Metrics
+from axiom.gateway.supplying import PodSupply
+from axiom.manifests.naming import ALL_PODS_SELECTOR, NotASandboxPodError, identity_of
+from axiom.manifests.pods import certificate_of
+from axiom.storage.store import ObjectStore, StorageError
+from axiom_sandbox.protocol.identity import Identity, Role
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+
+
+class Gateway:
+    """One carrier for each pod whose trusted side can be reached."""
+
+    def __init__(
+        self, api: Api, store: ObjectStore, connect: Connect, scratch: Path, metrics: Metrics
+    ) -> None:
+        """`scratch` is a folder for what is on its way; it is emptied."""
+        self._api, self._store, self._connect = api, store, connect
+        self._scratch, self._metrics = scratch, metrics
+        self.pods = Cache(PODS, ALL_PODS_SELECTOR, changed=self._pod_changed)
+        self.tasks = Cache(AGENT_TASKS, changed=lambda item, is_there: self._tell())
+        self._carrying: dict[str, asyncio.Task[None]] = {}
+        self._news = asyncio.Event()
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+
+    async def close(self) -> None:
+        """Stops carrying, wherever it is."""
+        running = list(self._carrying.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def news(self, seconds: float) -> None:
+        """Returns when a pod or a task changed, at the latest after so many seconds."""
+        try:
+            await asyncio.wait_for(self._news.wait(), seconds)
+        except TimeoutError:
+            pass  # the caller looks again
+
+    def task(self, namespace: str, name: str) -> AgentTask | None:
+        """The task of this name, if there is one."""
+        for item in self.tasks:
+            if namespace_of(item) == namespace and name_of(item) == name:
+                return _parsed(item)
+        return None
+
+    def channel_of(self, identity: Identity) -> Channel | None:
+        """A channel to this sandbox, if it has a pod that may answer."""
+        for pod in self.pods:
+            if _is_reachable(pod) and _identity(pod) == identity:
+                return self._connect(pod)
+        return None
+
+    def _pod_changed(self, pod: Object, is_there: bool) -> None:
+        uid = uid_of(pod)
+        running = self._carrying.get(uid)
+        if not is_there:
+            if running:
+                running.cancel()
+        elif running is None and _is_reachable(pod) and (identity := _identity(pod)):
+            task = asyncio.create_task(self._carry(pod, identity), name=f"carry {identity.agent_id}")
+            self._carrying[uid] = task
+            self._metrics.sandboxes.inc()
+            task.add_done_callback(lambda _: self._metrics.sandboxes.dec())
+        if not is_there:
+            self._carrying.pop(uid, None)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _carry(self, pod: Object, identity: Identity) -> None:
+        """Until everything is sealed, or the pod is gone (then this is cancelled)."""
+        scratch = self._scratch / uid_of(pod)
+        scratch.mkdir()
+        failures = 0
+        try:
+            while True:
+                began = asyncio.get_running_loop().time()
+                try:
+                    await self._carry_once(pod, identity, scratch)
+                    return
+                except (ChannelError, StorageError, ApiError, OSError) as error:
+                    lasted = asyncio.get_running_loop().time() - began
+                    failures = 1 if lasted > _LONGEST_PAUSE else failures + 1
+                    self._note(identity, error, failures)
+                await asyncio.sleep(_pause(failures))
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    async def _carry_once(self, pod: Object, identity: Identity, scratch: Path) -> None:
+        supply = PodSupply(
+            pod,
+            identity,
+            self._api,
+            self._store,
+            scratch,
+            task=lambda: self._task_of(identity),
+            fetcher=lambda: self.channel_of(
+                identity.model_copy(update={"role": Role.FETCHER, "round": 0, "trial": 0})
+            ),
+        )
+        async with self._connect(pod) as channel:
+            carrier = Carrier(channel, self._store, supply, scratch, self._metrics.note_sealed)
+            await carrier.carry(lambda state: None)
+
+    def _task_of(self, identity: Identity) -> AgentTask | None:
+        item = self.tasks.get(identity.task_id)
+        return _parsed(item) if item is not None else None
+
+    def _note(self, identity: Identity, error: Exception, failures: int) -> None:
+        self._metrics.errors.labels(type(error).__name__).inc()
+        level = logging.INFO if failures < 5 else logging.WARNING
+        log.log(level, "%s (try %d): %s", identity.agent_id, failures, error)
+
+
+def _parsed(item: Object) -> AgentTask | None:
+    try:
+        return parse_task(dict(item))
+    except RefusedError:
+        return None  # the operator says why
+
+
+def _identity(pod: Object) -> Identity | None:
+    try:
+        return identity_of(pod)
+    except NotASandboxPodError:
+        return None
+
+
+def _is_reachable(pod: Object) -> bool:
+    """Its trusted side serves, also while the pod is being deleted."""
+    status = pod.get("status", {})
+    return bool(
+        certificate_of(pod) and status.get("podIP") and status.get("phase") not in ("Succeeded", "Failed")
+    )
+
+
+def _pause(failures: int) -> float:
+    longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**failures)
+    return longest * random.uniform(0.5, 1)  # noqa: S311 - jitter

@@ -1,0 +1,127 @@
+"""What the gateway shows to people: a task's events, its diff and its recording.
+
+`GET /v1/tasks/{namespace}/{name}/events?from=SEQ|ADDRESS&slot=agent&attempt=N`: one ledger line each (application/x-ndjson),
+or Server-Sent Events with `Accept: text/event-stream`, whose ids are addresses (Last-Event-ID goes on after one);
+`GET …/diff?round=N`, `GET …/recording`. Every request carries a Kubernetes token of somebody who may get the AgentTask.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from axiom.api.agenttask import AgentTask
+from axiom.cluster.errors import ApiError
+from axiom.gateway.authenticating import ForbiddenError, Gatekeeper, UnauthenticatedError
+from axiom.gateway.metrics import Metrics
+from axiom.gateway.streaming import BadPositionError, Line, Stream, World, parse_position
+from axiom.storage.store import MissingError, ObjectStore, StorageError
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_SSE = "text/event-stream"
+_NDJSON = "application/x-ndjson"
+
+
+class Pages:
+    """The routes."""
+
+    def __init__(self, world: World, store: ObjectStore, gatekeeper: Gatekeeper, metrics: Metrics) -> None:
+        self._world, self._store, self._gatekeeper, self._metrics = world, store, gatekeeper, metrics
+
+    def application(self) -> web.Application:
+        """The aiohttp application."""
+        app = web.Application(middlewares=[_plain_errors])
+        task = "/v1/tasks/{namespace}/{name}"
+        app.add_routes(
+            [
+                web.get(f"{task}/events", self._events),
+                web.get(f"{task}/diff", self._diff),
+                web.get(f"{task}/recording", self._recording),
+            ]
+        )
+        return app
+
+    async def _task(self, request: web.Request) -> AgentTask:
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        await self._gatekeeper.check(request.headers.get("Authorization", ""), namespace, name)
+        task = self._world.task(namespace, name)
+        if task is None:
+            raise web.HTTPNotFound(text=f"there is no AgentTask {name!r} in namespace {namespace!r}\n")
+        return task
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        task = await self._task(request)
+        query = request.query
+        position = parse_position(
+            task.uid,
+            query.get("from", "1"),
+            request.headers.get("Last-Event-ID", ""),
+            query.get("slot", "agent"),
+            query.get("attempt", "1"),
+        )
+        as_sse = _SSE in request.headers.get("Accept", "")
+        response = web.StreamResponse(
+            headers={"Content-Type": _SSE if as_sse else _NDJSON, "Cache-Control": "no-store"}
+        )
+        await response.prepare(request)
+        write = sse_frame if as_sse else ndjson_frame
+        with self._metrics.streams.track_inprogress():
+            async for line in Stream(self._world, self._store, task, position).lines():
+                await response.write(write(line))
+        return response
+
+    async def _diff(self, request: web.Request) -> web.StreamResponse:
+        task = await self._task(request)
+        wanted = request.query.get("round", "")
+        rounds = [record for record in task.status.rounds if not wanted or str(record.number) == wanted]
+        if not rounds or not rounds[-1].diff:
+            raise web.HTTPNotFound(text="no diff has been captured yet, or not of this round\n")
+        return await self._object(request, rounds[-1].diff, "text/x-diff")
+
+    async def _recording(self, request: web.Request) -> web.StreamResponse:
+        task = await self._task(request)
+        if not task.status.recording:
+            raise web.HTTPNotFound(text="the recording is stored when the task ends\n")
+        return await self._object(request, task.status.recording, "application/x-asciicast")
+
+    async def _object(self, request: web.Request, key: str, content_type: str) -> web.StreamResponse:
+        with tempfile.TemporaryDirectory(prefix="axiom-gateway-") as folder:
+            file = Path(folder) / "object"
+            await self._store.fetch(key, file)
+            response = web.FileResponse(file, headers={"Content-Type": content_type})
+            await response.prepare(request)
+            return response
+
+
+def ndjson_frame(line: Line) -> bytes:
+    """The ledger's line."""
+    return line.data + b"\n"
+
+
+def sse_frame(line: Line) -> bytes:
+    """The ledger's line with its address; JSON holds no line ends, so it is one `data` field."""
+    return b"id: %b\ndata: %b\n\n" % (line.address.encode(), line.data)
+
+
+@web.middleware
+async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except UnauthenticatedError as error:
+        return web.Response(status=401, text=f"{error}\n", headers={"WWW-Authenticate": "Bearer"})
+    except ForbiddenError as error:
+        return web.Response(status=403, text=f"{error}\n")
+    except BadPositionError as error:
+        return web.Response(status=400, text=f"{error}\n")
+    except MissingError as error:
+        return web.Response(status=404, text=f"{error}\n")
+    except (ApiError, StorageError) as error:
+        log.warning("%s: %s", request.path, error)
+        return web.Response(status=503, text=f"{error}\n", headers={"Retry-After": "5"})

@@ -1,0 +1,51 @@
+"""What a person can set about the gateway, and how it is read from the environment."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from axiom.environment import host_and_port, needed
+from axiom.storage.s3 import S3Settings
+
+
+@dataclass(frozen=True)
+class GatewaySettings:
+    """Settings of `python -m axiom.gateway`, with the variable that each is read from."""
+
+    channel_tls: Path
+    """AXIOM_CHANNEL_TLS: folder with tls.crt and tls.key, our client's certificate."""
+    storage: S3Settings
+    """AXIOM_S3_ENDPOINT, AXIOM_S3_BUCKET, AXIOM_S3_ACCESS_KEY, AXIOM_S3_SECRET_KEY; AXIOM_S3_REGION (us-east-1),
+    AXIOM_S3_CREATE_BUCKET (true or false), AXIOM_S3_CA (a PEM file)."""
+    scratch: Path
+    """AXIOM_GATEWAY_SCRATCH: folder for what is on its way; emptied at the start. By default under /tmp."""
+    listen: tuple[str, int]
+    """AXIOM_GATEWAY_LISTEN (127.0.0.1:8080): what people see."""
+    metrics: tuple[str, int]
+    """AXIOM_GATEWAY_METRICS (127.0.0.1:9091): /metrics, /healthz, /readyz."""
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> GatewaySettings:
+    """Raises SettingsError."""
+    authority = environment.get("AXIOM_S3_CA")
+    return GatewaySettings(
+        channel_tls=Path(needed(environment, "AXIOM_CHANNEL_TLS", "a folder with tls.crt and tls.key")),
+        storage=S3Settings(
+            endpoint=needed(environment, "AXIOM_S3_ENDPOINT", "the S3 server, such as https://s3.example"),
+            bucket=needed(environment, "AXIOM_S3_BUCKET", "the bucket for evidence"),
+            access_key=needed(environment, "AXIOM_S3_ACCESS_KEY", "the access key for the bucket"),
+            secret_key=needed(environment, "AXIOM_S3_SECRET_KEY", "the secret key for the bucket"),
+            region=environment.get("AXIOM_S3_REGION") or "us-east-1",
+            create_bucket=environment.get("AXIOM_S3_CREATE_BUCKET", "").lower() == "true",
+            certificate_authority=Path(authority) if authority else None,
+        ),
+        scratch=Path(
+            environment.get("AXIOM_GATEWAY_SCRATCH") or Path(tempfile.gettempdir()) / "axiom-gateway"
+        ),
+        listen=host_and_port(environment, "AXIOM_GATEWAY_LISTEN", "127.0.0.1:8080"),
+        metrics=host_and_port(environment, "AXIOM_GATEWAY_METRICS", "127.0.0.1:9091"),
+    )

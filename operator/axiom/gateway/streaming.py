@@ -1,0 +1,160 @@
+"""A task's events in order, from any of them on: live from the pod while it is there, else from object storage.
+
+A stream follows one slot (`agent`, `fetcher`, `verifier-<round>-<trial>`) through the attempts of a task. An event's address
+is `<task uid>/<attempt>/<slot>/<seq>`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import zstandard
+
+from axiom.api.agenttask import AgentTask
+from axiom.api.conditions import ConditionType
+from axiom.channel import Channel, ChannelError
+from axiom.planning.statuses import is_true
+from axiom.storage.keys import ledger_prefix
+from axiom.storage.store import ObjectStore
+from axiom_sandbox.protocol.identity import Identity, Role
+
+_LARGEST_SEGMENT = 64 * 1024**2
+_LOOK_AGAIN_SECONDS = 2.0
+_ADDRESS = re.compile(r"(?P<uid>[^/]+)/(?P<attempt>[1-9]\d{0,8})/(?P<slot>[a-z0-9-]+)/(?P<seq>\d{1,18})")
+_SLOT = re.compile(r"agent|fetcher|verifier-(?P<round>\d{1,4})-(?P<trial>\d{1,4})")
+
+
+class BadPositionError(ValueError):
+    """Somebody asked for an event that no address can mean."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where to begin."""
+
+    attempt: int = 1
+    slot: str = "agent"
+    seq: int = 1
+
+    def address(self, task_id: str, seq: int) -> str:
+        """Of an event in this ledger."""
+        return f"{task_id}/{self.attempt}/{self.slot}/{seq}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One event, as it is stored."""
+
+    address: str
+    data: bytes
+    """The ledger's line, without line end."""
+
+
+class World(Protocol):
+    """What a stream asks for; `service.Gateway` knows."""
+
+    def task(self, namespace: str, name: str) -> AgentTask | None:
+        """The task."""
+
+    def channel_of(self, identity: Identity) -> Channel | None:
+        """A channel to a sandbox whose pod may answer."""
+
+    async def news(self, seconds: float) -> None:
+        """Returns when a task or pod changed, or after so long."""
+
+
+def parse_position(task_id: str, start: str, last_event_id: str, slot: str, attempt: str) -> Position:
+    """From what a request says. `start` is a seq or an address; a Last-Event-ID means the event after it.
+
+    Raises BadPositionError.
+    """
+    if last_event_id:
+        position = _addressed(task_id, last_event_id)
+        return replace(position, seq=position.seq + 1)
+    if "/" in start:
+        return _addressed(task_id, start)
+    if not _SLOT.fullmatch(slot):
+        raise BadPositionError(f"slot={slot!r}: write agent, fetcher or verifier-<round>-<trial>")
+    for name, text in (("from", start), ("attempt", attempt)):
+        if not text.isdecimal() or len(text) > 18:
+            raise BadPositionError(f"{name}={text!r}: write a whole number")
+    return Position(max(int(attempt), 1), slot, max(int(start), 1))
+
+
+def _addressed(task_id: str, address: str) -> Position:
+    found = _ADDRESS.fullmatch(address)
+    if not found or not _SLOT.fullmatch(found["slot"]):
+        raise BadPositionError(f"{address!r} is no event's address; it is <task uid>/<attempt>/<slot>/<seq>")
+    if found["uid"] != task_id:
+        raise BadPositionError(f"{address!r} is an event of another task; this one has the UID {task_id}")
+    return Position(int(found["attempt"]), found["slot"], int(found["seq"]))
+
+
+class Stream:
+    """The events of one task from a position on."""
+
+    def __init__(self, world: World, store: ObjectStore, task: AgentTask, position: Position) -> None:
+        self._world, self._store, self._task, self._position = world, store, task, position
+
+    async def lines(self) -> AsyncIterator[Line]:
+        """Each event once, in order; ends when the task is over and nothing can follow. Raises StorageError."""
+        position, ended = self._position, False
+        while True:
+            async for number, data in self._ledger(position):
+                yield Line(position.address(self._task.uid, number), data)
+                position = replace(position, seq=number + 1)
+                ended = json.loads(data)["event"] == "closed"
+            task = self._world.task(self._task.namespace, self._task.name)
+            is_over = (
+                task is None or task.uid != self._task.uid or is_true(task.status, ConditionType.COMPLETE)
+            )
+            if task is not None and task.uid == self._task.uid and task.status.attempt > position.attempt:
+                position, ended = Position(position.attempt + 1, position.slot), False
+            elif is_over and (ended or self._world.channel_of(self._identity(position)) is None):
+                return
+            else:
+                await self._world.news(_LOOK_AGAIN_SECONDS)
+
+    async def _ledger(self, position: Position) -> AsyncIterator[tuple[int, bytes]]:
+        """What one ledger has from a seq on: from the pod for as long as that answers, the rest from storage."""
+        identity, following = self._identity(position), position.seq
+        channel = self._world.channel_of(identity)
+        if channel is not None:
+            try:
+                async with channel:
+                    async for line in channel.events(following):
+                        yield following, line.rstrip(b"\n")
+                        following += 1
+            except ChannelError:
+                pass  # the pod is going or gone: what is sealed follows from storage
+        async for number, line in self._sealed(identity, following):
+            yield number, line
+
+    async def _sealed(self, identity: Identity, start: int) -> AsyncIterator[tuple[int, bytes]]:
+        async for key in self._store.list(ledger_prefix(identity)):
+            data = await asyncio.to_thread(_unpacked, await self._store.get(key))
+            for line in data.splitlines():
+                if (number := json.loads(line)["seq"]) >= start:
+                    yield number, line
+
+    def _identity(self, position: Position) -> Identity:
+        found = _SLOT.fullmatch(position.slot)
+        assert found is not None, "positions are parsed"
+        return Identity(
+            namespace=self._task.namespace,
+            task=self._task.name,
+            task_id=self._task.uid,
+            attempt=position.attempt,
+            role=Role(position.slot.partition("-")[0]),
+            round=int(found["round"] or 0),
+            trial=int(found["trial"] or 0),
+        )
+
+
+def _unpacked(data: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompress(data, max_output_size=_LARGEST_SEGMENT)

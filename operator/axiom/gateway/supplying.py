@@ -1,0 +1,105 @@
+"""Where a pod's inputs come from on a cluster: the task itself, a ConfigMap, the fetcher's pod, or object storage."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from axiom.api.agenttask import AgentTask
+from axiom.channel import Channel, ChannelError
+from axiom.cluster.api import Api
+from axiom.cluster.errors import NotFoundError
+from axiom.cluster.resources import CONFIG_MAPS, Object
+from axiom.gateway.carrying import Archive
+from axiom.gateway.packing import PlainFile, WorkspaceError, config_map_files, inline_files, pack_files
+from axiom.manifests.naming import BASE_ANNOTATION, CHANGES_ANNOTATION
+from axiom.storage.keys import blob_key
+from axiom.storage.store import MissingError, ObjectStore
+from axiom_sandbox.protocol.identity import Identity
+from axiom_sandbox.snapshots.archives import digest_of
+from axiom_sandbox.snapshots.errors import SnapshotError
+
+
+class PodSupply:
+    """The inputs of one pod."""
+
+    def __init__(
+        self,
+        pod: Object,
+        identity: Identity,
+        api: Api,
+        store: ObjectStore,
+        scratch: Path,
+        task: Callable[[], AgentTask | None],
+        fetcher: Callable[[], Channel | None],
+    ) -> None:
+        """`task` gives the task if it is known, `fetcher` the channel to the fetcher's pod of the same attempt."""
+        self._pod, self._identity, self._api, self._store = pod, identity, api, store
+        self._scratch, self._task, self._fetcher = scratch, task, fetcher
+
+    async def base(self) -> Archive | None:
+        """By the pod's annotation, else by the task. Raises WorkspaceError, ApiError, StorageError, ChannelError."""
+        if digest := self._annotation(BASE_ANNOTATION):
+            return await self._stored(digest, "the base of the task")
+        task = self._task()
+        if task is None:
+            return None
+        if task.status.workspace.digest:
+            return await self._stored(task.status.workspace.digest, "the base of the task")
+        if task.spec.workspace.git:
+            return await self._fetched()
+        return await self._packed(await self._files(task))
+
+    async def changes(self) -> Archive | None:
+        """By the pod's annotation. Raises WorkspaceError, StorageError."""
+        digest = self._annotation(CHANGES_ANNOTATION)
+        return await self._stored(digest, "the agent's changes") if digest else None
+
+    async def _fetched(self) -> Archive | None:
+        """What the fetcher's pod has, once it is in object storage."""
+        channel = self._fetcher()
+        if channel is None:
+            return None
+        try:
+            async with channel:
+                state = await channel.state(timeout=0)
+        except ChannelError:
+            return None  # it is not up yet, or gone: the operator makes another
+        ready = [blob for blob in state.blobs if blob.name == "workspace" and blob.sealed]
+        return await self._stored(ready[0].digest, "the fetched workspace") if ready else None
+
+    async def _files(self, task: AgentTask) -> list[PlainFile]:
+        source = task.spec.workspace.config_map
+        if source is None:
+            return inline_files(task.spec.workspace.files)
+        try:
+            return config_map_files(await self._api.get(CONFIG_MAPS, task.namespace, source.name))
+        except NotFoundError as error:
+            raise WorkspaceError(
+                f"spec.workspace.configMap: there is no ConfigMap {source.name!r} in namespace"
+                f" {task.namespace!r}; create it, and the task goes on"
+            ) from error
+
+    async def _packed(self, files: list[PlainFile]) -> Archive:
+        archive, folder = self._scratch / "base.tar.zst", self._scratch / "files"
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            await asyncio.to_thread(pack_files, files, folder, archive)
+        except (SnapshotError, OSError) as error:
+            raise WorkspaceError(f"spec.workspace cannot be packed: {error}") from error
+        digest = await asyncio.to_thread(digest_of, archive)
+        await self._store.put(blob_key(digest), archive)
+        return Archive(archive, digest)
+
+    async def _stored(self, digest: str, what: str) -> Archive:
+        target = self._scratch / f"{digest}.input"
+        try:
+            await self._store.fetch(blob_key(digest), target)
+        except MissingError as error:
+            raise WorkspaceError(f"{what} ({digest}) is not in object storage") from error
+        return Archive(target, digest)
+
+    def _annotation(self, name: str) -> str:
+        return str((self._pod["metadata"].get("annotations") or {}).get(name) or "")
