@@ -1,5 +1,6 @@
 """Small projects to verify: a base with a bug and the means to hand in what an agent made of it."""
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +68,7 @@ class Bench:
     room: BubblewrapRoom
     events: list[Event] = field(default_factory=list)
     changes: Path = Path()
+    entropy: Callable[[int], bytes] = secrets.token_bytes
 
     async def verify(
         self, base: Mapping[str, str], work: Work, *criteria: Mapping[str, object]
@@ -94,4 +96,5 @@ class Bench:
             1,
             self.folder / "scratch",
             record,
+            self.entropy,
         )

@@ -116,14 +116,11 @@ class Codes:
         """Whether a test's function is the one in its file; None: decorators or inheritance hide it."""
         if (file, qualified) in self._plain:
             return getattr(function, "__code__", None) in self._codes[file, qualified]
-        inner = getattr(inspect.unwrap(function) if callable(function) else function, "__code__", None)
-        if (
-            (file, qualified) not in self._codes
-            or inner is None
-            or inner.co_name != qualified.rpartition(".")[2]
-        ):
+        inner = _innermost(function)
+        known = self._codes.get((file, qualified), [])
+        if inner is None or inner.co_filename not in {code.co_filename for code in known}:
             return None
-        return inner in self._codes[file, qualified]
+        return inner in known
 
     def _compile(self, file: str, path: str) -> None:
         try:
@@ -146,6 +143,12 @@ class Codes:
             config: Any = SimpleNamespace(getini=lambda name, hook=hook: hook)
             rewrite_asserts(tree, source, path, config)
             yield compile(tree, path, "exec", dont_inherit=True)
+
+
+def _innermost(function: Any) -> CodeType | None:
+    """The code below decorators that say what they wrap, hypothesis's included."""
+    function = getattr(getattr(function, "hypothesis", None), "inner_test", function)
+    return getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
 
 
 def _functions(code: CodeType, prefix: str) -> Iterator[tuple[str, CodeType]]:
@@ -266,9 +269,7 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
 
         def pytest_collectreport(self, report: Any) -> None:
             if report.failed:
-                file = os.path.relpath(
-                    os.path.join(plan["rootdir"], report.nodeid.partition("::")[0]), workspace
-                )
+                file = os.path.relpath(Path(plan["rootdir"], report.nodeid.partition("::")[0]), workspace)
                 send("error", file=file, message=_last_lines(str(report.longrepr)))
 
         @pytest.hookimpl(tryfirst=True)
