@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -72,6 +73,10 @@ func withLauncher(t *testing.T) *supervisor {
 func (s *supervisor) launch(command *exec.Cmd) {
 	s.t.Helper()
 	command.Stderr = os.Stderr
+	if command.SysProcAttr == nil {
+		command.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	command.SysProcAttr.Pdeathsig = syscall.SIGKILL // also if the tests time out
 	must(s.t, command.Start())
 	s.command = command
 	s.t.Cleanup(func() {
