@@ -56,11 +56,15 @@ func (f *freezer) freeze() (int, *failure) {
 			return 0, fail(errnoOf(err), "stop everything: %v", err)
 		}
 		stopped, moving, err := standing()
+		if err == nil && len(moving) == 0 {
+			f.frozen = settledSnapshot(stopped)
+			// Who went on while the snapshot was taken would not show in it.
+			stopped, moving, err = standing()
+		}
 		if err != nil {
 			return 0, fail(errnoOf(err), "read /proc: %v", err)
 		}
 		if len(moving) == 0 {
-			f.frozen = settledSnapshot(stopped)
 			return len(stopped), nil
 		}
 		if time.Now().After(deadline) {
@@ -147,7 +151,6 @@ func (s snapshot) ranDuring() []int {
 			ran = append(ran, t.pid)
 		}
 	}
-	slices.Sort(ran)
 	return ran
 }
 
@@ -155,6 +158,11 @@ func (s snapshot) ranDuring() []int {
 // child stopped. It returns also who ran meanwhile.
 func (f *freezer) thaw() (continued int, ran []int, failed *failure) {
 	ran = f.frozen.ranDuring()
+	if _, moving, err := standing(); err == nil && f.frozen != nil {
+		ran = append(ran, moving...)
+	}
+	slices.Sort(ran)
+	ran = slices.Compact(ran)
 	f.frozen = nil
 	others, err := otherProcesses()
 	if err != nil {

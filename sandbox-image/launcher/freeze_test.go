@@ -82,14 +82,9 @@ func TestProcessThatContinuesItselfIsReported(t *testing.T) {
 	must(t, err)
 	_, files := s.askOK("start", startFields("escape", self, "run-on").with("stdout", "pipe"))
 	readUntil(t, files[0], "armed")
-	m, _ := s.ask("freeze", nil)
-	if m.text("type") == "error" {
-		// It was never seen standing: that is reported, too.
-		want(t, "code", m.text("code"), "ETIMEDOUT")
-		return
-	}
-	time.Sleep(100 * time.Millisecond)
-	m, _ = s.askOK("thaw", nil)
+	s.askOK("freeze", nil)
+	time.Sleep(700 * time.Millisecond) // beyond the timer
+	m, _ := s.askOK("thaw", nil)
 	if len(m["ran"].([]any)) == 0 {
 		t.Error("nobody noticed")
 	}

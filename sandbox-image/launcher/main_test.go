@@ -44,7 +44,7 @@ func probeUnlocked([]string) {
 	_ = json.NewEncoder(os.Stdout).Encode(assertions)
 }
 
-// runOn continues itself with a timer however often it is stopped.
+// runOn continues itself with a timer, later than a freeze takes.
 func runOn([]string) {
 	event := struct {
 		value  uintptr
@@ -56,9 +56,8 @@ func runOn([]string) {
 	if err := call(unix.SYS_TIMER_CREATE, unix.CLOCK_MONOTONIC, uintptr(unsafe.Pointer(&event)), uintptr(unsafe.Pointer(&timer))); err != nil {
 		panic(err)
 	}
-	period := unix.Timespec{Nsec: int64(20 * time.Millisecond)}
-	every := [2]unix.Timespec{period, period}
-	if err := call(unix.SYS_TIMER_SETTIME, uintptr(timer), 0, uintptr(unsafe.Pointer(&every)), 0); err != nil {
+	once := [2]unix.Timespec{{}, {Nsec: int64(500 * time.Millisecond)}}
+	if err := call(unix.SYS_TIMER_SETTIME, uintptr(timer), 0, uintptr(unsafe.Pointer(&once)), 0); err != nil {
 		panic(err)
 	}
 	fmt.Println("armed")
