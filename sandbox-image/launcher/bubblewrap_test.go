@@ -53,7 +53,7 @@ func inBubblewrap(t *testing.T, more ...string) (*supervisor, int) {
 func TestBubblewrapHoldsEveryAssertion(t *testing.T) {
 	needLandlock(t, abiScopes)
 	s, _ := inBubblewrap(t)
-	for _, network := range []string{networkNone, networkProxy, networkLoopback} {
+	for _, network := range []string{networkNone, networkStrict, networkLoopback} {
 		expect := everything(network)
 		expect.Namespaces = map[string]string{}
 		for _, name := range []string{"mnt", "pid", "net", "user", "ipc", "uts"} {
@@ -76,7 +76,7 @@ func TestBubblewrapHoldsEveryAssertion(t *testing.T) {
 
 func TestBubblewrapFreezesThawsAndKills(t *testing.T) {
 	s, _ := inBubblewrap(t)
-	lock := locked(networkProxy).with("write_paths", []string{"/tmp", "/dev"})
+	lock := locked(networkStrict).with("write_paths", []string{"/tmp", "/dev"})
 	s.askOK("start", startFields("busy", "sh", "-c", busyTree, "/tmp/progress").with("lockdown", lock))
 	time.Sleep(50 * time.Millisecond)
 	for range 3 {
@@ -111,7 +111,7 @@ func TestBubblewrapSurvivesForgedFaults(t *testing.T) {
 func TestBubblewrapForwards(t *testing.T) {
 	address := "127.0.0.1:8788"
 	s, _ := inBubblewrap(t, "--forward", address+"=/no/such/socket")
-	lock := locked(networkProxy).with("write_paths", []string{"/dev"})
+	lock := locked(networkStrict).with("write_paths", []string{"/dev"})
 	output, _ := s.run(startFields("agent", "bash", "-c", `exec 9<>/dev/tcp/127.0.0.1/8788 && echo connected`).with("lockdown", lock))
 	want(t, "output", strings.TrimSpace(output), "connected")
 }

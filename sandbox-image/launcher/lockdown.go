@@ -10,7 +10,7 @@ import (
 // The modes of a sandbox's network.
 const (
 	networkNone     = "None"
-	networkProxy    = "Proxy"
+	networkStrict   = "Strict"
 	networkLoopback = "Loopback"
 )
 
@@ -24,7 +24,7 @@ type lockdown struct {
 }
 
 func (l *lockdown) validate() *failure {
-	if !slices.Contains([]string{networkNone, networkProxy, networkLoopback}, l.Network) {
+	if !slices.Contains([]string{networkNone, networkStrict, networkLoopback}, l.Network) {
 		return fail(unix.EINVAL, "lockdown.network must be None, Proxy or Loopback, not %q", l.Network)
 	}
 	for _, port := range slices.Concat(l.ProxyPorts, l.DeniedPorts) {

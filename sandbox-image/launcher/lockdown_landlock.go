@@ -151,7 +151,7 @@ func rulesOf(l *lockdown) portRules {
 	never := func(int) bool { return false }
 	proxy := func(port int) bool { return slices.Contains(l.ProxyPorts, port) }
 	switch l.Network {
-	case networkProxy:
+	case networkStrict:
 		return portRules{connect: proxy, bind: never}
 	case networkLoopback:
 		high := func(port int) bool { return port >= 1024 && !slices.Contains(l.DeniedPorts, port) }

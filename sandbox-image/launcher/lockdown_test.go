@@ -16,7 +16,7 @@ func TestStartedProcessWritesOnlyWhereItMay(t *testing.T) {
 	needLandlock(t, 1)
 	s := withLauncher(t)
 	inside, outside := t.TempDir(), t.TempDir()
-	lock := locked(networkProxy).with("write_paths", []string{inside, "/dev", "/no/such/path"})
+	lock := locked(networkStrict).with("write_paths", []string{inside, "/dev", "/no/such/path"})
 	script := fmt.Sprintf(`echo x >%s/file && echo inside; echo x >%s/file || echo refused; cat /etc/hostname >/dev/null && echo read`, inside, outside)
 	output, _ := s.run(shell("agent", script).with("lockdown", lock))
 	want(t, "output", output, "inside\nrefused\nread\n")
@@ -30,7 +30,7 @@ func TestAWritePathMayBeAFile(t *testing.T) {
 	s := withLauncher(t)
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, nil, 0o666))
-	lock := locked(networkProxy).with("write_paths", []string{file, "/dev/null"})
+	lock := locked(networkStrict).with("write_paths", []string{file, "/dev/null"})
 	output, _ := s.run(shell("agent", fmt.Sprintf(`echo x >%s && echo written; echo >/dev/null && echo null`, file)).with("lockdown", lock))
 	want(t, "output", output, "written\nnull\n")
 }
@@ -50,7 +50,7 @@ func TestPortRules(t *testing.T) {
 		connect, bind bool
 	}{
 		{networkNone, 8788, false, false}, {networkNone, 30000, false, false},
-		{networkProxy, 8788, true, false}, {networkProxy, 30000, false, false}, {networkProxy, 0, false, false},
+		{networkStrict, 8788, true, false}, {networkStrict, 30000, false, false}, {networkStrict, 0, false, false},
 		{networkLoopback, 8788, true, true}, {networkLoopback, 30000, true, true}, {networkLoopback, 65535, true, true},
 		{networkLoopback, 1024, true, true}, {networkLoopback, 1023, false, false}, {networkLoopback, 443, true, false},
 		{networkLoopback, 8443, false, false}, {networkLoopback, 0, false, true},
@@ -76,8 +76,8 @@ func TestModesReachAListener(t *testing.T) {
 		reaches bool
 	}{
 		{"none", message{"network": networkNone, "proxy_ports": []int{port}}, false},
-		{"other", message{"network": networkProxy, "proxy_ports": []int{1}}, false},
-		{"proxy", message{"network": networkProxy, "proxy_ports": []int{port}}, true},
+		{"other", message{"network": networkStrict, "proxy_ports": []int{1}}, false},
+		{"proxy", message{"network": networkStrict, "proxy_ports": []int{port}}, true},
 		{"loopback", message{"network": networkLoopback}, true},
 		{"denied", message{"network": networkLoopback, "denied_ports": []int{port}}, false},
 	} {
@@ -151,7 +151,7 @@ func evaluate(t *testing.T, p instructions, arch, number uint32, arguments ...ui
 
 func TestFilterAnswers(t *testing.T) {
 	eperm, eacces := refuse(unix.EPERM), refuse(unix.EACCES)
-	proxy, none := filterFor(networkProxy), filterFor(networkNone)
+	proxy, none := filterFor(networkStrict), filterFor(networkNone)
 	for _, c := range []struct {
 		what      string
 		filter    instructions

@@ -36,7 +36,7 @@ func probeUnlocked([]string) {
 	if err != nil {
 		panic(err)
 	}
-	expect := everything(networkProxy)
+	expect := everything(networkStrict)
 	assertions, f := probe(l.table, &expect, true)
 	if f != nil {
 		panic(f)

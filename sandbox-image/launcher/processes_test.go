@@ -111,7 +111,7 @@ func TestEnvironmentAndDirectoryAreAsGiven(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	s := withLauncher(t)
-	limited := locked(networkProxy).with("limits", message{"file_size": 1 << 20, "processes": 333, "open_files": 99})
+	limited := locked(networkStrict).with("limits", message{"file_size": 1 << 20, "processes": 333, "open_files": 99})
 	output, _ := s.run(startFields("agent", "cat", "/proc/self/limits").with("lockdown", limited))
 	for name, value := range map[string]string{
 		"Max file size": "1048576", "Max processes": "333", "Max open files": "99", "Max core file size": "0",

@@ -225,7 +225,7 @@ func locked(network string) message {
 func startFields(name string, argv ...string) message {
 	return message{
 		"name": name, "argv": argv, "env": []string{"PATH=/usr/bin:/bin"}, "cwd": "/",
-		"lockdown": locked(networkProxy),
+		"lockdown": locked(networkStrict),
 	}
 }
 
