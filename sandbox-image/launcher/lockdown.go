@@ -25,7 +25,7 @@ type lockdown struct {
 
 func (l *lockdown) validate() *failure {
 	if !slices.Contains([]string{networkNone, networkStrict, networkLoopback}, l.Network) {
-		return fail(unix.EINVAL, "lockdown.network must be None, Proxy or Loopback, not %q", l.Network)
+		return fail(unix.EINVAL, "lockdown.network must be None, Strict or Loopback, not %q", l.Network)
 	}
 	for _, port := range slices.Concat(l.ProxyPorts, l.DeniedPorts) {
 		if port < 1 || port > 65535 {
