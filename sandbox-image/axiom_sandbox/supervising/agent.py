@@ -1,4 +1,8 @@
-"""The agent's sandbox: rounds under a terminal, watched; then frozen, and its workspace captured from outside."""
+"""The agent's sandbox: rounds under a terminal, watched; then frozen, and its workspace captured from outside.
+
+Every step is durable before the next: a supervisor that is started again goes on where the ledger, the state and the
+launcher say that it was.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +18,18 @@ from axiom_sandbox.protocol.channel import (
     Command,
     FailureReason,
     GiveFeedback,
-    Limits,
     Phase,
     Resize,
     RoundOutcome,
     StartAgent,
+    TerminalSize,
 )
 from axiom_sandbox.protocol.events import (
     AgentExited,
     AgentStarted,
     Captured,
     ClaimMade,
+    Event,
     Gap,
     Intervention,
     TaskDeclared,
@@ -36,28 +41,48 @@ from axiom_sandbox.snapshots.archives import read_tree
 from axiom_sandbox.snapshots.captures import CaptureResult, capture
 from axiom_sandbox.snapshots.errors import SnapshotError
 from axiom_sandbox.snapshots.patches import make_patch
+from axiom_sandbox.supervising.board import write_durably
+from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.supervising.expanding import Turn, expand, plan_turn, variables
+from axiom_sandbox.supervising.history import ENDED_BY_WATCHDOG, History, read_history
 from axiom_sandbox.supervising.launcher_link import Handover, LauncherError
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import SandboxSettings
-from axiom_sandbox.supervising.terminal_pump import TerminalPump
-from axiom_sandbox.supervising.usage import folder_bytes
+from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
+from axiom_sandbox.supervising.watchdog import Watchdog
 from axiom_sandbox.terminal.keys import bracketed_paste
 from axiom_sandbox.terminal.recording import Recording
 from axiom_sandbox.terminal.text import printable
 
 _TERMINATION_GRACE = 2.0
-_PROCESS_LIMIT_SECONDS = 5
-_STORAGE_SHARE = 0.8
+_EXIT_SECONDS = 30.0
+_HANG_UP_GRACE = 0.5
 _CLAIM_CHARACTERS = 2_000
+_MOST_FINDINGS = 200
 
 
 @dataclass(frozen=True)
-class _End:
-    """How a round's process came to its end."""
+class Ended:
+    """How a turn came to its end."""
 
     exit: Exit
-    ended_by_us: str = ""
+    by_us: str
+    """Why we ended it; empty: it ended by itself."""
+    tail: bytes
+    """The last bytes of its output."""
+
+
+@dataclass
+class _OpenRound:
+    """A round whose claim is not recorded yet."""
+
+    number: int
+    tail: bytes = b""
+
+    @property
+    def process(self) -> str:
+        """The launcher's name for its process."""
+        return _process_name(self.number)
 
 
 class AgentSandbox(Sandbox):
@@ -67,29 +92,28 @@ class AgentSandbox(Sandbox):
         super().__init__(settings)
         self._recording: Recording | None = None
         self._pump: TerminalPump | None = None
-        self._last_output = 0.0
+        self._history = History()
+        self._open: _OpenRound | None = None
 
     async def live(self) -> None:
         """Base → rounds, until stopped."""
         await self.take_base(self.settings.workspace)
-        await self.wait_until(lambda: self._start is not None)
+        await self.wait_until(lambda: self._start is not None, "the agent's start was awaited")
         start = self._start
         assert start is not None
-        terminal = start.program.terminal
-        self._recording = Recording.open(
-            self.folder / "recording.cast", terminal.columns, terminal.rows, title=self.settings.identity.task
-        )
+        self._history = await read_history(self.ledger)
+        self._open_recording(start)
         while True:
             state = self.board.state
-            if state.phase is Phase.RUNNING:
-                await self._round(start, state.round, again=True)
-            else:
-                number = state.round + 1
-                await self.wait_until(lambda number=number: self._prompt(number) is not None)
-                await self._round(start, number, again=False)
+            number = state.round if state.phase is Phase.RUNNING else max(state.round + 1, start.round)
+            await self.wait_until(
+                lambda number=number: self._prompt(number) is not None,  # type: ignore[misc]
+                f"the verdict on round {number - 1} was awaited",
+            )
+            await self._round(start, number)
 
-    def accept(self, command: Command) -> None:
-        """StartAgent once, then GiveFeedback for the round after the one that ended."""
+    def check(self, command: Command) -> None:
+        """StartAgent once, then GiveFeedback for the round after the one that ended; Resize while a terminal is there."""
         state = self.board.state
         match command:
             case StartAgent():
@@ -100,18 +124,28 @@ class AgentSandbox(Sandbox):
                     raise RefusedError(
                         f"round {number} cannot begin in phase {state.phase} of round {state.round}"
                     )
-            case Resize(terminal=size):
+            case Resize():
                 if self._pump is None:
                     raise RefusedError(f"there is no terminal in phase {state.phase}")
-                self._pump.resize(size.columns, size.rows)
             case _:
                 raise RefusedError(f"an agent's sandbox takes no {command.kind}")
 
-    async def wind_down(self) -> None:
-        """The recording is complete: it becomes a blob."""
+    def carry_out(self, command: Command) -> None:
+        """Resizes the terminal; a round begins by itself once its prompt is there."""
+        if isinstance(command, Resize) and self._pump is not None:
+            self._pump.resize(command.terminal.columns, command.terminal.rows)
+
+    async def wind_down(self, why: str) -> None:
+        """Records the end of a round that was broken off; the recording is complete and becomes a blob."""
+        if self._open:
+            await self._break_off(self._open, why)
         if self._recording:
             self._recording.close()
-            await self.keep_blob("recording", self.folder / "recording.cast")
+            await self.keep_blob("recording", self._recording_file)
+
+    @property
+    def _recording_file(self) -> Path:
+        return self.folder / "recording.cast"
 
     @property
     def _start(self) -> StartAgent | None:
@@ -125,208 +159,242 @@ class AgentSandbox(Sandbox):
                 return command.text
         return None
 
+    def _terminal_size(self, start: StartAgent) -> TerminalSize:
+        sizes = [command.terminal for command in self.commands() if isinstance(command, Resize)]
+        return sizes[-1] if sizes else start.program.terminal
+
+    def _open_recording(self, start: StartAgent) -> None:
+        size = start.program.terminal
+        self._recording = Recording.open(
+            self._recording_file, size.columns, size.rows, title=self.settings.identity.task
+        )
+
     # --- one round --------------------------------------------------------------------------------------------
 
-    async def _round(self, start: StartAgent, number: int, again: bool) -> None:
+    async def _round(self, start: StartAgent, number: int) -> None:
+        """Plays a round, or goes on with one that an earlier life of this process began."""
+        claim = self._history.claims.get(number)
+        if claim is None:
+            self._open = _OpenRound(number)
+            ended = await self._turn(start, number)
+            claim = await self._record_end(number, ended)
+            self._open = None
+        await self._record_work(number, claim)
+        await self.link.release(_process_name(number))
+
+    async def _turn(self, start: StartAgent, number: int) -> Ended:
+        """From the prompt to the end of the process."""
         prompt = self._prompt(number)
         assert prompt is not None
-        name = f"agent-{number}"
-        known = self.link.knows(name)
-        turn = plan_turn(
-            start.program,
-            self.settings.inside,
-            {},
-            start.token,
-            prompt,
-            resume=number > 1 and self._session_exists(),
-        )
-        if not again:
-            await self._declare(start, number, prompt)
-            self.board.update(phase=Phase.RUNNING, round=number)
-        if known is None:
-            handover = await self._start_process(start, name, turn, number)
-        elif known.exit is None:
-            handover = await self.link.take_fds(name)
-            await self._note_restart()
+        await self._declare(start, number, prompt)
+        resume = bool(self.board.state.rounds)
+        turn = plan_turn(start.program, self.settings.inside, start.token, prompt, resume)
+        if self.link.knows(_process_name(number)) is None:
+            self._write_home(start)
+            handover = await self._start_process(start, number, turn)
         else:
             await self._note_restart()
-            handover = await self.link.take_fds(name)
-        end, tail = await self._watch(start, name, turn if known is None else None, handover)
-        await self._finish_round(number, end, tail)
-        await self.link.release(name)
-
-    def _session_exists(self) -> bool:
-        return bool(self.board.state.rounds)
+            handover = await self.link.take_fds(_process_name(number))
+        if number not in self._history.started:
+            await self.record(AgentStarted(round=number, argv=turn.shown_argv, pid=handover.pid))
+        return await self._watch(start, number, turn, handover)
 
     async def _declare(self, start: StartAgent, number: int, prompt: str) -> None:
-        if number == start.round:
-            await self.record(TaskDeclared(envelope=start.envelope))
-            self._write_home(start)
-        await self.record(UserMessage(round=number, text=prompt))
+        if number not in self._history.told:
+            message = UserMessage(round=number, text=prompt)
+            first = number == start.round
+            await self.record(*((TaskDeclared(envelope=start.envelope), message) if first else (message,)))
+        if self.board.state.phase is not Phase.RUNNING:
+            self.board.update(phase=Phase.RUNNING, round=number)
 
     async def _note_restart(self) -> None:
         assert self._recording is not None
         at = self._recording.output_bytes
-        reason = "the supervisor was restarted; output it had read and not yet written is lost"
+        reason = "the supervisor was started again; output that it had read and not yet written is lost"
         await self.record(Gap(what="terminal", start=at, end=at, size=0, reason=reason))
 
     def _write_home(self, start: StartAgent) -> None:
+        """Before the first round alone: later the home is the agent's, links that lead elsewhere included."""
+        if self.board.state.rounds:
+            return
         known = variables(self.settings.inside, start.token)
         for item in start.program.home_files:
             target = self.settings.home / item.path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(expand(item.content, known))
 
-    async def _start_process(self, start: StartAgent, name: str, turn: Turn, number: int) -> Handover:
-        inside, limits, size = self.settings.inside, start.envelope.limits, start.program.terminal
+    async def _start_process(self, start: StartAgent, number: int, turn: Turn) -> Handover:
+        inside, limits, size = self.settings.inside, start.envelope.limits, self._terminal_size(start)
+        request = Start(
+            name=_process_name(number),
+            argv=turn.argv,
+            env=turn.env,
+            cwd=inside.workspace,
+            tty=Tty(cols=size.columns, rows=size.rows),
+            stdin="pipe" if turn.stdin is not None else "tty",
+            stdout="tty",
+            stderr="tty",
+            lockdown=Lockdown(
+                network=inside.network,
+                proxy_ports=inside.proxy_ports,
+                denied_ports=inside.denied_ports,
+                write_paths=inside.write_paths,
+                limits=ProcessLimits(
+                    file_size=limits.storage_bytes,
+                    processes=limits.processes,
+                    open_files=limits.open_files,
+                ),
+            ),
+        )
         await self.link.thaw()
         try:
-            handover = await self.link.start(
-                Start(
-                    name=name,
-                    argv=turn.argv,
-                    env=turn.env,
-                    cwd=inside.workspace,
-                    tty=Tty(cols=size.columns, rows=size.rows),
-                    stdin="pipe" if turn.stdin is not None else "tty",
-                    stdout="tty",
-                    stderr="tty",
-                    lockdown=Lockdown(
-                        network=inside.network,
-                        proxy_ports=inside.proxy_ports,
-                        denied_ports=inside.denied_ports,
-                        write_paths=inside.write_paths,
-                        limits=ProcessLimits(
-                            file_size=limits.storage_bytes,
-                            processes=limits.processes,
-                            open_files=limits.open_files,
-                        ),
-                    ),
-                )
-            )
+            return await self.link.start(request)
         except LauncherError as error:
+            self._open = None  # nothing ran, so there is no end to record
             message = f"the agent's command {turn.argv[0]!r} cannot be started ({error.stage}: {error})"
             raise SandboxFailedError(FailureReason.START_FAILED, message) from error
-        await self.record(AgentStarted(round=number, argv=turn.shown_argv, pid=handover.pid))
-        return handover
 
-    async def _watch(
-        self, start: StartAgent, name: str, turn: Turn | None, handover: Handover
-    ) -> tuple[_End, bytes]:
+    # --- while it works ---------------------------------------------------------------------------------------
+
+    async def _watch(self, start: StartAgent, number: int, turn: Turn, handover: Handover) -> Ended:
         """Reads the terminal and keeps the limits until the process has ended."""
         assert self._recording is not None
-        self._last_output = asyncio.get_running_loop().time()
-        pump = self._pump = TerminalPump(handover.fds["tty"], self._recording, self.record, self._heard)
-        pump.open()
+        watchdog = self._watchdog(start)
+        self._pump = pump = TerminalPump(
+            handover.fds.pop("tty"),
+            self._recording,
+            self.record,
+            lambda: self._heard(watchdog),
+            noted=self._history.terminal_bytes,
+            tail=recorded_tail(self._recording_file) if number in self._history.told else b"",
+        )
         pumping = asyncio.ensure_future(pump.run())
-        feeding = asyncio.ensure_future(self._feed(name, turn, handover, pump))
-        watching = asyncio.ensure_future(self._keep_limits(start.envelope.limits, pumping))
-        ending = asyncio.ensure_future(self.link.exited(name))
-        ended_by_us = ""
+        feeding = asyncio.ensure_future(self._feed(number, turn, handover))
+        ending = asyncio.ensure_future(self._end_of_turn(number, watchdog))
         try:
-            await asyncio.wait((ending, watching), return_when=asyncio.FIRST_COMPLETED)
-            if not ending.done():
-                ended_by_us = watching.result()
-                await self.record(Intervention(by="watchdog", action="end", detail=ended_by_us))
-                await self._terminate(name, ending)
-            end = await asyncio.wait_for(ending, 30)
-            await pump.drain(0.5)
+            await asyncio.wait((ending, pumping), return_when=asyncio.FIRST_COMPLETED)
+            if pumping.done():
+                await pumping  # it ends by itself only when evidence cannot be kept
+            exit_ = await ending
+            await pump.finish(_HANG_UP_GRACE)
         finally:
             self._pump = None
-            for task in (watching, feeding, ending):
+            for task in (feeding, ending):
                 task.cancel()
-            await asyncio.gather(watching, feeding, ending, return_exceptions=True)
-            if not pumping.done():
-                await pump.drain(0)
-            await asyncio.gather(pumping, return_exceptions=True)
-        return _End(end, ended_by_us), pump.tail
+            await asyncio.gather(feeding, ending, return_exceptions=True)
+            await pump.finish(0)
+            await asyncio.wait((pumping,))
+            for descriptor in handover.fds.values():
+                os.close(descriptor)
+            self._history.terminal_bytes = pump.noted
+            if self._open:
+                self._open.tail = pump.tail
+        await pumping
+        return Ended(exit_, self._history.ended_by_us.get(number, ""), pump.tail)
 
-    async def _feed(self, name: str, turn: Turn | None, handover: Handover, pump: TerminalPump) -> None:
-        """Gives the prompt, by pipe or by typing."""
-        stdin = handover.fds.get("stdin")
-        if stdin is not None:
-            data = turn.stdin if turn else None
-            await asyncio.to_thread(_write_and_close, stdin, data or b"")
-            await self.link.close_fd(name, "stdin")
-        if turn and turn.typed is not None:
-            await pump.write(bracketed_paste(turn.typed) + b"\r")
+    def _watchdog(self, start: StartAgent) -> Watchdog:
+        settings, limits = self.settings, start.envelope.limits
+        folders = (settings.workspace, settings.home, settings.tmp)
+        return Watchdog(
+            limits,
+            self.link,
+            tuple(folder for folder in folders if folder is not None),
+            lambda: self.deadline_ms or limits.deadline_ms,
+        )
 
-    def _heard(self) -> None:
-        self._last_output = asyncio.get_running_loop().time()
-        if self.board.state.first_output_ms is None:
-            self.board.update(first_output_ms=int(datetime.now(UTC).timestamp() * 1000))
+    async def _end_of_turn(self, number: int, watchdog: Watchdog) -> Exit:
+        """Waits for the process to end, and ends it when the watchdog says so."""
+        name = _process_name(number)
+        exiting = asyncio.ensure_future(self.link.exited(name))
+        watching = asyncio.ensure_future(watchdog.watch())
+        try:
+            await asyncio.wait((exiting, watching), return_when=asyncio.FIRST_COMPLETED)
+            if not exiting.done():
+                why = watching.result()
+                by, action = ENDED_BY_WATCHDOG
+                await self.record(Intervention(by=by, action=action, detail=why))
+                self._history.ended_by_us[number] = why
+                await self._terminate(name, exiting)
+            return await asyncio.wait_for(exiting, _EXIT_SECONDS)
+        finally:
+            for task in (exiting, watching):
+                task.cancel()
+            await asyncio.gather(exiting, watching, return_exceptions=True)
 
-    async def _keep_limits(self, limits: Limits, pumping: asyncio.Future[None]) -> str:
-        """Looks every second. Returns when the turn must end; raises SandboxFailedError when the task must."""
-        loop = asyncio.get_running_loop()
-        crowded = 0
-        while True:
-            await asyncio.sleep(1)
-            if pumping.done():
-                pumping.result()  # a terminal that hung up is no news; a ledger that failed is raised here
-            deadline = self.deadline_ms or limits.deadline_ms
-            if datetime.now(UTC).timestamp() * 1000 > deadline:
-                raise SandboxFailedError(
-                    FailureReason.DEADLINE_EXCEEDED, "limits.deadline passed while the agent worked"
-                )
-            if loop.time() - self._last_output > limits.idle_seconds:
-                return f"silent for longer than limits.idle ({limits.idle_seconds:.0f} s)"
-            used = await asyncio.to_thread(self._used_bytes)
-            if used > _STORAGE_SHARE * limits.storage_bytes:
-                await self.link.freeze()
-                raise SandboxFailedError(
-                    FailureReason.STORAGE_EXCEEDED,
-                    f"workspace, home and /tmp hold {used:,} bytes, more than {_STORAGE_SHARE:.0%} of"
-                    f" limits.resources.storage ({limits.storage_bytes:,})",
-                )
-            crowded = crowded + 1 if await self.link.count_processes() >= 0.9 * limits.processes else 0
-            if crowded >= _PROCESS_LIMIT_SECONDS:
-                raise SandboxFailedError(
-                    FailureReason.PROCESS_LIMIT_EXCEEDED,
-                    f"the agent kept {limits.processes} processes busy, all that its class allows (ceilings.processes)",
-                )
-
-    def _used_bytes(self) -> int:
-        folders = (self.settings.workspace, self.settings.home, self.settings.tmp)
-        return sum(folder_bytes(folder) for folder in folders if folder is not None)
-
-    async def _terminate(self, name: str, ending: asyncio.Future[Exit]) -> None:
-        """Asks the process group to end, then ends it."""
+    async def _terminate(self, name: str, exiting: asyncio.Future[Exit]) -> None:
+        """Asks the process group to end, then ends everything."""
         await self.link.signal(name, signal.SIGTERM)
         try:
-            await asyncio.wait_for(asyncio.shield(ending), _TERMINATION_GRACE)
+            await asyncio.wait_for(asyncio.shield(exiting), _TERMINATION_GRACE)
         except TimeoutError:
             await self.link.kill()
 
+    async def _feed(self, number: int, turn: Turn, handover: Handover) -> None:
+        """Gives the prompt, by pipe or by typing, unless an earlier life did."""
+        fed = self.folder / f"fed-{number}"
+        if fed.exists():
+            return
+        taken = True
+        if (stdin := handover.fds.pop("stdin", None)) is not None:
+            try:
+                taken = await write_all(stdin, turn.stdin or b"")
+            finally:
+                os.close(stdin)
+            await self.link.close_fd(_process_name(number), "stdin")
+        if turn.typed is not None and self._pump:
+            taken = await self._pump.type(bracketed_paste(turn.typed) + b"\r")
+        write_durably(fed, b"")
+        if not taken:
+            detail = "the agent did not read all of what it was told"
+            await self.record(Intervention(by="supervisor", action="prompt", detail=detail))
+
+    def _heard(self, watchdog: Watchdog) -> None:
+        watchdog.heard()
+        if self.board.state.first_output_ms is None:
+            self.board.update(first_output_ms=int(datetime.now(UTC).timestamp() * 1000))
+
     # --- a round's end ----------------------------------------------------------------------------------------
 
-    async def _finish_round(self, number: int, end: _End, tail: bytes) -> None:
+    async def _record_end(self, number: int, ended: Ended) -> Claim:
         left = await self.link.freeze()
-        await self.record(
-            AgentExited(
-                round=number,
-                code=end.exit.code,
-                signal=end.exit.signal,
-                user_ms=end.exit.user_ms,
-                system_ms=end.exit.system_ms,
-                max_rss_kib=end.exit.max_rss_kib,
-            )
-        )
-        claim = claim_of(end.exit, end.ended_by_us, printable(tail, _CLAIM_CHARACTERS))
-        await self.record(ClaimMade(round=number, claim=claim))
+        claim = claim_of(ended)
+        events: list[Event] = [_exited(number, ended.exit), ClaimMade(round=number, claim=claim)]
         if left:
-            await self.record(
-                Intervention(by="supervisor", action="freeze", detail=f"{left} processes left behind")
-            )
+            detail = f"{left} processes left behind"
+            events.append(Intervention(by="supervisor", action="freeze", detail=detail))
+        await self.record(*events)
+        return claim
+
+    async def _break_off(self, open_round: _OpenRound, why: str) -> None:
+        """Everything untrusted is dead, or its container is gone: records what is known of the round."""
+        self._open = None
+        if self.link.knows(open_round.process) is None:
+            return
+        try:
+            exit_ = await asyncio.wait_for(self.link.exited(open_round.process), 1)
+        except TimeoutError:
+            exit_ = Exit()
+        claim = claim_of(Ended(exit_, why or "stopped", open_round.tail))
+        number = open_round.number
+        await self.record(_exited(number, exit_), ClaimMade(round=number, claim=claim))
+        broken_off = RoundOutcome(
+            round=number, claim=claim, changes="", changed_paths=0, findings=0, fingerprint=""
+        )
+        self.board.update(rounds=(*self.board.state.rounds, broken_off))
+
+    async def _record_work(self, number: int, claim: Claim) -> None:
+        """Captures the workspace. Safe to repeat: everything is frozen, so it comes out the same."""
+        await self.link.freeze()
         result, changes, diff = await self._capture(number)
+        found = result.changes
         await self.record(
             Captured(
                 round=number,
                 changes=changes,
                 diff=diff,
                 fingerprint=result.fingerprint,
-                paths=len(result.changes.changes),
-                findings=result.changes.findings[:200],
+                paths=len(found.changes),
+                findings=found.findings[:_MOST_FINDINGS],
             )
         )
         await self.ledger.cut("the round ended")
@@ -334,12 +402,11 @@ class AgentSandbox(Sandbox):
             round=number,
             claim=claim,
             changes=changes,
-            changed_paths=len(result.changes.changes),
-            findings=len(result.changes.findings),
+            changed_paths=len(found.changes),
+            findings=len(found.findings),
             fingerprint=result.fingerprint,
         )
-        kept = tuple(earlier for earlier in self.board.state.rounds if earlier.round != number)
-        self.board.update(phase=Phase.ROUND_ENDED, rounds=(*kept, outcome))
+        self.board.update(phase=Phase.ROUND_ENDED, rounds=(*self.board.state.rounds, outcome))
 
     async def _capture(self, number: int) -> tuple[CaptureResult, str, str]:
         folder = self.folder / f"capture-{number}"
@@ -361,20 +428,19 @@ class AgentSandbox(Sandbox):
         return result
 
 
-def claim_of(end: Exit, ended_by_us: str, text: str) -> Claim:
+def claim_of(ended: Ended) -> Claim:
     """What the end of the agent's process says in its own word. Pure."""
-    if ended_by_us:
-        return Claim(
-            says=Saying.SILENT, exit_code=end.code, signal=end.signal, text=f"[{ended_by_us}]\n{text}"
-        )
-    says = Saying.DONE if end.code == 0 else Saying.FAILED
-    return Claim(says=says, exit_code=end.code, signal=end.signal, text=text)
+    text = printable(ended.tail, _CLAIM_CHARACTERS)
+    if ended.by_us:
+        says, text = Saying.SILENT, f"[{ended.by_us}]\n{text}".rstrip()
+    else:
+        says = Saying.DONE if ended.exit.code == 0 else Saying.FAILED
+    return Claim(says=says, exit_code=ended.exit.code, signal=ended.exit.signal, text=text)
 
 
-def _write_and_close(fd: int, data: bytes) -> None:
-    os.set_blocking(fd, True)
-    with os.fdopen(fd, "wb") as pipe:
-        try:
-            pipe.write(data)
-        except BrokenPipeError:
-            return  # the agent did not read its prompt to the end, which is its own affair
+def _process_name(number: int) -> str:
+    return f"agent-{number}"
+
+
+def _exited(number: int, end: Exit) -> AgentExited:
+    return AgentExited(round=number, **end.model_dump())

@@ -47,17 +47,15 @@ class Board:
         return self._state.model_copy(update={"ledger": self._head()})
 
     def update(self, **changes: Any) -> None:
-        """Changes fields, durably, and wakes those who wait."""
+        """Changes fields, durably, and wakes those who wait. Raises OSError; then the change holds until a restart."""
         self._state = self._state.model_copy(
             update={**changes, "revision": self._state.revision + 1, "updated_ms": self._now_ms()}
         )
-        write_durably(self._file, self.state.model_dump_json().encode())
-        self.wake()
-
-    def wake(self) -> None:
-        """Wakes those who wait: something that is read at once, such as the ledger's head, has moved."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        try:
+            write_durably(self._file, self.state.model_dump_json().encode())
+        finally:
+            self._changed.set()
+            self._changed = asyncio.Event()
 
     def add_blob(self, name: str, digest: str, size: int) -> None:
         """Announces a piece of evidence, in place of an older one of the same name."""
@@ -77,7 +75,7 @@ class Board:
         return True
 
     async def wait(self, since: int, timeout: float) -> SandboxState:
-        """The state as soon as its revision is above `since`, or the ledger moved on; else after `timeout` seconds."""
+        """The state as soon as its revision is above `since`; else the present one after `timeout` seconds."""
         if self._state.revision <= since:
             changed = self._changed
             try:

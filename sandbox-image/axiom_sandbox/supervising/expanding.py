@@ -52,9 +52,7 @@ def variables(inside: Inside, token: str) -> dict[str, str]:
     }
 
 
-def plan_turn(
-    program: AgentProgram, inside: Inside, base_env: Mapping[str, str], token: str, prompt: str, resume: bool
-) -> Turn:
+def plan_turn(program: AgentProgram, inside: Inside, token: str, prompt: str, resume: bool) -> Turn:
     """What to start for this turn."""
     known = variables(inside, token)
     command = program.resume_command if resume and program.resume_command else program.command
@@ -63,7 +61,6 @@ def plan_turn(
         "PATH": inside.path,
         "TERM": "xterm-256color",
         "LANG": "C.UTF-8",
-        **base_env,
         "HOME": inside.home,
         **{name: expand(value, known) for name, value in program.env.items()},
     }

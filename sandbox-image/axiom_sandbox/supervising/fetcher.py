@@ -12,6 +12,7 @@ from axiom_sandbox.protocol.events import Intervention
 from axiom_sandbox.snapshots.archives import pack
 from axiom_sandbox.snapshots.errors import SnapshotError
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
+from axiom_sandbox.terminal.text import printable
 
 FETCH_VARIABLE = "AXIOM_FETCH_GIT"
 """`<url> <revision>`."""
@@ -42,7 +43,7 @@ class FetcherSandbox(Sandbox):
             self.board.update(phase=Phase.FETCHED)
         await asyncio.Event().wait()
 
-    def accept(self, command: Command) -> None:
+    def check(self, command: Command) -> None:
         """Takes nothing but Stop."""
         raise RefusedError(f"a fetcher takes no {command.kind}")
 
@@ -120,6 +121,6 @@ async def _git(folder: Path, protocols: str, *arguments: str) -> str:
         await process.wait()
         raise FetchError(f"git {arguments[0]} took longer than {_TIMEOUT:.0f} s") from None
     if process.returncode:
-        said = errors.decode(errors="replace").strip()[-500:]
+        said = printable(errors, 500).strip()
         raise FetchError(f"git {arguments[0]} failed: {said}; check spec.workspace.git.url and revision")
     return output.decode(errors="replace")

@@ -28,7 +28,8 @@ from axiom_sandbox.protocol.launching import (
 from axiom_sandbox.supervising.board import write_durably
 
 _MAX_FDS = 32
-_HELLO_TIMEOUT = 5.0
+_HELLO_TIMEOUT = 2.0
+_MAX_GREETINGS = 32
 
 
 class LauncherError(Exception):
@@ -86,7 +87,8 @@ class LauncherLink:
         self._processes: dict[str, Process] = {}
         self._next_id = 0
         self._listener: socket.socket | None = None
-        self._greetings: set[asyncio.Task[None]] = set()
+        self._greetings: dict[asyncio.Task[None], None] = {}
+        """Peers that have not said who they are, oldest first."""
 
     async def open(self) -> None:
         """Listens. The socket is made anew: what lies there is from an earlier life of this process."""
@@ -107,8 +109,10 @@ class LauncherLink:
             loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
-        for greeting in self._greetings:
+        greetings = list(self._greetings)
+        for greeting in greetings:
             greeting.cancel()
+        await asyncio.gather(*greetings, return_exceptions=True)
         self._drop("the supervisor ends")
 
     @property
@@ -228,38 +232,55 @@ class LauncherLink:
         assert self._listener is not None
         try:
             sock, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
+        except OSError:  # nobody is there any more, or no descriptor is free: whoever waits is asked again
             return
         sock.setblocking(False)
+        if len(self._greetings) >= _MAX_GREETINGS:  # silent peers must not keep the launcher out
+            next(iter(self._greetings)).cancel()
         task = asyncio.ensure_future(self._greet(sock))
-        self._greetings.add(task)
-        task.add_done_callback(self._greetings.discard)
+        self._greetings[task] = None
+        task.add_done_callback(lambda done: self._greetings.pop(done, None))
 
     async def _greet(self, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+        """Takes the peer as the launcher, or refuses it."""
+        welcomed = False
         try:
-            packet = await asyncio.wait_for(loop.sock_recv(sock, MAX_PACKET_BYTES), _HELLO_TIMEOUT)
-            hello = json.loads(packet)
-            refusal = self._refusal(hello)
-        except (TimeoutError, ValueError, OSError) as error:
-            hello, refusal = {}, f"no hello: {type(error).__name__}"
-        if refusal:
-            self._on_intruder(refusal)
-            with contextlib.suppress(OSError):
-                await loop.sock_sendall(sock, json.dumps({"type": "refused", "reason": refusal}).encode())
-            sock.close()
-            return
-        await loop.sock_sendall(sock, b'{"type":"welcome"}')
+            hello, refusal = await self._heard(sock)
+            if refusal:
+                self._on_intruder(refusal)
+                await self._tell(sock, {"type": "refused", "reason": refusal})
+            elif await self._tell(sock, {"type": "welcome"}):
+                self._take_over(sock, hello)
+                welcomed = True
+        finally:
+            if not welcomed:
+                sock.close()
+
+    async def _heard(self, sock: socket.socket) -> tuple[dict[str, Any], str]:
+        """The peer's hello, and why it is refused; "" if it is not."""
+        try:
+            received = asyncio.get_running_loop().sock_recv(sock, MAX_PACKET_BYTES)
+            hello = json.loads(await asyncio.wait_for(received, _HELLO_TIMEOUT))
+        except (TimeoutError, ValueError, OSError, RecursionError) as error:
+            return {}, f"no hello: {type(error).__name__}"
+        return hello, self._refusal(hello)
+
+    async def _tell(self, sock: socket.socket, message: dict[str, Any]) -> bool:
+        try:
+            await asyncio.get_running_loop().sock_sendall(sock, json.dumps(message).encode())
+        except OSError:
+            return False  # it has gone again
+        return True
+
+    def _take_over(self, sock: socket.socket, hello: dict[str, Any]) -> None:
         self._drop("the launcher connected again")
-        self._connection = _Connection(sock)
-        self._processes = {
-            process.name: process
-            for process in (Process.model_validate(item) for item in hello.get("processes") or ())
-        }
-        for process in self._processes.values():
+        self._connection = connection = _Connection(sock)
+        listed = [Process.model_validate(item) for item in hello.get("processes") or ()]
+        self._processes = {process.name: process for process in listed}
+        for process in listed:
             if process.exit:
                 self._ended(process.name, process.exit)
-        loop.add_reader(sock, self._readable, self._connection)
+        asyncio.get_running_loop().add_reader(sock, self._readable, connection)
         self._ready.set()
         self._on_connected(
             Hello(
@@ -286,7 +307,9 @@ class LauncherLink:
 
     def _readable(self, connection: _Connection) -> None:
         try:
-            packet, fds, _, _ = socket.recv_fds(connection.sock, MAX_PACKET_BYTES, _MAX_FDS)
+            packet, fds, _, _ = socket.recv_fds(
+                connection.sock, MAX_PACKET_BYTES, _MAX_FDS, socket.MSG_CMSG_CLOEXEC
+            )
         except BlockingIOError:
             return
         except OSError:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from axiom_sandbox import VERSION
-from axiom_sandbox.ledger.errors import LedgerFailedError
+from axiom_sandbox.ledger.errors import LedgerClosedError, LedgerFailedError
 from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.protocol.channel import (
     Command,
@@ -20,7 +22,9 @@ from axiom_sandbox.protocol.channel import (
     LedgerHead,
     Phase,
     SetDeadline,
+    StartAgent,
     Stop,
+    Verify,
 )
 from axiom_sandbox.protocol.events import (
     Closed,
@@ -40,8 +44,12 @@ from axiom_sandbox.snapshots.writing import clear
 from axiom_sandbox.supervising.board import Board, write_durably
 from axiom_sandbox.supervising.launcher_link import Hello, LauncherError, LauncherLink, LauncherLostError
 from axiom_sandbox.supervising.settings import SandboxSettings
+from axiom_sandbox.terminal.recording import RecordingError
 
 _FINAL = (Phase.STOPPED, Phase.FAILED)
+_END_SECONDS = 2.0
+"""How long a launcher that is not connected is waited for at the end."""
+_NOTED_IN_FULL = 16
 
 
 class SandboxFailedError(Exception):
@@ -70,7 +78,7 @@ class Sandbox(ABC):
             settings.launcher_socket,
             self.folder / "launcher-pin",
             on_connected=self._launcher_connected,
-            on_intruder=lambda detail: self.note(Intruder(door="launcher", detail=detail)),
+            on_intruder=self._intruded,
             on_signal=self._launcher_signalled,
         )
         self.base_archive = self.folder / "base.tar.zst"
@@ -79,7 +87,12 @@ class Sandbox(ABC):
         self.arrived = asyncio.Event()
         """Set when a command or the workspace arrived."""
         self._notes: set[asyncio.Task[object]] = set()
+        self._provocations = Counter[str]()
+        self._parts = itertools.count()
         self._commands = self._load_commands()
+        for command in self.commands():
+            if isinstance(command, Stop):
+                self.request_stop(command.reason)
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -88,31 +101,41 @@ class Sandbox(ABC):
         if self.board.state.phase in _FINAL:
             await self.link.open()  # the launcher is to be let go
             return
-        restart = self.board.state.revision > 0
         try:
-            await self.record(
-                SandboxStarted(role=self.settings.identity.role, version=VERSION, restart=restart)
-            )
-            self.board.update()
-            await self.link.open()
-            living = asyncio.ensure_future(self._live())
-            stopping = asyncio.ensure_future(self.stop_requested.wait())
-            await asyncio.wait((living, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if not living.done():
-                living.cancel()
-            stopping.cancel()
-            failure = await _outcome(living)
-            await self._end(failure)
-        except LedgerFailedError as error:
-            message = f"evidence cannot be made durable: {error}"
-            self.board.update(
-                phase=Phase.FAILED, failure=Failure(reason=FailureReason.LEDGER_FAILED, message=message)
-            )
-            await self._kill_untrusted()
+            if self.ledger.head.closed:  # an earlier life came as far as this
+                self._conclude(self.board.state.failure)
+                await self.link.open()
+                return
+            await self._begin()
+            following = asyncio.ensure_future(self._follow_ledger())
+            try:
+                await self._end(await self._outcome())
+            finally:
+                following.cancel()
+        except (LedgerFailedError, RecordingError) as error:
+            await self._fail_without_evidence(error)
 
     async def close(self) -> None:
-        """Hangs up; what is durable stays."""
+        """Hangs up, and lets go of the ledger; what is durable stays."""
         await self.link.close()
+        await self.ledger.release()
+
+    async def _begin(self) -> None:
+        restart = self.board.state.revision > 0
+        await self.record(SandboxStarted(role=self.settings.identity.role, version=VERSION, restart=restart))
+        self.board.update()
+        await self.link.open()
+
+    async def _outcome(self) -> Failure | None:
+        """Lives, unless an earlier life had come to its end already."""
+        if self.board.state.failure or self.stop_requested.is_set():
+            return self.board.state.failure
+        living = asyncio.ensure_future(self._live())
+        stopping = asyncio.ensure_future(self.stop_requested.wait())
+        await asyncio.wait((living, stopping), return_when=asyncio.FIRST_COMPLETED)
+        for task in (living, stopping):
+            task.cancel()
+        return await _failure_of(living)
 
     async def _live(self) -> None:
         if self.uses_launcher:
@@ -130,37 +153,71 @@ class Sandbox(ABC):
         """What this role does once the sandbox is proven. Raises SandboxFailedError; returns when nothing is left."""
 
     @abstractmethod
-    def accept(self, command: Command) -> None:
-        """Takes a command of this role, which is durable already. Raises RefusedError."""
+    def check(self, command: Command) -> None:
+        """Whether a command of this role fits now. Raises RefusedError."""
+
+    def carry_out(self, command: Command) -> None:
+        """Does at once what a command, durable by now, asks for, where nobody waits for it."""
+
+    async def wind_down(self, why: str) -> None:
+        """What this role finishes after everything untrusted is dead, before the ledger is closed."""
 
     async def _end(self, failure: Failure | None) -> None:
+        """Each step may be the last of this process: the next life goes on with the same end."""
+        if failure:
+            self.board.update(failure=failure)
         await self._kill_untrusted()
-        await self.wind_down()
+        await self.wind_down(failure.message if failure else self.stop_reason)
         if failure:
             await self.record(SandboxFailed(reason=failure.reason, message=failure.message))
         await self.record(Closed(reason=failure.reason.value if failure else self.stop_reason or "done"))
         await self.ledger.close()
+        self._conclude(failure)
+
+    def _conclude(self, failure: Failure | None) -> None:
         self.board.update(phase=Phase.FAILED if failure else Phase.STOPPED, failure=failure)
 
-    async def wind_down(self) -> None:
-        """What this role finishes after everything untrusted is dead, before the ledger is closed."""
+    async def _fail_without_evidence(self, error: Exception) -> None:
+        message = f"evidence cannot be made durable: {error}"
+        try:
+            self._conclude(Failure(reason=FailureReason.LEDGER_FAILED, message=message))
+        except OSError:
+            pass  # the disk refuses this, too; the channel tells it from memory
+        await self._kill_untrusted()
 
     async def _kill_untrusted(self) -> None:
         if self.uses_launcher and self.link.pinned:
             try:
-                await self.link.connected(2)
+                await self.link.connected(_END_SECONDS)
                 await self.link.kill()
-            except (LauncherError, LauncherLostError):
+            except LauncherLostError:
                 return  # the container is gone, and everything in it
+            except LauncherError as error:
+                self.note(Intervention(by="supervisor", action="kill", detail=f"not complete: {error}"))
 
     async def end_untrusted(self) -> None:
         """Makes the launcher exit, and the untrusted container with it. That it is gone already is no error."""
         if self.uses_launcher and self.link.pinned:
             try:
-                await self.link.connected(2)
+                await self.link.connected(_END_SECONDS)
                 await self.link.exit(0)
             except (LauncherError, LauncherLostError):
                 return
+
+    async def _follow_ledger(self) -> None:
+        """A segment that was cut, be it by the clock, is news for whoever copies segments."""
+        known = self.ledger.head
+        while True:
+            try:
+                head = await self.ledger.changed(known)
+            except LedgerClosedError:
+                return
+            except LedgerFailedError:
+                self.request_stop("the ledger failed")
+                return
+            if head.segments != known.segments:
+                self.board.update()
+            known = head
 
     # --- isolation --------------------------------------------------------------------------------------------
 
@@ -202,22 +259,25 @@ class Sandbox(ABC):
             self.board.update(trouble=text)
 
     async def _receive(self, chunks: AsyncIterator[bytes], target: Path, digest: str) -> None:
-        part = target.with_name(target.name + ".part")
-        with part.open("wb") as file:
-            async for chunk in chunks:
-                file.write(chunk)
-        found = await asyncio.to_thread(digest_of, part)
-        if found != digest:
-            part.unlink()
-            raise RefusedError(f"the archive has the digest {found}, not {digest}")
-        part.replace(target)
+        """Several gateways may bring the same archive at once."""
+        part = target.with_name(f"{target.name}.part-{next(self._parts)}")
+        try:
+            with part.open("wb") as file:
+                async for chunk in chunks:
+                    file.write(chunk)
+            found = await asyncio.to_thread(digest_of, part)
+            if found != digest:
+                raise RefusedError(f"the archive has the digest {found}, not {digest}")
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
 
     async def take_base(self, into: Path | None) -> None:
         """Waits for the base archive, checks it, and unpacks it where one is asked for. Raises SandboxFailedError."""
         if self.board.state.workspace:
             return
         self.board.update(phase=Phase.WAITING_FOR_WORKSPACE)
-        await self.wait_until(self.base_archive.exists)
+        await self.wait_until(self.base_archive.exists, "the workspace was awaited")
         try:
             tree = await asyncio.to_thread(_unpacked, self.base_archive, into)
         except (SnapshotError, OSError) as error:
@@ -230,22 +290,31 @@ class Sandbox(ABC):
     # --- commands ---------------------------------------------------------------------------------------------
 
     async def take_command(self, envelope: CommandEnvelope) -> None:
-        """Takes a command once, however often it is sent. Raises RefusedError."""
+        """Takes a command once, however often it is sent: durable first, then carried out. Raises RefusedError."""
         if envelope.key in {taken.key for taken in self._commands}:
             return
         command = envelope.command
-        if isinstance(command, Stop):
-            self.request_stop(command.reason)
-        elif isinstance(command, SetDeadline):
-            self.note(Intervention(by="operator", action="SetDeadline", detail=str(command.deadline_ms)))
-        else:
-            self.accept(command)
-        self._commands.append(envelope)
-        file = self.folder / "commands.jsonl"
-        write_durably(file, b"".join(taken.model_dump_json().encode() + b"\n" for taken in self._commands))
+        if not isinstance(command, Stop | SetDeadline):
+            if self.board.state.phase in _FINAL:
+                raise RefusedError(f"nothing is begun in phase {self.board.state.phase}")
+            self.check(command)
+        taken = [*self._commands, envelope]
+        lines = (one.model_dump_json().encode() + b"\n" for one in taken)
+        write_durably(self.folder / "commands.jsonl", b"".join(lines))
+        self._commands = taken
+        self._carry_out(command)
+        self.arrived.set()
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case Stop(reason=reason):
+                self.request_stop(reason)
+            case SetDeadline(deadline_ms=moved):
+                self.note(Intervention(by="operator", action="SetDeadline", detail=str(moved)))
+            case _:
+                self.carry_out(command)
         if self.board.state.deadline_ms != self.deadline_ms:
             self.board.update(deadline_ms=self.deadline_ms)
-        self.arrived.set()
 
     def commands(self) -> list[Command]:
         """Every command taken so far, in order."""
@@ -257,12 +326,12 @@ class Sandbox(ABC):
         given = None
         for command in self.commands():
             match command:
-                case SetDeadline(deadline_ms=moved):
+                case SetDeadline(deadline_ms=moved) | Verify(deadline_ms=moved):
                     given = moved
-                case _ if (envelope := getattr(command, "envelope", None)) is not None:
+                case StartAgent(envelope=envelope):
                     given = envelope.limits.deadline_ms
-                case _ if (until := getattr(command, "deadline_ms", None)) is not None:
-                    given = until
+                case _:
+                    pass
         return given
 
     def request_stop(self, reason: str) -> None:
@@ -271,14 +340,23 @@ class Sandbox(ABC):
             self.stop_reason = reason
             self.stop_requested.set()
 
-    async def wait_until(self, ready: object) -> None:
-        """Waits until `ready()` is true, looking again whenever something arrives."""
-        assert callable(ready)
+    async def wait_until(self, ready: Callable[[], bool], meanwhile: str) -> None:
+        """Waits until `ready()` is true, looking again whenever something arrives.
+
+        Raises SandboxFailedError at the deadline; `meanwhile` is the rest of "limits.deadline passed while …".
+        """
         while not ready():
             self.arrived.clear()
-            if ready():
-                return
-            await self.arrived.wait()
+            try:
+                async with asyncio.timeout(self._seconds_left()):
+                    await self.arrived.wait()
+            except TimeoutError:
+                message = f"limits.deadline passed while {meanwhile}"
+                raise SandboxFailedError(FailureReason.DEADLINE_EXCEEDED, message) from None
+
+    def _seconds_left(self) -> float | None:
+        deadline = self.deadline_ms
+        return None if deadline is None else max(deadline - _now_ms(), 0) / 1000
 
     def _load_commands(self) -> list[CommandEnvelope]:
         file = self.folder / "commands.jsonl"
@@ -290,7 +368,6 @@ class Sandbox(ABC):
     async def record(self, *events: Event) -> None:
         """Makes events durable. Raises LedgerFailedError."""
         await self.ledger.append(*events)
-        self.board.wake()
 
     def note(self, event: Event) -> None:
         """Makes an event durable soon: for callbacks that cannot wait. Nothing follows once the ledger is closed."""
@@ -326,10 +403,22 @@ class Sandbox(ABC):
         )
 
     def _launcher_signalled(self, number: int) -> None:
-        self.note(Intervention(by="unknown", action="signal", detail=f"PID 1 got signal {number}"))
+        if count := self._provoked("signal"):
+            detail = f"PID 1 got signal {number}{count}"
+            self.note(Intervention(by="unknown", action="signal", detail=detail))
+
+    def _intruded(self, detail: str) -> None:
+        if count := self._provoked("launcher"):
+            self.note(Intruder(door="launcher", detail=f"{detail}{count}"))
+
+    def _provoked(self, kind: str) -> str:
+        """What to add to the note; empty for no note. A hostile side repeats without end what must stay a few records."""
+        self._provocations[kind] += 1
+        count = self._provocations[kind]
+        return f" (number {count})" if count <= _NOTED_IN_FULL or count.bit_count() == 1 else ""
 
 
-async def _outcome(living: asyncio.Future[None]) -> Failure | None:
+async def _failure_of(living: asyncio.Future[None]) -> Failure | None:
     try:
         await living
     except asyncio.CancelledError:
@@ -338,7 +427,7 @@ async def _outcome(living: asyncio.Future[None]) -> Failure | None:
         return Failure(reason=error.reason, message=str(error))
     except LauncherLostError as error:
         return Failure(reason=FailureReason.LAUNCHER_LOST, message=str(error))
-    except LedgerFailedError:
+    except (LedgerFailedError, RecordingError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the task must end with its reason
         return Failure(reason=FailureReason.INTERNAL_ERROR, message=f"{type(error).__name__}: {error}")

@@ -63,3 +63,5 @@ class SandboxSettings(Message):
     expect: Expectation = Expectation()
     launcher_timeout: float = 60.0
     """Seconds to wait for the launcher at the start, and again when it is lost."""
+    sealing_grace: float = 20.0
+    """Seconds that are left to the gateway, after SIGTERM, to copy what is not sealed yet."""

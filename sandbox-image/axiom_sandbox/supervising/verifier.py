@@ -11,6 +11,7 @@ from pathlib import Path
 from axiom_sandbox.protocol.channel import Command, FailureReason, Phase, Verification, Verify
 from axiom_sandbox.protocol.launching import Channel, Exit, Lockdown, Network, ProcessLimits, Start
 from axiom_sandbox.snapshots.writing import clear
+from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.supervising.launcher_link import Handover, LauncherError, LauncherLink, LauncherLostError
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import SandboxSettings
@@ -33,7 +34,9 @@ class VerifierSandbox(Sandbox):
     async def live(self) -> None:
         """Base and changes → verdict."""
         await self.take_base(None)
-        await self.wait_until(lambda: self._order is not None and self.changes_archive.exists())
+        await self.wait_until(
+            lambda: self._order is not None and self.changes_archive.exists(), "the changes were awaited"
+        )
         order = self._order
         assert order is not None
         if self.board.state.verification is None:
@@ -42,7 +45,7 @@ class VerifierSandbox(Sandbox):
             await self.ledger.cut("the verdict stands")
         await asyncio.Event().wait()
 
-    def accept(self, command: Command) -> None:
+    def check(self, command: Command) -> None:
         """Verify, once."""
         if not isinstance(command, Verify):
             raise RefusedError(f"a verifier takes no {command.kind}")
@@ -114,8 +117,7 @@ class LauncherRoom:
             for fd, collector in (("stdout", output), ("stderr", output), *channels.items())
         ]
         feeders = [
-            asyncio.ensure_future(asyncio.to_thread(_feed, handover.fds.pop(feed), data))
-            for feed, data in job.feeds.items()
+            asyncio.ensure_future(_feed(handover.fds.pop(feed), data)) for feed, data in job.feeds.items()
         ]
         for feed in job.feeds:
             await self._link.close_fd(name, feed)
@@ -214,13 +216,12 @@ async def _read(fd: int, collector: _Collector) -> None:
         os.close(fd)
 
 
-def _feed(fd: int, data: bytes) -> None:
-    os.set_blocking(fd, True)
-    with os.fdopen(fd, "wb") as pipe:
-        try:
-            pipe.write(data)
-        except BrokenPipeError:
-            return  # the candidate closed it; what it did not read it cannot use
+async def _feed(fd: int, data: bytes) -> None:
+    """Writes a pipe and ends it. What the candidate does not read it cannot use. Owns the descriptor."""
+    try:
+        await write_all(fd, data)
+    finally:
+        os.close(fd)
 
 
 def _close(handover: Handover) -> None:

@@ -1,0 +1,29 @@
+"""Writing to a pipe or a terminal whose reader may be slow, hostile or dead, without a thread that could hang."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+
+async def write_all(fd: int, data: bytes) -> bool:
+    """Writes everything, as fast as it is read. False if the other side closed first. The descriptor stays open."""
+    os.set_blocking(fd, False)
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            await _writable(fd)
+        except OSError:  # EPIPE, or EIO from a terminal that hung up
+            return False
+    return True
+
+
+async def _writable(fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_writer(fd, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(fd)
