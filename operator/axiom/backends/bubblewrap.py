@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,9 +21,19 @@ from axiom.planning.observed import Presence
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.launching import Expectation, Network
 from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, Inside, SandboxSettings
+from axiom_sandbox.verifying.rooms import TOOLS
 
 _PROXY_PORT = 8788
 _MAX_SUPERVISOR_STARTS = 6
+_LISTENING_SECONDS = 60.0
+_END_SECONDS = 5.0
+_LAUNCHER_THREADS = 16
+_PR_SET_PDEATHSIG = 1
+_NAMESPACES = (
+    *("--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox"),
+    *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
+)
+_OWN_ETC = ("passwd", "group", "hosts")
 _SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC = (
     "alternatives",
@@ -34,15 +46,27 @@ _ETC = (
     "mime.types",
     "terminfo",
 )
+_libc = ctypes.CDLL(None)
 
 
 def find_bubblewrap() -> str:
-    """Path of bwrap. Raises CannotRunError."""
+    """Path of a bwrap that can make sandboxes here. Raises CannotRunError."""
     found = shutil.which("bwrap")
     if not found:
         raise CannotRunError(
             "bubblewrap is not installed, and without it nothing is isolated;"
             " install it (Debian and Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap) and run again"
+        )
+    tried = subprocess.run(
+        [found, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--", "/bin/true"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if tried.returncode:
+        raise CannotRunError(
+            f"bubblewrap cannot make a sandbox on this machine ({tried.stderr.strip()[-300:]});"
+            " allow user namespaces to this user (in a container: to the container), and run again"
         )
     return found
 
@@ -77,27 +101,21 @@ class BubblewrapSandbox:
         return self._presence
 
     async def start(self) -> None:
-        """Starts the trusted side, then the untrusted one. Raises CannotRunError."""
-        bwrap, launcher = find_bubblewrap(), find_launcher()
+        """Starts the trusted side, then the untrusted one. Raises CannotRunError; then nothing of it is left."""
+        launcher = find_launcher()
         for name in ("state", "workspace", "home", "tmp", "etc"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         (self._sockets / "run").mkdir()
         self._write_etc()
-        await self._start_supervisor()
-        self._watching.append(asyncio.create_task(self._keep_supervisor()))
-        await self._until_listening()
-        name = f"axiom-{os.getpid()}-{self._sockets.name}"
-        self._group = ControlGroup.create(name, self.spec.processes + 16, self.spec.memory_bytes)
-        self._bwrap = await asyncio.create_subprocess_exec(
-            bwrap,
-            *self._arguments(launcher),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=(self._folder / "bwrap.log").open("wb"),
-            preexec_fn=self._group.enter if self._group else None,
-            start_new_session=True,
-        )
-        self._watching.append(asyncio.create_task(self._watch_bwrap(self._bwrap)))
+        try:
+            await self._start_supervisor()
+            keeping = asyncio.create_task(self._keep_supervisor())
+            self._watching.append(keeping)
+            await self._until_listening(keeping)
+            await self._start_bwrap(launcher)
+        except BaseException:
+            await self.stop()
+            raise
         self._set(Presence.RUNNING)
 
     def attach(self) -> Channel:
@@ -110,17 +128,17 @@ class BubblewrapSandbox:
             task.cancel()
         await asyncio.gather(*self._watching, return_exceptions=True)
         self._watching.clear()
-        for process in (self._bwrap, self.supervisor):
-            await _end(process)
+        await _end(self.supervisor)  # which ends everything untrusted, and the launcher with it
+        await _end(self._bwrap, patience=1.0 if self._presence is Presence.RUNNING else 0.0)
         if self._group:
             await asyncio.to_thread(self._group.remove)
         shutil.rmtree(self._sockets, ignore_errors=True)
         self._set(Presence.GONE)
 
     def diagnosis(self) -> str:
-        """What bubblewrap said, if it ended by itself."""
-        log = self._folder / "bwrap.log"
-        return log.read_text(errors="replace").strip()[-500:] if log.exists() else ""
+        """The last words of bubblewrap and of the trusted side."""
+        said = (_last_words(self._folder / name) for name in ("bwrap.log", "supervisor.log"))
+        return "; ".join(words for words in said if words)
 
     # --- the trusted side -------------------------------------------------------------------------------------
 
@@ -131,17 +149,19 @@ class BubblewrapSandbox:
             SETTINGS_VARIABLE: self._settings().model_dump_json(),
             **{name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "PYTHON"))},
         }
-        self.supervisor = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "axiom_sandbox",
-            "run",
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=(self._folder / "supervisor.log").open("ab"),
-            start_new_session=True,
-        )
+        with (self._folder / "supervisor.log").open("ab") as log:
+            self.supervisor = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "axiom_sandbox",
+                "run",
+                env=environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=log,
+                preexec_fn=_die_with_parent,
+                start_new_session=True,
+            )
 
     async def _keep_supervisor(self) -> None:
         """The agent lives on while its supervisor is started again; its terminal waits in the launcher."""
@@ -153,14 +173,14 @@ class BubblewrapSandbox:
         await self.supervisor.wait()
         self._set(Presence.GONE)
 
-    async def _until_listening(self) -> None:
+    async def _until_listening(self, keeping: asyncio.Task[None]) -> None:
         socket = self._sockets / "run" / "launcher.sock"
-        for _ in range(1000):
-            if socket.exists():
-                return
+        until = asyncio.get_running_loop().time() + _LISTENING_SECONDS
+        while not socket.exists():
+            if keeping.done() or asyncio.get_running_loop().time() > until:
+                said = _last_words(self._folder / "supervisor.log") or "it says nothing"
+                raise CannotRunError(f"the sandbox's trusted side does not start: {said}")
             await asyncio.sleep(0.01)
-        log = (self._folder / "supervisor.log").read_text(errors="replace").strip()[-1000:]
-        raise CannotRunError(f"the sandbox's trusted side does not start: {log or 'it says nothing'}")
 
     def _settings(self) -> SandboxSettings:
         spec = self.spec
@@ -173,6 +193,7 @@ class BubblewrapSandbox:
             tmp=self._folder / "tmp",
             launcher_socket=self._sockets / "run" / "launcher.sock",
             channel_socket=self._sockets / "channel.sock",
+            sealing_grace=0,
             inside=Inside(
                 proxy_url=f"http://127.0.0.1:{_PROXY_PORT}" if egress else "",
                 proxy_ports=(_PROXY_PORT,) if egress else (),
@@ -183,6 +204,23 @@ class BubblewrapSandbox:
         )
 
     # --- the untrusted side -----------------------------------------------------------------------------------
+
+    async def _start_bwrap(self, launcher: Path) -> None:
+        name = f"axiom-{os.getpid()}-{self._sockets.name}"
+        self._group = ControlGroup.create(
+            name, self.spec.processes + _LAUNCHER_THREADS, self.spec.memory_bytes
+        )
+        with (self._folder / "bwrap.log").open("wb") as log:
+            self._bwrap = await asyncio.create_subprocess_exec(
+                "bwrap",
+                *self._arguments(launcher),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=log,
+                preexec_fn=self._group.enter if self._group else None,
+                start_new_session=True,
+            )
+        self._watching.append(asyncio.create_task(self._watch_bwrap(self._bwrap)))
 
     async def _watch_bwrap(self, process: asyncio.subprocess.Process) -> None:
         await process.wait()
@@ -201,60 +239,38 @@ class BubblewrapSandbox:
 
     def _arguments(self, launcher: Path) -> list[str]:
         spec, inside = self.spec, Inside()
-        arguments = [
-            "--unshare-all",
-            "--unshare-user",
-            "--uid",
-            "1000",
-            "--gid",
-            "1000",
-            "--hostname",
-            "sandbox",
-        ]
-        arguments += ["--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"]
-        arguments += [
-            "--ro-bind",
-            "/usr",
-            "/usr",
-            "--proc",
-            "/proc",
-            "--ro-bind",
-            "/proc/sys",
-            "/proc/sys",
-            "--dev",
-            "/dev",
-        ]
-        for name in _SYSTEM_LINKS:
-            path = Path("/") / name
-            if path.is_symlink():
-                arguments += ["--symlink", str(path.readlink()), str(path)]
-            elif path.is_dir():
-                arguments += ["--ro-bind", str(path), str(path)]
-        for name in _ETC:
-            arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-        for name in ("passwd", "group", "hosts"):
-            arguments += ["--ro-bind", str(self._folder / "etc" / name), f"/etc/{name}"]
-        arguments += ["--bind", str(self._folder / "tmp"), "/tmp"]  # noqa: S108 - the sandbox's own /tmp
-        arguments += ["--bind", str(self._folder / "workspace"), inside.workspace]
-        arguments += ["--bind", str(self._folder / "home"), inside.home]
-        arguments += [
-            "--ro-bind",
-            str(launcher),
-            "/axiom/bin/launcher",
-            "--ro-bind",
-            str(self._sockets / "run"),
-            "/axiom/run",
-        ]
-        tools = Path(axiom_sandbox.__file__).parent / "verifying" / "tools"
-        if spec.identity.role is Role.VERIFIER:
-            arguments += ["--ro-bind", str(tools), inside.tools]
-        for path in spec.read_only_paths:
-            arguments += ["--ro-bind", str(path), str(path)]
         command = ["/axiom/bin/launcher", "init", "--socket", "/axiom/run/launcher.sock"]
+        binds = [
+            ("--ro-bind", launcher, "/axiom/bin/launcher"),
+            ("--ro-bind", self._sockets / "run", "/axiom/run"),
+            ("--bind", self._folder / "tmp", "/tmp"),  # noqa: S108 - the sandbox's own /tmp
+            ("--bind", self._folder / "workspace", inside.workspace),
+            ("--bind", self._folder / "home", inside.home),
+            *(("--ro-bind", self._folder / "etc" / name, f"/etc/{name}") for name in _OWN_ETC),
+            *(("--ro-bind", path, str(path)) for path in spec.read_only_paths),
+        ]
+        if spec.identity.role is Role.VERIFIER:
+            binds.append(("--ro-bind", TOOLS, inside.tools))
         if spec.egress_socket:
-            arguments += ["--ro-bind", str(spec.egress_socket.parent), "/axiom/egress"]
+            binds.append(("--ro-bind", spec.egress_socket.parent, "/axiom/egress"))
             command += ["--forward", f"127.0.0.1:{_PROXY_PORT}=/axiom/egress/{spec.egress_socket.name}"]
-        return [*arguments, "--remount-ro", "/", "--chdir", "/", "--", *command]
+        mounts = [str(part) for bind in binds for part in bind]
+        return [*_NAMESPACES, *_system(), *mounts, "--remount-ro", "/", "--chdir", "/", "--", *command]
+
+
+def _system() -> list[str]:
+    """The machine's own /usr, read-only, and as much of /etc as programs need to start."""
+    arguments = ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev"]
+    arguments += ["--ro-bind", "/proc/sys", "/proc/sys"]  # root's processes could write there
+    for name in _SYSTEM_LINKS:
+        path = Path("/") / name
+        if path.is_symlink():
+            arguments += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            arguments += ["--ro-bind", str(path), str(path)]
+    for name in _ETC:
+        arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    return arguments
 
 
 def toolchain_paths() -> tuple[Path, ...]:
@@ -263,13 +279,30 @@ def toolchain_paths() -> tuple[Path, ...]:
     return tuple(sorted(path for path in paths if not path.is_relative_to("/usr")))
 
 
-async def _end(process: asyncio.subprocess.Process | None) -> None:
-    """Ends a process of ours, at the latest after 5 s."""
-    if process is None or process.returncode is not None:
+async def _end(process: asyncio.subprocess.Process | None, patience: float = 0.0) -> None:
+    """Ends a process of ours: by itself within `patience` seconds, else asked to, and 5 s later by force."""
+    if process is None:
+        return
+    if await _ended(process, patience):
         return
     process.send_signal(signal.SIGTERM)
-    try:
-        await asyncio.wait_for(process.wait(), 5)
-    except TimeoutError:
+    if not await _ended(process, _END_SECONDS):
         process.kill()
         await process.wait()
+
+
+async def _ended(process: asyncio.subprocess.Process, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(process.wait(), seconds)
+    except TimeoutError:
+        return process.returncode is not None
+    return True
+
+
+def _die_with_parent() -> None:
+    """For use between fork and exec: not even `kill -9` of the parent leaves this process behind."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _last_words(log: Path) -> str:
+    return log.read_text(errors="replace").strip()[-1000:] if log.exists() else ""

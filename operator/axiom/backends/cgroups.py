@@ -34,7 +34,7 @@ class ControlGroup:
             try:
                 folder.mkdir()
                 for file, value in limits.items():
-                    (folder / file).write_text(str(value))
+                    _set(folder / file, value)
             except OSError:
                 _remove(folder)  # this controller is not to be had here; rlimits and the watchdog remain
                 continue
@@ -44,7 +44,7 @@ class ControlGroup:
     def enter(self) -> None:
         """Moves the calling process in. For use between fork and exec."""
         for folder in self.folders:
-            (folder / "cgroup.procs").write_text(str(os.getpid()))
+            _set(folder / "cgroup.procs", os.getpid())
 
     def remove(self) -> None:
         """Removes the group once its processes are gone; waits at most a second for them."""
@@ -62,3 +62,12 @@ def _remove(folder: Path) -> None:
             time.sleep(0.02)
         else:
             return
+
+
+def _set(file: Path, value: int) -> None:
+    """Only a file that the kernel made: one that we created would limit nothing."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, str(value).encode())
+    finally:
+        os.close(descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -29,7 +29,6 @@ class SandboxSpec:
     """Paths of this machine that the untrusted side may read, besides /usr."""
     egress_socket: Path | None = None
     """Unix socket of the egress proxy; None: no way out at all."""
-    labels: dict[str, str] = field(default_factory=dict)
 
 
 class Sandbox(Protocol):
@@ -44,6 +43,9 @@ class Sandbox(Protocol):
     @property
     def presence(self) -> Presence:
         """Whether it is there."""
+
+    def diagnosis(self) -> str:
+        """Why it is gone, as far as its programs said; empty if they said nothing."""
 
     async def stop(self) -> None:
         """Ends both sides and removes what they left. Safe to call again."""

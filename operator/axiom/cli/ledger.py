@@ -13,8 +13,12 @@ import typer
 import zstandard
 
 from axiom_sandbox.ledger.checking import verify as verify_chain
+from axiom_sandbox.ledger.errors import MalformedRecordError
+from axiom_sandbox.ledger.records import decode
 
 ledger_app = typer.Typer(help="Read and check ledgers.", no_args_is_help=True)
+
+_LONGEST_PAYLOAD = 300
 
 LedgerPath = Annotated[
     Path, typer.Argument(help="Folder of a ledger's segments, or one file.", metavar="LEDGER")
@@ -63,14 +67,23 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the lines as they are stored.")] = False,
 ) -> None:
     """Print a ledger's records, oldest first."""
-    for line in _lines(path):
+    for number, line in enumerate(_lines(path), 1):
         if as_json:
             sys.stdout.write(line.decode(errors="replace").rstrip("\n") + "\n")
-            continue
-        record = json.loads(line)
-        payload = json.dumps(record["payload"], ensure_ascii=True)
-        shown = payload if len(payload) <= 300 else payload[:300] + "…"
-        sys.stdout.write(f"{record['seq']:>6} {record['time_utc']} {record['event']:<18} {shown}\n")
+        else:
+            sys.stdout.write(_shown(number, line) + "\n")
+
+
+def _shown(number: int, line: bytes) -> str:
+    """One record for a person's terminal. Files may have been tampered with: nothing of them is shown unescaped."""
+    try:
+        record = decode(line)
+    except MalformedRecordError as error:
+        return f"{number:>6} not a record: {ascii(str(error))[1:-1]}"
+    payload = json.dumps(record.payload, ensure_ascii=True)
+    shown = payload if len(payload) <= _LONGEST_PAYLOAD else payload[:_LONGEST_PAYLOAD] + "…"
+    time = record.time_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{record.seq:>6} {time} {ascii(record.event)[1:-1]:<18} {shown}"
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -79,10 +92,16 @@ def _lines(path: Path) -> Iterator[bytes]:
         typer.echo(f"{path} holds no ledger: no file ends in .jsonl or .jsonl.zst", err=True)
         raise typer.Exit(3)
     for file in files:
-        with file.open("rb") as raw:
-            if file.suffix == ".zst":
-                with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as reader:
-                    data = reader.read()
-            else:
-                data = raw.read()
-        yield from data.splitlines(keepends=True)
+        try:
+            yield from _content(file).splitlines(keepends=True)
+        except (OSError, zstandard.ZstdError) as error:
+            typer.echo(f"{file} cannot be read: {error}", err=True)
+            raise typer.Exit(3) from error
+
+
+def _content(file: Path) -> bytes:
+    data = file.read_bytes()
+    if file.suffix != ".zst":
+        return data
+    with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
+        return reader.read()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -19,18 +22,30 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from axiom.api.agenttask import AgentTask, AgentTaskStatus, RoundStatus
-from axiom.api.conditions import ConditionStatus
+from axiom.api.agenttask import AgentTaskStatus, RoundStatus
+from axiom.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from axiom.api.explaining import Problem
 from axiom.api.loading import Manifest, RefusedError, load_manifest
 from axiom.backends.bubblewrap import BubblewrapSandbox, find_bubblewrap, find_launcher
-from axiom.backends.contract import CannotRunError, SandboxSpec
+from axiom.backends.contract import CannotRunError, SandboxFactory, SandboxSpec
 from axiom.running.local import LocalRun
 from axiom.running.results import Result, collect
 from axiom.running.workspaces import WorkspaceError, make_base
 from axiom.storage.folder import FolderStore
+from axiom.storage.store import StorageError
 from axiom_sandbox.protocol.verdicts import Verdict
+from axiom_sandbox.snapshots.writing import clear
 
+_MARKS = {ConditionStatus.TRUE: "✓", ConditionStatus.FALSE: "·", ConditionStatus.UNKNOWN: "?"}
+_TELLING_ORDER = (
+    ConditionType.ACCEPTED,
+    ConditionType.SANDBOX_READY,
+    ConditionType.ISOLATED,
+    ConditionType.VERIFIED,
+    ConditionType.RUNNING,
+    ConditionType.COMPLETE,
+)
+_LONGEST_LINE = 1200
 _COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
 
 
@@ -42,6 +57,8 @@ class ExitCode(IntEnum):
     INCONCLUSIVE = 2
     REFUSED = 3
     COULD_NOT_RUN = 4
+    INTERRUPTED = 130
+    TERMINATED = 143
 
 
 def run(
@@ -61,7 +78,7 @@ def run(
 ) -> None:
     """Run a task on this machine, in bubblewrap sandboxes, and decide from evidence whether it succeeded.
 
-    Exit code: 0 Pass, 1 Fail, 2 Inconclusive, 3 refused (bad input), 4 could not run.
+    Exit code: 0 Pass, 1 Fail, 2 Inconclusive, 3 refused (bad input), 4 could not run, 130 interrupted.
     """
     console = Console(stderr=True, highlight=False)
     paths = [task] if agent_class is None else [task, agent_class]
@@ -75,6 +92,9 @@ def run(
         _leave(console, as_json, ExitCode.REFUSED, str(error))
     except (CannotRunError, WorkspaceError) as error:
         _leave(console, as_json, ExitCode.COULD_NOT_RUN, str(error))
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        code = ExitCode.INTERRUPTED if isinstance(error, KeyboardInterrupt) else ExitCode.TERMINATED
+        _leave(console, as_json, code, "interrupted: the agent was ended; what was sealed by then is kept")
     else:
         _print_result(result, console, as_json)
         raise typer.Exit(exit_code(result.status.verdict))
@@ -116,6 +136,10 @@ def check_runnable(manifest: Manifest) -> None:
     if missing:
         cure = f"set the variable {credential_variable(missing[0])} to the key; it stays outside the sandbox"
         raise RefusedError(manifest.agent_class.name, [Problem(f"spec.credentials[{missing[0]}]", cure)])
+    for path in manifest.agent_class.spec.local.read_only_paths:
+        if not Path(path).exists():
+            cure = f"{path} does not exist on this machine; install what belongs there, or correct the path"
+            raise RefusedError(manifest.agent_class.name, [Problem("spec.local.readOnlyPaths", cure)])
 
 
 def credential_variable(name: str) -> str:
@@ -124,39 +148,59 @@ def credential_variable(name: str) -> str:
 
 
 async def _run(manifest: Manifest, state: Path, console: Console) -> Result:
+    running = asyncio.current_task()
+    assert running is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
     began = time.monotonic()
     uid = str(uuid.uuid4())
     task = manifest.task.model_copy(update={"metadata": {**manifest.task.metadata, "uid": uid}})
-    folder = state / "runs" / f"{task.name}-{uid[:8]}"
+    try:
+        store = FolderStore(state / "store")
+        folder = state / "runs" / f"{task.name}-{uid[:8]}"
+        folder.mkdir(parents=True, mode=0o700)
+    except (OSError, StorageError) as error:
+        raise CannotRunError(
+            f"{state} cannot hold the evidence: {error}; name another folder with --state"
+        ) from error
+    with _scratch(folder) as scratch:
+        base = await make_base(task.spec.workspace, scratch)
+        local = LocalRun(
+            task=task,
+            agent_class=manifest.agent_class,
+            base=base,
+            store=store,
+            folder=scratch,
+            make_sandbox=_factory(scratch),
+            credentials=_credentials(manifest),
+            on_status=Progress(console, began),
+        )
+        status = await local.run()
+        seconds = time.monotonic() - began
+        return await collect(task, status, store, state / "store", folder, base.path, seconds)
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Where sandboxes live. Removed at the end, and `folder` with it if nothing was left there to keep."""
     scratch = folder / "scratch"
     try:
-        scratch.mkdir(parents=True)
-        store = FolderStore(state / "store")
-    except OSError as error:
-        raise CannotRunError(
-            f"{state} cannot hold the evidence: {error.strerror}; name another folder with --state"
-        ) from error
-    base = await make_base(task.spec.workspace, scratch)
+        scratch.mkdir()
+        yield scratch
+    finally:
+        clear(scratch)  # the agent may have closed folders to itself, and so to us
+        shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):
+            folder.rmdir()
 
+
+def _factory(scratch: Path) -> SandboxFactory:
     def make_sandbox(spec: SandboxSpec, changed: Callable[[], None]) -> BubblewrapSandbox:
         own = scratch / f"{spec.identity.attempt}-{spec.identity.slot}"
         own.mkdir()
         return BubblewrapSandbox(spec, own, changed)
 
-    local = LocalRun(
-        task=task,
-        agent_class=manifest.agent_class,
-        base=base,
-        store=store,
-        folder=scratch,
-        make_sandbox=make_sandbox,
-        credentials=_credentials(manifest),
-        on_status=Progress(console, task, began),
-    )
-    keep_base = folder / "base.tar.zst"
-    keep_base.write_bytes(base.path.read_bytes())
-    status = await local.run()
-    return await collect(task, status, store, state / "store", folder, keep_base, time.monotonic() - began)
+    return make_sandbox
 
 
 def _credentials(manifest: Manifest) -> dict[str, str]:
@@ -169,28 +213,29 @@ class Progress:
     """Says on standard error what has changed since the last status."""
 
     console: Console
-    task: AgentTask
     began: float
-    said: set[str] = field(default_factory=set)
+    _conditions: dict[ConditionType, tuple[ConditionStatus, Reason, str]] = field(default_factory=dict)
+    _rounds: int = 0
 
     def __call__(self, status: AgentTaskStatus) -> None:
-        """Prints each condition once for each way it changes, and each round's verdict."""
-        for item in status.conditions:
-            mark = {ConditionStatus.TRUE: "✓", ConditionStatus.FALSE: "·", ConditionStatus.UNKNOWN: "?"}[
-                item.status
-            ]
-            self._say(
-                f"{mark} {item.type.value}: {item.reason.value}"
-                + (f" — {item.message}" if item.message else "")
-            )
-        for record in status.rounds:
+        """Prints what happened in the order in which it did: a round's verdict, what follows from it, the end."""
+        for record in status.rounds[self._rounds :]:
             if record.verdict:
+                self._rounds += 1
                 self._say(_round_line(record))
+        for item in sorted(status.conditions, key=lambda item: _TELLING_ORDER.index(item.type)):
+            self._tell_condition(item)
+
+    def _tell_condition(self, item: Condition) -> None:
+        before, now = self._conditions.get(item.type), (item.status, item.reason, item.message)
+        self._conditions[item.type] = now
+        if before is None or before[:2] != now[:2] or (item.message and before != now):
+            message = f" — {item.message}" if item.message else ""
+            self._say(f"{_MARKS[item.status]} {item.type.value}: {item.reason.value}{message}")
 
     def _say(self, line: str) -> None:
-        if line not in self.said:
-            self.said.add(line)
-            self.console.print(f"[dim]{time.monotonic() - self.began:6.1f}s[/] {escape(line[:400])}")
+        elapsed = time.monotonic() - self.began
+        self.console.print(f"[dim]{elapsed:6.1f}s[/] {escape(line[:_LONGEST_LINE])}", soft_wrap=True)
 
 
 def _round_line(record: RoundStatus) -> str:
@@ -226,7 +271,10 @@ def _print_result(result: Result, console: Console, as_json: bool) -> None:
         out.print(table)
     verdict = status.verdict
     colour = _COLOURS[verdict] if verdict else "red"
-    out.print(f"verdict  [{colour} bold]{verdict.value if verdict else 'none'}[/]  {escape(status.message)}")
+    out.print(
+        f"verdict  [{colour} bold]{verdict.value if verdict else 'none'}[/]  {escape(status.message)}",
+        soft_wrap=True,
+    )
     if status.claim:
         disagreement = "  [yellow](the evidence says otherwise)[/]" if status.claim_disagreement else ""
         out.print(f"claim    {status.claim.says.value}{disagreement}")

@@ -65,8 +65,13 @@ def outcome_of_rounds(rounds: Sequence[RoundStatus], max_rounds: int) -> Outcome
             if last.trials < MAX_TRIALS:
                 return None
             return Outcome(Verdict.INCONCLUSIVE, Reason.NEEDS_REVIEW, f"twice inconclusive: {failing}")
+    if last.claim and last.claim.says is Saying.SILENT:
+        why = last.claim.text.partition("\n")[0].strip("[]")
+        failing, reason = f"{why}, and what the agent left does not pass: {failing}", Reason.IDLE_EXCEEDED
+    else:
+        reason = Reason.FAILED
     if last.number >= max_rounds:
-        return Outcome(Verdict.FAIL, Reason.FAILED, failing)
+        return Outcome(Verdict.FAIL, reason, failing)
     if why := stagnation(rounds):
         return Outcome(Verdict.FAIL, Reason.NEEDS_REVIEW, f"{why}; {failing}")
     return None

@@ -25,6 +25,7 @@ from axiom.planning.outcomes import (
     outcome_of_rounds,
 )
 from axiom.planning.statuses import (
+    condition,
     has_reason,
     is_true,
     ledger_reference,
@@ -55,6 +56,7 @@ from axiom_sandbox.verifying.feedback import feedback
 TOKEN_PLACEHOLDER = "$(AXIOM_ATTEMPT_TOKEN)"  # noqa: S105 - what `reconciling` puts the attempt's token in place of
 SEALING_TIMEOUT = timedelta(minutes=2)
 RETRY_SECONDS = 30.0
+_NEW_FOLLOWS = "; a new one follows"
 _FINAL = (Phase.STOPPED, Phase.FAILED)
 
 
@@ -154,7 +156,8 @@ class _Present:
         if self.agent is None:
             return self._without_sandbox()
         if self._is_lost(self.agent):
-            return self._next_attempt(f"the sandbox of attempt {self.status.attempt} was lost", lost=True)
+            why = f"the sandbox of attempt {self.status.attempt} was lost{self._said(': ')}"
+            return self._next_attempt(why, lost=True)
         return self._with_sandbox(self.agent)
 
     # --- outcomes ---------------------------------------------------------------------------------------------
@@ -163,7 +166,7 @@ class _Present:
         if found := outcome_of_rounds(self.status.rounds, self.spec.limits.max_rounds):
             return found
         if self.now >= self.deadline:
-            where = self._trouble_text()
+            where = self._said(" while waiting: ")
             return Outcome(
                 Verdict.FAIL,
                 Reason.DEADLINE_EXCEEDED,
@@ -174,14 +177,16 @@ class _Present:
             if failure and (outcome := outcome_of_failure(failure)):
                 return outcome
         if self.status.lost_attempts >= MAX_LOST_ATTEMPTS:
-            return Outcome(
-                None, Reason.ATTEMPTS_EXHAUSTED, f"{MAX_LOST_ATTEMPTS} sandboxes were lost; see the events"
-            )
+            last = condition(self.status, ConditionType.SANDBOX_READY)
+            why = last.message.removesuffix(_NEW_FOLLOWS) if last else "see the events"
+            message = f"{MAX_LOST_ATTEMPTS} sandboxes were lost; {why}"
+            return Outcome(None, Reason.ATTEMPTS_EXHAUSTED, message)
         return None
 
-    def _trouble_text(self) -> str:
+    def _said(self, before: str) -> str:
+        """What is known of the sandbox's trouble, after `before`."""
         trouble = self.agent.trouble if self.agent else None
-        return f" while waiting: {trouble.message}" if trouble else ""
+        return f"{before}{trouble.message}" if trouble else ""
 
     def _current_views(self) -> list[SandboxView]:
         return [view for view in self.observed.sandboxes if view.identity.attempt == self.status.attempt]
@@ -290,7 +295,7 @@ class _Present:
         )
         reason = Reason.LOST if lost else Reason.CREATING
         status = with_condition(
-            status, self.now, ConditionType.SANDBOX_READY, False, reason, f"{why}; a new one follows"
+            status, self.now, ConditionType.SANDBOX_READY, False, reason, why + _NEW_FOLLOWS
         )
         status = with_condition(status, self.now, ConditionType.ISOLATED, None, Reason.CREATING)
         status = with_condition(status, self.now, ConditionType.RUNNING, False, Reason.CREATING)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -17,7 +16,7 @@ from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import AgentTask, AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.backends.bubblewrap import toolchain_paths
-from axiom.backends.contract import Sandbox, SandboxFactory, SandboxSpec
+from axiom.backends.contract import CannotRunError, Sandbox, SandboxFactory, SandboxSpec
 from axiom.channel import Channel, ChannelError, CommandRefusedError
 from axiom.egress.serving import serve_unix
 from axiom.egress.settings import ProxySettings
@@ -29,12 +28,14 @@ from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
 from axiom.planning.planner import plan
 from axiom.planning.statuses import is_true, parse_time
 from axiom.storage.keys import blob_key
-from axiom.storage.store import ObjectStore
+from axiom.storage.store import ObjectStore, StorageError
 from axiom_sandbox.protocol.channel import SandboxState, StartAgent
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.quantities import parse_quantity
 
 _RETRY_SECONDS = 0.2
+_VERIFIER_PROCESSES = 512
+"""The clean room has room for test runners, however narrow the agent's own ceiling is."""
 
 
 @dataclass
@@ -44,7 +45,6 @@ class _Running:
     sandbox: Sandbox
     channel: Channel
     following: asyncio.Task[None]
-    changes: str = ""
     state: SandboxState | None = None
     trouble: Trouble | None = None
 
@@ -80,7 +80,7 @@ class LocalRun:
     base: Archive
     store: ObjectStore
     folder: Path
-    """Keeps the sandboxes' folders while the task runs."""
+    """Keeps what is carried; whoever made it removes it."""
     make_sandbox: SandboxFactory
     credentials: dict[str, str]
     on_status: Callable[[AgentTaskStatus], None] = lambda _: None
@@ -90,15 +90,24 @@ class LocalRun:
     _egress: Path | None = None
 
     async def run(self) -> AgentTaskStatus:
-        """From the task to its outcome. Raises CannotRunError."""
+        """From the task to its outcome. Raises CannotRunError. Leaves no process, whatever happens."""
         async with AsyncExitStack() as stack:
             if self.agent_class.spec.credentials:
                 await self._open_egress(stack)
             stack.push_async_callback(self._stop_all)
             while not is_true(self.task.status, ConditionType.COMPLETE):
                 self._changed.clear()
+                self._raise_failures()
                 await self._step()
         return self.task.status
+
+    def _raise_failures(self) -> None:
+        for running in self._running.values():
+            error = _failure_of(running.following)
+            if isinstance(error, StorageError):
+                raise CannotRunError(f"evidence cannot be stored: {error}") from error
+            if error:
+                raise error
 
     async def _open_egress(self, stack: AsyncExitStack) -> None:
         credentials = self.agent_class.spec.credentials
@@ -128,16 +137,7 @@ class LocalRun:
             pass  # it is time to look again
 
     def _observe(self) -> Observed:
-        views = tuple(
-            SandboxView(
-                identity=identity,
-                presence=running.sandbox.presence,
-                uid=identity.agent_id,
-                trouble=running.trouble,
-                state=running.state,
-            )
-            for identity, running in self._running.items()
-        )
+        views = tuple(_view(identity, running) for identity, running in self._running.items())
         return Observed(task=self.task, agent_class=self.agent_class, sandboxes=views)
 
     async def _apply(self, action: Action) -> None:
@@ -158,40 +158,42 @@ class LocalRun:
         identity = action.identity
         if identity in self._running:
             return
-        spec, is_agent = self.agent_class.spec, identity.role is Role.AGENT
-        local = tuple(Path(path) for path in spec.local.read_only_paths)
-        sandbox = self.make_sandbox(
-            SandboxSpec(
-                identity=identity,
-                network=spec.network.to_protocol(),
-                processes=spec.ceilings.processes,
-                memory_bytes=int(parse_quantity(self.task.spec.limits.resources.memory)),
-                read_only_paths=local if is_agent else (*local, *toolchain_paths()),
-                egress_socket=self._egress if is_agent else None,
-            ),
-            self._changed.set,
-        )
+        sandbox = self.make_sandbox(self._sandbox_spec(identity), self._changed.set)
         await sandbox.start()
         channel = sandbox.attach()
-        running = _Running(sandbox, channel, asyncio.create_task(asyncio.sleep(0)), changes=action.changes)
-        self._running[identity] = running
-        running.following = asyncio.create_task(self._follow(identity, running))
+        following = asyncio.create_task(self._follow(identity, sandbox, channel, action.changes))
+        following.add_done_callback(lambda _: self._changed.set())
+        self._running[identity] = _Running(sandbox, channel, following)
 
-    async def _follow(self, identity: Identity, running: _Running) -> None:
+    def _sandbox_spec(self, identity: Identity) -> SandboxSpec:
+        spec, is_agent = self.agent_class.spec, identity.role is Role.AGENT
+        local = tuple(Path(path) for path in spec.local.read_only_paths)
+        processes = spec.ceilings.processes
+        return SandboxSpec(
+            identity=identity,
+            network=spec.network.to_protocol(),
+            processes=processes if is_agent else max(processes, _VERIFIER_PROCESSES),
+            memory_bytes=int(parse_quantity(self.task.spec.limits.resources.memory)),
+            read_only_paths=local if is_agent else (*local, *toolchain_paths()),
+            egress_socket=self._egress if is_agent else None,
+        )
+
+    async def _follow(self, identity: Identity, sandbox: Sandbox, channel: Channel, changes: str) -> None:
+        """Carries until everything is sealed, or the sandbox is gone."""
         scratch = self.folder / f"carry-{identity.attempt}-{identity.slot}"
         scratch.mkdir(exist_ok=True)
-        supply = _Supply(self.base, self.store, running.changes, scratch)
-        carrier = Carrier(running.channel, self.store, supply, scratch)
+        carrier = Carrier(channel, self.store, _Supply(self.base, self.store, changes, scratch), scratch)
 
         def seen(state: SandboxState) -> None:
+            running = self._running[identity]
             running.state, running.trouble = state, None
             self._changed.set()
 
-        while running.sandbox.presence is not Presence.GONE:
+        while sandbox.presence is not Presence.GONE:
             try:
                 await carrier.carry(seen)
             except ChannelError as error:
-                running.trouble = Trouble(Reason.SUPERVISOR_UNREACHABLE, str(error))
+                self._running[identity].trouble = Trouble(Reason.SUPERVISOR_UNREACHABLE, str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 return
@@ -206,12 +208,12 @@ class LocalRun:
             envelope = envelope.model_copy(update={"command": command})
         try:
             await running.channel.send(envelope)
-        except CommandRefusedError as error:
-            running.trouble = Trouble(Reason.INTERNAL_ERROR, str(error))
-            await asyncio.sleep(_RETRY_SECONDS)
         except ChannelError as error:
-            running.trouble = Trouble(Reason.SUPERVISOR_UNREACHABLE, str(error))
+            refused = isinstance(error, CommandRefusedError)
+            reason = Reason.INTERNAL_ERROR if refused else Reason.SUPERVISOR_UNREACHABLE
+            running.trouble = Trouble(reason, str(error))
             await asyncio.sleep(_RETRY_SECONDS)
+            self._changed.set()
 
     def _token(self, identity: Identity) -> str:
         deadline = deadline_of(self.task, parse_time(self.task.status.accepted_time or ""))
@@ -236,6 +238,15 @@ class LocalRun:
         await running.sandbox.stop()
 
     async def _stop_all(self) -> None:
-        for identity in list(self._running):
-            await self._delete(identity)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        await asyncio.gather(*(self._delete(identity) for identity in list(self._running)))
+
+
+def _view(identity: Identity, running: _Running) -> SandboxView:
+    presence, trouble = running.sandbox.presence, running.trouble
+    if presence is Presence.GONE and (why := running.sandbox.diagnosis()):
+        trouble = Trouble(Reason.LOST, why)
+    return SandboxView(identity, presence, identity.agent_id, trouble, running.state)
+
+
+def _failure_of(task: asyncio.Task[None]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None

@@ -13,6 +13,8 @@ from axiom.storage.store import ObjectStore
 from axiom_sandbox.snapshots.archives import unpack
 from axiom_sandbox.snapshots.captures import apply_changes
 
+_SHOWN = {"name", "type", "enforcement", "verdict", "message"}
+
 
 @dataclass(frozen=True)
 class Result:
@@ -28,19 +30,17 @@ class Result:
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
-        """The object that `axiom run --json` prints."""
+        """The object that `axiom run --json` prints. Without a verdict it also holds `error`."""
         status = self.status
         criteria = status.rounds[-1].criteria if status.rounds else []
-        return {
+        body = {
             "task": self.task.name,
             "verdict": status.verdict,
-            "reason": status.conditions[-1].reason if status.conditions else None,
-            "message": status.message,
             "claim": status.claim.model_dump(by_alias=True, mode="json") if status.claim else None,
-            "claimDisagreement": status.claim_disagreement,
             "rounds": len(status.rounds),
-            "attempts": status.attempt,
-            "criteria": [result.model_dump(by_alias=True, mode="json") for result in criteria],
+            "criteria": [
+                result.model_dump(by_alias=True, mode="json", include=_SHOWN) for result in criteria
+            ],
             "ledger": {
                 "path": str(self.ledger_path) if self.ledger_path else None,
                 "records": status.ledger.records if status.ledger else 0,
@@ -50,6 +50,9 @@ class Result:
             "workspace": str(self.workspace) if self.workspace else None,
             "durationSeconds": round(self.seconds, 3),
         }
+        if status.verdict is None:
+            body["error"] = {"code": "COULD_NOT_RUN", "message": status.message}
+        return body
 
 
 async def collect(
@@ -62,6 +65,7 @@ async def collect(
     seconds: float,
 ) -> Result:
     """Puts the last round's diff and files beside the evidence."""
+    """`base` is the run's base archive; diff and files come to lie in `folder`."""
     diff = workspace = None
     last = status.rounds[-1] if status.rounds else None
     if last and last.changes:
@@ -73,6 +77,5 @@ async def collect(
         await asyncio.to_thread(unpack, base, workspace)
         await asyncio.to_thread(apply_changes, changes, workspace)
         changes.unlink()
-    base.unlink()
-    ledger = store_folder / status.ledger.path if status.ledger else None
+    ledger = store_folder / status.ledger.path if status.ledger and status.ledger.records else None
     return Result(task, status, ledger, diff, workspace, seconds)
