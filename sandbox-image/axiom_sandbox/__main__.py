@@ -34,10 +34,15 @@ def _run() -> None:
     import asyncio
     import os
 
-    from axiom_sandbox.supervising.running import supervise
+    from axiom_sandbox.installing import wait_until_installed
+    from axiom_sandbox.supervising.running import sandbox_class, supervise
     from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, SandboxSettings
 
-    asyncio.run(supervise(SandboxSettings.model_validate_json(os.environ[SETTINGS_VARIABLE])))
+    settings = SandboxSettings.model_validate_json(os.environ[SETTINGS_VARIABLE])
+    make = sandbox_class(settings.identity.role)
+    if settings.tls:
+        wait_until_installed(settings.tls.client_ca)
+    asyncio.run(supervise(make, settings))
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

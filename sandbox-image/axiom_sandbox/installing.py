@@ -1,4 +1,4 @@
-"""`axiom-sandbox install`, a pod's first container: puts in place what the other containers need, and makes the channel's key.
+"""`axiom-sandbox install`, a pod's init container: puts in place what the others need, and makes the channel's key.
 
 The launcher and the tools go to a volume that the untrusted container mounts read-only. The key goes to a volume that the
 supervisor alone mounts. The certificate goes to the termination message: the control plane reads it in the pod's status,
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +29,7 @@ TERMINATION_LOG = Path("/dev/termination-log")
 
 _VALID = timedelta(days=30)
 _CLOCK_SKEW = timedelta(minutes=5)
+_INTERVAL_SECONDS = 0.01
 
 
 def install(
@@ -38,7 +40,7 @@ def install(
     launcher: Path = LAUNCHER_IN_IMAGE,
     termination_log: Path = TERMINATION_LOG,
 ) -> None:
-    """Fills the pod's volumes, which lie under `root`. Raises OSError."""
+    """Fills the pod's volumes, which lie under `root`; the authority's certificates come last. Raises OSError."""
     bin_folder, keys, files = (root / folder[1:] for folder in (BIN_FOLDER, KEYS_FOLDER, FILES_FOLDER))
     for folder in (files / WORKSPACE, files / HOME):
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -50,8 +52,8 @@ def install(
     certificate, key = make_certificate(subject, datetime.now(UTC))
     _write(keys / KEY, key)
     _write(keys / CERTIFICATE, certificate)
-    _write(keys / CLIENT_CA, client_ca.encode())
     termination_log.write_bytes(certificate)
+    _write(keys / CLIENT_CA, client_ca.encode())
 
 
 def make_certificate(subject: str, now: datetime) -> tuple[bytes, bytes]:
@@ -85,12 +87,20 @@ def make_certificate(subject: str, now: datetime) -> tuple[bytes, bytes]:
     return certificate.public_bytes(pem), private
 
 
+def wait_until_installed(client_ca: Path) -> None:
+    """Returns once `install` is through: it runs beside the supervisor's start."""
+    while not client_ca.exists():
+        time.sleep(_INTERVAL_SECONDS)
+
+
 def install_in_pod() -> None:
     """`install`, as the pod's environment says."""
     install(os.environ[SUBJECT_VARIABLE], os.environ[CLIENT_CA_VARIABLE])
 
 
 def _write(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    part = path.with_name(path.name + ".part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+    part.replace(path)

@@ -7,6 +7,9 @@ and `scratch` are the supervisor's alone. Both containers have the same user id,
 could read files of mode 0600; what keeps them apart are their own mount and PID namespaces, and that the launcher is
 not dumpable. There is no fsGroup: it would only set the setgid bit on every folder of the workspace.
 
+The supervisor comes before the installer, and waits for what that makes: so its imports cost the pod's start nothing. It
+has no startup probe, as probes come once a second; the launcher connects when there is somebody to connect to.
+
 Workspace and home are folders of a volume, made by the installer, not mount roots: those would belong to root, and git
 refuses to work in a folder of somebody else's.
 """
@@ -174,7 +177,7 @@ def _pod_spec(spec: PodInput) -> dict[str, Any]:
             "runAsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "initContainers": [_installer(spec, allowed), *([] if fetches else [_as_sidecar(supervisor)])],
+        "initContainers": [*([] if fetches else [_as_sidecar(supervisor)]), _installer(spec, allowed)],
         "containers": [supervisor if fetches else _untrusted(spec, allowed)],
         "volumes": _volumes(spec.identity.role, allowed),
         **_network(spec),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 from axiom_sandbox.protocol.channel import Phase
 from axiom_sandbox.protocol.identity import Role
@@ -11,29 +12,27 @@ from axiom_sandbox.supervising.sandbox import Sandbox
 from axiom_sandbox.supervising.serving import serve
 from axiom_sandbox.supervising.settings import SandboxSettings
 
-_SEALING_GRACE = 20.0
 
-
-def make_sandbox(settings: SandboxSettings) -> Sandbox:
-    """The sandbox of the settings' role. Only what the role needs is imported: a pod's start waits for it."""
-    match settings.identity.role:
+def sandbox_class(role: Role) -> type[Sandbox]:
+    """The sandbox of a role. Only what the role needs is imported: a pod's start waits for it."""
+    match role:
         case Role.AGENT:
             from axiom_sandbox.supervising.agent import AgentSandbox
 
-            return AgentSandbox(settings)
+            return AgentSandbox
         case Role.VERIFIER:
             from axiom_sandbox.supervising.verifier import VerifierSandbox
 
-            return VerifierSandbox(settings)
+            return VerifierSandbox
         case Role.FETCHER:
             from axiom_sandbox.supervising.fetcher import FetcherSandbox
 
-            return FetcherSandbox(settings)
+            return FetcherSandbox
 
 
-async def supervise(settings: SandboxSettings) -> None:
+async def supervise(make: Callable[[SandboxSettings], Sandbox], settings: SandboxSettings) -> None:
     """Serves and lives until SIGTERM. What is stopped stays to be read: only whoever deletes the sandbox knows that all is."""
-    sandbox = make_sandbox(settings)
+    sandbox = make(settings)
     loop = asyncio.get_running_loop()
     terminated = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -48,16 +47,16 @@ async def supervise(settings: SandboxSettings) -> None:
     else:
         sandbox.request_stop("the sandbox was told to end")
         await living
-    await _until_sealed(sandbox)
+    await _until_sealed(sandbox, settings.sealing_grace)
     await sandbox.end_untrusted()
     await sandbox.close()
     await runner.cleanup()
 
 
-async def _until_sealed(sandbox: Sandbox) -> None:
+async def _until_sealed(sandbox: Sandbox, grace: float) -> None:
     """Leaves the gateway a little time to copy what is not sealed yet."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + _SEALING_GRACE
+    until = loop.time() + grace
     state = sandbox.board.state
     while state.phase in (Phase.STOPPED, Phase.FAILED) and not _sealed(sandbox) and loop.time() < until:
         state = await sandbox.board.wait(state.revision, 1)
