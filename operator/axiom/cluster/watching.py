@@ -103,6 +103,8 @@ class Watcher:
                 settings=settings,
                 clusterwide=True,
                 standalone=True,
+                # kopf would ask for the user's name, and the user of a container has none
+                identity="axiom",  # type: ignore[arg-type]
                 stop_flag=self._stop,
                 ready_flag=self._ready,
             )
