@@ -1,134 +1,271 @@
-"""As much of a Kubernetes API server as the egress proxy uses: lists, watches, Secrets."""
+"""A small Kubernetes API server on loopback: objects in memory, versions, watches, and the refusals that matter.
+
+It knows no kinds: whatever path is written to becomes a collection. `refuse` makes it say no, once or always.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import base64
+import itertools
 import json
-from collections.abc import AsyncIterator
+import re
+import uuid
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
-PODS = "/api/v1/pods"
-CLASSES = "/apis/axiom.dev/v1alpha1/agentclasses"
+Object = dict[str, Any]
+
+_PATH = re.compile(
+    r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+/[^/]+))(?:/namespaces/(?P<namespace>[^/]+))?"
+    r"/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>status))?"
+)
+_KINDS = {
+    "v1": {"namespaces": "Namespace", "pods": "Pod", "configmaps": "ConfigMap", "events": "Event"},
+    "axiom.dev/v1alpha1": {"agenttasks": "AgentTask", "agentclasses": "AgentClass"},
+    "coordination.k8s.io/v1": {"leases": "Lease"},
+}
+_CLUSTER_WIDE = {"agentclasses", "namespaces"}
 
 
+@dataclass
+class Refusal:
+    """An answer in place of the real one."""
+
+    method: str
+    path: str
+    status: int
+    reason: str = ""
+    message: str = ""
+    times: int = 1
+
+
+@dataclass
 class FakeApiServer:
-    """Holds objects, and tells watchers of their changes from the version on that they name."""
+    """The server's content, and what it was asked."""
 
-    def __init__(self) -> None:
-        self.url = ""
-        self.objects: dict[str, dict[str, Any]] = {PODS: {}, CLASSES: {}}
-        self.secrets: dict[str, dict[str, str]] = {}
-        self.queries: list[dict[str, str]] = []
-        self.failures: list[int] = []
-        """Statuses that the next requests are answered with."""
-        self.requested = asyncio.Event()
-        self._version = 100
-        self._history: list[tuple[int, str, str, dict[str, Any]]] = []
-        self._changed = asyncio.Event()
-        self._epoch = 0
+    url: str = ""
+    objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
+    """By plural, namespace ("" for none) and name."""
+    requests: list[tuple[str, str, Any]] = field(default_factory=list)
+    """Method, path, body of every request that is no read."""
+    refusals: list[Refusal] = field(default_factory=list)
+    review: Callable[[str, Object], Object] = lambda kind, spec: {}
+    """Answers TokenReviews and SubjectAccessReviews: kind and spec → status."""
+    _versions: itertools.count[int] = field(default_factory=lambda: itertools.count(100))
+    _watches: list[tuple[str, asyncio.Queue[Object | None]]] = field(default_factory=list)
 
-    def put(self, path: str, item: dict[str, Any]) -> None:
-        name = item["metadata"]["name"]
-        self._happen(path, "MODIFIED" if name in self.objects[path] else "ADDED", item)
-        self.objects[path][name] = item
+    def add(self, plural: str, item: Object) -> Object:
+        """Puts an object there as somebody else, complete with UID and version."""
+        metadata = {"uid": str(uuid.uuid4()), "generation": 1, **item["metadata"]}
+        stored = {**item, "metadata": {**metadata, "resourceVersion": str(next(self._versions))}}
+        key = (plural, metadata.get("namespace", ""), metadata["name"])
+        kind = "MODIFIED" if key in self.objects else "ADDED"
+        self.objects[key] = stored
+        self._tell(plural, kind, stored)
+        return stored
 
-    def delete(self, path: str, name: str) -> None:
-        self._happen(path, "DELETED", self.objects[path].pop(name))
+    def change(self, plural: str, namespace: str, name: str, **fields: Any) -> Object:
+        """Changes top-level fields of an object as somebody else."""
+        return self.add(plural, {**self.objects[plural, namespace, name], **fields})
 
-    def hang_up(self) -> None:
-        """Ends all watches, and forgets the history: whoever watches on gets 410."""
-        self._epoch += 1
-        self._history.clear()
-        self._wake()
+    def remove(self, plural: str, namespace: str, name: str, *, silently: bool = False) -> None:
+        """Deletes an object as somebody else; `silently` no watch hears of it."""
+        stored = self.objects.pop((plural, namespace, name))
+        if not silently:
+            self._tell(plural, "DELETED", stored)
 
-    def _happen(self, path: str, change: str, item: dict[str, Any]) -> None:
-        self._version += 1
-        item["metadata"]["resourceVersion"] = str(self._version)
-        self._history.append((self._version, path, change, json.loads(json.dumps(item))))
-        self._wake()
+    def get(self, plural: str, namespace: str, name: str) -> Object | None:
+        """An object."""
+        return self.objects.get((plural, namespace, name))
 
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+    def all(self, plural: str) -> list[Object]:
+        """All objects of a kind."""
+        return [item for (kind, _, _), item in self.objects.items() if kind == plural]
+
+    def refuse(
+        self, method: str, path: str, status: int, reason: str = "", message: str = "", times: int = 1
+    ) -> None:
+        """The next `times` requests of this method whose path ends so get this answer."""
+        self.refusals.append(Refusal(method, path, status, reason, message, times))
+
+    def writes(self, method: str, plural: str) -> list[Any]:
+        """Bodies of the writes of this kind."""
+        return [body for verb, path, body in self.requests if verb == method and f"/{plural}" in path]
+
+    def end_watches(self) -> None:
+        """Every watch ends, as after the server's timeout."""
+        for _, queue in self._watches:
+            queue.put_nowait(None)
+
+    # --- requests ---------------------------------------------------------------------------------------------
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.queries.append({"path": request.path, **request.query})
-        self.requested.set()
-        if self.failures:
-            return web.json_response({"kind": "Status", "code": 0}, status=self.failures.pop(0))
-        if request.path.startswith("/api/v1/namespaces/axiom-system/secrets/"):
-            return self._secret(request.path.rpartition("/")[2])
-        if "watch" in request.query:
-            return await self._watch(request)
-        items = list(self.objects[request.path].values())
-        return web.json_response({"metadata": {"resourceVersion": str(self._version)}, "items": items})
+        body = json.loads(await request.read() or b"null")
+        if request.method != "GET":
+            self.requests.append((request.method, request.path, body))
+        for refusal in self.refusals:
+            if refusal.times and refusal.method == request.method and request.path.endswith(refusal.path):
+                refusal.times -= 1
+                return _failure(refusal.status, refusal.reason, refusal.message)
+        if discovered := _discovery(request.path):
+            return web.json_response(discovered)
+        found = _PATH.fullmatch(request.path)
+        if not found:
+            return _failure(404, "NotFound", f"no such path {request.path}")
+        group_version = found["core"] or found["group"]
+        plural, namespace, name = found["plural"], found["namespace"] or "", found["name"]
+        match request.method, name:
+            case "GET", None if request.query.get("watch"):
+                return await self._watch(request, plural)
+            case "GET", None:
+                return self._list(plural, namespace, request.query.get("labelSelector", ""))
+            case "GET", _:
+                return self._answer(self.get(plural, namespace, name), f'{plural} "{name}" not found')
+            case "POST", _:
+                return self._create(group_version, plural, namespace, body)
+            case "PUT", _:
+                return self._replace(plural, namespace, name, body, found["sub"])
+            case "PATCH", _:
+                return self._merge(plural, namespace, name, body)
+            case "DELETE", None:
+                return self._delete_all(plural, namespace, request.query.get("labelSelector", ""))
+            case _:
+                return self._delete(plural, namespace, name, body or {})
 
-    def _secret(self, name: str) -> web.Response:
-        if name not in self.secrets:
-            return web.json_response({"kind": "Status", "code": 404}, status=404)
-        data = {key: base64.b64encode(value.encode()).decode() for key, value in self.secrets[name].items()}
+    def _list(self, plural: str, namespace: str, selector: str) -> web.Response:
+        items = [item for item in self._selected(plural, namespace, selector)]
         return web.json_response(
-            {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": name}, "data": data}
+            {"kind": "List", "metadata": {"resourceVersion": str(next(self._versions))}, "items": items}
         )
 
-    async def _watch(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
+    def _selected(self, plural: str, namespace: str, selector: str) -> list[Object]:
+        return [
+            item
+            for (kind, where, _), item in self.objects.items()
+            if kind == plural and namespace in ("", where) and _matches(item, selector)
+        ]
+
+    async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        seen, epoch = int(request.query["resourceVersion"]), self._epoch
-        while epoch == self._epoch:
-            changed = self._changed
-            for version, path, change, item in list(self._history):
-                if path == request.path and version > seen:
-                    await self._send(response, change, item)
-                    seen = version
-            bookmark = {"kind": "Bookmark", "metadata": {"resourceVersion": str(seen)}}
-            await self._send(response, "BOOKMARK", bookmark)
-            await changed.wait()
-        await self._send(response, "ERROR", {"code": 410, "reason": "Expired", "message": "too old"})
+        queue: asyncio.Queue[Object | None] = asyncio.Queue()
+        self._watches.append((plural, queue))
+        while (event := await queue.get()) is not None:
+            await response.write(json.dumps(event).encode() + b"\n")
         return response
 
+    def _create(self, group_version: str, plural: str, namespace: str, body: Object) -> web.Response:
+        if plural in ("tokenreviews", "subjectaccessreviews"):
+            return web.json_response({**body, "status": self.review(body["kind"], body["spec"])}, status=201)
+        key = (plural, namespace, body["metadata"]["name"])
+        if key in self.objects:
+            return _failure(409, "AlreadyExists", f'{plural} "{key[2]}" already exists')
+        return web.json_response(self.add(plural, body), status=201)
+
+    def _replace(self, plural: str, namespace: str, name: str, body: Object, sub: str | None) -> web.Response:
+        stored = self.get(plural, namespace, name)
+        if stored is None:
+            return _failure(404, "NotFound", f'{plural} "{name}" not found')
+        if body["metadata"].get("resourceVersion") not in (None, stored["metadata"]["resourceVersion"]):
+            return _failure(409, "Conflict", "the object has been modified")
+        changed = {**stored, "status": body["status"]} if sub else body
+        return web.json_response(self.add(plural, changed))
+
+    def _merge(self, plural: str, namespace: str, name: str, patch: Object) -> web.Response:
+        stored = self.get(plural, namespace, name)
+        if stored is None:
+            return _failure(404, "NotFound", f'{plural} "{name}" not found')
+        return web.json_response(self.add(plural, {**stored, **patch}))
+
+    def _delete(self, plural: str, namespace: str, name: str, options: Object) -> web.Response:
+        stored = self.get(plural, namespace, name)
+        if stored is None:
+            return _failure(404, "NotFound", f'{plural} "{name}" not found')
+        wanted = options.get("preconditions", {}).get("uid")
+        if wanted not in (None, stored["metadata"]["uid"]):
+            return _failure(409, "Conflict", "Precondition failed: UID")
+        self.remove(plural, namespace, name)
+        return web.json_response({"kind": "Status", "status": "Success"})
+
+    def _delete_all(self, plural: str, namespace: str, selector: str) -> web.Response:
+        for item in self._selected(plural, namespace, selector):
+            self.remove(plural, item["metadata"].get("namespace", ""), item["metadata"]["name"])
+        return web.json_response({"kind": "Status", "status": "Success"})
+
     @staticmethod
-    async def _send(response: web.StreamResponse, change: str, item: dict[str, Any]) -> None:
-        await response.write(json.dumps({"type": change, "object": item}).encode() + b"\n")
+    def _answer(item: Object | None, missing: str) -> web.Response:
+        return web.json_response(item) if item is not None else _failure(404, "NotFound", missing)
+
+    def _tell(self, plural: str, kind: str, item: Object) -> None:
+        for watched, queue in self._watches:
+            if watched == plural:
+                queue.put_nowait({"type": kind, "object": item})
+
+
+def _failure(status: int, reason: str, message: str) -> web.Response:
+    return web.json_response({"kind": "Status", "reason": reason, "message": message}, status=status)
+
+
+def _matches(item: Object, selector: str) -> bool:
+    labels = item["metadata"].get("labels") or {}
+    for part in filter(None, selector.split(",")):
+        key, equals, value = part.partition("=")
+        if key not in labels or (equals and labels[key] != value):
+            return False
+    return True
+
+
+def _discovery(path: str) -> Object | None:
+    """What a client asks to learn which kinds there are."""
+    match path.strip("/").split("/"):
+        case ["version"]:
+            return {"major": "1", "minor": "36", "gitVersion": "v1.36.3"}
+        case ["api"]:
+            return {"versions": ["v1"]}
+        case ["apis"]:
+            groups = [group for group in _KINDS if "/" in group]
+            return {
+                "groups": [
+                    {
+                        "name": group.partition("/")[0],
+                        "versions": [{"groupVersion": group, "version": group.partition("/")[2]}],
+                        "preferredVersion": {"groupVersion": group, "version": group.partition("/")[2]},
+                    }
+                    for group in groups
+                ]
+            }
+        case ["api", version] | ["apis", version, _] if (
+            found := path.strip("/").partition("/")[2]
+        ) in _KINDS:
+            verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
+            return {
+                "groupVersion": found,
+                "resources": [
+                    {"name": plural, "singularName": kind.lower(), "kind": kind, "verbs": verbs,
+                     "namespaced": plural not in _CLUSTER_WIDE}
+                    for plural, kind in _KINDS[found].items()
+                ],
+            }  # fmt: skip
+        case _:
+            return None
 
 
 @asynccontextmanager
-async def run_api_server() -> AsyncIterator[FakeApiServer]:
+async def fake_api_server() -> AsyncIterator[FakeApiServer]:
+    """A server that listens on loopback for as long as the context is open."""
     server = FakeApiServer()
     app = web.Application()
-    app.router.add_get("/{path:.*}", server.handle)
+    app.router.add_route("*", "/{path:.*}", server.handle)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield server
-    await runner.cleanup()
-
-
-def pod(ip: str | None = "10.1.2.3", *, name: str = "fix-1", **changes: Any) -> dict[str, Any]:
-    """The pod of `tests.fakes.vendor.make_grant`'s attempt."""
-    labels = {
-        "axiom.dev/role": "agent",
-        "axiom.dev/task-uid": "5ac8ee7c-8b7b-4c0f-9c2a-3f3a5d1f7c11",
-        "axiom.dev/attempt": "1",
-    }
-    metadata = {"name": name, "namespace": "team-a", "uid": f"uid-{name}", "labels": labels}
-    status = {"phase": "Running", **({"podIP": ip, "podIPs": [{"ip": ip}]} if ip else {})}
-    metadata.update(changes.get("metadata", {}))
-    status.update(changes.get("status", {}))
-    return {"metadata": metadata, "status": status}
-
-
-def agent_class(
-    name: str = "codex", secret: str = "keys", upstream: str = "https://api.example"
-) -> dict[str, Any]:
-    credential = {
-        "name": "openai",
-        "secretRef": {"name": secret, "key": "openai"},
-        "route": {"prefix": "/openai", "upstream": upstream},
-    }
-    return {"metadata": {"name": name}, "spec": {"command": ["codex"], "credentials": [credential]}}
+    try:
+        yield server
+    finally:
+        server.end_watches()
+        await runner.cleanup()

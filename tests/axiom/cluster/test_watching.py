@@ -1,0 +1,96 @@
+"""Caches, and the real kopf that feeds them, against a small API server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import kopf
+import pytest
+
+import axiom.cluster.watching as watching
+from axiom.cluster.api import Api
+from axiom.cluster.resources import AGENT_TASKS, PODS, Object, name_of, uid_of
+from axiom.cluster.watching import Cache, Watcher
+from tests.fakes.api_server import FakeApiServer, fake_api_server
+
+
+def item(name: str, version: int, uid: str = "") -> Object:
+    return {
+        "metadata": {"name": name, "namespace": "ns", "uid": uid or name, "resourceVersion": str(version)}
+    }
+
+
+def test_an_older_version_never_replaces_a_newer_one() -> None:
+    seen: list[tuple[str, bool]] = []
+    cache = Cache(PODS, changed=lambda item, is_there: seen.append((name_of(item), is_there)))
+    cache.put(item("a", 5))
+    cache.put(item("a", 4))
+    cache.put(item("a", 5))
+    assert seen == [("a", True)]
+    assert cache.get("a") == item("a", 5)
+
+
+def test_a_complete_list_drops_what_is_gone_but_not_what_is_newer_than_the_list() -> None:
+    cache = Cache(PODS)
+    cache.put(item("old", 1))
+    before = cache.uids
+    cache.put(item("new", 2))
+    cache.sync([item("seen", 3)], before)
+    assert cache.uids == {"new", "seen"}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeApiServer]:
+    async with fake_api_server() as server:
+        yield server
+
+
+async def eventually(is_so: Callable[[], Any]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():
+            await asyncio.sleep(0.01)
+
+
+async def test_kopf_feeds_the_caches_and_writes_nothing(
+    server: FakeApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "log_in", lambda: kopf.ConnectionInfo(server=server.url))
+    server.add(
+        "agenttasks",
+        {
+            "apiVersion": "axiom.dev/v1alpha1",
+            "kind": "AgentTask",
+            "metadata": {"name": "first", "namespace": "ns"},
+        },
+    )
+    tasks, pods = Cache(AGENT_TASKS), Cache(PODS, "mine=yes")
+    async with Api("test", lambda: kopf.ConnectionInfo(server=server.url)) as api:
+        watcher = Watcher(api, (tasks, pods))
+        await watcher.resync()
+        assert [name_of(found) for found in tasks] == ["first"]
+        running = asyncio.create_task(watcher.run())
+        await watcher.wait_until_ready()
+        await eventually(lambda: len(server._watches) >= 2)
+
+        pod = server.add("pods", {"metadata": {"name": "one", "namespace": "ns", "labels": {"mine": "yes"}}})
+        await eventually(lambda: len(pods) == 1)
+        server.change("pods", "ns", "one", status={"phase": "Running"})
+        await eventually(lambda: (pods.get(uid_of(pod)) or {}).get("status"))
+        server.remove("pods", "ns", "one")
+        await eventually(lambda: len(pods) == 0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert server.requests == []
+
+
+async def test_a_deletion_that_no_watch_saw_is_noticed_by_the_next_comparison(server: FakeApiServer) -> None:
+    server.add("pods", {"metadata": {"name": "ghost", "namespace": "ns"}})
+    pods = Cache(PODS)
+    async with Api("test", lambda: kopf.ConnectionInfo(server=server.url)) as api:
+        watcher = Watcher(api, (pods,))
+        await watcher.resync()
+        server.remove("pods", "ns", "ghost", silently=True)
+        await watcher.resync()
+    assert len(pods) == 0

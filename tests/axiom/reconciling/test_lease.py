@@ -1,0 +1,124 @@
+"""One operator at a time: the Lease, with a clock that the tests move."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import kopf
+import pytest
+
+from axiom.cluster.api import Api
+from axiom.reconciling.lease import Lease, LeaseLostError, LeaseSettings
+from tests.fakes.api_server import FakeApiServer, fake_api_server
+
+
+class Clock:
+    """Seconds that pass only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.naps = 0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.naps += 1
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeApiServer]:
+    async with fake_api_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def api(server: FakeApiServer) -> AsyncIterator[Api]:
+    async with Api("test", lambda: kopf.ConnectionInfo(server=server.url)) as api:
+        yield api
+
+
+def lease(api: Api, clock: Clock, identity: str = "me") -> Lease:
+    return Lease(api, LeaseSettings("ns", "axiom-operator", identity), clock, clock.sleep)
+
+
+def holder(server: FakeApiServer) -> str:
+    found = server.get("leases", "ns", "axiom-operator")
+    assert found is not None
+    return str(found["spec"]["holderIdentity"])
+
+
+async def test_a_lease_that_nobody_made_is_taken(server: FakeApiServer, api: Api) -> None:
+    await lease(api, Clock()).acquire()
+    assert holder(server) == "me"
+
+
+async def test_a_holder_that_is_silent_for_the_leases_duration_is_replaced(
+    server: FakeApiServer, api: Api
+) -> None:
+    await lease(api, Clock(), "other").acquire()
+    clock = Clock()
+    await lease(api, clock).acquire()
+    assert holder(server) == "me"
+    assert 15 <= clock.now < 22
+
+
+async def test_a_holder_that_renews_is_waited_for(server: FakeApiServer, api: Api) -> None:
+    await lease(api, Clock(), "other").acquire()
+    clock = Clock()
+    waiting = asyncio.create_task(lease(api, clock).acquire())
+    for version in range(20):
+        naps = clock.naps
+        server.change("leases", "ns", "axiom-operator", mark=version)
+        while clock.naps < naps + 2:
+            await asyncio.sleep(0)
+    assert clock.now > 60
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_the_same_operator_takes_its_lease_back_at_once(server: FakeApiServer, api: Api) -> None:
+    await lease(api, Clock()).acquire()
+    clock = Clock()
+    await lease(api, clock).acquire()
+    assert clock.now == 0
+
+
+async def test_a_released_lease_is_free_at_once(server: FakeApiServer, api: Api) -> None:
+    first = lease(api, Clock(), "other")
+    await first.acquire()
+    await first.release()
+    await first.release()
+    clock = Clock()
+    await lease(api, clock).acquire()
+    assert (holder(server), clock.now) == ("me", 0)
+
+
+async def test_a_lease_that_somebody_else_changed_is_lost(server: FakeApiServer, api: Api) -> None:
+    mine = lease(api, Clock())
+    await mine.acquire()
+    server.change("leases", "ns", "axiom-operator", mark="stolen")
+    with pytest.raises(LeaseLostError, match="somebody else"):
+        await mine.keep()
+
+
+async def test_a_lease_that_cannot_be_renewed_is_given_up_in_time(server: FakeApiServer, api: Api) -> None:
+    clock = Clock()
+    mine = lease(api, clock)
+    await mine.acquire()
+    server.refuse("PUT", "/axiom-operator", 503, times=100)
+    with pytest.raises(LeaseLostError, match="could not be renewed"):
+        await mine.keep()
+    assert clock.now < 15
+
+
+async def test_of_two_who_take_at_the_same_moment_one_gets_it(server: FakeApiServer, api: Api) -> None:
+    first, second = Clock(), Clock()
+    both = [asyncio.create_task(lease(api, c, n).acquire()) for c, n in ((first, "a"), (second, "b"))]
+    done, waiting = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    assert len(done) == 1
+    for task in waiting:
+        task.cancel()

@@ -1,0 +1,162 @@
+"""Pods as the API server shows them → what the planner sees of a sandbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from axiom.api.conditions import Reason
+from axiom.planning.observed import Presence
+from axiom.reconciling.views import is_outdated, presence_of, trouble_of, view_of
+from axiom_sandbox.protocol.channel import Phase, SandboxState
+from axiom_sandbox.protocol.identity import Identity, Role
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+IDENTITY = Identity(namespace="ns", task="t", task_id="uid", attempt=1, role=Role.AGENT)
+INSTALLED = {
+    "name": "install",
+    "state": {"terminated": {"exitCode": 0, "reason": "Completed", "message": CERTIFICATE}},
+}
+
+
+def pod(phase: str = "Running", *, deleted: bool = False, **status: Any) -> dict[str, Any]:
+    metadata = {"uid": "pod-uid", "name": "p", "namespace": "ns"}
+    if deleted:
+        metadata["deletionTimestamp"] = "2026-11-21T06:00:00Z"
+    spec = {"containers": [{"name": "agent", "image": "agent:1"}]}
+    return {"metadata": metadata, "spec": spec, "status": {"phase": phase, **status}}
+
+
+def up(**status: Any) -> dict[str, Any]:
+    return pod(podIP="10.0.0.7", initContainerStatuses=[INSTALLED], **status)
+
+
+def waiting(name: str, reason: str, message: str = "", **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": "agent:1",
+        "state": {"waiting": {"reason": reason, "message": message}},
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("shown", "presence"),
+    [
+        (pod("Pending"), Presence.PENDING),
+        (pod(podIP="10.0.0.7"), Presence.PENDING),
+        (pod(initContainerStatuses=[INSTALLED]), Presence.PENDING),
+        (up(), Presence.RUNNING),
+        (pod("Failed", podIP="10.0.0.7", initContainerStatuses=[INSTALLED]), Presence.GONE),
+        (pod("Succeeded"), Presence.GONE),
+        (pod(deleted=True, podIP="10.0.0.7", initContainerStatuses=[INSTALLED]), Presence.GONE),
+    ],
+    ids=["pending", "no-certificate", "no-address", "up", "failed", "succeeded", "being-deleted"],
+)
+def test_presence(shown: dict[str, Any], presence: Presence) -> None:
+    assert presence_of(shown) is presence
+
+
+UNSCHEDULABLE = {
+    "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+    "message": "0/1 nodes are available: 1 Insufficient memory.",
+}  # fmt: skip
+PULL_ERROR = (
+    'failed to pull and unpack image "registry.invalid/x:1": failed to resolve reference:'
+    " dial tcp: lookup registry.invalid: no such host"
+)
+
+
+@pytest.mark.parametrize(
+    ("shown", "reason", "said"),
+    [
+        (pod("Pending", conditions=[UNSCHEDULABLE]), Reason.UNSCHEDULABLE, "Insufficient memory"),
+        (
+            pod("Pending", containerStatuses=[waiting("agent", "ErrImagePull", PULL_ERROR)]),
+            Reason.IMAGE_PULL_FAILED,
+            "no such host",
+        ),
+        (
+            pod(
+                "Pending",
+                initContainerStatuses=[waiting("install", "InvalidImageName", "couldn't parse image")],
+            ),
+            Reason.IMAGE_PULL_FAILED,
+            "container install",
+        ),
+        (
+            pod(
+                "Pending",
+                containerStatuses=[waiting("agent", "CreateContainerConfigError", "secret not found")],
+            ),
+            Reason.CONTAINER_FAILED,
+            "CreateContainerConfigError: secret not found",
+        ),
+        (
+            up(
+                containerStatuses=[
+                    waiting(
+                        "supervisor",
+                        "CrashLoopBackOff",
+                        "back-off 40s restarting failed container",
+                        lastState={"terminated": {"exitCode": 3}},
+                    )
+                ]
+            ),
+            Reason.CONTAINER_FAILED,
+            "exit code 3",
+        ),
+    ],
+    ids=["unschedulable", "pull", "bad-name", "config", "crash-loop"],
+)
+def test_trouble(shown: dict[str, Any], reason: Reason, said: str) -> None:
+    trouble = trouble_of(shown)
+    assert trouble is not None
+    assert trouble.reason is reason
+    assert said in trouble.message
+
+
+def test_containers_on_their_way_are_no_trouble() -> None:
+    assert trouble_of(pod("Pending", containerStatuses=[waiting("agent", "PodInitializing")])) is None
+    scheduling = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}
+    assert trouble_of(pod("Pending", conditions=[scheduling])) is None
+
+
+def test_a_pull_error_and_its_back_off_read_the_same() -> None:
+    error = trouble_of(pod("Pending", containerStatuses=[waiting("agent", "ErrImagePull", PULL_ERROR)]))
+    back_off = f'Back-off pulling image "agent:1": ErrImagePull: {PULL_ERROR}'
+    again = trouble_of(pod("Pending", containerStatuses=[waiting("agent", "ImagePullBackOff", back_off)]))
+    assert error == again
+    bare = trouble_of(
+        pod(containerStatuses=[waiting("agent", "ImagePullBackOff", 'Back-off pulling "agent:1"')])
+    )
+    assert bare is not None
+    assert "no detail" in bare.message
+
+
+def test_silence_is_trouble_only_when_it_lasts() -> None:
+    assert view_of(IDENTITY, up(), None, 14, "refused").trouble is None
+    trouble = view_of(IDENTITY, up(), None, 15, "connection refused").trouble
+    assert trouble is not None
+    assert (trouble.reason, trouble.message) == (Reason.SUPERVISOR_UNREACHABLE, "connection refused")
+
+
+def test_what_the_gateway_cannot_bring_is_the_workspaces_trouble() -> None:
+    state = SandboxState(
+        revision=1, identity=IDENTITY, phase=Phase.WAITING_FOR_WORKSPACE, trouble="no ConfigMap"
+    )
+    trouble = view_of(IDENTITY, up(), state).trouble
+    assert trouble is not None
+    assert (trouble.reason, trouble.message) == (Reason.WORKSPACE_FAILED, "no ConfigMap")
+
+
+def test_the_last_state_outlives_the_pod() -> None:
+    state = SandboxState(revision=1, identity=IDENTITY, phase=Phase.RUNNING)
+    view = view_of(IDENTITY, None, state, 99, "gone")
+    assert (view.presence, view.state, view.trouble, view.uid) == (Presence.GONE, state, None, "")
+
+
+def test_an_agents_pod_is_outdated_when_its_class_names_another_image() -> None:
+    assert is_outdated(up(), "agent:2")
+    assert not is_outdated(up(), "agent:1")
