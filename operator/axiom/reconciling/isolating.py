@@ -40,9 +40,8 @@ class NetworkCloser:
 
 
 def _differs(known: Object, wanted: Object) -> bool:
-    return known.get("spec") != wanted["spec"] or _marks(known, wanted)["labels"] != known["metadata"].get(
-        "labels"
-    )
+    labels = known["metadata"].get("labels")
+    return bool(known.get("spec") != wanted["spec"] or _marks(known, wanted)["labels"] != labels)
 
 
 def _marks(known: Object, wanted: Object) -> dict[str, Any]:
