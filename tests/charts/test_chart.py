@@ -1,0 +1,371 @@
+"""The Helm chart as it is rendered: what programs are told, what they may do, and what is refused.
+
+Needs helm: on PATH, or the hermetic cluster's own (`make cluster` builds it).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from e2e.cluster.layout import cache
+
+from axiom.egress.settings import read_settings as read_egress_settings
+from axiom.gateway.settings import read_settings as read_gateway_settings
+from axiom.manifests.network_policies import Installation, network_policies
+from axiom.manifests.pods import CHANNEL_PORT
+from axiom.reconciling.settings import read_settings as read_operator_settings
+
+CHART = Path(__file__).parent.parent.parent / "charts" / "axiom"
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+ONE_OF_OURS = {"objectStorage": {"endpoint": "https://s3.example:9000", "secretName": "evidence"}}
+
+Object = dict[str, Any]
+
+
+def helm() -> str:
+    found = shutil.which("helm") or next(map(str, sorted(cache().glob("bin/all-*/helm"))), None)
+    if found is None:
+        pytest.skip("helm is neither on PATH nor built by `make cluster`")
+    return found
+
+
+def run(*arguments: str, values: Object | None = None) -> subprocess.CompletedProcess[str]:
+    command = [helm(), *arguments, "--values", "-"]
+    document = json.dumps(values or {})
+    return subprocess.run(command, input=document, capture_output=True, text=True, timeout=60, check=False)
+
+
+def render(values: Object | None = None, release: str = "axiom") -> list[Object]:
+    options = ("--namespace", "axiom-system", "--kube-version", "1.36.0")
+    ended = run("template", release, str(CHART), *options, values=values)
+    assert ended.returncode == 0, ended.stderr
+    return [item for item in yaml.safe_load_all(ended.stdout) if item]
+
+
+def refusal(values: Object) -> str:
+    ended = run("template", "axiom", str(CHART), values=values)
+    assert ended.returncode != 0
+    return ended.stderr
+
+
+def find(items: list[Object], kind: str, name: str) -> Object:
+    [found] = [item for item in items if item["kind"] == kind and item["metadata"]["name"] == name]
+    return found
+
+
+def kinds(items: list[Object], kind: str) -> list[Object]:
+    return [item for item in items if item["kind"] == kind]
+
+
+def environment(items: list[Object], component: str) -> dict[str, str]:
+    [container] = find(items, "Deployment", f"axiom-{component}")["spec"]["template"]["spec"]["containers"]
+    return {variable["name"]: variable.get("value", "from-elsewhere") for variable in container["env"]}
+
+
+# --- values -----------------------------------------------------------------------------------------------------
+
+
+def described(schema: Object, values: Object, path: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        found = schema.get("properties", {}).get(name)
+        if found is None:
+            yield f"{path}{name}: not in the schema"
+            continue
+        referred = SCHEMA["definitions"].get(found.get("$ref", "").rpartition("/")[2], {})
+        if not (found.get("description") or referred.get("description")):
+            yield f"{path}{name}: no description"
+        if "properties" in found and isinstance(value, dict):
+            yield from described(found, value, f"{path}{name}.")
+
+
+def test_every_value_is_described() -> None:
+    assert list(described(SCHEMA, VALUES)) == []
+
+
+def test_every_described_value_has_a_default() -> None:
+    def missing(schema: Object, values: Object) -> Iterator[str]:
+        for name, inner in schema.get("properties", {}).items():
+            if name == "global":
+                continue
+            if name not in values:
+                yield name
+            elif "properties" in inner:
+                yield from missing(inner, values[name])
+
+    assert list(missing(SCHEMA, VALUES)) == []
+
+
+def test_images_are_of_the_charts_version() -> None:
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    ours = [image for image in VALUES["images"].values() if "/axiom-" in image]
+    assert [image.rpartition(":")[2] for image in ours] == [version] * 3
+
+
+def test_helm_finds_nothing_to_complain_about() -> None:
+    ended = run("lint", "--strict", str(CHART))
+    assert ended.returncode == 0, ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"objectStorage": {"endpoint": "https://s3.example"}}, "/objectStorage/secretName"),
+        ({"objectStorage": {"endpoint": "s3.example"}}, "/objectStorage/endpoint"),
+        ({"secrets": {"gatewayChannel": "mine"}}, "/secrets/operatorChannel"),
+        ({"gateway": {"replicas": 0}}, "/gateway/replicas"),
+        ({"operator": {"fetchAlso": ["git.example"]}}, "/operator/fetchAlso/0"),
+        ({"gateway": {"scratch": "lots"}}, "/gateway/scratch"),
+        ({"images": {"sandbox": "no-tag"}}, "/images/sandbox"),
+        ({"networkPolicies": {"apiServerPorts": []}}, "/networkPolicies/apiServerPorts"),
+        ({"netwrokPolicies": {"enabled": False}}, "netwrokPolicies"),
+    ],
+)
+def test_bad_values_are_refused_by_name(values: Object, named: str) -> None:
+    assert named in refusal(values)
+
+
+# --- programs ---------------------------------------------------------------------------------------------------
+
+
+def test_the_operator_understands_its_environment() -> None:
+    items = render({"operator": {"fetchAlso": ["10.1.0.0/16:443"], "concurrency": 7}})
+
+    settings = read_operator_settings(environment(items, "operator"))
+
+    assert settings.namespace == settings.lease.namespace == "axiom-system"
+    assert settings.egress == ("axiom-egress.axiom-system.svc", 8788)
+    assert settings.supervisor_image == VALUES["images"]["sandbox"]
+    assert settings.network_policies
+    assert (settings.concurrency, len(settings.fetch_also)) == (7, 1)
+    assert find(items, "Lease", settings.lease.name)
+
+
+def test_the_gateway_understands_its_environment() -> None:
+    embedded = read_gateway_settings(environment(render(), "gateway"))
+    own = read_gateway_settings(environment(render(ONE_OF_OURS), "gateway"))
+
+    assert (embedded.storage.endpoint, embedded.storage.create_bucket) == ("http://axiom-storage:7070", True)
+    assert (own.storage.endpoint, own.storage.create_bucket) == ("https://s3.example:9000", False)
+
+
+def test_the_egress_proxy_understands_its_environment() -> None:
+    values = {"egress": {"privateUpstreams": ["model.team.svc", "other"]}}
+
+    settings = read_egress_settings(environment(render(values), "egress"))
+
+    assert settings.namespace == "axiom-system"
+    assert settings.proxy.allow_private_upstreams == {"model.team.svc", "other"}
+
+
+@pytest.mark.parametrize("release", ["axiom", "trial"])
+def test_what_is_mounted_and_referred_to_is_there(release: str) -> None:
+    items = render(release=release)
+    there = {(item["kind"], item["metadata"]["name"]) for item in items}
+
+    for deployment in kinds(items, "Deployment"):
+        pod = deployment["spec"]["template"]["spec"]
+        assert ("ServiceAccount", pod["serviceAccountName"]) in there
+        for volume in pod["volumes"]:
+            if "secret" in volume:
+                assert ("Secret", volume["secret"]["secretName"]) in there
+        for variable in pod["containers"][0]["env"]:
+            if secret := variable.get("valueFrom", {}).get("secretKeyRef"):
+                assert ("Secret", secret["name"]) in there
+
+
+def test_every_pod_is_restricted_probed_and_bounded() -> None:
+    for deployment in kinds(render(), "Deployment"):
+        pod = deployment["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+        }
+        assert {"livenessProbe", "readinessProbe"} <= container.keys()
+        assert container["resources"]["limits"]["memory"]
+        assert all("sizeLimit" in volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume)
+
+
+@pytest.mark.parametrize("component", ["operator", "gateway", "egress"])
+def test_prometheus_finds_the_metrics_port(component: str) -> None:
+    template = find(render(), "Deployment", f"axiom-{component}")["spec"]["template"]
+    ports = {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0]["ports"]}
+
+    assert template["metadata"]["annotations"]["prometheus.io/port"] == str(ports["metrics"])
+
+
+def test_only_programs_that_call_the_api_server_get_a_token() -> None:
+    items = render()
+    tokens = {
+        item["metadata"]["name"]: item["spec"]["template"]["spec"]["automountServiceAccountToken"]
+        for item in kinds(items, "Deployment")
+    }
+
+    assert tokens == {
+        "axiom-operator": True,
+        "axiom-gateway": True,
+        "axiom-egress": True,
+        "axiom-storage": False,
+    }
+    assert not any(item["automountServiceAccountToken"] for item in kinds(items, "ServiceAccount"))
+
+
+def test_several_replicas_survive_a_drain() -> None:
+    assert kinds(render(), "PodDisruptionBudget") == []
+    budgets = kinds(render({"gateway": {"replicas": 2}, "egress": {"replicas": 3}}), "PodDisruptionBudget")
+    assert {item["spec"]["maxUnavailable"] for item in budgets} == {1}
+    assert len(budgets) == 2
+
+
+# --- rights and the network -------------------------------------------------------------------------------------
+
+
+def rules(items: list[Object], component: str) -> list[Object]:
+    named = [item for item in items if item["metadata"]["name"] == f"axiom-{component}"]
+    return [rule for item in named if item["kind"] in ("ClusterRole", "Role") for rule in item["rules"]]
+
+
+@pytest.mark.parametrize("component", ["operator", "gateway", "egress", "view", "edit"])
+def test_nobody_gets_wildcards_or_secrets_at_large(component: str) -> None:
+    items = render()
+    for rule in rules(items, component):
+        assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+    for role in kinds(items, "ClusterRole"):
+        assert not any("secrets" in rule["resources"] for rule in role["rules"])
+
+
+def test_the_egress_proxy_reads_only_the_secrets_that_are_named() -> None:
+    named = render({"egress": {"credentialSecrets": ["openai"]}})
+    [rule] = [rule for rule in rules(named, "egress") if "secrets" in rule["resources"]]
+
+    assert rule == {
+        "apiGroups": [""],
+        "resources": ["secrets"],
+        "resourceNames": ["openai"],
+        "verbs": ["get"],
+    }
+
+
+def test_sandboxes_policies_select_the_charts_pods() -> None:
+    items = render()
+    installation = Installation("axiom-system", CHANNEL_PORT, 8788)
+    peers = [
+        peer
+        for policy in network_policies("team", installation)
+        for direction, side in (("ingress", "from"), ("egress", "to"))
+        for rule in policy["spec"].get(direction, ())
+        for peer in rule.get(side, ())
+        if "podSelector" in peer
+    ]
+    selected = set()
+    for deployment in kinds(items, "Deployment"):
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        for selector in (peer["podSelector"] for peer in peers):
+            [expression] = selector["matchExpressions"]
+            equal = all(labels[key] == value for key, value in selector["matchLabels"].items())
+            if equal and labels[expression["key"]] in expression["values"]:
+                selected.add(deployment["metadata"]["name"])
+
+    assert selected == {"axiom-operator", "axiom-gateway", "axiom-egress"}
+
+
+def test_every_pod_of_the_control_plane_has_a_network_policy() -> None:
+    items = render()
+    policies = {
+        json.dumps(item["spec"]["podSelector"]["matchLabels"]) for item in kinds(items, "NetworkPolicy")
+    }
+    selectors = {json.dumps(item["spec"]["selector"]["matchLabels"]) for item in kinds(items, "Deployment")}
+
+    assert policies == selectors
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [("https://s3.example", 443), ("http://s3.example", 80), ("https://[fd00::1]:9000", 9000)],
+)
+def test_the_gateway_reaches_its_storage(endpoint: str, port: int) -> None:
+    items = render({"objectStorage": {"endpoint": endpoint, "secretName": "evidence"}})
+    policy = find(items, "NetworkPolicy", "axiom-gateway")
+
+    assert {"ports": [{"protocol": "TCP", "port": port}]} in policy["spec"]["egress"]
+    assert not any(item["metadata"]["name"] == "axiom-storage" for item in items)
+
+
+def test_policies_can_be_left_to_somebody_else() -> None:
+    items = render({"networkPolicies": {"enabled": False}, "admissionPolicies": {"enabled": False}})
+
+    assert kinds(items, "NetworkPolicy") == []
+    assert kinds(items, "ValidatingAdmissionPolicy") == []
+    assert not read_operator_settings(environment(items, "operator")).network_policies
+    assert not any("networkpolicies" in rule["resources"] for rule in rules(items, "operator"))
+
+
+def test_sandboxes_are_known_by_the_names_that_the_operator_gives() -> None:
+    [policy] = [
+        item
+        for item in kinds(render(), "ValidatingAdmissionPolicy")
+        if "connecting" in item["metadata"]["name"]
+    ]
+    pattern = re.search(r"matches\('(.*)'\)", policy["spec"]["validations"][0]["expression"])
+    assert pattern
+    ours = ["axiom-t-1-agent-8f14e45f", "axiom-a-b-12-verifier-3-1-00000000", "axiom-t-1-fetcher-8f14e45f"]
+    others = ["axiom-operator-6f7d8b9c5d-abcde", "axiom-gateway-d964d959d-cfgv8", "web-1-agent-8f14e45f"]
+
+    assert [bool(re.search(pattern[1], name)) for name in ours + others] == [True] * 3 + [False] * 3
+
+
+# --- keys -------------------------------------------------------------------------------------------------------
+
+
+def certificates(items: list[Object], component: str) -> dict[str, str]:
+    secret = find(items, "Secret", f"axiom-{component}-channel")["data"]
+    return {name: base64.b64decode(value).decode() for name, value in secret.items()}
+
+
+def test_operator_and_gateway_are_clients_of_one_authority() -> None:
+    items = render()
+    operator, gateway = certificates(items, "operator"), certificates(items, "gateway")
+    authority = x509.load_pem_x509_certificate(operator["ca.crt"].encode())
+
+    assert operator["ca.crt"] == gateway["ca.crt"]
+    assert operator["tls.key"] != gateway["tls.key"]
+    for one, name in ((operator, "axiom-operator"), (gateway, "axiom-gateway")):
+        certificate = x509.load_pem_x509_certificate(one["tls.crt"].encode())
+        certificate.verify_directly_issued_by(authority)
+        assert certificate.subject.rfc4514_string() == f"CN={name}"
+        assert isinstance(certificate.public_key(), ec.EllipticCurvePublicKey)
+
+
+def test_the_authoritys_key_is_kept_nowhere() -> None:
+    for secret in kinds(render(), "Secret"):
+        assert not any("ca.key" in name for name in secret["data"])
+
+
+def test_keys_that_somebody_brings_are_used() -> None:
+    mine = {"operatorChannel": "mine-1", "gatewayChannel": "mine-2", "tokenKeys": "mine-3"}
+    items = render({"secrets": mine, **ONE_OF_OURS})
+    mounted = {
+        volume["secret"]["secretName"]
+        for item in kinds(items, "Deployment")
+        for volume in item["spec"]["template"]["spec"]["volumes"]
+        if "secret" in volume
+    }
+
+    assert kinds(items, "Secret") == []
+    assert mounted == {"mine-1", "mine-2", "mine-3"}
