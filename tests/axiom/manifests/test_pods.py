@@ -1,0 +1,252 @@
+"""A sandbox pod is locked down by design: every rule that isolation rests on, stated once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from axiom.api.agentclass import AgentClassSpec
+from axiom.api.agenttask import GitSource, Resources
+from axiom.manifests.naming import identity_of
+from axiom.manifests.pods import Egress, Images, Owner, PodInput, certificate_of, sandbox_pod
+from axiom_sandbox.protocol.identity import Identity, Role
+from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, SandboxSettings
+
+UID = "0d3f1c5e-8a53-4c4e-9f0e-0c2f7f5f9a11"
+CLASS = AgentClassSpec(image="agent:1", command=["agent", "$(AXIOM_PROMPT)"])
+TRUSTED_VOLUMES = {"state", "keys", "scratch"}
+
+
+def spec_of(role: Role, **fields: Any) -> PodInput:
+    verifies = int(role is Role.VERIFIER)
+    identity = Identity(
+        namespace="team", task="fix", task_id=UID, attempt=2, role=role, round=verifies, trial=verifies
+    )
+    spec = PodInput(
+        identity=identity,
+        owner=Owner(uid=UID, name="fix"),
+        agent_class=CLASS,
+        resources=Resources(),
+        images=Images(sandbox="sandbox:1", verifier="verifier:1"),
+        client_ca="-----BEGIN CERTIFICATE-----",
+        seconds_left=1200.9,
+        egress=Egress("10.0.0.7"),
+        git=GitSource(url="https://git.example/leap.git", revision="3f2c9e1"),
+    )
+    return replace(spec, **fields)
+
+
+def pod_spec(role: Role, **fields: Any) -> dict[str, Any]:
+    spec: dict[str, Any] = sandbox_pod(spec_of(role, **fields))["spec"]
+    return spec
+
+
+def containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {container["name"]: container for container in (*spec["initContainers"], *spec["containers"])}
+
+
+def settings_of(spec: dict[str, Any]) -> SandboxSettings:
+    (value,) = [
+        item["value"] for item in containers(spec)["supervisor"]["env"] if item["name"] == SETTINGS_VARIABLE
+    ]
+    return SandboxSettings.model_validate_json(value)
+
+
+def mounts(container: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+
+
+roles = pytest.mark.parametrize("role", list(Role))
+untrusted = pytest.mark.parametrize(("role", "name"), [(Role.AGENT, "agent"), (Role.VERIFIER, "candidate")])
+
+
+@roles
+def test_every_container_is_without_privileges(role: Role) -> None:
+    for container in containers(pod_spec(role)).values():
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+            "runAsGroup": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        assert {"cpu", "memory", "ephemeral-storage"} == container["resources"]["limits"].keys()
+        assert container["imagePullPolicy"] == "IfNotPresent"
+
+
+@roles
+def test_the_pod_is_closed(role: Role) -> None:
+    spec = pod_spec(role)
+    assert spec["hostUsers"] is False
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    assert spec["restartPolicy"] == "Never"
+    assert spec["terminationGracePeriodSeconds"] == 30
+    assert spec["activeDeadlineSeconds"] == 1200 + 3600
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 1000,
+        "runAsGroup": 1000,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    for name in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "serviceAccountName"):
+        assert name not in spec
+
+
+@roles
+def test_every_volume_is_empty_at_the_start_and_limited(role: Role) -> None:
+    for volume in pod_spec(role)["volumes"]:
+        assert volume.keys() == {"name", "emptyDir"}
+        assert int(volume["emptyDir"]["sizeLimit"]) > 0
+
+
+@untrusted
+def test_the_untrusted_side_sees_no_volume_of_the_trusted(role: Role, name: str) -> None:
+    mounted = mounts(containers(pod_spec(role))[name])
+    assert not TRUSTED_VOLUMES & {mount["name"] for mount in mounted.values()}
+    writable = {path for path, mount in mounted.items() if not mount.get("readOnly")}
+    assert writable == {"/workspace", "/home/agent", "/tmp"}
+
+
+@untrusted
+def test_the_untrusted_side_starts_with_the_launcher_alone(role: Role, name: str) -> None:
+    container = containers(pod_spec(role))[name]
+    assert container["command"] == ["/axiom/bin/launcher", "init", "--socket", "/axiom/run/launcher.sock"]
+    assert "env" not in container
+    assert not container["terminationMessagePath"].startswith(("/dev", "/tmp", "/workspace", "/home"))
+
+
+@untrusted
+def test_the_sandbox_has_no_dns(role: Role, name: str) -> None:
+    spec = pod_spec(role)
+    assert (spec["dnsPolicy"], spec["dnsConfig"]) == ("None", {"nameservers": ["127.0.0.1"]})
+
+
+def test_an_agent_finds_the_proxy_by_name() -> None:
+    spec = pod_spec(Role.AGENT)
+    assert spec["hostAliases"] == [{"ip": "10.0.0.7", "hostnames": ["axiom-egress"]}]
+    inside = settings_of(spec).inside
+    assert (inside.proxy_url, inside.proxy_ports) == ("http://axiom-egress:8788", (8788,))
+    assert inside.denied_ports == (8443,)
+
+
+def test_a_verifier_has_no_network_at_all() -> None:
+    spec = pod_spec(Role.VERIFIER)
+    settings = settings_of(spec)
+    assert "hostAliases" not in spec
+    assert (settings.inside.network, settings.expect.network) == ("None", "None")
+    assert (settings.inside.proxy_url, settings.inside.proxy_ports) == ("", ())
+
+
+def test_a_fetcher_runs_nothing_untrusted() -> None:
+    spec = pod_spec(Role.FETCHER)
+    assert [container["image"] for container in containers(spec).values()] == ["sandbox:1", "sandbox:1"]
+    assert spec["dnsPolicy"] == "ClusterFirst"
+    environment = {item["name"]: item.get("value") for item in containers(spec)["supervisor"]["env"]}
+    assert environment["AXIOM_FETCH_GIT"] == "https://git.example/leap.git 3f2c9e1"
+
+
+@untrusted
+def test_the_supervisor_is_a_sidecar_that_hears_of_the_pods_end(role: Role, name: str) -> None:
+    supervisor = pod_spec(role)["initContainers"][0]
+    assert supervisor["name"] == "supervisor"
+    assert supervisor["restartPolicy"] == "Always"
+    assert supervisor["lifecycle"] == {"preStop": {"exec": {"command": ["axiom-sandbox", "stop"]}}}
+
+
+@roles
+def test_the_channel_listens_with_tls_on_the_pods_own_address(role: Role) -> None:
+    spec = pod_spec(role)
+    settings = settings_of(spec)
+    assert settings.listen_host == "$(AXIOM_POD_ADDRESS)"
+    first = containers(spec)["supervisor"]["env"][0]
+    assert first == {
+        "name": "AXIOM_POD_ADDRESS",
+        "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}},
+    }
+    assert settings.tls
+    mounted = mounts(containers(spec)["supervisor"])
+    for path in (settings.tls.certificate, settings.tls.key, settings.tls.client_ca):
+        assert mounted[str(path.parent)]["name"] == "keys"
+
+
+@pytest.mark.parametrize("runtime", ["gvisor", "kata-qemu", "my-runsc"])
+def test_a_kernel_of_its_own_replaces_the_user_namespace(runtime: str) -> None:
+    spec = pod_spec(Role.AGENT, agent_class=CLASS.model_copy(update={"runtime_class_name": runtime}))
+    assert spec["runtimeClassName"] == runtime
+    assert "hostUsers" not in spec
+    expect = settings_of(spec).expect
+    assert (expect.user_namespace, expect.landlock) == (False, False)
+
+
+def test_another_runtime_keeps_the_user_namespace() -> None:
+    spec = pod_spec(Role.AGENT, agent_class=CLASS.model_copy(update={"runtime_class_name": "crun"}))
+    assert spec["hostUsers"] is False
+    assert settings_of(spec).expect.user_namespace
+
+
+@pytest.mark.parametrize(
+    ("wished", "cpu", "memory", "storage"),
+    [
+        (Resources(), "1000m", 2 * 1024**3, 2 * 1024**3),
+        (Resources(cpu="64", memory="1Ti", storage="1Ti"), "4000m", 8 * 1024**3, 10 * 1024**3),
+        (Resources(cpu="250m", memory="256Mi", storage="1Gi"), "250m", 256 * 1024**2, 1024**3),
+    ],
+)
+def test_a_tasks_wishes_end_at_its_classs_ceilings(
+    wished: Resources, cpu: str, memory: int, storage: int
+) -> None:
+    spec = pod_spec(Role.AGENT, resources=wished)
+    limits = containers(spec)["agent"]["resources"]["limits"]
+    assert (limits["cpu"], limits["memory"]) == (cpu, str(memory))
+    volumes = {volume["name"]: volume["emptyDir"] for volume in spec["volumes"]}
+    assert volumes["files"]["sizeLimit"] == str(storage)
+    assert volumes["tmp"]["medium"] == "Memory"
+    assert int(volumes["tmp"]["sizeLimit"]) <= memory // 2
+
+
+@roles
+def test_a_pod_leads_back_to_its_task(role: Role) -> None:
+    spec = spec_of(role, base="b" * 64, changes="c" * 64)
+    pod = sandbox_pod(spec)
+    assert identity_of(pod) == spec.identity
+    assert pod["metadata"]["annotations"]["axiom.dev/base"] == "b" * 64
+    assert pod["metadata"]["annotations"]["axiom.dev/changes"] == "c" * 64
+    (owner,) = pod["metadata"]["ownerReferences"]
+    assert (owner["uid"], owner["kind"], owner["controller"]) == (UID, "AgentTask", True)
+
+
+@roles
+def test_the_same_input_makes_the_same_pod(role: Role) -> None:
+    assert json.dumps(sandbox_pod(spec_of(role))) == json.dumps(sandbox_pod(spec_of(role)))
+
+
+def test_a_class_without_image_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"set spec\.image"):
+        sandbox_pod(spec_of(Role.AGENT, agent_class=CLASS.model_copy(update={"image": None})))
+
+
+def test_a_task_may_bring_its_own_clean_room() -> None:
+    spec = pod_spec(Role.VERIFIER, verifier_image="mine:1")
+    assert containers(spec)["candidate"]["image"] == "mine:1"
+
+
+def ended(code: int, message: str) -> dict[str, Any]:
+    state = {"terminated": {"exitCode": code, "message": message}}
+    return {"status": {"initContainerStatuses": [{"name": "install", "state": state}]}}
+
+
+def test_the_certificate_comes_from_the_installers_end() -> None:
+    pem = "-----BEGIN CERTIFICATE-----\n"
+    assert certificate_of(ended(0, pem)) == pem
+    assert certificate_of(ended(1, pem)) is None
+    assert certificate_of(ended(0, "")) is None
+    assert certificate_of({}) is None
+    running = {"name": "install", "state": {"running": {}}}
+    assert certificate_of({"status": {"initContainerStatuses": [running]}}) is None
