@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.cluster.binaries import binary
-from e2e.cluster.connection import Connection
+from e2e.cluster.connection import Connection, load
 from e2e.cluster.dockerfiles import build_image
 from e2e.cluster.shell import run
 
@@ -115,3 +115,14 @@ def _compile(source: Path, target: Path) -> None:
         env={"CGO_ENABLED": "0"},
         timeout_seconds=600,
     )
+
+
+def main() -> None:
+    """Builds the product's images into the running cluster and prints their names."""
+    images = build_product_images(load())
+    for name in (images.sandbox, images.verifier, images.control_plane):
+        print(name)
+
+
+if __name__ == "__main__":
+    main()
