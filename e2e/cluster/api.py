@@ -30,18 +30,26 @@ class Api:
         Raises:
             ClusterError: no connection, or another status than 200.
         """
+        return self._request("GET", path, None, timeout_seconds)
+
+    def post(self, path: str, document: Object, *, timeout_seconds: float = 10) -> bytes:
+        """Creates an object; the body of the answer. Raises ClusterError as `get` does."""
+        return self._request("POST", path, document, timeout_seconds)
+
+    def _request(self, method: str, path: str, document: Object | None, timeout_seconds: float) -> bytes:
         connection = self._connect(timeout_seconds)
+        body = None if document is None else json.dumps(document)
         try:
-            connection.request("GET", path)
+            connection.request(method, path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            body = answer.read()
+            said = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            raise ClusterError(f"GET {path}: {error}") from error
+            raise ClusterError(f"{method} {path}: {error}") from error
         finally:
             connection.close()
-        if answer.status != http.client.OK:
-            raise ClusterError(f"GET {path}: {answer.status} {body[:300].decode(errors='replace')}")
-        return body
+        if answer.status not in (http.client.OK, http.client.CREATED):
+            raise ClusterError(f"{method} {path}: {answer.status} {said[:300].decode(errors='replace')}")
+        return said
 
     def list(self, path: str) -> tuple[list[Object], str]:
         """All objects of a collection, and the version to watch from."""
