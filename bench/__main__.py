@@ -14,30 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
+
+from bench.figures import Figure, milliseconds
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "docs" / "benchmarks.md"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the report."""
-
-    what: str
-    measured: str
-    asked: str
-    method: str
-
-
-def milliseconds(values: Sequence[float]) -> str:
-    """p50, p90 and the largest of some durations in seconds."""
-    ordered = sorted(values)
-    p90 = ordered[min(len(ordered) - 1, int(0.9 * len(ordered)))]
-    return f"p50 {median(ordered) * 1000:,.0f} ms, p90 {p90 * 1000:,.0f} ms, max {ordered[-1] * 1000:,.0f} ms"
 
 
 def ledger() -> list[Figure]:

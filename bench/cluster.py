@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.__main__ import Figure, milliseconds
 from e2e.cluster import connection
 from e2e.support.chart import Release, build_storage_image, image_values
 from e2e.support.images import build_agent_image, build_product_images
 from e2e.support.kubernetes import Kubectl, Object
+
+from bench.figures import Figure, milliseconds
 
 _TIMES = 20
 _LIMIT_SECONDS = 90.0
