@@ -5,11 +5,13 @@
 //	write PATH TEXT   writes a file, relative to the working directory
 //	await PATH        goes on once the file is there, at the latest after 60 s
 //	clock             prints the time, in milliseconds since the epoch
+//	reach NAME ADDR   tries to connect; writes open/NAME or closed/NAME
 //	exit CODE         ends
 package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -35,6 +37,8 @@ func main() {
 			write(rest)
 		case "await":
 			await(rest)
+		case "reach":
+			reach(rest)
 		case "exit":
 			code, err := strconv.Atoi(rest)
 			check(err)
@@ -60,6 +64,17 @@ func await(path string) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	fail(path + " does not come")
+}
+
+func reach(rest string) {
+	name, address, _ := strings.Cut(rest, " ")
+	connection, err := net.DialTimeout("tcp", address, 3*time.Second)
+	if err != nil {
+		write("closed/" + name + " " + err.Error())
+		return
+	}
+	check(connection.Close())
+	write("open/" + name + " " + address)
 }
 
 func check(err error) {

@@ -1,0 +1,96 @@
+"""The Helm chart, installed with images that were built here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from e2e.cluster.binaries import binary
+from e2e.cluster.connection import Connection
+from e2e.cluster.dockerfiles import build_image
+from e2e.support.images import ROOT, Images
+
+CHART = ROOT / "charts" / "axiom"
+_STORAGE_DOCKERFILE = """\
+FROM scratch
+COPY versitygw /versitygw
+USER 65532:65532
+ENTRYPOINT ["/versitygw"]
+"""
+
+
+class HelmError(AssertionError):
+    """helm refused; the message is what it said."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of the chart, installed or not."""
+
+    connection: Connection
+    namespace: str
+    name: str = "axiom"
+
+    def helm(self, verb: str, *arguments: str, values: Mapping[str, Any] | None = None) -> str:
+        """Standard output of `helm VERB RELEASE …`. Raises HelmError."""
+        command = [f"{self.connection.bin_dir}/helm", "--kubeconfig", self.connection.kubeconfig]
+        command += ["--namespace", self.namespace, verb, self.name, *arguments]
+        if values is not None:
+            command += ["--values", "-"]
+        ended = subprocess.run(
+            command,
+            input=None if values is None else json.dumps(values),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        if ended.returncode != 0:
+            raise HelmError(
+                f"helm {verb} {' '.join(arguments)}: {ended.stderr.strip() or ended.stdout.strip()}"
+            )
+        return ended.stdout
+
+    def install(self, values: Mapping[str, Any]) -> str:
+        """Installs and waits until everything is ready; the notes. Raises HelmError."""
+        return self.helm(
+            "install", str(CHART), "--create-namespace", "--wait", "--timeout", "3m", values=values
+        )
+
+    def upgrade(self, values: Mapping[str, Any]) -> str:
+        """Upgrades and waits; the notes. Raises HelmError."""
+        return self.helm("upgrade", str(CHART), "--wait", "--timeout", "3m", values=values)
+
+    def uninstall(self) -> None:
+        """Removes it and waits. Raises HelmError."""
+        self.helm("uninstall", "--wait", "--timeout", "2m")
+
+
+def build_storage_image() -> str:
+    """An image of the S3 server alone; its name. Raises ClusterError."""
+    program = binary("versitygw").resolve()
+    image = f"axiom.dev/versitygw:{program.parent.name.rpartition('-')[2]}"
+    with tempfile.TemporaryDirectory(prefix="axiom-storage-") as folder:
+        shutil.copy(program, folder)
+        dockerfile = Path(folder) / "Dockerfile"
+        dockerfile.write_text(_STORAGE_DOCKERFILE)
+        build_image(image, dockerfile, Path(folder))
+    return image
+
+
+def image_values(images: Images, storage: str) -> dict[str, Any]:
+    """Values that name images which are on the node."""
+    return {
+        "images": {
+            "controlPlane": images.control_plane,
+            "sandbox": images.sandbox,
+            "verifier": images.verifier,
+            "storage": storage,
+        }
+    }

@@ -1,0 +1,404 @@
+"""The Helm chart on a real cluster: everything comes up, may do what it must and no more, and a task passes."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from e2e.cluster.connection import Connection
+from e2e.cluster.waiting import wait_until
+from e2e.support.chart import Release, build_storage_image, image_values
+from e2e.support.images import ROOT, Images
+from e2e.support.kubernetes import Kubectl, KubectlError, Object
+
+pytestmark = pytest.mark.e2e
+
+COMPONENTS = ("operator", "gateway", "egress", "storage")
+SECRETS = ("axiom-operator-channel", "axiom-gateway-channel", "axiom-token-keys", "axiom-storage")
+CREDENTIAL = "model"
+
+Right = tuple[str, str, str]
+"""Verb, resource, name ("" for any)."""
+
+
+@pytest.fixture(scope="module")
+def values(images: Images) -> dict[str, Any]:
+    return {**image_values(images, build_storage_image()), "egress": {"credentialSecrets": [CREDENTIAL]}}
+
+
+@pytest.fixture(scope="module")
+def release(cluster: Connection, values: dict[str, Any]) -> Iterator[Release]:
+    """Installed in a namespace that admits nothing outside Pod Security's `restricted` profile."""
+    release = Release(cluster, f"axiom-{uuid.uuid4().hex[:8]}")
+    admin = Kubectl(cluster, release.namespace)
+    if admin.run("get", "crd", "agenttasks.axiom.dev").returncode == 0:  # helm leaves those that are there
+        admin("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / "crds"))
+    admin("create", "namespace", release.namespace)
+    admin("label", "namespace", release.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    try:
+        release.install(values)
+        yield release
+    finally:
+        admin.run("delete", "agenttasks", "--all", "--all-namespaces", timeout=120)
+        if release.name in admin("get", "deployments", "--output", "name"):
+            release.uninstall()
+        admin.run("delete", "namespace", release.namespace, "--wait=false")
+
+
+@pytest.fixture
+def admin(release: Release) -> Kubectl:
+    """kubectl in the release's namespace."""
+    return Kubectl(release.connection, release.namespace)
+
+
+@pytest.fixture
+def team(
+    release: Release, restricted_kubectl: Kubectl, agent_image: Callable[[str], str]
+) -> Iterator[Kubectl]:
+    """kubectl in the namespace of somebody who has tasks, and a class for them."""
+    name = f"plain-{restricted_kubectl.namespace}"
+    route = {"prefix": "/model", "upstream": "https://model.example"}
+    secret = {"name": CREDENTIAL, "key": "key"}
+    restricted_kubectl.apply(
+        {
+            "apiVersion": "axiom.dev/v1alpha1",
+            "kind": "AgentClass",
+            "metadata": {"name": name},
+            "spec": {
+                "image": agent_image("plain"),
+                "command": ["/agent", "$(AXIOM_PROMPT)"],
+                "showCriteria": False,
+                "credentials": [{"name": "model", "secretRef": secret, "route": route}],
+            },
+        }
+    )
+    yield restricted_kubectl
+    restricted_kubectl.run("delete", "agenttasks", "--all", timeout=120)
+    restricted_kubectl.run("delete", "agentclass", name)
+
+
+def make_task(team: Kubectl, name: str, *steps: str, expect: tuple[str, ...] = ("greeting.txt",)) -> Object:
+    return team.create(
+        {
+            "apiVersion": "axiom.dev/v1alpha1",
+            "kind": "AgentTask",
+            "metadata": {"name": name},
+            "spec": {
+                "agentClassName": f"plain-{team.namespace}",
+                "prompt": "\n".join(steps),
+                "workspace": {"files": [{"path": "README.md", "content": "Say hello.\n"}]},
+                "criteria": [{"name": "files", "files": {"expect": [{"path": path} for path in expect]}}],
+                "limits": {"deadline": "5m", "maxRounds": 1},
+            },
+        }
+    )
+
+
+def condition(item: Object, kind: str) -> Object:
+    found = [one for one in item.get("status", {}).get("conditions", ()) if one["type"] == kind]
+    return found[0] if found else {}
+
+
+def wait_complete(team: Kubectl, name: str) -> Object:
+    task = team.wait_for(
+        "agenttask", name, lambda item: condition(item, "Complete").get("status") == "True", 120
+    )
+    return dict(task["status"])
+
+
+@pytest.fixture
+def sandbox(team: Kubectl) -> str:
+    """The pod of an agent that runs."""
+    task = make_task(team, "working", "await never.txt")
+    team.wait_for("agenttask", "working", lambda item: condition(item, "Running").get("status") == "True", 90)
+    selector = f"axiom.dev/task-uid={task['metadata']['uid']},axiom.dev/role=agent"
+    return team("get", "pods", "--selector", selector, "--output", "jsonpath={.items[0].metadata.name}")
+
+
+def pod_address(admin: Kubectl, component: str) -> str:
+    selector = f"app.kubernetes.io/component={component}"
+    return admin("get", "pods", "--selector", selector, "--output", "jsonpath={.items[0].status.podIP}")
+
+
+def read(url: str, token: str = "") -> str:
+    with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"}), timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+# --- a task -----------------------------------------------------------------------------------------------------
+
+
+def test_a_task_passes_and_is_told_of(team: Kubectl, admin: Kubectl) -> None:
+    make_task(team, "hello", "say working", "write greeting.txt hello", "exit 0")
+
+    status = wait_complete(team, "hello")
+
+    assert (status["state"], status["verdict"]) == ("Complete", "Pass")
+    header, row = team("get", "agenttasks").splitlines()
+    assert header.split()[:4] == ["NAME", "AGENT", "STATE", "VERDICT"]
+    assert row.split()[2:4] == ["Complete", "Pass"]
+    assert "Pass: every hard criterion passed in round 1" in team("describe", "agenttask", "hello")
+    metrics = read(f"http://{pod_address(admin, 'operator')}:9090/metrics")
+    assert f'agent_class="plain-{team.namespace}",reason="Passed",verdict="Pass"}} 1.0' in metrics
+
+
+def test_whoever_may_view_the_namespace_reads_the_evidence(team: Kubectl, admin: Kubectl) -> None:
+    make_task(team, "shown", "say seen", "write greeting.txt hello", "exit 0")
+    wait_complete(team, "shown")
+    team("create", "serviceaccount", "viewer")
+    team("create", "rolebinding", "viewer", "--clusterrole=view", f"--serviceaccount={team.namespace}:viewer")
+    token = team("create", "token", "viewer").strip()
+
+    task = f"http://{pod_address(admin, 'gateway')}:8080/v1/tasks/{team.namespace}/shown"
+
+    assert "+hello" in read(f"{task}/diff", token)
+    assert "seen" in read(f"{task}/recording", token)
+
+
+def test_a_sandbox_reaches_the_egress_proxy_and_nothing_else(
+    team: Kubectl, admin: Kubectl, release: Release
+) -> None:
+    cluster = release.connection
+    service = admin("get", "service", "axiom-egress", "--output", "jsonpath={.spec.clusterIP}")
+    # ports from 1024 on: the sandbox's own lock lets those through, so it is the network that has to hold
+    closed = {
+        "api-server": f"{cluster.node_address}:6443",
+        "kubelet": f"{cluster.node_address}:10250",
+        "operator": f"{pod_address(admin, 'operator')}:9090",
+        "gateway": f"{pod_address(admin, 'gateway')}:8080",
+        "proxy-metrics": f"{pod_address(admin, 'egress')}:8789",
+        "storage": f"{pod_address(admin, 'storage')}:7070",
+        "storage-outside": cluster.s3.endpoint.removeprefix("http://"),
+        "metadata": "169.254.169.254:80",
+    }
+    reached = {"proxy": f"{service}:8788", "proxy-by-name": "axiom-egress:8788"}
+    steps = [f"reach {name} {address}" for name, address in (reached | closed).items()]
+    expect = (*(f"open/{name}" for name in reached), *(f"closed/{name}" for name in closed))
+
+    make_task(team, "explorer", *steps, "exit 0", expect=expect)
+    status = wait_complete(team, "explorer")
+
+    assert status["verdict"] == "Pass", status["rounds"]
+    # what was closed to the sandbox is open to others
+    assert "axiom_reconcile" in read(f"http://{closed['operator']}/metrics")
+    assert read(f"http://{closed['proxy-metrics']}/healthz")
+
+
+# --- rights -----------------------------------------------------------------------------------------------------
+
+
+def rights(kubectl: Kubectl, user: str) -> set[Right]:
+    """All that a user may do in kubectl's namespace, as the API server says."""
+    path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": kubectl.namespace},
+    }
+    answer = json.loads(kubectl("create", "--raw", path, "--filename", "-", "--as", user, document=review))
+    return {
+        (verb, f"{resource}.{group}" if group else resource, name)
+        for rule in answer["status"]["resourceRules"]
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames") or ("",)
+    }
+
+
+def every(resource: str, *verbs: str, name: str = "") -> set[Right]:
+    return {(verb, resource, name) for verb in verbs}
+
+
+RIGHTS: dict[str, tuple[set[Right], set[Right]]] = {
+    "operator": (
+        every("agenttasks.axiom.dev", "get", "list", "watch", "delete")
+        | every("agenttasks/status.axiom.dev", "update")
+        | every("agentclasses.axiom.dev", "list", "watch")
+        | every("pods", "get", "list", "watch", "create", "delete", "deletecollection")
+        | every("events", "get", "create", "patch")
+        | every("networkpolicies.networking.k8s.io", "list", "create", "update"),
+        every("leases.coordination.k8s.io", "get", "update", name="axiom-operator"),
+    ),
+    "gateway": (
+        every("agenttasks.axiom.dev", "list", "watch")
+        | every("pods", "list", "watch")
+        | every("configmaps", "get")
+        | every("tokenreviews.authentication.k8s.io", "create")
+        | every("subjectaccessreviews.authorization.k8s.io", "create"),
+        set(),
+    ),
+    "egress": (
+        every("agentclasses.axiom.dev", "list", "watch") | every("pods", "list", "watch"),
+        every("secrets", "get", name=CREDENTIAL),
+    ),
+    "storage": (set(), set()),
+}
+"""By component: what it may do everywhere, and besides in the release's namespace."""
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_may_do_what_it_must_and_nothing_more(
+    admin: Kubectl, kubectl: Kubectl, component: str
+) -> None:
+    user = f"system:serviceaccount:{admin.namespace}:axiom-{component}"
+    nobody = f"system:serviceaccount:{admin.namespace}:nobody"
+    everywhere, at_home = RIGHTS[component]
+
+    assert rights(kubectl, user) - rights(kubectl, nobody) == everywhere
+    assert rights(admin, user) - rights(admin, nobody) == everywhere | at_home
+
+
+@pytest.mark.parametrize(
+    ("role", "may", "may_not"),
+    [
+        ("view", ["get", "list", "watch"], ["create", "delete"]),
+        ("edit", ["get", "create", "update", "patch", "delete"], []),
+    ],
+)
+def test_roles_of_a_namespace_cover_its_tasks(
+    admin: Kubectl, kubectl: Kubectl, role: str, may: list[str], may_not: list[str]
+) -> None:
+    kubectl("create", "serviceaccount", "person")
+    kubectl(
+        "create",
+        "rolebinding",
+        "person",
+        f"--clusterrole={role}",
+        f"--serviceaccount={kubectl.namespace}:person",
+    )
+    user = f"system:serviceaccount:{kubectl.namespace}:person"
+
+    def answer(verb: str, resource: str) -> str:
+        return kubectl.run("auth", "can-i", verb, resource, "--as", user).stdout.strip()
+
+    assert {verb: answer(verb, "agenttasks.axiom.dev") for verb in may} == dict.fromkeys(may, "yes")
+    assert {verb: answer(verb, "agenttasks.axiom.dev") for verb in may_not} == dict.fromkeys(may_not, "no")
+    assert answer("update", "agenttasks.axiom.dev/status") == "no"
+
+
+# --- admission --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("exec", "POD", "--container=agent", "--", "true"),
+        ("exec", "POD", "--container=supervisor", "--", "true"),
+        ("attach", "POD", "--container=agent"),
+        ("port-forward", "POD", "18443:8443"),
+        ("debug", "POD", "--image=debug", "--attach=false"),
+        ("label", "pod", "POD", "app.kubernetes.io/managed-by-"),
+        ("annotate", "pod", "POD", "axiom.dev/base=other", "--overwrite"),
+        ("set", "image", "pod/POD", "agent=other:1"),
+        ("patch", "pod", "POD", "--type=merge", "--patch", '{"metadata":{"ownerReferences":null}}'),
+    ],
+    ids=[
+        "exec",
+        "exec-supervisor",
+        "attach",
+        "port-forward",
+        "debug",
+        "label",
+        "annotate",
+        "image",
+        "disown",
+    ],
+)
+def test_nobody_enters_or_changes_a_sandbox(team: Kubectl, sandbox: str, command: tuple[str, ...]) -> None:
+    ended = team.run(*(part.replace("POD", sandbox) for part in command))
+
+    assert ended.returncode != 0
+    assert "of an Axiom sandbox" in ended.stderr
+
+
+def test_other_pods_are_entered_as_ever(admin: Kubectl) -> None:
+    admin("exec", "deployment/axiom-operator", "--", "true")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"axiom.dev/role": "agent", "axiom.dev/task-uid": "00000000", "axiom.dev/attempt": "1"},
+        {"app.kubernetes.io/managed-by": "axiom"},
+    ],
+)
+def test_nobody_else_makes_pods_that_look_like_sandboxes(
+    release: Release, kubectl: Kubectl, labels: dict[str, str]
+) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "false", "labels": labels},
+        "spec": {"containers": [{"name": "c", "image": "none:1"}]},
+    }
+
+    with pytest.raises(KubectlError, match="only the Axiom operator makes pods"):
+        kubectl.create(pod)
+    kubectl.create({**pod, "metadata": {"name": "honest", "labels": {"app": "web"}}})
+    with pytest.raises(KubectlError, match="only the Axiom operator makes pods"):
+        kubectl("label", "pod", "honest", *(f"{key}={value}" for key, value in labels.items()))
+    kubectl("label", "pod", "honest", "app=shop", "--overwrite")
+
+
+def test_nobody_opens_the_network_of_sandboxes(team: Kubectl, sandbox: str) -> None:
+    assert sandbox
+    with pytest.raises(KubectlError, match="closes the network around Axiom's sandboxes"):
+        team("delete", "networkpolicy", "axiom-sandboxes")
+    with pytest.raises(KubectlError, match="closes the network around Axiom's sandboxes"):
+        team("patch", "networkpolicy", "axiom-agents", "--type=merge", "--patch", '{"spec":{"egress":[{}]}}')
+
+
+def test_a_namespace_with_sandboxes_can_be_deleted(team: Kubectl, sandbox: str) -> None:
+    assert sandbox
+    team("delete", "namespace", team.namespace, "--timeout=90s", timeout=100)
+
+
+# --- life of a release ------------------------------------------------------------------------------------------
+
+
+def secrets(admin: Kubectl) -> dict[str, Any]:
+    found = {name: admin.get("secret", name) for name in SECRETS}
+    return {name: secret and secret["data"] for name, secret in found.items()}
+
+
+def test_an_upgrade_keeps_keys_and_the_addresses_of_services(
+    release: Release, admin: Kubectl, team: Kubectl, values: dict[str, Any]
+) -> None:
+    def addresses() -> str:
+        return admin("get", "services", "--output", "jsonpath={.items[*].spec.clusterIP}")
+
+    before = secrets(admin), addresses()
+
+    notes = release.upgrade({**values, "operator": {"concurrency": 8}})
+
+    assert (secrets(admin), addresses()) == before
+    assert all(before[0].values())
+    assert f"The Secret {CREDENTIAL} (egress.credentialSecrets) was not found" in notes
+    assert "There is no AgentClass" not in notes
+    make_task(team, "after", "write greeting.txt hello", "exit 0")
+    assert wait_complete(team, "after")["verdict"] == "Pass"
+
+
+def test_z_nothing_of_a_release_is_left_but_definitions(release: Release, admin: Kubectl) -> None:
+    """The last test: it takes the release away."""
+    admin.run("delete", "agenttasks", "--all", "--all-namespaces", timeout=120)
+    kinds = admin("api-resources", "--verbs=list", "--output=name").split()
+    release.uninstall()
+
+    def left() -> str | None:
+        found = admin(
+            "get", ",".join(kinds), "--all-namespaces", "--output=name", "--ignore-not-found",
+            "--selector", f"app.kubernetes.io/instance={release.name},app.kubernetes.io/name=axiom",
+        )  # fmt: skip
+        leases = admin("get", "leases,secrets", "--output=name").split()
+        return ", ".join(found.split() + leases) or None
+
+    wait_until("the release to go", left, limit_seconds=60)
+    definitions = admin("get", "crd", "agenttasks.axiom.dev", "agentclasses.axiom.dev", "--output=name")
+    assert len(definitions.split()) == 2
