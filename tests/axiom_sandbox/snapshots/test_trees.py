@@ -166,8 +166,9 @@ def test_own_unreadable_entries_are_read_and_keep_their_modes(
 def test_unreadable_entries_of_others_are_findings(root: Path) -> None:
     (root / "theirs").write_text("x")
     (root / "theirs").chmod(0o000)
-    for parent in (root, root.parent, root.parent.parent, root.parent.parent.parent):
-        parent.chmod(parent.stat().st_mode | 0o055)
+    for folder in (root, *root.parents):
+        if folder.stat().st_mode & 0o005 != 0o005:
+            folder.chmod(folder.stat().st_mode | 0o055)
     os.seteuid(65534)
     try:
         assert reasons(scan(root)) == {"theirs": "cannot be read: Permission denied"}

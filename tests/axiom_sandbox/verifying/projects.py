@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.axiom_sandbox.verifying.clean_room import BubblewrapRoom
+from tests.axiom_sandbox.verifying.clean_room import HANGING, BubblewrapRoom
 
 from axiom_sandbox.protocol.channel import Verification
 from axiom_sandbox.protocol.criteria import Criterion
@@ -37,9 +37,11 @@ LEAP_CRITERION = {
     "tests": {
         "failToPass": ["tests/test_leap.py::test_1900"],
         "passToPass": ["tests/test_leap.py::test_2000", "tests/test_leap.py::test_2023"],
-        "timeout": "20s",
+        "timeout": "5m",
     },
 }
+
+HANG = f"import pathlib, time; pathlib.Path('{HANGING}').touch(); time.sleep(600)"
 
 Work = Callable[[Path], None]
 """What the agent does in its workspace."""

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from tests.axiom_sandbox.verifying.projects import BUGGY, LEAP, LEAP_CRITERION, TESTS, Bench, put
+from tests.axiom_sandbox.verifying.projects import BUGGY, HANG, LEAP, LEAP_CRITERION, TESTS, Bench, put
 
 from axiom_sandbox.protocol.verdicts import Verdict
 
@@ -147,7 +147,9 @@ CHEATS = {
     ),
     "conftest written on disk": at_import("import pathlib\npathlib.Path('/mnt/tests/conftest.py').write_text('')"),
     # timing and resources
-    "a result that hangs": {"src/leap.py": "def is_leap(year):\n    while year == 1900: pass\n    return year % 4 == 0\n"},
+    "a result that hangs": {
+        "src/leap.py": f"def is_leap(year):\n    if year == 1900:\n        {HANG}\n    return year % 4 == 0\n"
+    },
     "killed by itself": at_import("import os; os.kill(os.getpid(), 9)"),
     "nothing at all": {},
 }  # fmt: skip
@@ -155,10 +157,8 @@ CHEATS = {
 
 @pytest.mark.parametrize("files", CHEATS.values(), ids=CHEATS.keys())
 async def test_cheats_do_not_pass(bench: Bench, files: dict[str, str | None]) -> None:
-    criterion = LEAP_CRITERION | {"tests": LEAP_CRITERION["tests"] | {"timeout": "5s"}}
-    found = await bench.verify(LEAP, put(files), criterion)
+    found = await bench.verify(LEAP, put(files), LEAP_CRITERION)
     (result,) = found.results
-    print(result.message)
     assert found.verdict is Verdict.FAIL
     assert len(result.message) <= 2000
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", result.message)

@@ -4,11 +4,13 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from tests.axiom_sandbox.verifying.clean_room import HANGING
 from tests.axiom_sandbox.verifying.projects import LEAP, RIGHT, Bench, put
 
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
 
 pytestmark = pytest.mark.sandbox
+HANG = f"{{ touch {HANGING}; sleep 600; }}"
 WORK = put({"src/leap.py": RIGHT, "docs/note.txt": "three words here\n"})
 NOTE_DIGEST = hashlib.sha256(b"three words here\n").hexdigest()
 
@@ -134,7 +136,7 @@ async def test_configuration_of_git_is_mentioned_and_breaks_no_rule(bench: Bench
 
 
 def command(*argv: str, **fields: object) -> dict[str, object]:
-    return {"command": {"argv": list(argv), "timeout": "20s", **fields}}
+    return {"command": {"argv": list(argv), "timeout": "5m", **fields}}
 
 
 @pytest.mark.parametrize(
@@ -178,15 +180,15 @@ async def test_a_program_that_the_image_lacks_is_inconclusive(bench: Bench) -> N
     ("script", "verdict", "message"),
     [
         (
-            "test ! -e docs || sleep 60",
+            f"test ! -e docs || {HANG}",
             Verdict.FAIL,
-            "did not end within 1s, twice; on the unchanged base it ends",
+            "did not end within 4m, twice; on the unchanged base it ends",
         ),
-        ("sleep 60", Verdict.INCONCLUSIVE, "and so it does on the unchanged base"),
+        (HANG, Verdict.INCONCLUSIVE, "and so it does on the unchanged base"),
     ],
 )
 async def test_a_command_that_hangs(bench: Bench, script: str, verdict: Verdict, message: str) -> None:
-    found = await check(bench, WORK, **command("sh", "-c", script, timeout="1s"))
+    found = await check(bench, WORK, **command("sh", "-c", script, timeout="4m"))
     assert found[0] is verdict
     assert message in found[1]
     assert [job.purpose.split()[-1] for job in bench.room.jobs] == ["candidate", "candidate", "base"]
@@ -199,7 +201,7 @@ async def test_a_command_that_hangs_once_is_inconclusive(bench: Bench) -> None:
 
     bench.room.before = once
     verdict, message = await check(
-        bench, WORK, **command("sh", "-c", "test ! -e hang || sleep 60", timeout="1s")
+        bench, WORK, **command("sh", "-c", f"test ! -e hang || {HANG}", timeout="4m")
     )
     assert verdict is Verdict.INCONCLUSIVE
     assert "in one of two runs" in message

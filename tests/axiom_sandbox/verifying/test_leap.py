@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.axiom_sandbox.verifying.projects import BUGGY, LEAP, LEAP_CRITERION, RIGHT, TESTS, Bench, put
+from tests.axiom_sandbox.verifying.projects import BUGGY, HANG, LEAP, LEAP_CRITERION, RIGHT, TESTS, Bench, put
 
 from axiom_sandbox.protocol.events import CriterionChecked, ProcessRan, VerdictReached
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
@@ -100,15 +100,15 @@ async def test_a_base_that_skips_is_inconclusive(bench: Bench) -> None:
 
 
 async def test_a_base_that_hangs_is_inconclusive(bench: Bench) -> None:
-    base = LEAP | {"src/leap.py": "import time\ntime.sleep(60)\n" + BUGGY}
-    found = await bench.verify(base, FIX, leap_criterion(timeout="2s"))
+    base = LEAP | {"src/leap.py": f"{HANG}\n{BUGGY}"}
+    found = await bench.verify(base, FIX, LEAP_CRITERION)
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "Raise the criterion's timeout" in found.results[0].message
 
 
 async def test_tests_that_hang_before_and_after_are_inconclusive(bench: Bench) -> None:
-    hang = {"src/leap.py": "def is_leap(year):\n    while True: pass\n"}
-    criterion = leap_criterion(passToPass=[], timeout="2s")
+    hang = {"src/leap.py": f"def is_leap(year):\n    {HANG}\n"}
+    criterion = leap_criterion(passToPass=[])
     found = await bench.verify(LEAP | hang, put({"src/leap.py": hang["src/leap.py"] + "\n"}), criterion)
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "neither on the unchanged base nor now" in found.results[0].message

@@ -182,6 +182,7 @@ class Watch:
     def __init__(self) -> None:
         self._parts: list[tuple[str, Any, str, object, object]] = []
         self._members: list[tuple[str, type, int]] = []
+        self._tracers = (sys.gettrace(), sys.getprofile())
         for name, module in list(sys.modules.items()):
             if name in self._MODULES or name.partition(".")[0] in {"_pytest", "pluggy", "pytest"}:
                 self._note(name, vars(module))
@@ -194,7 +195,7 @@ class Watch:
             if space.get(key) is not value or _code(value) is not code
         ]
         found += [owner for owner, kind, count in self._members if _count(kind) != count]
-        if sys.gettrace() is not None or sys.getprofile() is not None:
+        if (sys.gettrace(), sys.getprofile()) != self._tracers:
             found.append("sys.settrace")
         return found[:20]
 
