@@ -33,7 +33,11 @@ _NAMESPACES = (
     *("--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox"),
     *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
 )
-_OWN_ETC = ("passwd", "group", "hosts")
+_OWN_ETC = {
+    "passwd": "agent:x:1000:1000:agent:/home/agent:/bin/sh\n",
+    "group": "agent:x:1000:\n",
+    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+}
 _SYSTEM_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC = (
     "alternatives",
@@ -103,11 +107,8 @@ class BubblewrapSandbox:
     async def start(self) -> None:
         """Starts the trusted side, then the untrusted one. Raises CannotRunError; then nothing of it is left."""
         launcher = find_launcher()
-        for name in ("state", "workspace", "home", "tmp", "etc"):
-            (self._folder / name).mkdir(parents=True, exist_ok=True)
-        (self._sockets / "run").mkdir()
-        self._write_etc()
         try:
+            self.prepare()
             await self._start_supervisor()
             keeping = asyncio.create_task(self._keep_supervisor())
             self._watching.append(keeping)
@@ -117,6 +118,14 @@ class BubblewrapSandbox:
             await self.stop()
             raise
         self._set(Presence.RUNNING)
+
+    def prepare(self) -> None:
+        """Lays out the folders that both sides find."""
+        for name in ("state", "workspace", "home", "tmp", "etc"):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
+        (self._sockets / "run").mkdir()
+        for name, content in _OWN_ETC.items():
+            (self._folder / "etc" / name).write_text(content)
 
     def attach(self) -> Channel:
         """A channel to the trusted side."""
@@ -146,7 +155,7 @@ class BubblewrapSandbox:
         environment = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "LANG": "C.UTF-8",
-            SETTINGS_VARIABLE: self._settings().model_dump_json(),
+            SETTINGS_VARIABLE: self.settings().model_dump_json(),
             **{name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "PYTHON"))},
         }
         with (self._folder / "supervisor.log").open("ab") as log:
@@ -182,7 +191,8 @@ class BubblewrapSandbox:
                 raise CannotRunError(f"the sandbox's trusted side does not start: {said}")
             await asyncio.sleep(0.01)
 
-    def _settings(self) -> SandboxSettings:
+    def settings(self) -> SandboxSettings:
+        """What the trusted side is told."""
         spec = self.spec
         egress = spec.egress_socket is not None
         return SandboxSettings(
@@ -212,8 +222,7 @@ class BubblewrapSandbox:
         )
         with (self._folder / "bwrap.log").open("wb") as log:
             self._bwrap = await asyncio.create_subprocess_exec(
-                "bwrap",
-                *self._arguments(launcher),
+                *self.command(launcher),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=log,
@@ -231,13 +240,8 @@ class BubblewrapSandbox:
             self._presence = presence
             self._changed()
 
-    def _write_etc(self) -> None:
-        etc = self._folder / "etc"
-        (etc / "passwd").write_text("agent:x:1000:1000:agent:/home/agent:/bin/sh\n")
-        (etc / "group").write_text("agent:x:1000:\n")
-        (etc / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
-
-    def _arguments(self, launcher: Path) -> list[str]:
+    def command(self, launcher: Path) -> list[str]:
+        """The command of the untrusted side."""
         spec, inside = self.spec, Inside()
         command = ["/axiom/bin/launcher", "init", "--socket", "/axiom/run/launcher.sock"]
         binds = [
@@ -255,7 +259,18 @@ class BubblewrapSandbox:
             binds.append(("--ro-bind", spec.egress_socket.parent, "/axiom/egress"))
             command += ["--forward", f"127.0.0.1:{_PROXY_PORT}=/axiom/egress/{spec.egress_socket.name}"]
         mounts = [str(part) for bind in binds for part in bind]
-        return [*_NAMESPACES, *_system(), *mounts, "--remount-ro", "/", "--chdir", "/", "--", *command]
+        return [
+            "bwrap",
+            *_NAMESPACES,
+            *_system(),
+            *mounts,
+            "--remount-ro",
+            "/",
+            "--chdir",
+            "/",
+            "--",
+            *command,
+        ]
 
 
 def _system() -> list[str]:
@@ -293,7 +308,8 @@ async def _end(process: asyncio.subprocess.Process | None, patience: float = 0.0
 
 async def _ended(process: asyncio.subprocess.Process, seconds: float) -> bool:
     try:
-        await asyncio.wait_for(process.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await process.wait()
     except TimeoutError:
         return process.returncode is not None
     return True

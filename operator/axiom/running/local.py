@@ -132,7 +132,8 @@ class LocalRun:
             return
         seconds = min((action.seconds for action in actions if isinstance(action, Wait)), default=30.0)
         try:
-            await asyncio.wait_for(self._changed.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
         except TimeoutError:
             pass  # it is time to look again
 

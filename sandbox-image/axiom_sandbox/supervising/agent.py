@@ -195,9 +195,12 @@ class AgentSandbox(Sandbox):
         else:
             await self._note_restart()
             handover = await self.link.take_fds(_process_name(number))
-        if number not in self._history.started:
-            await self.record(AgentStarted(round=number, argv=turn.shown_argv, pid=handover.pid))
-        return await self._watch(start, number, turn, handover)
+        try:
+            if number not in self._history.started:
+                await self.record(AgentStarted(round=number, argv=turn.shown_argv, pid=handover.pid))
+            return await self._watch(start, number, turn, handover)
+        finally:
+            handover.close()
 
     async def _declare(self, start: StartAgent, number: int, prompt: str) -> None:
         if number not in self._history.told:
@@ -284,8 +287,6 @@ class AgentSandbox(Sandbox):
             await asyncio.gather(feeding, ending, return_exceptions=True)
             await pump.finish(0)
             await asyncio.wait((pumping,))
-            for descriptor in handover.fds.values():
-                os.close(descriptor)
             self._history.terminal_bytes = pump.noted
             if self._open:
                 self._open.tail = pump.tail
@@ -315,7 +316,8 @@ class AgentSandbox(Sandbox):
                 await self.record(Intervention(by=by, action=action, detail=why))
                 self._history.ended_by_us[number] = why
                 await self._terminate(name, exiting)
-            return await asyncio.wait_for(exiting, _EXIT_SECONDS)
+            async with asyncio.timeout(_EXIT_SECONDS):
+                return await exiting
         finally:
             for task in (exiting, watching):
                 task.cancel()
@@ -325,7 +327,8 @@ class AgentSandbox(Sandbox):
         """Asks the process group to end, then ends everything."""
         await self.link.signal(name, signal.SIGTERM)
         try:
-            await asyncio.wait_for(asyncio.shield(exiting), _TERMINATION_GRACE)
+            async with asyncio.timeout(_TERMINATION_GRACE):
+                await asyncio.shield(exiting)
         except TimeoutError:
             await self.link.kill()
 
@@ -371,7 +374,8 @@ class AgentSandbox(Sandbox):
         if self.link.knows(open_round.process) is None:
             return
         try:
-            exit_ = await asyncio.wait_for(self.link.exited(open_round.process), 1)
+            async with asyncio.timeout(1):
+                exit_ = await self.link.exited(open_round.process)
         except TimeoutError:
             exit_ = Exit()
         claim = claim_of(Ended(exit_, why or "stopped", open_round.tail))

@@ -79,7 +79,8 @@ class Board:
         if self._state.revision <= since:
             changed = self._changed
             try:
-                await asyncio.wait_for(changed.wait(), timeout)
+                async with asyncio.timeout(timeout):
+                    await changed.wait()
             except TimeoutError:
                 pass  # an unchanged state is an answer, too
         return self.state

@@ -61,6 +61,11 @@ class Handover:
     fds: dict[str, int]
     missing: tuple[str, ...] = ()
 
+    def close(self) -> None:
+        """Closes what was not taken out of `fds`."""
+        while self.fds:
+            os.close(self.fds.popitem()[1])
+
 
 @dataclass
 class _Connection:
@@ -123,13 +128,19 @@ class LauncherLink:
     async def connected(self, timeout: float) -> None:
         """Waits for the launcher. Raises LauncherLostError after `timeout` seconds."""
         try:
-            await asyncio.wait_for(self._ready.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._ready.wait()
         except TimeoutError:
             raise LauncherLostError(f"the launcher has not connected for {timeout:.0f} s") from None
 
     def knows(self, name: str) -> Process | None:
         """A process that the launcher has, or has seen end."""
         return self._processes.get(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every process that the launcher has not been told to forget."""
+        return tuple(self._processes)
 
     async def start(self, start: Start) -> Handover:
         """Starts a process. Raises LauncherError, with the stage that failed."""
@@ -215,7 +226,8 @@ class LauncherLink:
         connection.waiting[identifier] = future
         try:
             await loop.sock_sendall(connection.sock, packet)
-            answer, fds = await asyncio.wait_for(future, timeout)
+            async with asyncio.timeout(timeout):
+                answer, fds = await future
         except TimeoutError:
             raise LauncherLostError(
                 f"the launcher did not answer {body['type']!r} for {timeout:.0f} s"
@@ -259,8 +271,9 @@ class LauncherLink:
     async def _heard(self, sock: socket.socket) -> tuple[dict[str, Any], str]:
         """The peer's hello, and why it is refused; "" if it is not."""
         try:
-            received = asyncio.get_running_loop().sock_recv(sock, MAX_PACKET_BYTES)
-            hello = json.loads(await asyncio.wait_for(received, _HELLO_TIMEOUT))
+            async with asyncio.timeout(_HELLO_TIMEOUT):
+                packet = await asyncio.get_running_loop().sock_recv(sock, MAX_PACKET_BYTES)
+            hello = json.loads(packet)
         except (TimeoutError, ValueError, OSError, RecursionError) as error:
             return {}, f"no hello: {type(error).__name__}"
         return hello, self._refusal(hello)

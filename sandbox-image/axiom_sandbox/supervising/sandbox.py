@@ -132,9 +132,11 @@ class Sandbox(ABC):
             return self.board.state.failure
         living = asyncio.ensure_future(self._live())
         stopping = asyncio.ensure_future(self.stop_requested.wait())
-        await asyncio.wait((living, stopping), return_when=asyncio.FIRST_COMPLETED)
-        for task in (living, stopping):
-            task.cancel()
+        try:
+            await asyncio.wait((living, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (living, stopping):
+                task.cancel()
         return await _failure_of(living)
 
     async def _live(self) -> None:

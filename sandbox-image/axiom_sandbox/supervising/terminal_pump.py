@@ -76,7 +76,8 @@ class TerminalPump:
         await self._rest()
         self._recording.input(data)
         try:
-            return await asyncio.wait_for(write_all(self._fd, data), _TYPING_SECONDS)
+            async with asyncio.timeout(_TYPING_SECONDS):
+                return await write_all(self._fd, data)
         except TimeoutError:
             return False
 
@@ -155,6 +156,7 @@ def recorded_tail(recording: Path, most: int = _TAIL_BYTES) -> bytes:
 
 async def _within(seconds: float, event: asyncio.Event) -> None:
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
     except TimeoutError:
         pass  # both are in order: it happened, or the time is over

@@ -12,7 +12,7 @@ from axiom_sandbox.protocol.channel import Command, FailureReason, Phase, Verifi
 from axiom_sandbox.protocol.launching import Channel, Exit, Lockdown, Network, ProcessLimits, Start
 from axiom_sandbox.snapshots.writing import clear
 from axiom_sandbox.supervising.descriptors import write_all
-from axiom_sandbox.supervising.launcher_link import Handover, LauncherError, LauncherLink, LauncherLostError
+from axiom_sandbox.supervising.launcher_link import LauncherError, LauncherLink, LauncherLostError
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.verifying.driver import verify
@@ -66,6 +66,7 @@ class VerifierSandbox(Sandbox):
         left = (self.deadline_ms or order.deadline_ms) / 1000 - datetime.now(UTC).timestamp()
         scratch = self.folder / "scratch"
         scratch.mkdir(exist_ok=True)
+        await self._forget_candidates()
         try:
             async with asyncio.timeout(max(left, 0)):
                 return await verify(
@@ -80,6 +81,12 @@ class VerifierSandbox(Sandbox):
         except TimeoutError:
             message = "limits.deadline passed while the criteria were being decided"
             raise SandboxFailedError(FailureReason.DEADLINE_EXCEEDED, message) from None
+
+    async def _forget_candidates(self) -> None:
+        """An earlier life of this process may have ended in the middle: what it ran counts for nothing."""
+        await self.link.kill()
+        for name in self.link.names:
+            await self.link.release(name)
 
 
 class LauncherRoom:
@@ -128,7 +135,7 @@ class LauncherRoom:
         _, late = await asyncio.wait([*readers, *feeders], timeout=_DRAIN_SECONDS)
         for task in late:
             task.cancel()
-        _close(handover)
+        handover.close()
         return Outcome(
             code=exit_.code,
             signal=exit_.signal,
@@ -148,7 +155,8 @@ class LauncherRoom:
 
     async def _ended(self, name: str, timeout: float) -> tuple[Exit | None, bool]:
         try:
-            return await asyncio.wait_for(self._link.exited(name), timeout), False
+            async with asyncio.timeout(timeout):
+                return await self._link.exited(name), False
         except TimeoutError:
             return None, True
 
@@ -221,9 +229,4 @@ async def _feed(fd: int, data: bytes) -> None:
     try:
         await write_all(fd, data)
     finally:
-        os.close(fd)
-
-
-def _close(handover: Handover) -> None:
-    for fd in handover.fds.values():
         os.close(fd)

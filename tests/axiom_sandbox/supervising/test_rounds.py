@@ -1,0 +1,296 @@
+"""What the supervisor does with an agent, from its start to the captured workspace: real launcher, real terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.axiom_sandbox.supervising.benches import open_bench, soon, start
+
+from axiom.channel import CommandRefusedError
+from axiom_sandbox.protocol.channel import (
+    FailureReason,
+    GiveFeedback,
+    HomeFile,
+    Phase,
+    PromptDelivery,
+    Resize,
+    SetDeadline,
+    Stop,
+    TerminalSize,
+)
+from axiom_sandbox.protocol.verdicts import Saying
+from axiom_sandbox.snapshots import read_changes
+from axiom_sandbox.supervising.agent import AgentSandbox
+from axiom_sandbox.terminal.recording import OUTPUT_LIMIT
+
+pytestmark = pytest.mark.sandbox
+
+
+async def test_a_round_is_recorded_from_the_envelope_to_the_captured_workspace(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready({"kept": "old\n"})
+        await life.send(start("echo made > out; echo I am done"))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+
+        [outcome] = state.rounds
+        assert (outcome.claim.says, outcome.claim.text) == (Saying.DONE, "I am done")
+        assert [record.event for record in bench.records()] == [
+            "sandbox_started",
+            "launcher_connected",
+            "isolation",
+            "workspace",
+            "task_declared",
+            "user_msg",
+            "agent_started",
+            "terminal",
+            "agent_exited",
+            "claim",
+            "captured",
+        ]
+        bench.check_chain()
+        assert b"+made" in bench.blob(state, "diff-1")
+        changes = bench.settings.state / "blobs" / outcome.changes
+        assert [change.path for change in read_changes(changes).changes] == ["out"]
+
+        await life.send(Stop(reason="enough"))
+        state = await life.until(lambda state: state.phase is Phase.STOPPED)
+        assert state.ledger.closed
+        assert b"I am done" in bench.blob(state, "recording")
+        assert bench.events("closed") == [{"reason": "enough"}]
+
+
+@pytest.mark.parametrize(
+    ("delivery", "command", "told"),
+    [
+        (PromptDelivery.ARGUMENT, 'printf %s "$1"', "one\ntwo '\"$(AXIOM_TOKEN)"),
+        (PromptDelivery.STDIN, "cat", "one\ntwo\n" + "x" * 200_000),
+        (PromptDelivery.TYPED, "stty -echo; echo ready >/dev/tty; head -n 1", "\x1b[200~type me\x1b[201~\n"),
+    ],
+)
+async def test_the_prompt_arrives(tmp_path: Path, delivery: PromptDelivery, command: str, told: str) -> None:
+    prompt = "type me" if delivery is PromptDelivery.TYPED else told
+    argument = ("$(AXIOM_PROMPT)",) if delivery is PromptDelivery.ARGUMENT else ()
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(
+            start(
+                "",
+                prompt=prompt,
+                command=("/bin/sh", "-c", f"({command}) > told", "agent", *argument),
+                prompt_delivery=delivery,
+            )
+        )
+        await life.reached(Phase.ROUND_ENDED, 1)
+        assert (bench.workspace / "told").read_text() == told
+
+
+async def test_a_further_round_resumes_the_session_in_the_same_home(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        first = start(
+            'echo "first: $(cat ~/.conf/note)" >> log; echo session > ~/session',
+            home_files=(HomeFile(path=".conf/note", content="home is $(AXIOM_HOME), token $(AXIOM_TOKEN)"),),
+            resume_command=(
+                "/bin/sh",
+                "-c",
+                'echo "second: $1, $(cat ~/session)" >> log',
+                "x",
+                "$(AXIOM_PROMPT)",
+            ),
+            env={"GREETING": "at $(AXIOM_WORKSPACE)"},
+        ).model_copy(update={"token": "secret-token"})
+        await life.send(first)
+        await life.reached(Phase.ROUND_ENDED, 1)
+        await life.send(GiveFeedback(round=2, text="try again"))
+        state = await life.reached(Phase.ROUND_ENDED, 2)
+
+        log = (bench.workspace / "log").read_text().splitlines()
+        assert log == ["first: home is /home/agent, token secret-token", "second: try again, session"]
+        assert len({outcome.fingerprint for outcome in state.rounds}) == 2
+        assert [item["round"] for item in bench.events("user_msg")] == [1, 2]
+        assert b"secret-token" not in b"".join(
+            path.read_bytes() for path in bench.settings.state.glob("ledger/**/*") if path.is_file()
+        )
+
+
+async def test_the_environment_is_what_the_class_says_and_nothing_of_ours(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start("env > env", env={"WHERE": "$(AXIOM_WORKSPACE)", "ODD": "$(UNKNOWN) $("}))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        lines = dict(line.split("=", 1) for line in (bench.workspace / "env").read_text().splitlines())
+        assert lines.pop("WHERE") == "/workspace"
+        assert lines.pop("ODD") == "$(UNKNOWN) $("
+        assert set(lines) <= {"HOME", "PATH", "TERM", "LANG", "PWD", "OLDPWD", "SHLVL", "_"}
+
+
+async def test_an_attempt_may_begin_with_a_later_round(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start("echo $1 > out", number=3))
+        state = await life.reached(Phase.ROUND_ENDED, 3)
+        assert [outcome.round for outcome in state.rounds] == [3]
+
+
+async def test_daemons_left_behind_are_frozen_and_then_killed(tmp_path: Path) -> None:
+    script = (
+        "setsid sh -c 'while :; do date +%s%N > tick; done' >/dev/null 2>&1 & while ! [ -e tick ]; do :; done"
+    )
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start(script))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        assert "left behind" in bench.events("intervention")[0]["detail"]
+        tick = (bench.workspace / "tick").read_bytes()
+        assert await life.sandbox.link.count_processes() > 0
+        await life.send(Stop(reason="enough"))
+        await life.until(lambda state: state.phase is Phase.STOPPED)
+        assert await life.sandbox.link.count_processes() == 0
+        assert (bench.workspace / "tick").read_bytes() == tick
+
+
+async def test_a_command_that_is_not_there_says_so(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start("", command=("/opt/no/agent", "$(AXIOM_PROMPT)")))
+        state = await life.until(lambda state: state.phase is Phase.FAILED)
+        assert state.failure is not None
+        assert state.failure.reason is FailureReason.START_FAILED
+        assert "/opt/no/agent" in state.failure.message
+        assert not state.rounds
+
+
+@pytest.mark.parametrize(
+    ("script", "limits", "reason", "says"),
+    [
+        ("trap '' TERM; while :; do echo on; sleep 0.1; done", {"deadline_ms": 1.5}, "DeadlineExceeded", "limits.deadline"),
+        ("head -c 30M /dev/zero > big; sleep 60", {"storage_bytes": 32 * 2**20}, "StorageExceeded", "limits.resources.storage"),
+    ],
+)  # fmt: skip
+async def test_an_agent_past_a_limit_is_ended_and_its_claim_recorded(
+    tmp_path: Path, script: str, limits: dict[str, Any], reason: str, says: str
+) -> None:
+    limits = {name: soon(value) if name == "deadline_ms" else value for name, value in limits.items()}
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start(f"echo at work; {script}", limits=limits))
+        state = await life.until(lambda state: state.phase is Phase.FAILED)
+        assert state.failure is not None
+        assert state.failure.reason == reason
+        assert says in state.failure.message
+        [outcome] = state.rounds
+        assert outcome.claim.says is Saying.SILENT
+        assert says in outcome.claim.text
+        assert "at work" in outcome.claim.text
+        assert outcome.claim.signal == 9
+        assert len(bench.events("agent_exited")) == 1
+        assert await life.sandbox.link.count_processes() == 0
+        bench.check_chain()
+
+
+async def test_a_silent_agent_that_ignores_sigterm_is_ended_and_its_work_captured(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        script = "echo half > out; trap '' TERM; sleep 60 & while :; do wait; done"
+        await life.send(start(script, limits={"idle_seconds": 1}))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        [outcome] = state.rounds
+        assert (outcome.claim.says, outcome.changed_paths) == (Saying.SILENT, 1)
+        assert "limits.idle" in outcome.claim.text
+        assert bench.events("intervention")[0]["by"] == "watchdog"
+
+
+async def test_the_deadline_holds_between_rounds_and_can_be_moved(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start("true"))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        await life.send(SetDeadline(deadline_ms=soon(0.5)))
+        state = await life.until(lambda state: state.phase is Phase.FAILED)
+        assert state.failure is not None
+        assert state.failure.message == "limits.deadline passed while the verdict on round 1 was awaited"
+
+
+async def test_a_stop_in_the_middle_records_what_is_known(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start("echo begun; sleep 60"))
+        await life.until(lambda state: state.first_output_ms is not None)
+        await life.send(Stop(reason="Suspended"))
+        state = await life.until(lambda state: state.phase is Phase.STOPPED)
+        [outcome] = state.rounds
+        assert outcome.claim.text == "[Suspended]\nbegun"
+        assert (outcome.changes, outcome.claim.signal) == ("", 9)
+
+
+async def test_commands_that_do_not_fit_are_refused_and_repeated_ones_are_harmless(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.begin()
+        with pytest.raises(CommandRefusedError, match="409: round 2 cannot begin"):
+            await life.send(GiveFeedback(round=2, text="too early"))
+        with pytest.raises(CommandRefusedError, match="no terminal"):
+            await life.send(Resize(terminal=TerminalSize(columns=80, rows=24)))
+        life = bench.lives[0]
+        begin = start("echo once >> out")
+        await life.send(begin, key="k")
+        await life.send(begin, key="k")
+        with pytest.raises(CommandRefusedError, match="started already"):
+            await life.send(begin, key="other")
+
+
+async def test_the_terminal_is_resized_for_this_round_and_the_next(tmp_path: Path) -> None:
+    show = "trap 'stty size >> sizes; exit' WINCH; stty size > sizes; echo ready; while :; do sleep 0.1; done"
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start(show, resume_command=("/bin/sh", "-c", "stty size >> sizes")))
+        await life.until(lambda state: state.first_output_ms is not None)
+        await life.send(Resize(terminal=TerminalSize(columns=66, rows=22)))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        await life.send(GiveFeedback(round=2, text="more"))
+        await life.reached(Phase.ROUND_ENDED, 2)
+        assert (bench.workspace / "sizes").read_text().split("\n")[:3] == ["40 120", "22 66", "22 66"]
+
+
+async def test_output_beyond_the_recording_s_limit_becomes_a_gap(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start("stty -opost; head -c 80M /dev/zero | tr '\\0' x; echo; echo the end"))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        [gap] = bench.events("gap")
+        assert gap["what"] == "recording"
+        assert gap["start"] < OUTPUT_LIMIT < gap["end"]
+        assert gap["end"] >= 80 * 2**20
+        stretches = [(item["start"], item["size"]) for item in bench.events("terminal")]
+        assert stretches[-1][0] + stretches[-1][1] == gap["end"]
+        assert state.rounds[0].claim.text.endswith("the end")
+
+
+async def test_a_full_disk_of_ours_ends_the_sandbox_and_says_why(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start("echo begun; while :; do sleep 0.1; echo more; done"))
+        await life.until(lambda state: state.first_output_ms is not None)
+        assert isinstance(life.sandbox, AgentSandbox)
+        assert life.sandbox._recording is not None
+        with open("/dev/full", "wb") as full:
+            os.dup2(full.fileno(), life.sandbox._recording._descriptor)
+        state = await life.until(lambda state: state.phase is Phase.FAILED)
+        assert state.failure is not None
+        assert state.failure.reason is FailureReason.LEDGER_FAILED
+        assert "evidence cannot be made durable: the recording" in state.failure.message
+        assert await life.sandbox.link.count_processes() == 0
+
+
+async def test_long_polls_hear_of_a_segment_that_was_cut(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        before = await life.channel.state()
+        polling = asyncio.create_task(life.channel.state(since=before.revision))
+        await life.sandbox.ledger.cut("as the clock does")
+        state = await asyncio.wait_for(polling, 10)
+        assert state.revision > before.revision
+        assert state.ledger.segments == before.ledger.segments + 1
