@@ -126,6 +126,7 @@ def test_helm_finds_nothing_to_complain_about() -> None:
         ({"secrets": {"gatewayChannel": "mine"}}, "/secrets/operatorChannel"),
         ({"gateway": {"replicas": 0}}, "/gateway/replicas"),
         ({"operator": {"fetchAlso": ["git.example"]}}, "/operator/fetchAlso/0"),
+        ({"operator": {"fetchCa": "/etc/ssl/ca.crt"}}, "/operator/fetchCa"),
         ({"gateway": {"scratch": "lots"}}, "/gateway/scratch"),
         ({"images": {"sandbox": "no-tag"}}, "/images/sandbox"),
         ({"networkPolicies": {"apiServerPorts": []}}, "/networkPolicies/apiServerPorts"),
@@ -150,6 +151,15 @@ def test_the_operator_understands_its_environment() -> None:
     assert settings.network_policies
     assert (settings.concurrency, len(settings.fetch_also)) == (7, 1)
     assert find(items, "Lease", settings.lease.name)
+
+
+def test_the_operator_is_given_the_authorities_of_git_servers() -> None:
+    authority = find(render(), "Secret", "axiom-operator-channel")["data"]["ca.crt"]
+    certificates = base64.b64decode(authority).decode()
+
+    items = render({"operator": {"fetchCa": certificates}})
+
+    assert read_operator_settings(environment(items, "operator")).fetch_ca == certificates
 
 
 def test_the_gateway_understands_its_environment() -> None:

@@ -48,7 +48,7 @@ __all__ = [
 
 USER = 1000
 CHANNEL_PORT = 8443
-FETCH_VARIABLE = "AXIOM_FETCH_GIT"
+FETCH_VARIABLE, FETCH_CA_VARIABLE = "AXIOM_FETCH_GIT", "AXIOM_FETCH_CA"
 INSTALLER, SUPERVISOR, UNTRUSTED = "install", "supervisor", "agent"
 _CANDIDATE = "candidate"
 _GRACE_SECONDS = 30
@@ -114,6 +114,8 @@ class PodInput:
     """Verifiers: the task's own image for the candidate."""
     git: GitSource | None = None
     """Fetchers: what to fetch."""
+    fetch_ca: str = ""
+    """Fetchers: authorities of git servers (PEM) besides the public ones."""
     priority_class: str = ""
 
 
@@ -257,6 +259,8 @@ def _supervisor(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
         if spec.git is None:
             raise ValueError("a fetcher has nothing to fetch")
         env.append({"name": FETCH_VARIABLE, "value": f"{spec.git.url} {spec.git.revision}"})
+        if spec.fetch_ca:
+            env.append({"name": FETCH_CA_VARIABLE, "value": spec.fetch_ca})
     return _container(
         SUPERVISOR,
         spec.images.sandbox,

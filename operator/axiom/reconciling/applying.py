@@ -42,6 +42,8 @@ class Surroundings:
     client_ca: str
     egress: Callable[[], Awaitable[Egress | None]]
     token_key: Callable[[], bytes]
+    fetch_ca: str = ""
+    """Authorities of git servers (PEM) besides the public ones."""
     installation: Installation | None = None
     """Whose NetworkPolicies close the namespaces of sandboxes; None where somebody else takes care of that."""
 
@@ -187,6 +189,7 @@ class Applier:
             changes=action.changes,
             verifier_image=task.spec.verification.image,
             git=task.spec.workspace.git if identity.role is Role.FETCHER else None,
+            fetch_ca=self._around.fetch_ca,
         )
 
     async def _egress(self, agent_class: AgentClass, identity: Identity) -> Egress | None:

@@ -156,6 +156,7 @@ def surroundings(settings: OperatorSettings) -> Surroundings:
         client_ca=client_ca,
         egress=_egress(settings.egress),
         token_key=lambda: keys.current()[0],
+        fetch_ca=settings.fetch_ca,
         installation=_installation(settings),
     )
 

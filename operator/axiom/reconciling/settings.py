@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ class OperatorSettings:
     the gateway and the egress proxy to be pods of the installation's namespace, with the chart's labels."""
     fetch_also: tuple[Destination, ...] = ()
     """AXIOM_FETCH_ALSO (NETWORK:PORT, …): where git workspaces may be fetched from besides public addresses."""
+    fetch_ca: str = ""
+    """AXIOM_FETCH_CA: certificates (PEM) of authorities that git servers may have besides the public ones. Everyone who may
+    read pods in a task's namespace sees them."""
     concurrency: int = 32
     """AXIOM_OPERATOR_CONCURRENCY: tasks that are worked on at the same moment."""
 
@@ -65,6 +69,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> OperatorSettin
         listen_port=port,
         network_policies=_flag(environment, "AXIOM_NETWORK_POLICIES", default=True),
         fetch_also=_destinations(environment, "AXIOM_FETCH_ALSO"),
+        fetch_ca=_certificates(environment, "AXIOM_FETCH_CA"),
         concurrency=whole_number(environment, "AXIOM_OPERATOR_CONCURRENCY", 32),
     )
 
@@ -81,3 +86,17 @@ def _destinations(environment: Mapping[str, str], name: str) -> tuple[Destinatio
         return parse_destinations(environment.get(name, ""))
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from error
+
+
+def _certificates(environment: Mapping[str, str], name: str) -> str:
+    text = environment.get(name, "").strip()
+    if not text:
+        return ""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError) as error:
+        raise SettingsError(f"{name} holds no certificates in PEM: {error}") from error
+    if "PRIVATE KEY" in text:
+        raise SettingsError(f"{name} holds a private key; give certificates only")
+    return f"{text}\n"

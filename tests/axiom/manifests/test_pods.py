@@ -150,6 +150,16 @@ def test_a_fetcher_runs_nothing_untrusted() -> None:
     assert spec["dnsPolicy"] == "ClusterFirst"
     environment = {item["name"]: item.get("value") for item in containers(spec)["supervisor"]["env"]}
     assert environment["AXIOM_FETCH_GIT"] == "https://git.example/leap.git 3f2c9e1"
+    assert "AXIOM_FETCH_CA" not in environment
+
+
+def test_a_fetcher_is_given_the_authorities_of_git_servers() -> None:
+    def names(role: Role) -> dict[str, str]:
+        supervisor = containers(pod_spec(role, fetch_ca="authorities"))["supervisor"]
+        return {item["name"]: item.get("value") for item in supervisor["env"]}
+
+    assert names(Role.FETCHER)["AXIOM_FETCH_CA"] == "authorities"
+    assert "AXIOM_FETCH_CA" not in names(Role.AGENT)
 
 
 @untrusted
