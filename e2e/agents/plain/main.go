@@ -6,12 +6,15 @@
 //	await PATH        goes on once the file is there, at the latest after 60 s
 //	clock             prints the time, in milliseconds since the epoch
 //	reach NAME ADDR   tries to connect; writes open/NAME or closed/NAME
+//	call PATH         asks $MODEL_URL/PATH with the key $MODEL_KEY; writes the answer to the file "answer"
 //	exit CODE         ends
 package main
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -39,6 +42,8 @@ func main() {
 			await(rest)
 		case "reach":
 			reach(rest)
+		case "call":
+			call(rest)
 		case "exit":
 			code, err := strconv.Atoi(rest)
 			check(err)
@@ -75,6 +80,17 @@ func reach(rest string) {
 	}
 	check(connection.Close())
 	write("open/" + name + " " + address)
+}
+
+func call(path string) {
+	request, err := http.NewRequest(http.MethodGet, os.Getenv("MODEL_URL")+"/"+path, nil)
+	check(err)
+	request.Header.Set("Authorization", "Bearer "+os.Getenv("MODEL_KEY"))
+	answer, err := http.DefaultClient.Do(request)
+	check(err)
+	body, err := io.ReadAll(answer.Body)
+	check(err)
+	write("answer " + answer.Status + " " + string(body))
 }
 
 func check(err error) {
