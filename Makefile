@@ -30,8 +30,13 @@ build/launcher: $(LAUNCHER_SOURCES)
 	@mkdir -p build
 	cd sandbox-image/launcher && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../build/launcher .
 
-generate: .venv/ready ## Write crds/, the chart's copy and docs/reference/ anew from the API types
+EXPORT = $(UV) export --quiet --frozen --no-emit-project --no-annotate --no-header --only-group
+
+generate: .venv/ready ## Write crds/, docs/reference/ and the images' requirements anew
 	$(RUN) python -m axiom.api.generating
+	$(EXPORT) sandbox -o sandbox-image/requirements.txt
+	$(EXPORT) verifier -o sandbox-image/verifier/requirements.txt
+	$(EXPORT) control-plane -o operator/requirements.txt
 
 verify: .venv/ready ## Check that generated files are current and locks hold
 	$(RUN) python -m axiom.api.generating --check
@@ -51,7 +56,7 @@ test-launcher:
 	cd sandbox-image/launcher && go test ./...
 
 test-python:
-	COVERAGE_PROCESS_START=pyproject.toml $(RUN) pytest tests -m "not e2e" --cov --cov-report=term:skip-covered --cov-fail-under=85
+	$(RUN) pytest tests -m "not e2e" -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 image: .venv/ready launcher ## Build the images with buildah: see sandbox-image/README.md
 	$(RUN) python -m e2e.support.images
