@@ -72,6 +72,7 @@ def release(cluster: Connection, values: dict[str, Any]) -> Iterator[Release]:
         admin(*take, "--filename", str(ROOT / "crds"))
     admin("create", "namespace", release.namespace)
     admin("label", "namespace", release.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    admin("create", "secret", "generic", CREDENTIAL, f"--from-literal=key={KEY}")
     try:
         release.install(values)
         yield release
@@ -197,7 +198,6 @@ def test_whoever_may_view_the_namespace_reads_the_evidence(team: Kubectl, admin:
 
 
 def test_an_agent_uses_a_credential_that_it_never_sees(team: Kubectl, admin: Kubectl) -> None:
-    admin("create", "secret", "generic", CREDENTIAL, f"--from-literal=key={KEY}")
     make_task(team, "caller", "call v1/answer", "exit 0", expect=("answer",))
 
     assert wait_complete(team, "caller")["verdict"] == "Pass"
