@@ -141,7 +141,8 @@ def test_bad_values_are_refused_by_name(values: Object, named: str) -> None:
 
 
 def test_the_operator_understands_its_environment() -> None:
-    items = render({"operator": {"fetchAlso": ["10.1.0.0/16:443"], "concurrency": 7}})
+    pem = certificates(render(), "operator")["ca.crt"]
+    items = render({"operator": {"fetchAlso": ["10.1.0.0/16:443"], "fetchCa": pem, "concurrency": 7}})
 
     settings = read_operator_settings(environment(items, "operator"))
 
@@ -149,6 +150,7 @@ def test_the_operator_understands_its_environment() -> None:
     assert settings.egress == ("axiom-egress.axiom-system.svc", 8788)
     assert settings.supervisor_image == VALUES["images"]["sandbox"]
     assert settings.network_policies
+    assert settings.fetch_ca == pem
     assert (settings.concurrency, len(settings.fetch_also)) == (7, 1)
     assert find(items, "Lease", settings.lease.name)
 
