@@ -137,7 +137,7 @@ class FakeApiServer:
                 return self._delete(plural, namespace, name, body or {})
 
     def _list(self, plural: str, namespace: str, selector: str) -> web.Response:
-        items = [item for item in self._selected(plural, namespace, selector)]
+        items = list(self._selected(plural, namespace, selector))
         return web.json_response(
             {"kind": "List", "metadata": {"resourceVersion": str(next(self._versions))}, "items": items}
         )
@@ -238,9 +238,7 @@ def _discovery(path: str) -> Object | None:
                     for group in groups
                 ]
             }
-        case ["api", version] | ["apis", version, _] if (
-            found := path.strip("/").partition("/")[2]
-        ) in _KINDS:
+        case ["api", _] | ["apis", _, _] if (found := path.strip("/").partition("/")[2]) in _KINDS:
             verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
             return {
                 "groupVersion": found,

@@ -59,7 +59,8 @@ class Gateway:
     async def news(self, seconds: float) -> None:
         """Returns when a pod or a task changed, at the latest after so many seconds."""
         try:
-            await asyncio.wait_for(self._news.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
         except TimeoutError:
             pass  # the caller looks again
 

@@ -77,7 +77,7 @@ class Lease:
                 async with asyncio.timeout(max(left, 0)):
                     self._held = await self._write(self._held)
             except (ConflictError, NotFoundError) as error:
-                raise LeaseLostError(f"somebody else changed the Lease: {error}") from error
+                self._held = await self._read_again(error)
             except (ApiError, TimeoutError) as error:
                 log.warning("the Lease could not be renewed: %s", error)
             else:
@@ -97,6 +97,17 @@ class Lease:
         except ApiError as error:
             log.info("the Lease was not released: %s", error)
         self._held = None
+
+    async def _read_again(self, cause: ApiError) -> Object:
+        """After a conflict: a late write of our own predecessor of the same name is no loss. Raises LeaseLostError."""
+        lost = LeaseLostError(f"somebody else changed the Lease: {cause}")
+        try:
+            lease = await self._api.get(LEASES, self._settings.namespace, self._settings.name)
+        except ApiError as error:
+            raise lost from error
+        if lease.get("spec", {}).get("holderIdentity") != self._settings.identity:
+            raise lost from cause
+        return lease
 
     async def _try_to_take(self) -> bool:
         try:

@@ -114,7 +114,7 @@ class Reconciler:
 
     async def _work(self, task_id: str, worker: _Worker) -> None:
         failures = 0
-        while self._tasks.get(task_id) is not None:
+        while self._is_open and self._tasks.get(task_id) is not None:
             worker.woken.clear()
             try:
                 async with self._free:
@@ -284,7 +284,9 @@ def _pause(actions: tuple[Action, ...], is_news: bool) -> float | None:
 
 
 async def _woken_within(woken: asyncio.Event, seconds: float | None) -> None:
+    # not wait_for, which in Python 3.11 may swallow a cancellation that comes with the event
     try:
-        await asyncio.wait_for(woken.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await woken.wait()
     except TimeoutError:
         pass  # it is time to look again

@@ -72,6 +72,8 @@ class Operator:
         except NotASandboxPodError as error:
             log.warning("%s", error)
             return
+        if self.tasks.get(identity.task_id) is None:
+            return  # its task is gone, and it follows by itself
         if is_there:
             self.sandboxes.see(identity, item)
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import kopf
 import pytest
+from tests.fakes.api_server import FakeApiServer, fake_api_server
 
 from axiom.cluster.api import Api, log_in
 from axiom.cluster.errors import (
@@ -18,7 +19,6 @@ from axiom.cluster.errors import (
     UnavailableError,
 )
 from axiom.cluster.resources import AGENT_CLASSES, AGENT_TASKS, CONFIG_MAPS, PODS
-from tests.fakes.api_server import FakeApiServer, fake_api_server
 
 POD = {"metadata": {"name": "one", "namespace": "ns", "labels": {"a": "b"}}}
 

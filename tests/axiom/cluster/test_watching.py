@@ -8,12 +8,12 @@ from typing import Any
 
 import kopf
 import pytest
+from tests.fakes.api_server import FakeApiServer, fake_api_server
 
 import axiom.cluster.watching as watching
 from axiom.cluster.api import Api
 from axiom.cluster.resources import AGENT_TASKS, PODS, Object, name_of, uid_of
 from axiom.cluster.watching import Cache, Watcher
-from tests.fakes.api_server import FakeApiServer, fake_api_server
 
 
 def item(name: str, version: int, uid: str = "") -> Object:

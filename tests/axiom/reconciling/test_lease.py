@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import kopf
 import pytest
+from tests.fakes.api_server import FakeApiServer, fake_api_server
 
 from axiom.cluster.api import Api
 from axiom.reconciling.lease import Lease, LeaseLostError, LeaseSettings
-from tests.fakes.api_server import FakeApiServer, fake_api_server
 
 
 class Clock:
@@ -100,7 +100,7 @@ async def test_a_released_lease_is_free_at_once(server: FakeApiServer, api: Api)
 async def test_a_lease_that_somebody_else_changed_is_lost(server: FakeApiServer, api: Api) -> None:
     mine = lease(api, Clock())
     await mine.acquire()
-    server.change("leases", "ns", "axiom-operator", mark="stolen")
+    server.change("leases", "ns", "axiom-operator", spec={"holderIdentity": "other"})
     with pytest.raises(LeaseLostError, match="somebody else"):
         await mine.keep()
 
@@ -122,3 +122,15 @@ async def test_of_two_who_take_at_the_same_moment_one_gets_it(server: FakeApiSer
     assert len(done) == 1
     for task in waiting:
         task.cancel()
+
+
+async def test_a_late_write_of_our_former_self_is_no_loss(server: FakeApiServer, api: Api) -> None:
+    clock = Clock()
+    mine = lease(api, clock)
+    await mine.acquire()
+    server.change("leases", "ns", "axiom-operator", mark="late")
+    keeping = asyncio.create_task(mine.keep())
+    while clock.naps < 4:
+        await asyncio.sleep(0.005)
+    assert not keeping.done()
+    keeping.cancel()

@@ -1,0 +1,255 @@
+"""Carrying for pods: inputs by every source, evidence out, troubles told and mended."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kopf
+import pytest
+from tests.fakes.api_server import FakeApiServer, fake_api_server
+from tests.fakes.trusted_side import FakeTrustedSide, fake_trusted_side
+
+from axiom.channel import Channel
+from axiom.cluster.api import Api
+from axiom.cluster.resources import Object, uid_of
+from axiom.gateway.metrics import Metrics
+from axiom.gateway.packing import PlainFile, WorkspaceError, config_map_files, pack_files
+from axiom.gateway.service import Gateway
+from axiom.manifests.naming import annotations_of, labels_of
+from axiom.storage.folder import FolderStore
+from axiom.storage.keys import blob_key, segment_key
+from axiom.storage.store import UnavailableError
+from axiom_sandbox.protocol.channel import LedgerHead, Phase
+from axiom_sandbox.protocol.identity import Identity, Role
+from axiom_sandbox.snapshots.archives import digest_of, read_tree
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+FILES = {"files": [{"path": "a.txt", "content": "hello\n"}]}
+
+
+@dataclass
+class World:
+    """A gateway without its watches."""
+
+    server: FakeApiServer
+    gateway: Gateway
+    store: FolderStore
+    metrics: Metrics
+    folder: Path
+    stack: AsyncExitStack
+    sides: dict[str, FakeTrustedSide]
+    task_id: str = "11111111-2222-3333-4444-555555555555"
+
+    def look(self) -> None:
+        """What the watches would bring."""
+        for cache in (self.gateway.tasks, self.gateway.pods):
+            cache.sync(self.server.all(cache.resource.plural), cache.uids)
+
+    async def until(self, is_so: Callable[[], Any]) -> None:
+        """Looks until something holds."""
+        async with asyncio.timeout(15):
+            while not is_so():
+                self.look()
+                await asyncio.sleep(0.005)
+
+    def make_task(self, workspace: dict[str, Any], digest: str = "") -> None:
+        self.server.add(
+            "agenttasks",
+            {
+                "apiVersion": "axiom.dev/v1alpha1",
+                "kind": "AgentTask",
+                "metadata": {"name": "t", "namespace": "ns", "uid": self.task_id},
+                "spec": {
+                    "agentClassName": "c",
+                    "prompt": "do",
+                    "workspace": workspace,
+                    "criteria": [{"name": "f", "files": {"expect": [{"path": "x"}]}}],
+                },
+                "status": {"attempt": 1, "workspace": {"digest": digest}},
+            },
+        )
+
+    async def make_pod(self, role: Role, phase: Phase, base: str = "", changes: str = "") -> FakeTrustedSide:
+        is_verifier = role is Role.VERIFIER
+        owner = Identity(
+            namespace="ns", task="t", task_id=self.task_id, attempt=1, role=role,
+            round=int(is_verifier), trial=int(is_verifier),
+        )  # fmt: skip
+        folder = self.folder / uuid.uuid4().hex[:6]
+        folder.mkdir()
+        side = await self.stack.enter_async_context(fake_trusted_side(folder, owner, phase))
+        installed = {"name": "install", "state": {"terminated": {"exitCode": 0, "message": CERTIFICATE}}}
+        pod = self.server.add(
+            "pods",
+            {
+                "metadata": {
+                    "name": f"p-{owner.slot}",
+                    "namespace": "ns",
+                    "labels": labels_of(owner),
+                    "annotations": annotations_of(owner, base, changes),
+                },
+                "status": {"phase": "Running", "podIP": "10.0.0.9", "initContainerStatuses": [installed]},
+            },
+        )
+        self.sides[uid_of(pod)] = side
+        return side
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(fake_api_server())
+        api = await stack.enter_async_context(Api("test", lambda: kopf.ConnectionInfo(server=server.url)))
+        sides: dict[str, FakeTrustedSide] = {}
+
+        def connect(pod: Object) -> Channel:
+            side = sides.get(uid_of(pod))
+            return side.channel() if side else Channel.over_unix(tmp_path / "nobody")
+
+        store, metrics = FolderStore(tmp_path / "store"), Metrics()
+        gateway = Gateway(api, store, connect, tmp_path / "scratch", metrics)
+        stack.push_async_callback(gateway.close)
+        yield World(server, gateway, store, metrics, tmp_path, stack, sides)
+
+
+def unpacked(archive: bytes, folder: Path) -> dict[str, int]:
+    file = folder / "archive"
+    file.write_bytes(archive)
+    return {path: entry.size for path, entry in read_tree(file).entries.items()}
+
+
+async def test_inline_files_become_the_base_and_lie_in_storage(world: World) -> None:
+    world.make_task(FILES)
+    side = await world.make_pod(Role.AGENT, Phase.WAITING_FOR_WORKSPACE)
+    await world.until(lambda: side.workspace)
+    assert unpacked(side.workspace, world.folder) == {"a.txt": 6}
+    assert await world.store.get(blob_key(side.state.workspace)) == side.workspace
+
+
+async def test_a_missing_config_map_is_told_until_it_appears(world: World) -> None:
+    world.make_task({"configMap": {"name": "base"}})
+    side = await world.make_pod(Role.AGENT, Phase.WAITING_FOR_WORKSPACE)
+    await world.until(lambda: side.troubles)
+    assert "there is no ConfigMap 'base'" in side.state.trouble
+
+    data = {"data": {"a": "1"}, "binaryData": {"b": base64.b64encode(b"\0\1").decode()}}
+    world.server.add("configmaps", {"metadata": {"name": "base", "namespace": "ns"}, **data})
+
+    await world.until(lambda: side.workspace)
+    assert unpacked(side.workspace, world.folder) == {"a": 1, "b": 2}
+    assert len(side.troubles) == 1
+
+
+async def test_a_git_workspace_comes_from_the_fetchers_pod_once_it_is_sealed(world: World) -> None:
+    world.make_task({"git": {"url": "https://git.example/x.git", "revision": "main"}})
+    side = await world.make_pod(Role.AGENT, Phase.WAITING_FOR_WORKSPACE)
+    fetcher = await world.make_pod(Role.FETCHER, Phase.RUNNING)
+    archive = world.folder / "fetched"
+    pack_files([PlainFile("f", b"x")], world.folder / "tree", archive)
+
+    digest = fetcher.offer_blob("workspace", archive.read_bytes())
+
+    await world.until(lambda: side.workspace)
+    assert side.state.workspace == digest
+    assert f"blob {digest}" in fetcher.sealed
+
+
+async def test_a_later_attempt_gets_the_very_same_base_from_storage(world: World) -> None:
+    await world.store.put(blob_key(digest := _digest(b"base")), b"base")
+    world.make_task(FILES, digest=digest)
+    side = await world.make_pod(Role.AGENT, Phase.WAITING_FOR_WORKSPACE)
+    await world.until(lambda: side.workspace)
+    assert side.workspace == b"base"
+
+
+async def test_a_verifier_gets_base_and_changes_by_its_annotations(world: World) -> None:
+    for data in (b"base", b"changes"):
+        await world.store.put(blob_key(_digest(data)), data)
+    side = await world.make_pod(
+        Role.VERIFIER, Phase.WAITING_FOR_WORKSPACE, _digest(b"base"), _digest(b"changes")
+    )
+    await world.until(lambda: side.changes)
+    assert (side.workspace, side.changes) == (b"base", b"changes")
+
+
+async def test_a_base_that_storage_does_not_have_is_told(world: World) -> None:
+    side = await world.make_pod(Role.VERIFIER, Phase.WAITING_FOR_WORKSPACE, "0" * 64, "1" * 64)
+    await world.until(lambda: side.troubles)
+    assert "not in object storage" in side.troubles[0]
+
+
+async def test_evidence_is_sealed_once_and_the_carrier_ends(world: World) -> None:
+    side = await world.make_pod(Role.AGENT, Phase.RUNNING)
+    side.offer_segment(b"one")
+    digest = side.offer_blob("recording", b"cast")
+    await world.until(lambda: len(side.sealed) == 2)
+    side.offer_segment(b"two")
+    side.update(phase=Phase.STOPPED, ledger=LedgerHead(records=2, segments=2, sealed=1, closed=True))
+
+    await world.until(lambda: all(task.done() for task in world.gateway._carrying.values()))
+
+    owner = side.state.identity
+    assert [await world.store.get(segment_key(owner, n)) for n in (1, 2)] == [b"one", b"two"]
+    assert await world.store.get(blob_key(digest)) == b"cast"
+    assert 'axiom_gateway_sealed_total{kind="segment"} 2.0' in world.metrics.render().decode()
+    assert list((world.folder / "scratch").iterdir()) == []
+
+
+async def test_storage_that_is_away_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    put, failures = world.store.put, [UnavailableError("away"), UnavailableError("away")]
+
+    async def flaky(key: str, source: Path | bytes, **more: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await put(key, source, **more)
+
+    monkeypatch.setattr(world.store, "put", flaky)
+    side = await world.make_pod(Role.AGENT, Phase.RUNNING)
+    side.offer_segment(b"one")
+    await world.until(lambda: side.sealed)
+    assert 'axiom_gateway_errors_total{kind="UnavailableError"} 2.0' in world.metrics.render().decode()
+
+
+async def test_a_pod_that_is_gone_is_no_longer_carried_for(world: World) -> None:
+    await world.make_pod(Role.AGENT, Phase.RUNNING)
+    await world.until(lambda: world.gateway._carrying)
+    [carrying] = world.gateway._carrying.values()
+    world.server.remove("pods", "ns", "p-agent")
+    await world.until(carrying.done)
+    assert world.gateway._carrying == {}
+
+
+async def test_pods_that_are_not_sandboxes_are_left_alone(world: World) -> None:
+    world.server.add("pods", {"metadata": {"name": "x", "namespace": "ns"}, "status": {"phase": "Running"}})
+    world.look()
+    assert world.gateway._carrying == {}
+    assert world.gateway.task("ns", "none") is None
+
+
+def test_the_same_files_make_the_same_archive(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        pack_files([PlainFile("d/a", b"x", executable=True)], tmp_path / f"{name}.files", tmp_path / name)
+    assert digest_of(tmp_path / "one") == digest_of(tmp_path / "two")
+
+
+def test_files_in_each_others_way_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match=r"spec\.workspace\.files: 'a/b'"):
+        pack_files([PlainFile("a", b""), PlainFile("a/b", b"")], tmp_path / "f", tmp_path / "out")
+
+
+def test_binary_data_that_is_none_is_refused() -> None:
+    with pytest.raises(WorkspaceError, match="no base64"):
+        config_map_files({"binaryData": {"x": "%"}})
+
+
+def _digest(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()

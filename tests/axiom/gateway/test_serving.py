@@ -1,0 +1,130 @@
+"""What people get over HTTP, and who gets it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import kopf
+import pytest
+from tests.axiom.gateway.test_streaming import World, identity, make_task, seal, write_ledger
+from tests.fakes.api_server import FakeApiServer, fake_api_server
+
+from axiom.api.agenttask import AgentTask
+from axiom.cluster.api import Api
+from axiom.gateway.authenticating import Gatekeeper
+from axiom.gateway.metrics import Metrics
+from axiom.gateway.serving import Pages
+from axiom.operations import operations_app, serving
+from axiom.storage.folder import FolderStore
+from axiom.storage.keys import blob_key
+
+PATCH, CAST = b"+hello\n", b'{"version":3}\n'
+
+
+def review(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """One user may see task t, another nothing."""
+    if kind == "TokenReview":
+        known = {"good": "alice", "poor": "bob"}.get(spec["token"])
+        return {"authenticated": known is not None, "user": {"username": known, "groups": ["g"]}}
+    wanted = spec["resourceAttributes"]
+    assert (wanted["verb"], wanted["resource"]) == ("get", "agenttasks")
+    return {"allowed": spec["user"] == "alice"}
+
+
+@dataclass
+class Client:
+    """Somebody who asks."""
+
+    server: FakeApiServer
+    session: aiohttp.ClientSession
+    base: str
+
+    async def get(self, path: str, token: str = "good", **headers: str) -> tuple[int, str, str]:
+        headers |= {"Authorization": f"Bearer {token}"} if token else {}
+        async with self.session.get(f"{self.base}/v1/tasks/ns/{path}", headers=headers) as answer:
+            return answer.status, answer.content_type, await answer.text()
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def told_task() -> AgentTask:
+    task = make_task(1, complete=True)
+    rounds = [{"number": 1, "attempt": 1, "diff": blob_key(digest(PATCH))}, {"number": 2, "attempt": 1}]
+    status = {"attempt": 1, "rounds": rounds, "recording": blob_key(digest(CAST))}
+    document = task.model_dump(by_alias=True, mode="json")
+    return AgentTask.model_validate({**document, "status": {**document["status"], **status}})
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    store = FolderStore(tmp_path / "store")
+    await seal(store, identity(), await write_ledger(tmp_path / "ledger", identity(), 1))
+    for data in (PATCH, CAST):
+        await store.put(blob_key(digest(data)), data)
+    world = World(told_task())
+    async with fake_api_server() as server, aiohttp.ClientSession() as session:
+        server.review = review
+        async with Api("test", lambda: kopf.ConnectionInfo(server=server.url)) as api:
+            pages = Pages(world, store, Gatekeeper(api), Metrics()).application()
+            async with serving(pages, "127.0.0.1", 0) as port:
+                yield Client(server, session, f"http://127.0.0.1:{port}")
+
+
+async def test_nobody_is_anonymous(client: Client) -> None:
+    assert (await client.get("t/events", ""))[0] == 401
+    assert (await client.get("t/events", "unknown"))[0] == 401
+    assert (await client.get("t/diff", "poor"))[0] == 403
+
+
+async def test_a_yes_is_remembered_and_a_no_is_not(client: Client) -> None:
+    for token, asked in (("good", 2), ("good", 2), ("poor", 4), ("poor", 6)):
+        await client.get("t/diff?round=1", token)
+        assert len(client.server.requests) == asked
+
+
+async def test_events_come_as_lines_or_as_server_sent_events(client: Client) -> None:
+    status, kind, text = await client.get("t/events")
+    assert (status, kind, len(text.splitlines())) == (200, "application/x-ndjson", 2)
+    status, kind, text = await client.get(
+        "t/events", **{"Accept": "text/event-stream", "Last-Event-ID": "u/1/agent/1"}
+    )
+    assert (status, kind) == (200, "text/event-stream")
+    assert text.startswith("id: u/1/agent/2\ndata: {")
+
+
+async def test_diff_and_recording_come_from_storage(client: Client) -> None:
+    assert await client.get("t/diff?round=1") == (200, "text/x-diff", "+hello\n")
+    assert await client.get("t/recording") == (200, "application/x-asciicast", CAST.decode())
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("t/diff", 404), ("t/diff?round=9", 404), ("t/events?from=x", 400)]
+)
+async def test_what_is_not_there_or_means_nothing_is_said(client: Client, path: str, status: int) -> None:
+    assert (await client.get(path))[0] == status
+
+
+async def test_an_api_server_that_is_away_is_told_as_such(client: Client) -> None:
+    client.server.refuse("POST", "/tokenreviews", 503)
+    assert (await client.get("t/diff?round=1"))[0] == 503
+
+
+async def test_operations_tell_health_and_readiness() -> None:
+    ready: list[bool] = []
+    app = operations_app(Metrics().render, lambda: bool(ready))
+    async with (
+        serving(app, "127.0.0.1", 0) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+        assert (await session.get("/healthz")).status == 200
+        assert (await session.get("/readyz")).status == 503
+        ready.append(True)
+        assert (await session.get("/readyz")).status == 200
+        assert "axiom_gateway_sandboxes" in await (await session.get("/metrics")).text()

@@ -1,0 +1,165 @@
+"""Events in order from any of them on: a real ledger, live from its pod and afterwards from object storage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.fakes.trusted_side import FakeTrustedSide, fake_trusted_side
+
+from axiom.api.agenttask import AgentTask
+from axiom.channel import Channel
+from axiom.gateway.serving import ndjson_frame, sse_frame
+from axiom.gateway.streaming import BadPositionError, Line, Position, Stream, parse_position
+from axiom.storage.folder import FolderStore
+from axiom.storage.keys import segment_key
+from axiom_sandbox.ledger.ledger import Ledger
+from axiom_sandbox.protocol.channel import Phase
+from axiom_sandbox.protocol.events import Closed, UserMessage
+from axiom_sandbox.protocol.identity import Identity, Role
+
+COMPLETE = {
+    "type": "Complete", "status": "True", "reason": "Passed", "message": "", "observedGeneration": 1,
+    "lastTransitionTime": "2026-01-01T00:00:00.000Z",
+}  # fmt: skip
+
+
+def make_task(attempt: int, *, complete: bool) -> AgentTask:
+    return AgentTask.model_validate(
+        {
+            "metadata": {"name": "t", "namespace": "ns", "uid": "u"},
+            "spec": {
+                "agentClassName": "c",
+                "prompt": "do",
+                "criteria": [{"name": "f", "files": {"expect": [{"path": "x"}]}}],
+            },
+            "status": {"attempt": attempt, "conditions": [COMPLETE] if complete else []},
+        }
+    )
+
+
+def identity(attempt: int = 1) -> Identity:
+    return Identity(namespace="ns", task="t", task_id="u", attempt=attempt, role=Role.AGENT)
+
+
+class World:
+    """What is known of tasks and pods, changed by the test while a stream waits."""
+
+    def __init__(self, *moments: AgentTask | None) -> None:
+        self.moments = list(moments)
+        self.sides: dict[Identity, FakeTrustedSide] = {}
+
+    def task(self, namespace: str, name: str) -> AgentTask | None:
+        return self.moments[0]
+
+    def channel_of(self, wanted: Identity) -> Channel | None:
+        side = self.sides.get(wanted)
+        return side.channel() if side else None
+
+    async def news(self, seconds: float) -> None:
+        assert len(self.moments) > 1, "the stream waits for what never comes"
+        self.moments.pop(0)
+
+
+async def write_ledger(folder: Path, owner: Identity, texts: int, *, close: bool = True) -> list[Path]:
+    """A real ledger with one segment for each text, and one for its end."""
+    ledger = Ledger.open(folder, owner, lambda: datetime(2026, 11, 21, tzinfo=UTC))
+    for number in range(texts):
+        await ledger.append(UserMessage(round=1, text=f"text {number}"))
+        await ledger.cut("test")
+    if close:
+        await ledger.append(Closed(reason="done"))
+        await ledger.close()
+    else:
+        await ledger.release()
+    return [ledger.segment(number) for number in range(1, ledger.head.segments + 1)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "store")
+
+
+async def seal(store: FolderStore, owner: Identity, segments: list[Path]) -> None:
+    for number, segment in enumerate(segments, 1):
+        await store.put(segment_key(owner, number), segment)
+
+
+async def collect(lines: AsyncIterator[Line]) -> list[tuple[str, str]]:
+    return [(line.address, json.loads(line.data)["event"]) async for line in lines]
+
+
+async def test_a_sealed_ledger_is_read_from_any_event_on(store: FolderStore, tmp_path: Path) -> None:
+    await seal(store, identity(), await write_ledger(tmp_path / "ledger", identity(), 3))
+    task = make_task(1, complete=True)
+    lines = await collect(Stream(World(task), store, task, Position(seq=3)).lines())
+    assert lines == [("u/1/agent/3", "user_msg"), ("u/1/agent/4", "closed")]
+
+
+async def test_what_a_pod_stopped_telling_follows_from_storage(store: FolderStore, tmp_path: Path) -> None:
+    segments = await write_ledger(tmp_path / "ledger", identity(), 3)
+    await seal(store, identity(), segments)
+    task = make_task(1, complete=True)
+    world = World(task)
+    async with fake_trusted_side(tmp_path, identity(), Phase.RUNNING) as side:
+        side.lines = [
+            line async for line in Ledger.open(tmp_path / "ledger", identity(), datetime.now).lines()
+        ][:2]
+        world.sides[identity()] = side
+        lines = await collect(Stream(world, store, task, Position()).lines())
+    assert [address for address, _ in lines] == [f"u/1/agent/{seq}" for seq in (1, 2, 3, 4)]
+
+
+async def test_a_stream_goes_on_with_the_next_attempt_and_ends_with_the_task(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    await seal(store, identity(1), await write_ledger(tmp_path / "one", identity(1), 1, close=False))
+    await seal(store, identity(2), await write_ledger(tmp_path / "two", identity(2), 1))
+    world = World(make_task(1, complete=False), make_task(2, complete=False), make_task(2, complete=True))
+    lines = await collect(Stream(world, store, make_task(1, complete=False), Position()).lines())
+    assert [address for address, _ in lines] == ["u/1/agent/1", "u/2/agent/1", "u/2/agent/2"]
+
+
+async def test_a_stream_of_a_task_that_was_deleted_ends(store: FolderStore) -> None:
+    task = make_task(1, complete=False)
+    assert await collect(Stream(World(task, None), store, task, Position()).lines()) == []
+
+
+@pytest.mark.parametrize(
+    ("start", "last", "slot", "attempt", "position"),
+    [
+        ("1", "", "agent", "1", Position(1, "agent", 1)),
+        ("0", "", "verifier-2-1", "3", Position(3, "verifier-2-1", 1)),
+        ("u/2/agent/7", "", "agent", "1", Position(2, "agent", 7)),
+        ("1", "u/2/verifier-1-1/7", "agent", "1", Position(2, "verifier-1-1", 8)),
+    ],
+)
+def test_positions(start: str, last: str, slot: str, attempt: str, position: Position) -> None:
+    assert parse_position("u", start, last, slot, attempt) == position
+
+
+@pytest.mark.parametrize(
+    ("start", "last", "slot", "attempt"),
+    [
+        ("x", "", "agent", "1"),
+        ("1", "", "agent", "-1"),
+        ("1", "", "../agent", "1"),
+        ("u/0/agent/1", "", "agent", "1"),
+        ("1", "other/1/agent/1", "agent", "1"),
+        ("1", "u/1/agent", "agent", "1"),
+        ("u/1/root/1", "", "agent", "1"),
+        ("9" * 40, "", "agent", "1"),
+    ],
+)
+def test_positions_that_mean_nothing_are_refused(start: str, last: str, slot: str, attempt: str) -> None:
+    with pytest.raises(BadPositionError):
+        parse_position("u", start, last, slot, attempt)
+
+
+def test_frames() -> None:
+    line = Line("u/1/agent/4", b'{"seq":4}')
+    assert ndjson_frame(line) == b'{"seq":4}\n'
+    assert sse_frame(line) == b'id: u/1/agent/4\ndata: {"seq":4}\n\n'
