@@ -30,6 +30,8 @@ KILLS = int(os.environ.get("E2E_OPERATOR_KILLS", "6"))
 """How often the operator is killed; 20 in the long form."""
 SEED = int(os.environ.get("E2E_SEED", "20261121"))
 WRITES_ALLOWED = 10
+SMALL = {"cpu": "200m", "memory": "128Mi", "storage": "64Mi"}
+"""So that many tasks fit on the node, each with its verifier: an agent keeps its place while it is verified."""
 WORKSPACE = {"files": [{"path": "README.md", "content": "Say hello.\n"}]}
 
 Object = dict[str, Any]
@@ -90,7 +92,7 @@ class World:
                     "prompt": "\n".join(steps or ("write greeting.txt hello", "exit 0")),
                     "workspace": WORKSPACE if workspace is None else workspace,
                     "criteria": [{"name": "greeting", "files": {"expect": [{"path": "greeting.txt"}]}}],
-                    "limits": {"deadline": "5m", "maxRounds": 1},
+                    "limits": {"deadline": "5m", "maxRounds": 1, "resources": SMALL},
                     **spec,
                 },
             }
