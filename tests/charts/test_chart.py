@@ -155,15 +155,6 @@ def test_the_operator_understands_its_environment() -> None:
     assert find(items, "Lease", settings.lease.name)
 
 
-def test_the_operator_is_given_the_authorities_of_git_servers() -> None:
-    authority = find(render(), "Secret", "axiom-operator-channel")["data"]["ca.crt"]
-    certificates = base64.b64decode(authority).decode()
-
-    items = render({"operator": {"fetchCa": certificates}})
-
-    assert read_operator_settings(environment(items, "operator")).fetch_ca == certificates
-
-
 def test_the_gateway_understands_its_environment() -> None:
     embedded = read_gateway_settings(environment(render(), "gateway"))
     own = read_gateway_settings(environment(render(ONE_OF_OURS), "gateway"))
