@@ -139,7 +139,7 @@ class World:
 
     def progress(self) -> bool:
         """Every sandbox does its next thing. False when nothing moved."""
-        return any([self.advance(sandbox) for sandbox in list(self.sandboxes.values())])
+        return sum(self.advance(sandbox) for sandbox in list(self.sandboxes.values())) > 0
 
     def advance(self, sandbox: SimulatedSandbox) -> bool:
         if sandbox.presence is not Presence.RUNNING:
