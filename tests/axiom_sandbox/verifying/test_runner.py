@@ -48,7 +48,7 @@ def leaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         raise _LeftError
 
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(run_pytest, "installed_plugins", lambda options: [])
+    monkeypatch.setattr(run_pytest, "installed_plugins", lambda options, words: [])
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     rewrite = importlib.import_module("_pytest.assertion.rewrite")
     loader = sys.modules["_frozen_importlib_external"]
@@ -70,7 +70,7 @@ def run(leaving: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
         files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
         plan = {
             "tests": tests, "files": files, "workspace": workspace, "rootdir": workspace, "configuration": "",
-            "options": [], "path": [workspace], "nonce": "00" * 32, "seed": "1", **plan,
+            "options": [], "words": [], "path": [workspace], "nonce": "00" * 32, "seed": "1", **plan,
         }  # fmt: skip
         feed, feeding = os.pipe()
         reading, channel = os.pipe()
@@ -142,9 +142,14 @@ def test_bytecode_below_the_workspace_is_never_used(leaving: None, tmp_path: Pat
     assert loader.cache_from_source("/usr/a.py").endswith(".pyc")
 
 
+def test_plugins_that_are_slow_to_import_are_loaded_only_when_a_word_of_theirs_occurs() -> None:
+    assert not {"asyncio", "hypothesispytest"} & set(installed_plugins([], []))
+    assert {"asyncio", "hypothesispytest"} <= set(installed_plugins([], ["async", "hypothesis"]))
+
+
 def test_plugins_that_disturb_are_loaded_only_when_options_need_them() -> None:
-    assert not {"xdist", "pytest_cov"} & set(installed_plugins([]))
-    needed = installed_plugins(["-n4", "--cov=leap"])
+    assert not {"xdist", "pytest_cov"} & set(installed_plugins([], []))
+    needed = installed_plugins(["-n4", "--cov=leap"], [])
     assert {"xdist", "pytest_cov"} <= set(needed)
     plan = {"files": ["a.py"], "configuration": "/w/pytest.ini", "rootdir": "/w", "workspace": "/w"}
     given = arguments(plan, needed)

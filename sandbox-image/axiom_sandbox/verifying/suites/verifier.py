@@ -29,6 +29,7 @@ from axiom_sandbox.verifying.judging import (
     Judgement,
     Ran,
     Run,
+    Side,
     Source,
     Subject,
     Verifier,
@@ -37,13 +38,16 @@ from axiom_sandbox.verifying.judging import (
 )
 from axiom_sandbox.verifying.rooms import TOOLS, Job, Place
 from axiom_sandbox.verifying.suites.configuration import configuration_of
-from axiom_sandbox.verifying.suites.pinning import disregarded, layout_of, parents, pins_of
+from axiom_sandbox.verifying.suites.pinning import Pins, disregarded, layout_of, parents, pins_of
 from axiom_sandbox.verifying.suites.reports import Reading, State, read_reports, state_of
 from axiom_sandbox.verifying.texts import clean, clean_bytes, named
 
 RUNNER = "run_pytest.py"
 CHANNEL = "reports"
 _RUNS = 2
+_WORDS = ("async", "anyio", "hypothesis")
+"""Words by whose presence the runner decides which plugins it loads."""
+_TEXTS = (".py", ".toml", ".ini", ".cfg")
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 
 
@@ -125,6 +129,7 @@ def _run(spec: TestsCriterion, subject: Subject, place: Place, source: Source, e
     layout = whole(base, Source.BASE) if source is Source.BASE else layout_of(base, candidate, pins)
     nonce = entropy[:32]
     plan = _plan(spec, subject, place, layout) | {"nonce": nonce.hex(), "seed": entropy[32:].hex()}
+    plan["words"] = _words(subject.base, pins)
     job = Job(
         purpose=f"tests on the {source.value.lower()}",
         argv=(place.python, "-I", "-B", f"{place.tools}/{RUNNER}"),
@@ -160,6 +165,11 @@ def _plan(
         "options": list(configuration.options),
         "path": [placed(path) for path in dict.fromkeys(inside)],
     }
+
+
+def _words(base: Side, pins: Pins) -> list[str]:
+    texts = [base.files[path] for path in base.files if pins.covers(path) and path.endswith(_TEXTS)]
+    return [word for word in _WORDS if any(word.encode() in text for text in texts)]
 
 
 def _read(spec: TestsCriterion, ran: Ran, required: Mapping[str, tuple[str, ...]]) -> _Result:

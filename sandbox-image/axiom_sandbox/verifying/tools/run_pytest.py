@@ -62,16 +62,33 @@ def connect() -> tuple[dict[str, Any], Send]:
 # --- what is settled before the workspace is importable ---
 
 
-def installed_plugins(options: list[str]) -> list[str]:
-    """The names of the plugins that the image has installed. The workspace, which may declare some, is not on the
-    path yet, nor is it when pytest loads them."""
-    names = [entry.name for entry in importlib.metadata.entry_points(group="pytest11")]
-    given = [name for name in names if name in _SELDOM and any(o.startswith(_SELDOM[name]) for o in options)]
-    return [name for name in dict.fromkeys(names) if name in given or name.partition(".")[0] not in _SELDOM]
+def installed_plugins(options: list[str], words: list[str]) -> list[str]:
+    """The names of the plugins that the image has installed and these tests may need. The workspace, which may
+    declare some, is not on the path yet, nor is it when pytest loads them.
+
+    Args:
+        options: the configuration's `addopts`.
+        words: those of `_BY_WORD` that occur in the tests or their configuration.
+    """
+    names = dict.fromkeys(entry.name for entry in importlib.metadata.entry_points(group="pytest11"))
+    return [name for name in names if _is_needed(name, options, words)]
 
 
-_SELDOM = {"xdist": ("-n", "--dist", "--num"), "pytest_cov": ("--cov", "--no-cov"), "randomly": ("-p=none",)}
-"""Plugins that only cost time, or disturb, unless the configuration's options need them to be understood."""
+def _is_needed(name: str, options: list[str], words: list[str]) -> bool:
+    if name in _BY_WORD:
+        return _BY_WORD[name] in words
+    prefixes = _BY_OPTION.get(name.partition(".")[0])
+    return prefixes is None or any(option.startswith(prefixes) for option in options)
+
+
+_BY_OPTION = {
+    "xdist": ("-n", "--dist", "--num"),
+    "pytest_cov": ("--cov", "--no-cov"),
+    "randomly": ("-p=none",),
+}
+"""Plugins that disturb: loaded only when the configuration's options could not be understood without them."""
+_BY_WORD = {"asyncio": "async", "anyio": "anyio", "hypothesispytest": "hypothesis"}
+"""Plugins that take longer to import than most tests to run: loaded only when a word of theirs occurs."""
 
 
 def arguments(plan: dict[str, Any], plugins: list[str]) -> list[str]:
@@ -393,7 +410,7 @@ def main() -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     refuse_bytecode(plan["workspace"])
     plugin = witness(plan, send, Codes(plan["workspace"], plan["files"]), runner)
-    status = pytest.main(arguments(plan, installed_plugins(plan["options"])), plugins=[plugin])
+    status = pytest.main(arguments(plan, installed_plugins(plan["options"], plan["words"])), plugins=[plugin])
     sys.stdout.flush()
     sys.stderr.flush()
     send("end", status=int(status))
