@@ -105,8 +105,8 @@ class Applier:
             return "the AgentClass is gone"
         try:
             body = sandbox_pod(await self._pod_input(subject, subject.agent_class, action, now))
-        except ValueError as error:
-            return str(error)
+        except (ValueError, OSError) as error:  # OSError: the egress proxy's name leads nowhere
+            return f"the pod cannot be made: {error}"
         try:
             await self._network.close(identity.namespace)
             pod = await self._api.create(PODS, identity.namespace, body)

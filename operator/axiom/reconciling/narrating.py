@@ -46,7 +46,11 @@ def news_of(before: AgentTaskStatus, after: AgentTaskStatus) -> Iterator[News]:
     """What changed from one status to the next: each condition that says something new, the outcome last. Pure."""
     for new in after.conditions:
         old = condition(before, new.type)
-        if old is None or (old.status, old.reason) != (new.status, new.reason) or (new.message and old.message != new.message):
+        if (
+            old is None
+            or (old.status, old.reason) != (new.status, new.reason)
+            or (new.message and old.message != new.message)
+        ):
             yield _news(new, after)
 
 
