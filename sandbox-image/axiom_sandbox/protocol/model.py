@@ -39,4 +39,6 @@ class ApiModel(BaseModel):
 class Message(BaseModel):
     """Something one part of Axiom tells another. Fields that a newer sender added are ignored."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
