@@ -1,18 +1,21 @@
 """A command runs in the clean room on a fresh copy of the candidate.
 
 Its exit code and output come from a process that may run the agent's code: a weak claim, marked InProcess.
-Pass: the exit code and every pattern are as asked. Fail: they are not; or it was killed or did not end in time in two
-runs, where the base's does. Inconclusive: the program could not be started, the two runs disagree, or the base does
-not end in time either. Evidence: for each run how it ended and the end of its output.
+Pass: the exit code and every pattern are as asked. Fail: they are not; the program should lie in the workspace, and
+does not; or it was killed or did not end in time in two runs, where the base's does. Inconclusive: the program could
+not be started, the two runs disagree, or the base does not end in time either.
+Evidence: for each run how it ended and the end of its output.
 """
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from typing import Any
 
 import re2
 
+from axiom_sandbox.protocol.changes import EntryKind
 from axiom_sandbox.protocol.criteria import CommandCriterion
 from axiom_sandbox.protocol.quantities import parse_duration
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
@@ -43,7 +46,7 @@ class CommandVerifier(Verifier[CommandCriterion]):
         evidence = {"runs": [_describe(ran.outcome) for ran in done]}
         first = done[0].outcome
         if first.start_error:
-            return Judgement(*_not_started(spec, first), evidence)
+            return Judgement(*_not_started(spec, subject, first), evidence)
         if ended_by_itself(first):
             return Judgement(*_by_result(spec, first), evidence)
         return Judgement(*_by_repetition(spec, [ran.outcome for ran in done]), evidence)
@@ -66,10 +69,13 @@ def _run(spec: CommandCriterion, subject: Subject, place: Place, source: Source)
     return Run(whole(tree, source), job)
 
 
-def _not_started(spec: CommandCriterion, outcome: Outcome) -> tuple[Verdict, str]:
+def _not_started(spec: CommandCriterion, subject: Subject, outcome: Outcome) -> tuple[Verdict, str]:
     program = spec.argv[0]
     if "/" in program and not program.startswith("/"):
-        return Verdict.FAIL, clean(f"{program} in the workspace could not be run: {outcome.start_error}.")
+        entry = subject.candidate.tree.entries.get(posixpath.normpath(program))
+        if entry is None or (entry.kind is EntryKind.FILE and not entry.executable):
+            problem = "is not there" if entry is None else "is not executable"
+            return Verdict.FAIL, clean(f"{program} {problem} in the workspace.")
     return Verdict.INCONCLUSIVE, clean(
         f"{program} could not be started: {outcome.start_error}. "
         "Name a program that the class's image holds, or add it to the image."

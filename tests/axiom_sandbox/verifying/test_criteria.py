@@ -160,7 +160,8 @@ async def test_commands_that_end_as_asked_pass(bench: Bench, kind) -> None:
         (command("true", exitCode=1), "true:\nIt exited with code 0, not 1."),
         (command("echo", "a", outputMatches=["b"]), "Its output has nothing that matches the pattern 'b'."),
         (command("echo", "a", outputExcludes=["a"]), "Its output has something that matches the pattern 'a'."),
-        (command("./missing.sh"), "./missing.sh in the workspace could not be run: No such file or directory."),
+        (command("./missing.sh"), "./missing.sh is not there in the workspace."),
+        (command("docs/note.txt"), "docs/note.txt is not executable in the workspace."),
         (command("sh", "-c", "test -e src/leap.py && test -e docs && kill -9 $$; true"), "was ended by signal 9, twice"),
     ],
 )  # fmt: skip
