@@ -95,18 +95,13 @@ class TerminalPump:
             await _within(quiet, self._heard)
 
     def _read(self) -> None:
-        try:
-            data = os.read(self._fd, _READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:  # EIO: the last process on the terminal is gone
-            data = b""
-        if not data:
+        data, hung_up = _read_some(self._fd)
+        if hung_up:
             self._stop_reading()
             self._hung_up.set()
-            return
         try:
-            self._keep(data)
+            if data:
+                self._keep(data)
         except RecordingError as error:
             self._error = error
             self._stop_reading()
@@ -136,6 +131,23 @@ class TerminalPump:
             start, end = self._dropped_from, self._recording.output_bytes
             reason = "the recording reached its limit; later output was read and not kept"
             await self._record(Gap(what="recording", start=start, end=end, size=end - start, reason=reason))
+
+
+def _read_some(fd: int) -> tuple[bytes, bool]:
+    """What is there, at most 64 KiB, and whether the terminal hung up. The kernel gives it in small pieces."""
+    pieces, size = list[bytes](), 0
+    while size < _READ_BYTES:
+        try:
+            piece = os.read(fd, _READ_BYTES)
+        except BlockingIOError:
+            return b"".join(pieces), False
+        except OSError:  # EIO: the last process on the terminal is gone
+            piece = b""
+        if not piece:
+            return b"".join(pieces), True
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces), False
 
 
 def recorded_tail(recording: Path, most: int = _TAIL_BYTES) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.axiom_sandbox.supervising.benches import Bench, Life, Mortal, open_bench, pack_base, start
 
 from axiom_sandbox.protocol.channel import GiveFeedback, Phase, PromptDelivery, Stop
 from axiom_sandbox.protocol.events import (
@@ -24,7 +25,6 @@ from axiom_sandbox.protocol.events import (
 )
 from axiom_sandbox.protocol.verdicts import Saying
 from axiom_sandbox.snapshots import digest_of
-from tests.axiom_sandbox.supervising.benches import Bench, Life, Mortal, open_bench, pack_base, start
 
 pytestmark = pytest.mark.sandbox
 

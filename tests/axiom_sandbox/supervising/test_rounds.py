@@ -276,7 +276,7 @@ async def test_a_full_disk_of_ours_ends_the_sandbox_and_says_why(tmp_path: Path)
         await life.until(lambda state: state.first_output_ms is not None)
         assert isinstance(life.sandbox, AgentSandbox)
         assert life.sandbox._recording is not None
-        with open("/dev/full", "wb") as full:
+        with Path("/dev/full").open("wb") as full:
             os.dup2(full.fileno(), life.sandbox._recording._descriptor)
         state = await life.until(lambda state: state.phase is Phase.FAILED)
         assert state.failure is not None
