@@ -162,3 +162,13 @@ async def test_cheats_do_not_pass(bench: Bench, files: dict[str, str | None]) ->
     assert found.verdict is Verdict.FAIL
     assert len(result.message) <= 2000
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", result.message)
+
+
+async def test_a_plugin_of_the_image_is_not_replaced_by_one_that_the_workspace_declares(bench: Bench) -> None:
+    base = LEAP | {
+        "pytest.ini": "[pytest]\npythonpath = src\nasyncio_default_fixture_loop_scope = function\n",
+        "tests/test_leap.py": TESTS + "\n\nasync def helper(): ...\n",
+    }
+    found = await bench.verify(base, put(CHEATS["plugin declared by a distribution"]), LEAP_CRITERION)
+    assert found.verdict is Verdict.FAIL
+    assert "test_1900 failed: assert True is False" in found.results[0].message
