@@ -19,16 +19,22 @@ app.command()(run)
 app.add_typer(ledger_app, name="ledger")
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"axiom {version('axiom')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
 ) -> None:
     """Runs command-line coding agents in locked-down sandboxes and decides from evidence whether they succeeded."""
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"axiom {installed('axiom')}")
-        raise typer.Exit
 
 
 def main() -> None:
