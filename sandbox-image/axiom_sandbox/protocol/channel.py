@@ -261,7 +261,9 @@ class Stop(Message):
     reason: str
 
 
-Command = Annotated[StartAgent | GiveFeedback | Verify | SetDeadline | Resize | Stop, Field(discriminator="kind")]
+Command = Annotated[
+    StartAgent | GiveFeedback | Verify | SetDeadline | Resize | Stop, Field(discriminator="kind")
+]
 
 
 class CommandEnvelope(Message):
