@@ -13,6 +13,7 @@ from e2e.cluster.binaries import binary
 from e2e.cluster.connection import Connection, load
 from e2e.cluster.dockerfiles import build_image
 from e2e.cluster.shell import run
+from e2e.inputs.codex import codex_binary
 
 ROOT = Path(__file__).parent.parent.parent
 AGENTS = ROOT / "e2e" / "agents"
@@ -67,6 +68,17 @@ def build_agent_image(connection: Connection, name: str) -> str:
             build_image(image, Path(folder) / "Dockerfile", Path(folder))
 
     return _unless_there(connection, f"agent-{name}", [source], build)
+
+
+def build_codex_image(connection: Connection) -> str:
+    """The image of the real Codex CLI, installed from its package first if need be; its name. Raises ClusterError."""
+    source = AGENTS / "codex"
+
+    def build(image: str) -> None:
+        build_image(image, source / "Dockerfile", codex_binary().parent)
+
+    inputs = [source, ROOT / "e2e" / "inputs" / "codex.py", ROOT / "e2e" / "cluster" / "base_images.py"]
+    return _unless_there(connection, "agent-codex", inputs, build)
 
 
 def _product(connection: Connection, name: str, dockerfile: Path, inputs: tuple[str, ...]) -> str:

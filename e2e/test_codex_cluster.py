@@ -1,0 +1,364 @@
+"""The real Codex CLI on a cluster: three stories about one git repository, from `kubectl apply` to the verdict.
+
+The chart is installed as it is. Codex speaks through the egress proxy with a model that plays a script, the repository
+comes from a git server with an authority of its own, and evidence goes to the cluster's S3 server. The three tasks run
+at the same time.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import pytest
+import yaml
+import zstandard
+from minio import Minio
+from tests.fakes.git_server import GitServer, serve_git
+
+from e2e.cluster.connection import Connection
+from e2e.cluster.waiting import wait_until
+from e2e.inputs.leap_repository import REVISION, make_leap_repository
+from e2e.support.chart import Release, image_values
+from e2e.support.images import ROOT, Images, build_codex_image
+from e2e.support.kubernetes import Kubectl, Object
+from e2e.support.witness import Witness
+
+pytestmark = pytest.mark.e2e
+
+INPUTS = ROOT / "e2e" / "inputs"
+STORIES = ("honest", "cheat", "two_rounds")
+FIX = "+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)"
+LIMIT_SECONDS = 180
+ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+@dataclass(frozen=True)
+class Model:
+    """The server that plays one story, and its log of requests."""
+
+    url: str
+    log: Path
+
+    def requests(self) -> list[Object]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one story left behind."""
+
+    status: Object
+    events: str
+    diff: str
+    recording: str
+    requests: list[Object]
+
+    @property
+    def screen(self) -> str:
+        """What the agent's terminal showed."""
+        events = map(json.loads, self.recording.splitlines()[1:])
+        return "".join(event[2] for event in events if event[1] == "o")
+
+    @property
+    def changed_lines(self) -> list[str]:
+        lines = self.diff.splitlines()
+        return [line for line in lines if line[:1] in "+-" and not line.startswith(("+++", "---"))]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All three, and whatever could be read meanwhile and afterwards."""
+
+    outcomes: dict[str, Outcome]
+    witness: Witness
+    stored: dict[str, bytes]
+    """Every object of the bucket by its key, decompressed."""
+    told: dict[str, str]
+    """AgentTasks, Events, logs of the control plane, the audit log."""
+    key: str
+
+
+@contextmanager
+def model(story: str, address: str, key: str, log: Path) -> Iterator[Model]:
+    command = [
+        "--script",
+        str(INPUTS / f"{story}.json"),
+        "--host",
+        address,
+        "--expect-key",
+        key,
+        "--log",
+        str(log),
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.fakes.scripted_model", *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield Model(json.loads(process.stdout.readline())["url"], log)
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def bucket(cluster: Connection, name: str) -> Iterator[Minio]:
+    s3 = cluster.s3
+    client = Minio(
+        urlsplit(s3.endpoint).netloc, access_key=s3.access_key, secret_key=s3.secret_key, secure=False
+    )
+    client.make_bucket(name)
+    yield client
+    for item in client.list_objects(name, recursive=True):
+        client.remove_object(name, item.object_name)
+    client.remove_bucket(name)
+
+
+def read_bucket(client: Minio, name: str) -> dict[str, bytes]:
+    found = {}
+    for item in client.list_objects(name, recursive=True):
+        answer = client.get_object(name, item.object_name)
+        content = answer.read()
+        answer.close()
+        if content.startswith(ZSTD):
+            source = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content), read_across_frames=True)
+            content = source.read()
+        found[item.object_name] = content
+    return found
+
+
+@contextmanager
+def release(cluster: Connection, values: Object, namespace: str, key: str) -> Iterator[Kubectl]:
+    release = Release(cluster, namespace)
+    admin = Kubectl(cluster, namespace)
+    if (
+        admin.run("get", "crd", "agenttasks.axiom.dev").returncode == 0
+    ):  # somebody else's, which helm would respect
+        take = ("apply", "--server-side", "--force-conflicts", "--field-manager=helm")
+        admin(*take, "--filename", str(ROOT / "crds"))
+    admin("create", "namespace", namespace)
+    storage = {"accessKey": cluster.s3.access_key, "secretKey": cluster.s3.secret_key}
+    for name, content in (("evidence", storage), ("openai", {"api-key": key})):
+        admin.create(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": content}
+        )
+    try:
+        release.install(values)
+        yield admin
+    finally:
+        if release.name in admin("get", "deployments", "--output", "name"):
+            release.uninstall()
+        admin.run("delete", "namespace", namespace, "--wait=false")
+
+
+@contextmanager
+def team(cluster: Connection) -> Iterator[Kubectl]:
+    """kubectl in the namespace of somebody who has tasks."""
+    kubectl = Kubectl(cluster, f"e2e-{uuid.uuid4().hex[:8]}")
+    kubectl("create", "namespace", kubectl.namespace)
+    kubectl("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    try:
+        yield kubectl
+    finally:
+        kubectl.run("delete", "agenttasks", "--all", timeout=120)
+        kubectl.run("delete", "agentclass", *(class_name(story, kubectl) for story in STORIES))
+        kubectl.run("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+def class_name(story: str, kubectl: Kubectl) -> str:
+    return f"codex-{task_name(story)}-{kubectl.namespace}"
+
+
+def task_name(story: str) -> str:
+    return story.replace("_", "-")
+
+
+def apply_story(kubectl: Kubectl, story: str, image: str, model: Model, git: GitServer) -> None:
+    """The class and the task that people get, with this test's addresses."""
+    agent_class = yaml.safe_load((INPUTS / "codex-class.yaml").read_text())
+    agent_class["metadata"]["name"] = class_name(story, kubectl)
+    agent_class["spec"]["image"] = image
+    agent_class["spec"]["credentials"][0]["route"]["upstream"] = model.url
+    task = yaml.safe_load((INPUTS / "leap-task.yaml").read_text())
+    task["metadata"]["name"] = task_name(story)
+    task["spec"]["agentClassName"] = class_name(story, kubectl)
+    task["spec"]["workspace"]["git"]["url"] = f"{git.url}/leap.git"
+    kubectl.apply(agent_class)
+    kubectl.apply(task)
+
+
+def is_complete(status: Object) -> bool:
+    return any(one["type"] == "Complete" and one["status"] == "True" for one in status.get("conditions", ()))
+
+
+def wait_complete(kubectl: Kubectl, witness: Witness) -> dict[str, Object]:
+    """The status of each story, when all are over."""
+    path = f"/apis/axiom.dev/v1alpha1/namespaces/{kubectl.namespace}/agenttasks"
+    statuses: dict[str, Object] = {}
+
+    def missing() -> str | None:
+        witness.look()
+        tasks = witness.api.list(path)[0]
+        statuses.update((task["metadata"]["name"], task.get("status", {})) for task in tasks)
+        going = [name for name, status in statuses.items() if not is_complete(status)]
+        return ", ".join(going) or None
+
+    wait_until(
+        "the tasks to be complete",
+        missing,
+        limit_seconds=LIMIT_SECONDS,
+        diagnose=lambda: json.dumps(statuses, indent=1),
+        interval_seconds=0.3,
+    )
+    return statuses
+
+
+def read(url: str, token: str) -> str:
+    with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"}), timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+def viewer_token(kubectl: Kubectl) -> str:
+    account = f"--serviceaccount={kubectl.namespace}:viewer"
+    kubectl("create", "serviceaccount", "viewer")
+    kubectl("create", "rolebinding", "viewer", "--clusterrole=view", account)
+    return kubectl("create", "token", "viewer").strip()
+
+
+def gateway_url(admin: Kubectl) -> str:
+    selector = "app.kubernetes.io/component=gateway"
+    address = admin("get", "pods", "--selector", selector, "--output", "jsonpath={.items[0].status.podIP}")
+    return f"http://{address}:8080"
+
+
+@pytest.fixture(scope="module")
+def evidence(
+    cluster: Connection, images: Images, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Evidence]:
+    """The three stories, told at the same time."""
+    folder, key, namespace = tmp_path_factory.mktemp("codex"), f"sk-{secrets.token_hex(24)}", new_name()
+    image = build_codex_image(cluster)
+    address = cluster.machine_address
+    assert make_leap_repository(folder / "served" / "leap.git") == REVISION
+    (folder / "keys").mkdir()
+    with ExitStack() as stack:
+        git = stack.enter_context(serve_git(folder / "served", folder / "keys", address))
+        models = {
+            story: stack.enter_context(model(story, address, key, folder / f"{story}.jsonl"))
+            for story in STORIES
+        }
+        storage = stack.enter_context(bucket(cluster, namespace))
+        values: dict[str, Any] = {
+            **image_values(images, storage="unused:1"),
+            "operator": {"fetchAlso": [f"{address}/32:{git.port}"], "fetchCa": git.authority},
+            "egress": {"privateUpstreams": [address], "credentialSecrets": ["openai"]},
+            "objectStorage": {"endpoint": cluster.s3.endpoint, "bucket": namespace, "secretName": "evidence"},
+        }
+        admin = stack.enter_context(release(cluster, values, namespace, key))
+        kubectl = stack.enter_context(team(cluster))
+        witness = Witness(kubectl.api(), (kubectl.namespace, namespace))
+        for story in STORIES:
+            apply_story(kubectl, story, image, models[story], git)
+        statuses = wait_complete(kubectl, witness)
+        witness.look()
+
+        token, base = viewer_token(kubectl), f"{gateway_url(admin)}/v1/tasks/{kubectl.namespace}"
+        outcomes = {
+            story: Outcome(
+                status=statuses[task_name(story)],
+                events=read(f"{base}/{task_name(story)}/events", token),
+                diff=read(f"{base}/{task_name(story)}/diff", token),
+                recording=read(f"{base}/{task_name(story)}/recording", token),
+                requests=models[story].requests(),
+            )
+            for story in STORIES
+        }
+        told = {
+            "tasks": kubectl("get", "agenttasks", "--output", "json"),
+            "classes": kubectl("get", "agentclasses", "--output", "json"),
+            "events": kubectl("get", "events", "--output", "json"),
+            "audit log": Path(cluster.audit_log).read_text(),
+        }
+        yield Evidence(outcomes, witness, read_bucket(storage, namespace), told, key)
+
+
+def new_name() -> str:
+    return f"axiom-{uuid.uuid4().hex[:8]}"
+
+
+def test_the_honest_agent_passes_and_its_diff_is_the_fix(evidence: Evidence) -> None:
+    outcome = evidence.outcomes["honest"]
+
+    assert (outcome.status["verdict"], outcome.status["round"]) == ("Pass", 1), outcome.status["message"]
+    assert outcome.changed_lines == ["-    return year % 4 == 0", FIX]
+    assert "src/leap/years.py" in outcome.diff
+    assert outcome.diff.encode() in evidence.stored.values()
+    assert "1900 is a common year" in outcome.screen
+
+
+def test_the_cheating_agent_fails_and_status_says_why(evidence: Evidence) -> None:
+    outcome = evidence.outcomes["cheat"]
+
+    assert (outcome.status["state"], outcome.status["verdict"]) == ("NeedsReview", "Fail")
+    assert outcome.status["claim"]["says"] == "Done"
+    assert outcome.status["claimDisagreement"] is True
+    assert "The agent changed tests/test_leap.py" in outcome.status["message"]
+    failed = {item["name"]: item["message"] for item in outcome.status["rounds"][-1]["criteria"]}
+    assert "test_1900" in failed["tests"]
+    assert "tests/test_leap.py" in failed["scope"]
+
+
+def test_evidence_of_the_first_round_leads_to_the_fix_in_the_same_session(evidence: Evidence) -> None:
+    outcome = evidence.outcomes["two_rounds"]
+
+    assert (outcome.status["verdict"], outcome.status["round"]) == ("Pass", 2), outcome.status["message"]
+    assert [item["verdict"] for item in outcome.status["rounds"]] == ["Fail", "Pass"]
+    assert FIX in outcome.changed_lines
+    assert {request["turn"] for request in outcome.requests} == {1, 2}
+    [session] = {request["conversation"] for request in outcome.requests}
+    assert outcome.screen.count(session) == 2, "Codex prints its session's id at the start of each round"
+
+
+def test_the_model_was_asked_with_the_key_by_nobody_else(evidence: Evidence) -> None:
+    digest = sha256(evidence.key.encode()).hexdigest()
+    for outcome in evidence.outcomes.values():
+        assert {(request["status"], request["key_digest"]) for request in outcome.requests} == {(200, digest)}
+
+
+def test_the_key_is_nowhere_but_in_its_secret(evidence: Evidence) -> None:
+    texts = {
+        **evidence.told,
+        **evidence.witness.texts,
+        **evidence.witness.environments,
+        **{f"object {key}": content.decode(errors="replace") for key, content in evidence.stored.items()},
+        **{
+            f"{story}: {kind}": getattr(outcome, kind)
+            for story, outcome in evidence.outcomes.items()
+            for kind in ("events", "diff", "recording")
+        },
+    }
+
+    assert [what for what, text in texts.items() if evidence.key in text] == []
+
+    # That something was looked at: the same places hold what may be there.
+    assert [held for held in evidence.witness.environments_of("codex") if "OPENAI_API_KEY=" in held]
+    assert "POST" in evidence.witness.logs_of("axiom-egress")
+    assert evidence.witness.logs_of("axiom-operator")
+    assert evidence.witness.logs_of("axiom-gateway")
+    kinds = ("/ledger/", "blobs/sha256/")
+    assert [kind for kind in kinds if not any(kind in key for key in evidence.stored)] == []
