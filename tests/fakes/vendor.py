@@ -59,6 +59,10 @@ class Vendor:
             raise
 
 
+LOOPBACK = ProxySettings(allow_private_upstreams=frozenset({"127.0.0.1"}))
+"""The proxy's settings: vendors are on this machine."""
+
+
 @dataclass
 class Way:
     """An agent's way out: an HTTP client behind the proxy's socket."""
@@ -137,7 +141,7 @@ async def run_way(
             {"codex": credentials, "claude": [other]},
             {"openai": CANARY} if keys is None else keys,
             KEY,
-            settings=settings,
+            settings=settings or LOOPBACK,
             metrics=metrics,
             clock=now,
         ) as directory,

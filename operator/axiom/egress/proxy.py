@@ -144,12 +144,13 @@ class _Proxy:
         self._metrics = metrics
         self._clock = clock
         self._session: aiohttp.ClientSession
+        self._resolver: GuardedResolver
 
     async def run_session(self, app: web.Application) -> AsyncIterator[None]:
         """Holds the connections to vendors for as long as the application runs."""
-        resolver = GuardedResolver(aiohttp.ThreadedResolver(), self._settings.allow_private_upstreams)
+        self._resolver = GuardedResolver(aiohttp.ThreadedResolver(), self._settings.allow_private_upstreams)
         connector = aiohttp.TCPConnector(
-            resolver=resolver, use_dns_cache=False, limit=0, keepalive_timeout=_KEEPALIVE_SECONDS
+            resolver=self._resolver, use_dns_cache=False, limit=0, keepalive_timeout=_KEEPALIVE_SECONDS
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -164,7 +165,7 @@ class _Proxy:
         )
         yield
         await self._session.close()
-        await resolver.close()
+        await self._resolver.close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serves one request, and writes down what became of it."""
@@ -240,9 +241,11 @@ class _Proxy:
     async def _ask(
         self, request: web.Request, admitted: Admitted, exchange: Exchange
     ) -> aiohttp.ClientResponse:
+        url = URL(admitted.target.url, encoded=True)
+        self._resolver.check_address(url.host or "")
         return await self._session.request(
             request.method,
-            URL(admitted.target.url, encoded=True),
+            url,
             headers=passing.to_upstream(request.headers, admitted.target.route, admitted.token, admitted.key),
             data=self._body(request, exchange) if request.body_exists else None,
             allow_redirects=False,
@@ -365,6 +368,8 @@ def _cause(error: Exception, settings: ProxySettings) -> str:
         case aiohttp.ClientConnectorCertificateError():
             return "its certificate is not trusted"
         case aiohttp.ClientConnectorDNSError(os_error=ForbiddenAddressError() as forbidden):
+            return str(forbidden)
+        case ForbiddenAddressError() as forbidden:
             return str(forbidden)
         case aiohttp.ClientConnectorDNSError():
             return "its name cannot be resolved"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -39,18 +39,37 @@ class GuardedResolver(AbstractResolver):
             ForbiddenAddressError: an address is not a public one.
         """
         results = await self._resolver.resolve(host, port, family)
-        if host.lower().rstrip(".") not in self._allow_private and not all(
-            is_public(item["host"]) for item in results
-        ):
+        self._check(host, [item["host"] for item in results])
+        return results
+
+    def check_address(self, host: str) -> None:
+        """For a host that is an address itself, which is dialled without being resolved; others pass.
+
+        Raises:
+            ForbiddenAddressError: the address is not a public one.
+        """
+        if is_address(host):
+            self._check(host, [host])
+
+    def _check(self, host: str, addresses: Iterable[str]) -> None:
+        if host.lower().rstrip(".") not in self._allow_private and not all(map(is_public, addresses)):
             raise ForbiddenAddressError(
                 f"{host} leads to an address that is not public; if that is meant, name the host in the"
                 " egress proxy's setting for private upstreams"
             )
-        return results
 
     async def close(self) -> None:
         """Ends the resolver inside."""
         await self._resolver.close()
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, not a name."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def is_public(address: str) -> bool:

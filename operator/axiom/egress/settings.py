@@ -31,7 +31,7 @@ class ProxySettings:
     idle_seconds: float = 600
     """Longest silence of a vendor or of an agent in the middle of a request. Requests as such have no time limit."""
     allow_private_upstreams: frozenset[str] = frozenset()
-    """Host names of upstreams that may lead to loopback, link-local or private addresses."""
+    """Hosts, names or addresses, of upstreams that may lead to loopback, link-local or private addresses."""
 
 
 @dataclass(frozen=True)

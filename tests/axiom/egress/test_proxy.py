@@ -11,12 +11,13 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
-from tests.fakes.vendor import CANARY, KEY, NOW, Vendor, Way, credential, make_token, run_way
+from tests.fakes.vendor import CANARY, KEY, LOOPBACK, NOW, Vendor, Way, credential, make_token, run_way
 
 from axiom.egress.directory import Standing, StaticDirectory
 from axiom.egress.metrics import Metrics
@@ -336,7 +337,7 @@ class PodDirectory(StaticDirectory):
 @asynccontextmanager
 async def run_tcp(vendor: Vendor) -> AsyncIterator[tuple[str, PodDirectory]]:
     directory = PodDirectory({"codex": [credential(vendor.url)]}, {"openai": CANARY})
-    runner = create_runner(create_app(ProxySettings(), lambda: [KEY], directory, Metrics(), lambda: NOW))
+    runner = create_runner(create_app(LOOPBACK, lambda: [KEY], directory, Metrics(), lambda: NOW))
     address = await listen_tcp(runner, Address("127.0.0.1", 0))
     yield f"http://127.0.0.1:{address.port}/openai/v1/x", directory
     await runner.cleanup()
@@ -395,6 +396,9 @@ async def test_a_vendor_that_is_down_is_named_without_the_key(tmp_path: Path) ->
     ("upstream", "cause"),
     [
         ("http://localhost:1", "private upstreams"),
+        ("http://127.0.0.2:1", "private upstreams"),
+        ("http://169.254.169.254", "private upstreams"),
+        ("http://[::1]:1", "private upstreams"),
         ("http://no-such-name.invalid", "cannot be resolved"),
         ("http://2130706433", "cannot be reached"),
         ("http://host:99999", "cannot be reached"),
@@ -471,7 +475,7 @@ async def test_a_silent_vendor_is_given_up(vendor: Vendor, tmp_path: Path) -> No
         raise AssertionError
 
     vendor.answer = silent
-    settings = ProxySettings(idle_seconds=0.05)
+    settings = replace(LOOPBACK, idle_seconds=0.05)
     async with (
         run_way(tmp_path, [credential(vendor.url)], settings=settings) as way,
         way.request("GET", "/openai/v1/x") as response,
@@ -483,7 +487,7 @@ async def test_a_silent_vendor_is_given_up(vendor: Vendor, tmp_path: Path) -> No
 async def test_an_agent_that_stops_in_the_middle_of_its_question_is_given_up(
     vendor: Vendor, tmp_path: Path
 ) -> None:
-    settings = ProxySettings(idle_seconds=0.05)
+    settings = replace(LOOPBACK, idle_seconds=0.05)
     head = f"POST /openai/v1/x HTTP/1.1\r\nHost: x\r\nx-api-key: {make_token()}\r\nContent-Length: 100\r\n\r\nabc"
     async with run_way(tmp_path, [credential(vendor.url)], settings=settings) as way:
         reader, writer = await asyncio.open_unix_connection(way.socket)
@@ -503,7 +507,7 @@ async def test_an_agent_that_does_not_read_its_answer_is_given_up(
             await response.write(bytes(2**18))
 
     vendor.answer = endless
-    settings = ProxySettings(idle_seconds=0.05)
+    settings = replace(LOOPBACK, idle_seconds=0.05)
     async with run_way(tmp_path, [credential(vendor.url)], settings=settings) as way:
         with caplog.at_level(logging.INFO, audit_log.name):
             async with asyncio.timeout(20), way.request("GET", "/openai/v1/x"):
