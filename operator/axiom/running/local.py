@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from axiom.api.agentclass import AgentClass
-from axiom.api.agenttask import AgentTask, AgentTaskStatus
+from axiom.api.agenttask import AgentTask, AgentTaskStatus, WorkspaceStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.backends.bubblewrap import toolchain_paths
 from axiom.backends.contract import CannotRunError, Sandbox, SandboxFactory, SandboxSpec
@@ -88,6 +88,12 @@ class LocalRun:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _egress: Path | None = None
+
+    def __post_init__(self) -> None:
+        """The base is here already: nobody has to fetch it."""
+        workspace = WorkspaceStatus(digest=self.base.digest)
+        status = self.task.status.model_copy(update={"workspace": workspace})
+        self.task = self.task.model_copy(update={"status": status})
 
     async def run(self) -> AgentTaskStatus:
         """From the task to its outcome. Raises CannotRunError. Leaves no process, whatever happens."""

@@ -154,6 +154,8 @@ def test_a_class_from_another_file_and_a_workspace_from_git(cli: Cli) -> None:
     )
     ended = cli.run(task, options=("--class", str(path), "--json"))
     assert ended.exit_code == 0, ended.stderr
+    attempt = Path(json.loads(ended.stdout)["ledger"]["path"]).parents[1]
+    assert sorted(folder.name for folder in attempt.iterdir()) == ["agent", "verifier-1-1"]
 
 
 def make_repository(path: Path) -> tuple[str, str]:
