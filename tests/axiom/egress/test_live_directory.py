@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.fakes.api_server import agent_class, pod
+from tests.fakes.listed_cluster import agent_class, pod
 from tests.fakes.vendor import make_grant
 
 from axiom.egress.directory import Standing

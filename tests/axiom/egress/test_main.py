@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 import yaml
 from aiohttp import web
-from tests.fakes.api_server import CLASSES, PODS, agent_class, pod, run_api_server
+from tests.fakes.listed_cluster import CLASSES, PODS, agent_class, pod, run_api_server
 from tests.fakes.vendor import CANARY, KEY, Vendor, make_token
 
 FAR_FUTURE = 4_000_000_000
@@ -89,6 +89,7 @@ async def test_the_process_serves_agents_and_ends_when_their_answers_are_complet
             "AXIOM_EGRESS_METRICS": "127.0.0.1:0",
             "AXIOM_EGRESS_TOKEN_KEYS": str(tmp_path / "keys"),
             "AXIOM_NAMESPACE": "axiom-system",
+            "AXIOM_EGRESS_PRIVATE_UPSTREAMS": "127.0.0.1",
         }
         async with run_main(environment) as process:
             agents, operations = await read_port(process), await read_port(process)

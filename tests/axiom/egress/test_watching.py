@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from kubernetes.aio import client
-from tests.fakes.api_server import CLASSES, PODS, FakeApiServer, agent_class, pod, run_api_server
+from tests.fakes.listed_cluster import CLASSES, PODS, FakeApiServer, agent_class, pod, run_api_server
 from tests.fakes.vendor import CANARY, make_grant
 
 from axiom.egress.directory import Standing
