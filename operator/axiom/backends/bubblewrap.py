@@ -24,6 +24,8 @@ from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, Inside, Sandbo
 from axiom_sandbox.verifying.rooms import TOOLS
 
 _PROXY_PORT = 8788
+_CLEAN_ROOM_PREFIX = "/axiom/python"
+_CLEAN_ROOM_PYTHON = f"{_CLEAN_ROOM_PREFIX}/bin/{Path(sys.executable).name}"
 _MAX_SUPERVISOR_STARTS = 6
 _LISTENING_SECONDS = 60.0
 _END_SECONDS = 5.0
@@ -208,7 +210,7 @@ class BubblewrapSandbox:
                 proxy_url=f"http://127.0.0.1:{_PROXY_PORT}" if egress else "",
                 proxy_ports=(_PROXY_PORT,) if egress else (),
                 network=spec.network,
-                python=f"{sys.prefix}/bin/python",
+                python=_CLEAN_ROOM_PYTHON,
             ),
             expect=Expectation(network=spec.network if spec.identity.role is Role.AGENT else Network.NONE),
         )
@@ -254,7 +256,7 @@ class BubblewrapSandbox:
             *(("--ro-bind", path, str(path)) for path in spec.read_only_paths),
         ]
         if spec.identity.role is Role.VERIFIER:
-            binds.append(("--ro-bind", TOOLS, inside.tools))
+            binds += [("--ro-bind", TOOLS, inside.tools), *_toolchain()]
         if spec.egress_socket:
             binds.append(("--ro-bind", spec.egress_socket.parent, "/axiom/egress"))
             command += ["--forward", f"127.0.0.1:{_PROXY_PORT}=/axiom/egress/{spec.egress_socket.name}"]
@@ -288,10 +290,13 @@ def _system() -> list[str]:
     return arguments
 
 
-def toolchain_paths() -> tuple[Path, ...]:
-    """Where the Python and pytest of the clean room lie, as far as /usr does not hold them."""
-    paths = {Path(sys.prefix), Path(sys.base_prefix)}
-    return tuple(sorted(path for path in paths if not path.is_relative_to("/usr")))
+def _toolchain() -> list[tuple[str, Path, str]]:
+    """Our own Python with its pytest, for the clean room, at a path that no folder of the candidate covers."""
+    binds = [("--ro-bind", Path(sys.prefix), _CLEAN_ROOM_PREFIX)]
+    base = Path(sys.base_prefix)  # a virtual environment's python is a link into it
+    if base != Path(sys.prefix) and not base.is_relative_to("/usr"):
+        binds.append(("--ro-bind", base, str(base)))
+    return binds
 
 
 async def _end(process: asyncio.subprocess.Process | None, patience: float = 0.0) -> None:

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import AgentTask, AgentTaskStatus, WorkspaceStatus
 from axiom.api.conditions import ConditionType, Reason
-from axiom.backends.bubblewrap import toolchain_paths
 from axiom.backends.contract import CannotRunError, Sandbox, SandboxFactory, SandboxSpec
 from axiom.channel import Channel, ChannelError, CommandRefusedError
 from axiom.egress.serving import serve_unix
@@ -174,14 +173,16 @@ class LocalRun:
 
     def _sandbox_spec(self, identity: Identity) -> SandboxSpec:
         spec, is_agent = self.agent_class.spec, identity.role is Role.AGENT
-        local = tuple(Path(path) for path in spec.local.read_only_paths)
+        paths = tuple(Path(path) for path in spec.local.read_only_paths)
+        # The clean room's /tmp is emptied between runs, from outside, and what is mounted in it goes with it.
+        in_clean_room = tuple(path for path in paths if not path.is_relative_to("/tmp"))  # noqa: S108
         processes = spec.ceilings.processes
         return SandboxSpec(
             identity=identity,
             network=spec.network.to_protocol(),
             processes=processes if is_agent else max(processes, _VERIFIER_PROCESSES),
             memory_bytes=int(parse_quantity(self.task.spec.limits.resources.memory)),
-            read_only_paths=local if is_agent else (*local, *toolchain_paths()),
+            read_only_paths=paths if is_agent else in_clean_room,
             egress_socket=self._egress if is_agent else None,
         )
 

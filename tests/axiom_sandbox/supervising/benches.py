@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from axiom.backends.bubblewrap import BubblewrapSandbox, find_launcher, toolchain_paths
+from axiom.backends.bubblewrap import BubblewrapSandbox, find_launcher
 from axiom.backends.contract import SandboxSpec
 from axiom.channel import Channel
 from axiom_sandbox.ledger.checking import verify
@@ -149,8 +149,7 @@ class Bench:
         identity = Identity(
             namespace="n", task="t", task_id="u", attempt=1, role=self.role, round=trial, trial=trial
         )
-        paths = toolchain_paths() if self.role is Role.VERIFIER else ()
-        spec = SandboxSpec(identity, self.network, 512, 2**31, read_only_paths=paths)
+        spec = SandboxSpec(identity, self.network, 512, 2**31)
         self.box = BubblewrapSandbox(spec, self.folder / "sandbox", lambda: None)
         self.box.prepare()
         self.settings = self.box.settings().model_copy(update=self.changes)
