@@ -300,7 +300,7 @@ def _untrusted(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
         workingDir="/",
         # Not under /dev, where the agent may write: what stands there would become part of the pod's status.
         terminationMessagePath="/axiom/termination-log",
-        resources=untrusted_resources(allowed),
+        resources=untrusted_resources(allowed, spec.identity.role),
         volumeMounts=[
             _mount("bin", installing.BIN_FOLDER, read_only=True),
             _mount("run", _RUN_FOLDER, read_only=True),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from axiom.api.agentclass import Ceilings
 from axiom.api.agenttask import Resources
+from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.quantities import parse_quantity
 
 MEBIBYTE = 1024**2
@@ -13,6 +14,9 @@ GIBIBYTE = 1024**3
 TMP_BYTES = 512 * MEBIBYTE
 """Most that the untrusted side's /tmp holds; it lies in memory, so it is full instead of overflowing."""
 SUPERVISOR_MEMORY = 384 * MEBIBYTE
+VERIFIER_MEMORY = 64 * MEBIBYTE
+"""Memory that is set aside for the candidate's code in the clean room; its limit is the task's."""
+VERIFIER_CPU_MILLIS = 25
 _LEDGER_BYTES = 4 * GIBIBYTE
 """Room for ledger and recording, besides captures."""
 
@@ -51,12 +55,17 @@ def allowance(wished: Resources, ceilings: Ceilings) -> Allowance:
     )
 
 
-def untrusted_resources(allowed: Allowance) -> dict[str, dict[str, str]]:
-    """Memory is set aside whole, as running out of it would end the attempt; of the processor a quarter is."""
+def untrusted_resources(allowed: Allowance, role: Role) -> dict[str, dict[str, str]]:
+    """An agent's memory is set aside whole, as running out of it would end the attempt; of the processor a quarter is.
+
+    A verifier asks for next to nothing: the agent that waits for its verdict keeps its own share meanwhile, and on a
+    node full of agents no verifier would find room, nor any agent ever leave.
+    """
+    sets_aside = role is Role.AGENT
     return {
         "requests": {
-            "cpu": f"{max(allowed.cpu_millis // 4, 1)}m",
-            "memory": str(allowed.memory),
+            "cpu": f"{max(allowed.cpu_millis // 4, 1) if sets_aside else VERIFIER_CPU_MILLIS}m",
+            "memory": str(allowed.memory if sets_aside else min(allowed.memory, VERIFIER_MEMORY)),
             "ephemeral-storage": str(allowed.storage // 4),
         },
         "limits": {

@@ -260,3 +260,13 @@ def test_the_certificate_comes_from_the_installers_end() -> None:
     assert certificate_of({}) is None
     running = {"name": "install", "state": {"running": {}}}
     assert certificate_of({"status": {"initContainerStatuses": [running]}}) is None
+
+
+def test_a_verifier_finds_room_on_a_node_full_of_agents() -> None:
+    asked = {
+        role: containers(pod_spec(role))[name]["resources"]["requests"]
+        for role, name in ((Role.AGENT, "agent"), (Role.VERIFIER, "candidate"))
+    }
+    assert int(asked[Role.VERIFIER]["memory"]) <= 64 * 1024**2 < int(asked[Role.AGENT]["memory"])
+    limits = containers(pod_spec(Role.VERIFIER))["candidate"]["resources"]["limits"]
+    assert int(limits["memory"]) > int(asked[Role.VERIFIER]["memory"])
