@@ -7,6 +7,7 @@ at the same time.
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import secrets
@@ -353,7 +354,8 @@ def test_the_key_is_nowhere_but_in_its_secret(evidence: Evidence) -> None:
         },
     }
 
-    assert [what for what, text in texts.items() if evidence.key in text] == []
+    forms = (evidence.key, base64.b64encode(evidence.key.encode()).decode())
+    assert [what for what, text in texts.items() if any(form in text for form in forms)] == []
 
     # That something was looked at: the same places hold what may be there.
     assert [held for held in evidence.witness.environments_of("codex") if "OPENAI_API_KEY=" in held]
