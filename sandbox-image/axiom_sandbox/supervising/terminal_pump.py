@@ -153,7 +153,7 @@ def _read_some(fd: int) -> tuple[bytes, bool]:
 def recorded_tail(recording: Path, most: int = _TAIL_BYTES) -> bytes:
     """The last output that a recording holds: what the terminal showed before a supervisor was started again."""
     with recording.open("rb") as file:
-        file.seek(max(file.seek(0, os.SEEK_END) - 4 * most, 0))
+        file.seek(max(file.seek(0, os.SEEK_END) - 8 * most - 4096, 0))
         lines = file.read().split(b"\n")[1:]
     output = bytearray()
     for line in lines:

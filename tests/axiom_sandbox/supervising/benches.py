@@ -41,6 +41,7 @@ from axiom_sandbox.supervising.agent import AgentSandbox
 from axiom_sandbox.supervising.sandbox import Sandbox
 from axiom_sandbox.supervising.serving import serve
 from axiom_sandbox.supervising.settings import SandboxSettings
+from axiom_sandbox.supervising.verifier import VerifierSandbox
 
 PATIENCE = 30
 CRITERION = Criterion.model_validate({"name": "out", "files": {"expect": [{"path": "out"}]}})
@@ -75,12 +76,12 @@ def start(
     )
 
 
-class Mortal(AgentSandbox):
-    """An agent's sandbox whose process dies right before or right after the first event of a kind is durable."""
+class Mortal(Sandbox):
+    """A trusted side whose process dies right before or right after the first event of a kind is durable."""
 
-    def __init__(self, settings: SandboxSettings, event: type[Event], before: bool) -> None:
-        super().__init__(settings)
-        self.event, self.before, self.died = event, before, asyncio.Event()
+    event: type[Event]
+    before: bool
+    died: asyncio.Event
 
     async def record(self, *events: Event) -> None:
         if self.died.is_set():
@@ -91,6 +92,27 @@ class Mortal(AgentSandbox):
         if hit:
             self.died.set()
             await asyncio.Event().wait()
+
+
+class MortalAgent(Mortal, AgentSandbox):
+    """Role `agent`."""
+
+
+class MortalVerifier(Mortal, VerifierSandbox):
+    """Role `verifier`."""
+
+
+def dying(
+    event: type[Event], before: bool, kind: type[Mortal] = MortalAgent
+) -> Callable[[SandboxSettings], Sandbox]:
+    """Makes a trusted side that dies at this event."""
+
+    def make(settings: SandboxSettings) -> Sandbox:
+        made = kind(settings)
+        made.event, made.before, made.died = event, before, asyncio.Event()
+        return made
+
+    return make
 
 
 @dataclass
@@ -143,6 +165,7 @@ class Bench:
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings that differ from those of a local run."""
     lives: list[Life] = field(default_factory=list)
+    launcher: asyncio.subprocess.Process | None = None
 
     def __post_init__(self) -> None:
         trial = int(self.role is Role.VERIFIER)
@@ -176,6 +199,13 @@ class Bench:
         await life.reached(Phase.READY)
         return life
 
+    def first_process(self) -> int:
+        """PID 1 of the sandbox, as this machine counts."""
+        assert self.launcher is not None
+        pid = self.launcher.pid
+        [child] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(child)
+
     def records(self) -> list[Record]:
         return [decode(line) for line in stored_lines(self.settings.state / "ledger")]
 
@@ -205,9 +235,8 @@ def pack_base(folder: Path, files: dict[str, str]) -> Path:
 @asynccontextmanager
 async def open_bench(folder: Path, **options: Any) -> AsyncIterator[Bench]:
     bench = Bench(folder, **options)
-    launcher = await asyncio.create_subprocess_exec(
-        *bench.box.command(find_launcher()), start_new_session=True
-    )
+    command = bench.box.command(find_launcher())
+    launcher = bench.launcher = await asyncio.create_subprocess_exec(*command, start_new_session=True)
     try:
         yield bench
     finally:

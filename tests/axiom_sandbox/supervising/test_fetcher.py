@@ -1,52 +1,104 @@
-"""Fetching over https, from a server whose certificate no public authority signed."""
+"""Fetching git: by branch, tag, full and short commit; refusals that say what to correct; a fetcher's whole life."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.fakes.git_server import GitServer, serve_git
+from tests.axiom_sandbox.supervising.benches import Bench
 
-from axiom_sandbox.snapshots.archives import unpack
-from axiom_sandbox.supervising.fetcher import FetchError, fetch_git, write_authorities
+from axiom.channel import CommandRefusedError
+from axiom_sandbox.protocol.channel import FailureReason, GiveFeedback, Phase
+from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.snapshots import read_tree
+from axiom_sandbox.supervising.fetcher import FETCH_VARIABLE, FetchError, FetcherSandbox, fetch_git
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ("-c", "user.name=A", "-c", "user.email=a@b.example")
+    return subprocess.run(
+        ["git", *who, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[GitServer]:
-    repository, keys = tmp_path / "served" / "one", tmp_path / "served.keys"
-    keys.mkdir()
-    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", repository], check=True)
-    (repository / "README.md").write_text("Say hello.\n")
-    author = ("-c", "user.name=A", "-c", "user.email=a@one.example")
-    for command in (("add", "."), (*author, "commit", "--quiet", "--message=First")):
-        subprocess.run(["git", *command], cwd=repository, check=True)
-    with serve_git(repository.parent, keys) as server:
-        yield server
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "origin"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    (folder / "one").write_text("1")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "one")
+    git(folder, "tag", "v1")
+    (folder / "two").write_text("2")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "two")
+    return folder
 
 
-async def test_a_private_authority_is_trusted_when_it_was_given(tmp_path: Path, server: GitServer) -> None:
-    authorities = write_authorities(server.authority, tmp_path / "ca.crt")
+@pytest.mark.parametrize(
+    ("revision", "files"),
+    [("main", {"one", "two"}), ("v1", {"one"}), ("HEAD~1", {"one"}), ("short", {"one"})],
+)
+async def test_any_name_of_a_commit_is_found(
+    tmp_path: Path, repository: Path, revision: str, files: set[str]
+) -> None:
+    commit = git(repository, "rev-parse", "HEAD~1").strip()
+    wanted = {"HEAD~1": commit, "short": commit[:9]}.get(revision, revision)
+    archive = tmp_path / "archive"
+    await fetch_git(f"file://{repository}", wanted, tmp_path / "checkout", archive, "file")
+    assert set(read_tree(archive).entries) == files
+    assert not (tmp_path / "checkout").exists()
 
-    archive = tmp_path / "base.tar.zst"
-    await fetch_git(f"{server.url}/one", "main", tmp_path / "work", archive, "https", authorities)
 
-    unpack(archive, tmp_path / "tree")
-    assert [path.name for path in (tmp_path / "tree").iterdir()] == ["README.md"]
+@pytest.mark.parametrize(
+    ("address", "revision", "said"),
+    [
+        ("file://{}", "nothing", "no revision 'nothing'; correct spec.workspace.git.revision"),
+        ("file://{}/no", "main", "check spec.workspace.git.url"),
+        ("ext::sh -c id", "main", "not allowed"),
+    ],
+)
+async def test_what_cannot_be_fetched_says_what_to_correct(
+    tmp_path: Path, repository: Path, address: str, revision: str, said: str
+) -> None:
+    with pytest.raises(FetchError, match=said):
+        await fetch_git(address.format(repository), revision, tmp_path / "x", tmp_path / "a", "file")
 
 
-async def test_a_private_authority_is_refused_otherwise(tmp_path: Path, server: GitServer) -> None:
-    assert write_authorities("", tmp_path / "ca.crt") is None
-    with pytest.raises(FetchError, match="certificate"):
-        await fetch_git(f"{server.url}/one", "main", tmp_path / "work", tmp_path / "base", "https")
+async def test_a_fetcher_refuses_local_repositories_and_says_so(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FETCH_VARIABLE, f"file://{repository} main")
+    bench = Bench(tmp_path, role=Role.FETCHER)
+    life = await bench.begin(FetcherSandbox)
+    try:
+        with pytest.raises(CommandRefusedError, match="takes no GiveFeedback"):
+            await life.send(GiveFeedback(round=2, text=""))
+        state = await life.until(lambda state: state.phase is Phase.FAILED)
+        assert state.failure is not None
+        assert state.failure.reason is FailureReason.WORKSPACE_FAILED
+        assert "not allowed" in state.failure.message
+    finally:
+        await life.end()
+        await bench.box.stop()
 
 
-def test_public_authorities_stay_trusted(tmp_path: Path) -> None:
-    public = tmp_path / "public.crt"
-    public.write_text("one\n")
-
-    written = write_authorities("two", tmp_path / "ca.crt", public)
-
-    assert written is not None
-    assert written.read_text() == "one\ntwo\n"
+async def test_a_fetcher_leaves_the_workspace_as_a_blob(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FETCH_VARIABLE, f"file://{repository} main")
+    monkeypatch.setattr("axiom_sandbox.supervising.fetcher._ALLOWED", "file")
+    bench = Bench(tmp_path, role=Role.FETCHER)
+    life = await bench.begin(FetcherSandbox)
+    try:
+        state = await life.reached(Phase.FETCHED)
+        [blob] = state.blobs
+        assert set(read_tree(bench.settings.state / "blobs" / blob.digest).entries) == {"one", "two"}
+        await life.end()
+        life = await bench.begin(FetcherSandbox)
+        assert (await life.reached(Phase.FETCHED)).blobs == (blob,)
+    finally:
+        await life.end()
+        await bench.box.stop()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.axiom_sandbox.supervising.benches import Bench, Life, Mortal, open_bench, pack_base, start
+from tests.axiom_sandbox.supervising.benches import Bench, Life, Mortal, dying, open_bench, pack_base, start
 
 from axiom_sandbox.protocol.channel import GiveFeedback, Phase, PromptDelivery, Stop
 from axiom_sandbox.protocol.events import (
@@ -60,7 +60,7 @@ async def test_a_round_goes_on_where_the_supervisor_died(
 ) -> None:
     async with open_bench(tmp_path) as bench:
         archive = pack_base(tmp_path, {"kept": "old\n"})
-        life = await bench.begin(lambda settings: Mortal(settings, event, before))
+        life = await bench.begin(dying(event, before))
         bringing = asyncio.ensure_future(bring(life, archive))
         bringing.add_done_callback(lambda done: done.cancelled() or done.exception())
         command = start(
@@ -95,7 +95,7 @@ async def test_a_round_goes_on_where_the_supervisor_died(
 async def test_output_while_the_supervisor_is_away_is_not_lost(tmp_path: Path) -> None:
     script = "echo one; while ! [ -e go ]; do sleep 0.01; done; seq 300; echo last"
     async with open_bench(tmp_path) as bench:
-        life = await bench.ready(make=lambda settings: Mortal(settings, Terminal, True))
+        life = await bench.ready(make=dying(Terminal, True))
         await life.send(start(script))
         assert isinstance(life.sandbox, Mortal)
         await asyncio.wait_for(life.sandbox.died.wait(), 30)
@@ -113,7 +113,7 @@ async def test_output_while_the_supervisor_is_away_is_not_lost(tmp_path: Path) -
 
 async def test_a_turn_that_the_watchdog_ended_stays_one_that_it_ended(tmp_path: Path) -> None:
     async with open_bench(tmp_path) as bench:
-        life = await bench.ready(make=lambda settings: Mortal(settings, Intervention, False))
+        life = await bench.ready(make=dying(Intervention, False))
         await life.send(
             start(
                 "echo thinking; trap 'exit 0' TERM; while :; do sleep 0.1; done", limits={"idle_seconds": 1}
@@ -128,7 +128,7 @@ async def test_a_turn_that_the_watchdog_ended_stays_one_that_it_ended(tmp_path: 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 async def test_an_end_that_was_begun_is_brought_to_its_end(tmp_path: Path, before: bool) -> None:
     async with open_bench(tmp_path) as bench:
-        life = await bench.ready(make=lambda settings: Mortal(settings, Closed, before))
+        life = await bench.ready(make=dying(Closed, before))
         await life.send(start("true"))
         await life.reached(Phase.ROUND_ENDED, 1)
         await life.send(Stop(reason="enough"))
@@ -140,7 +140,7 @@ async def test_an_end_that_was_begun_is_brought_to_its_end(tmp_path: Path, befor
 
 async def test_a_failure_that_was_found_is_not_forgotten(tmp_path: Path) -> None:
     async with open_bench(tmp_path) as bench:
-        life = await bench.ready(make=lambda settings: Mortal(settings, Closed, True))
+        life = await bench.ready(make=dying(Closed, True))
         await life.send(start("", command=("/no/agent",)))
         life = await die_and_begin_again(bench, life)
         state = await life.until(lambda state: state.phase is Phase.FAILED)

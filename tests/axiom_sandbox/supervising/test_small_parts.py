@@ -1,0 +1,205 @@
+"""The parts without a launcher: the board, the expanding table, the pump at a terminal of its own, counting bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+from pathlib import Path
+
+import pytest
+
+from axiom_sandbox.protocol.channel import AgentProgram, LedgerHead, Phase, PromptDelivery
+from axiom_sandbox.protocol.events import Event, Terminal
+from axiom_sandbox.protocol.identity import Identity, Role
+from axiom_sandbox.protocol.launching import Exit
+from axiom_sandbox.supervising.agent import Ended, claim_of
+from axiom_sandbox.supervising.board import Board, write_durably
+from axiom_sandbox.supervising.descriptors import write_all
+from axiom_sandbox.supervising.expanding import expand, plan_turn
+from axiom_sandbox.supervising.settings import Inside
+from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
+from axiom_sandbox.supervising.usage import folder_bytes
+from axiom_sandbox.terminal.recording import Recording
+
+IDENTITY = Identity(namespace="n", task="t", task_id="u", attempt=1, role=Role.AGENT)
+
+
+def board(folder: Path) -> Board:
+    return Board(folder / "state.json", IDENTITY, LedgerHead, lambda: 7)
+
+
+def test_a_state_outlives_its_process_and_its_revision_never_falls(tmp_path: Path) -> None:
+    first = board(tmp_path)
+    first.update(phase=Phase.READY)
+    first.add_blob("diff-1", "d", 3)
+    first.add_blob("diff-1", "e", 4)
+    assert first.seal_blob("e")
+    assert not first.seal_blob("d")
+    before = first.state
+    assert board(tmp_path).state == before
+    assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o600
+    first.seal_blob("e")
+    assert first.state.revision == before.revision
+
+
+async def test_waiting_ends_with_a_change_or_with_the_time(tmp_path: Path) -> None:
+    held = board(tmp_path)
+    present = held.state.revision
+    assert (await held.wait(present - 1, 60)).revision == present
+    assert (await held.wait(present, 0)).revision == present
+    waiting = asyncio.create_task(held.wait(present, 60))
+    await asyncio.sleep(0)
+    held.update(round=1)
+    assert (await waiting).round == 1
+
+
+async def test_a_disk_that_refuses_is_told_and_the_change_holds_until_then(tmp_path: Path) -> None:
+    held = board(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError):
+        held.update(phase=Phase.FAILED)
+    assert held.state.phase is Phase.FAILED
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    write_durably(tmp_path / "f", b"old")
+    write_durably(tmp_path / "f", b"new")
+    assert (tmp_path / "f").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expanded"),
+    [
+        ("plain", "plain"),
+        ("$(A) and $(B)", "1 and $(A)"),
+        ("$(B)$(A)", "$(A)1"),
+        ("$(UNKNOWN)", "$(UNKNOWN)"),
+        ("$( $() $(A", "$( $() $(A"),
+        ("$$(A)", "$1"),
+        ("$($(A))", "$(1)"),
+    ],
+)
+def test_known_variables_are_filled_in_once(text: str, expanded: str) -> None:
+    assert expand(text, {"A": "1", "B": "$(A)"}) == expanded
+
+
+@pytest.mark.parametrize(
+    ("delivery", "command", "stdin", "typed"),
+    [
+        (PromptDelivery.ARGUMENT, ("a", "$(AXIOM_PROMPT)"), None, None),
+        (PromptDelivery.STDIN, ("a",), b"hi $(AXIOM_TOKEN)", None),
+        (PromptDelivery.TYPED, ("a",), None, "hi $(AXIOM_TOKEN)"),
+        (PromptDelivery.TYPED, ("a", "$(AXIOM_PROMPT)"), None, None),
+    ],
+)
+def test_the_prompt_goes_one_way(
+    delivery: PromptDelivery, command: tuple[str, ...], stdin: bytes | None, typed: str | None
+) -> None:
+    program = AgentProgram(command=command, prompt_delivery=delivery, env={"K": "$(AXIOM_TOKEN)"})
+    turn = plan_turn(program, Inside(), "secret", "hi $(AXIOM_TOKEN)", resume=True)
+    assert (turn.stdin, turn.typed) == (stdin, typed)
+    assert turn.shown_argv == command
+    assert "K=secret" in turn.env
+    if len(command) == 2:
+        assert turn.argv == ("a", "hi $(AXIOM_TOKEN)")
+
+
+def test_a_further_round_uses_the_command_that_resumes() -> None:
+    program = AgentProgram(command=("new", "$(AXIOM_PROMPT)"), resume_command=("go", "on", "$(AXIOM_PROMPT)"))
+    assert plan_turn(program, Inside(), "", "p", resume=True).argv == ("go", "on", "p")
+    assert plan_turn(program, Inside(), "", "p", resume=False).argv == ("new", "p")
+
+
+@pytest.mark.parametrize(
+    ("ended", "says", "text"),
+    [
+        (Ended(Exit(code=0), "", b"\x1b[31mfine\x1b[0m\r\n"), "Done", "fine"),
+        (Ended(Exit(code=1), "", b""), "Failed", ""),
+        (Ended(Exit(signal=9), "", b"x"), "Failed", "x"),
+        (Ended(Exit(code=0), "too late", b"x"), "Silent", "[too late]\nx"),
+        (Ended(Exit(signal=9), "too late", b""), "Silent", "[too late]"),
+    ],
+)
+def test_the_claim_is_what_the_end_says(ended: Ended, says: str, text: str) -> None:
+    claim = claim_of(ended)
+    assert (claim.says, claim.text) == (says, text)
+
+
+class Desk:
+    """A pump at one end of a terminal, the test at the other."""
+
+    def __init__(self, folder: Path) -> None:
+        master, self.agent = pty.openpty()
+        self.file = folder / "recording.cast"
+        self.recording = Recording.open(self.file, 80, 24)
+        self.events: list[Event] = []
+        self.outputs = 0
+        self.pump = TerminalPump(master, self.recording, self.record, self.heard, noted=0)
+
+    async def record(self, event: Event) -> None:
+        self.events.append(event)
+
+    def heard(self) -> None:
+        self.outputs += 1
+
+
+async def test_a_character_that_is_split_between_reads_is_one_character(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    running = asyncio.create_task(desk.pump.run())
+    for byte in "größe €".encode():
+        seen = desk.outputs
+        os.write(desk.agent, bytes([byte]))
+        while desk.outputs == seen:
+            await asyncio.sleep(0)
+    os.close(desk.agent)
+    await desk.pump.finish(10)
+    await running
+    desk.recording.close()
+    assert desk.pump.tail.decode() == "größe €"
+    assert recorded_tail(desk.file) == "größe €".encode()
+    assert recorded_tail(desk.file, 4) == " €".encode()
+    stretches = [event for event in desk.events if isinstance(event, Terminal)]
+    assert sum(event.size for event in stretches) == len("größe €".encode()) == desk.pump.noted
+
+
+async def test_a_terminal_that_is_held_open_is_left_after_the_grace(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    running = asyncio.create_task(desk.pump.run())
+    os.write(desk.agent, b"still here")
+    await desk.pump.finish(0.05)
+    await running
+    assert desk.pump.tail == b"still here"
+    os.close(desk.agent)
+
+
+async def test_typing_waits_for_a_reader_and_gives_up_on_one_that_is_gone(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    running = asyncio.create_task(desk.pump.run())
+    os.write(desk.agent, b"ready> ")
+    assert await desk.pump.type(b"hello\r")
+    assert os.read(desk.agent, 100) == b"hello\n"
+    os.close(desk.agent)
+    await desk.pump.finish(10)
+    await running
+    assert '"i", "hello' in desk.file.read_text() or '"i","hello' in desk.file.read_text()
+
+
+async def test_a_pipe_that_nobody_reads_any_more_ends_the_writing() -> None:
+    reader, writer = os.pipe()
+    writing = asyncio.create_task(write_all(writer, b"x" * 1_000_000))
+    await asyncio.sleep(0)
+    os.close(reader)
+    assert await asyncio.wait_for(writing, 10) is False
+    os.close(writer)
+
+
+def test_what_a_folder_holds(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one").write_bytes(b"x" * 10_000)
+    before = folder_bytes(tmp_path)
+    (tmp_path / "same").hardlink_to(tmp_path / "a" / "one")
+    (tmp_path / "elsewhere").symlink_to("/usr")
+    assert 10_000 <= before <= folder_bytes(tmp_path) < before + 10_000
+    assert folder_bytes(tmp_path / "no such folder") == 0
+    assert folder_bytes(tmp_path, most_entries=0) == 0
