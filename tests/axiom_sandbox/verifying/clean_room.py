@@ -85,6 +85,9 @@ class BubblewrapRoom:
             "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--bind", str(self.tree), WORKSPACE,
             "--ro-bind", str(self.tools_folder), self.tools, "--chdir", job.cwd, "--clearenv",
         ]  # fmt: skip
+        for folder in {sys.prefix, sys.base_prefix}:
+            if Path(folder).is_relative_to("/tmp"):  # the checkout lies there
+                argv += ["--ro-bind", folder, folder]
         for name, value in job.env.items():
             argv += ["--setenv", name, value]
         argv += ["--", *job.argv]
