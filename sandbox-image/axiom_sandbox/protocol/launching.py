@@ -111,3 +111,8 @@ class Expectation(Message):
     no_capabilities: bool = True
     landlock: bool = True
     seccomp: bool = True
+    proxy_ports: tuple[int, ...] = ()
+    denied_ports: tuple[int, ...] = ()
+    """As in the agent's lockdown: the ruleset that its start needs is then made already."""
+    socket: str = ""
+    """The supervisor's socket, as the untrusted side sees it: a second connection must be refused."""

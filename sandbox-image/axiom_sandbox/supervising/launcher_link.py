@@ -92,6 +92,7 @@ class LauncherLink:
         self._processes: dict[str, Process] = {}
         self._next_id = 0
         self._listener: socket.socket | None = None
+        self._probing = False
         self._greetings: dict[asyncio.Task[None], None] = {}
         """Peers that have not said who they are, oldest first."""
 
@@ -196,8 +197,12 @@ class LauncherLink:
         return int(answer["count"])
 
     async def probe(self, expect: Expectation) -> tuple[Assertion, ...]:
-        """Runs the isolation probe from inside."""
-        answer, _ = await self._ask({"type": "probe", "expect": expect.model_dump(mode="json")})
+        """Runs the isolation probe from inside. The peer that it sends to our door is no intruder."""
+        self._probing = True
+        try:
+            answer, _ = await self._ask({"type": "probe", "expect": expect.model_dump(mode="json")})
+        finally:
+            self._probing = False
         return tuple(Assertion.model_validate(item) for item in answer["assertions"])
 
     async def release(self, name: str) -> None:
@@ -259,7 +264,8 @@ class LauncherLink:
         try:
             hello, refusal = await self._heard(sock)
             if refusal:
-                self._on_intruder(refusal)
+                if not self._probing:
+                    self._on_intruder(refusal)
                 await self._tell(sock, {"type": "refused", "reason": refusal})
             elif await self._tell(sock, {"type": "welcome"}):
                 self._take_over(sock, hello)

@@ -226,7 +226,13 @@ class Sandbox(ABC):
     async def _probe(self) -> None:
         if self.board.state.isolation:
             return
-        assertions = await self.link.probe(self.settings.expect)
+        inside = self.settings.inside
+        known = {
+            "proxy_ports": inside.proxy_ports,
+            "denied_ports": inside.denied_ports,
+            "socket": inside.launcher_socket,
+        }
+        assertions = await self.link.probe(self.settings.expect.model_copy(update=known))
         wrong = tuple(item.name for item in assertions if not item.ok)
         passed = bool(assertions) and not wrong
         await self.record(IsolationProbed(passed=passed, assertions=assertions))

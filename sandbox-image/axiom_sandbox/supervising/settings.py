@@ -18,6 +18,7 @@ class Inside(Message):
     workspace: str = "/workspace"
     home: str = "/home/agent"
     write_paths: tuple[str, ...] = ("/workspace", "/home/agent", "/tmp", "/dev")  # noqa: S108 - the sandbox's own /tmp
+    launcher_socket: str = "/axiom/run/launcher.sock"
     proxy_url: str = ""
     """Base address of the egress proxy; empty where there is none."""
     proxy_ports: tuple[int, ...] = ()

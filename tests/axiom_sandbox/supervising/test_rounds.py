@@ -51,6 +51,8 @@ async def test_a_round_is_recorded_from_the_envelope_to_the_captured_workspace(t
             "claim",
             "captured",
         ]
+        tried = {item["name"] for item in bench.records()[2].payload["assertions"]}
+        assert "launcher.second-connection-refused" in tried
         bench.check_chain()
         assert b"+made" in bench.blob(state, "diff-1")
         changes = bench.settings.state / "blobs" / outcome.changes
