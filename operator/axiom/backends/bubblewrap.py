@@ -223,14 +223,17 @@ class BubblewrapSandbox:
             name, self.spec.processes + _LAUNCHER_THREADS, self.spec.memory_bytes
         )
         with (self._folder / "bwrap.log").open("wb") as log:
-            self._bwrap = await asyncio.create_subprocess_exec(
-                *self.command(launcher),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=log,
-                preexec_fn=self._group.enter if self._group else None,
-                start_new_session=True,
-            )
+            try:
+                self._bwrap = await asyncio.create_subprocess_exec(
+                    *self.command(launcher),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=log,
+                    preexec_fn=self._group.enter if self._group else None,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise CannotRunError(f"bubblewrap cannot be started: {error}") from error
         self._watching.append(asyncio.create_task(self._watch_bwrap(self._bwrap)))
 
     async def _watch_bwrap(self, process: asyncio.subprocess.Process) -> None:

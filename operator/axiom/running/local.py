@@ -17,8 +17,6 @@ from axiom.api.agenttask import AgentTask, AgentTaskStatus, WorkspaceStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.backends.contract import CannotRunError, Sandbox, SandboxFactory, SandboxSpec
 from axiom.channel import Channel, ChannelError, CommandRefusedError
-from axiom.egress.serving import serve_unix
-from axiom.egress.settings import ProxySettings
 from axiom.egress.tokens import Grant, mint
 from axiom.gateway.carrying import Archive, Carrier
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
@@ -115,6 +113,10 @@ class LocalRun:
                 raise error
 
     async def _open_egress(self, stack: AsyncExitStack) -> None:
+        # Only here: most classes that are tried on one machine have no credential, and a run begins sooner without.
+        from axiom.egress.serving import serve_unix
+        from axiom.egress.settings import ProxySettings
+
         credentials = self.agent_class.spec.credentials
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="axiom-")))
         self._egress = folder / "egress.sock"
