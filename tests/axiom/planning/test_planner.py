@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 from tests.fakes.simulated_world import World
 
+from axiom.api.agenttask import RoundStatus
 from axiom.api.conditions import ConditionStatus, ConditionType, Reason
 from axiom.api.loading import parse_class, parse_task
 from axiom.planning.actions import CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
 from axiom.planning.observed import Observed, Presence, Trouble
+from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.planner import plan
 from axiom.planning.statuses import condition
 from axiom_sandbox.protocol.channel import Failure, FailureReason, Phase, StartAgent
 from axiom_sandbox.protocol.identity import Role
-from axiom_sandbox.protocol.verdicts import Verdict
+from axiom_sandbox.protocol.verdicts import Claim, Saying, Verdict
 
 CLASS = parse_class(
     {"metadata": {"name": "any"}, "spec": {"image": "i", "command": ["agent", "$(AXIOM_PROMPT)"]}}
@@ -277,3 +279,32 @@ def test_whatever_is_killed_and_whenever_there_is_one_outcome_and_one_sandbox_fo
         assert status.verdict is Verdict.PASS
         assert len(agents) == len(set(agents)) == 1
     assert status.lost_attempts <= 3
+
+
+def test_what_a_lost_sandbox_said_is_told() -> None:
+    played = world()
+    for _ in range(3):
+        for _ in range(20):
+            played.step()
+            present = [box for box in played.sandboxes.values() if box.presence is Presence.RUNNING]
+            if any(sandbox.state.phase is Phase.RUNNING for sandbox in present):
+                break
+            played.progress()
+        present[-1].trouble = Trouble(Reason.LOST, "out of memory")
+        played.lose(present[-1])
+    status = played.play().status
+    assert status.message == ("3 sandboxes were lost; the sandbox of attempt 3 was lost: out of memory")
+
+
+def test_a_silent_end_that_does_not_pass_says_that_it_was_silent() -> None:
+    claim = Claim(says=Saying.SILENT, text="[silent for longer than limits.idle (60 s)]\nthinking")
+    record = RoundStatus(number=1, attempt=1, claim=claim, verdict=Verdict.FAIL, fingerprint="f")
+    outcome = outcome_of_rounds([record], max_rounds=1)
+    assert outcome is not None
+    assert outcome.reason is Reason.IDLE_EXCEEDED
+    assert outcome.message.startswith("silent for longer than limits.idle (60 s), and what the agent left")
+    assert outcome_of_rounds([record], max_rounds=2) is None
+    passed = record.model_copy(update={"verdict": Verdict.PASS})
+    again = outcome_of_rounds([passed], max_rounds=1)
+    assert again is not None
+    assert again.reason is Reason.PASSED
