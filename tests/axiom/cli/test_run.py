@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.axiom.running.runs import processes_with
+from tests.axiom.running.runs import CONTROL_GROUPS, processes_with
 from typer.testing import CliRunner
 
 from axiom.cli.main import app
@@ -276,6 +276,8 @@ def test_a_run_that_is_killed_leaves_no_process(cli: Cli) -> None:
         wait_for(lambda: any(state.glob("runs/*/scratch/1-agent/state/fed-1")))
         process.kill()
     wait_for(lambda: not processes_with(str(cli.folder)))
+    for group in [group for root in CONTROL_GROUPS for group in root.glob(f"axiom-{process.pid}-*")]:
+        group.rmdir()  # empty, and all that nobody was left to remove
 
 
 def wait_for(condition: Any, seconds: float = 60) -> None:
