@@ -276,8 +276,17 @@ def test_a_run_that_is_killed_leaves_no_process(cli: Cli) -> None:
         wait_for(lambda: any(state.glob("runs/*/scratch/1-agent/state/fed-1")))
         process.kill()
     wait_for(lambda: not processes_with(str(cli.folder)))
-    for group in [group for root in CONTROL_GROUPS for group in root.glob(f"axiom-{process.pid}-*")]:
-        group.rmdir()  # empty, and all that nobody was left to remove
+    wait_for(lambda: without_groups(process.pid))
+
+
+def without_groups(pid: int) -> bool:
+    """Removes the control groups that nobody was left to remove; True once they could be, being empty."""
+    for group in [group for root in CONTROL_GROUPS for group in root.glob(f"axiom-{pid}-*")]:
+        try:
+            group.rmdir()
+        except OSError:
+            return False
+    return True
 
 
 def wait_for(condition: Any, seconds: float = 60) -> None:
