@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from e2e.cluster import connection
-from e2e.support.chart import Release, build_storage_image, image_values
+from e2e.support.chart import CHART, Release, build_storage_image, image_values
 from e2e.support.images import build_agent_image, build_product_images
 from e2e.support.kubernetes import Kubectl, Object
 
@@ -62,6 +62,14 @@ def cold_starts() -> list[Figure]:
 @contextmanager
 def _installed(facts: connection.Connection) -> Iterator[None]:
     release = Release(facts, f"axiom-bench-{uuid.uuid4().hex[:6]}")
+    definitions = (
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=helm",
+        "--filename",
+        str(CHART / "crds"),
+    )
+    Kubectl(facts)("apply", *definitions)  # somebody else may have made them before
     release.install(image_values(build_product_images(facts), build_storage_image()))
     try:
         yield
