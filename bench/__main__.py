@@ -79,7 +79,7 @@ def write_report(figures: Sequence[Figure]) -> None:
         "# Benchmarks",
         "",
         f"`make bench`, {datetime.now(UTC):%Y-%m-%d}, one run: {os.cpu_count()} cores,"
-        f" {_memory_gib()} GiB of memory, Linux {platform.release()}, Python {platform.python_version()}."
+        f" {_memory_gib()} GiB of memory, Linux {'.'.join(platform.release().split('.')[:2])}, Python {platform.python_version()}."
         " The machine is a shared virtual one, so read figures of the same run beside each other.",
         "",
         "| what | measured | asked for | method |",

@@ -175,7 +175,7 @@ def _writes(log: Path, start: int, namespace: str) -> Counter[str]:
             reference = entry.get("objectRef", {})
             verb, resource = entry.get("verb"), reference.get("resource", "")
             ours = ":axiom-bench-" in entry.get("user", {}).get("username", "")
-            if not ours or verb not in {"create", "update", "patch", "delete"}:
+            if not ours or verb not in {"create", "update", "patch", "delete", "deletecollection"}:
                 continue
             if reference.get("namespace") != namespace or resource in {"events", "leases"}:
                 continue
