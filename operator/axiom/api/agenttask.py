@@ -138,7 +138,7 @@ class Limits(ApiModel):
     max_rounds: Annotated[int, Field(ge=1, le=20)] = 3
     """Most rounds: an agent's turn and its verification."""
     budget: Budget | None = None
-    """Spend at the model's vendor. May be changed while the task runs."""
+    """Spend at the model's vendor. Recorded in the ledger; nothing stops at it yet. May be changed while the task runs."""
     resources: Resources = Resources()
     """Ceilings of the agent's container."""
 
@@ -180,7 +180,7 @@ class AgentTaskSpec(ApiModel):
     suspend: bool = False
     """True ends the pods; false starts again. May be changed while the task runs."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
-    """Higher is started first where tasks wait for each other. May be changed while the task runs."""
+    """Higher is to be started first where tasks wait; not acted on yet. May be changed while the task runs."""
     retention: Retention = Retention()
     """What is kept afterwards. May be changed while the task runs."""
 
