@@ -6,12 +6,8 @@ import json
 import os
 import random
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -19,10 +15,8 @@ import pytest
 
 from e2e.cluster.connection import Connection
 from e2e.cluster.waiting import wait_until
-from e2e.support.authority import Authority
-from e2e.support.control_plane import ControlPlane, make_control_plane
-from e2e.support.images import ROOT, Images
-from e2e.support.kubernetes import Kubectl
+from e2e.support.kubernetes import Object
+from e2e.support.world import World, condition, has_condition, is_complete, is_running
 
 pytestmark = pytest.mark.e2e
 
@@ -30,120 +24,6 @@ KILLS = int(os.environ.get("E2E_OPERATOR_KILLS", "6"))
 """How often the operator is killed; 20 in the long form."""
 SEED = int(os.environ.get("E2E_SEED", "20261121"))
 WRITES_ALLOWED = 10
-SMALL = {"cpu": "200m", "memory": "128Mi", "storage": "64Mi"}
-"""So that many tasks fit on the node, each with its verifier: an agent keeps its place while it is verified."""
-WORKSPACE = {"files": [{"path": "README.md", "content": "Say hello.\n"}]}
-
-Object = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def control_plane(
-    cluster: Connection, images: Images, authority: Authority, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ControlPlane]:
-    namespace = f"axiom-{uuid.uuid4().hex[:8]}"
-    admin = Kubectl(cluster, namespace)
-    admin("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    admin("wait", "--for=condition=Established", "crd/agenttasks.axiom.dev", "crd/agentclasses.axiom.dev")
-    admin("create", "namespace", namespace)
-    control_plane = make_control_plane(
-        cluster, images, authority, namespace, tmp_path_factory.mktemp("control-plane")
-    )
-    control_plane.operator.start()
-    control_plane.gateway.start()
-    control_plane.operator.wait_until_ready()
-    control_plane.gateway.wait_until_ready()
-    yield control_plane
-    control_plane.stop()
-    admin.run("delete", "namespace", namespace, "--wait=false")
-
-
-@dataclass
-class World:
-    """One test's namespace and class."""
-
-    kubectl: Kubectl
-    class_name: str
-    image: str
-    control_plane: ControlPlane
-
-    def make_class(self, image: str | None = None) -> None:
-        self.kubectl.apply(
-            {
-                "apiVersion": "axiom.dev/v1alpha1",
-                "kind": "AgentClass",
-                "metadata": {"name": self.class_name},
-                "spec": {
-                    "image": image or self.image,
-                    "command": ["/agent", "$(AXIOM_PROMPT)"],
-                    "showCriteria": False,
-                },
-            }
-        )
-
-    def make_task(self, name: str, *steps: str, workspace: Object | None = None, **spec: Any) -> Object:
-        return self.kubectl.create(
-            {
-                "apiVersion": "axiom.dev/v1alpha1",
-                "kind": "AgentTask",
-                "metadata": {"name": name},
-                "spec": {
-                    "agentClassName": self.class_name,
-                    "prompt": "\n".join(steps or ("write greeting.txt hello", "exit 0")),
-                    "workspace": WORKSPACE if workspace is None else workspace,
-                    "criteria": [{"name": "greeting", "files": {"expect": [{"path": "greeting.txt"}]}}],
-                    "limits": {"deadline": "5m", "maxRounds": 1, "resources": SMALL},
-                    **spec,
-                },
-            }
-        )
-
-    def wait(self, name: str, ready: Callable[[Object], bool], limit_seconds: float = 60) -> Object:
-        return self.kubectl.wait_for("agenttask", name, ready, limit_seconds)
-
-    def wait_complete(self, name: str, limit_seconds: float = 90) -> Object:
-        status: Object = self.wait(name, is_complete, limit_seconds)["status"]
-        return status
-
-    def pods(self, task: Object) -> list[Object]:
-        text = self.kubectl(
-            "get", "pods", "-l", f"axiom.dev/task-uid={task['metadata']['uid']}", "-o", "json"
-        )
-        items: list[Object] = json.loads(text)["items"]
-        return items
-
-    def wait_no_pods(self, task: Object, limit_seconds: float = 60) -> None:
-        wait_until(
-            "the pods to go",
-            lambda: ", ".join(pod["metadata"]["name"] for pod in self.pods(task)) or None,
-            limit_seconds=limit_seconds,
-        )
-
-
-@pytest.fixture
-def world(
-    kubectl: Kubectl, control_plane: ControlPlane, agent_image: Callable[[str], str]
-) -> Iterator[World]:
-    world = World(kubectl, f"plain-{uuid.uuid4().hex[:8]}", agent_image("plain"), control_plane)
-    yield world
-    kubectl.run("delete", "agentclass", world.class_name, "--ignore-not-found")
-
-
-def condition(item: Object, kind: str) -> Object:
-    found = [c for c in item.get("status", {}).get("conditions", ()) if c["type"] == kind]
-    return found[0] if found else {}
-
-
-def has_condition(kind: str, reason: str) -> Callable[[Object], bool]:
-    return lambda item: condition(item, kind).get("reason") == reason
-
-
-def is_complete(item: Object) -> bool:
-    return condition(item, "Complete").get("status") == "True"
-
-
-def is_running(item: Object) -> bool:
-    return has_condition("Running", "AgentRunning")(item)
 
 
 def writes_for(cluster: Connection, namespace: str) -> list[Object]:

@@ -240,16 +240,19 @@ type processInfo struct {
 	CPUMS   int64  `json:"cpu_ms"`
 }
 
-func listProcesses() ([]processInfo, int, *failure) {
+func listProcesses() (answer, *failure) {
 	others, err := otherProcesses()
 	if err != nil {
-		return nil, 0, fail(errnoOf(err), "read /proc: %v", err)
+		return answer{}, fail(errnoOf(err), "read /proc: %v", err)
 	}
-	list := []processInfo{}
+	list, threads := []processInfo{}, 0
 	for _, p := range others[:min(len(others), maxListed)] {
 		list = append(list, processInfo{p.pid, p.ppid, string(p.state), printable(p.command), p.rssKiB, p.cpuMS})
 	}
-	return list, len(others), nil
+	for _, p := range others {
+		threads += p.threads
+	}
+	return answer{fields: map[string]any{"processes": list, "count": len(others), "threads": threads}}, nil
 }
 
 // printable keeps ASCII: the agent chooses its name.

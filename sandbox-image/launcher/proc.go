@@ -21,6 +21,7 @@ type procStat struct {
 	state     byte
 	command   string
 	cpuMS     int64
+	threads   int
 	rssKiB    int64
 }
 
@@ -54,6 +55,7 @@ func parseStat(data []byte) (procStat, error) {
 		pid: pid, ppid: int(number(4)), state: fields[0][0],
 		command: string(data[open+1 : shut]),
 		cpuMS:   (number(14) + number(15)) * 1000 / clockTick,
+		threads: int(number(20)),
 		rssKiB:  number(24) * pageKiB,
 	}, nil
 }

@@ -67,8 +67,7 @@ func (l *launcher) perform(kind string, packet []byte) (answer, *failure) {
 		killed, f := l.freezer.kill(l.table.reap)
 		return answer{fields: map[string]any{"killed": killed}}, f
 	case "processes":
-		list, count, f := listProcesses()
-		return answer{fields: map[string]any{"processes": list, "count": count}}, f
+		return listProcesses()
 	case "probe":
 		return l.performProbe(packet)
 	case "exit":

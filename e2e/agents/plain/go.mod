@@ -1,3 +1,3 @@
 module axiom.dev/e2e/agents/plain
 
-go 1.26.8
+go 1.26.0

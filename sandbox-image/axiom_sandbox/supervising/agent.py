@@ -54,6 +54,8 @@ from axiom_sandbox.terminal.keys import bracketed_paste
 from axiom_sandbox.terminal.recording import Recording
 from axiom_sandbox.terminal.text import printable
 
+_OWN_THREADS = 64
+"""Launcher and supervisor run as the same user, and their threads count against the kernel's limit, too."""
 _TERMINATION_GRACE = 2.0
 _EXIT_SECONDS = 30.0
 _HANG_UP_GRACE = 0.5
@@ -244,7 +246,7 @@ class AgentSandbox(Sandbox):
                 write_paths=inside.write_paths,
                 limits=ProcessLimits(
                     file_size=limits.storage_bytes,
-                    processes=limits.processes,
+                    processes=limits.processes + _OWN_THREADS,
                     open_files=limits.open_files,
                 ),
             ),

@@ -196,6 +196,11 @@ class LauncherLink:
         answer, _ = await self._ask({"type": "processes"})
         return int(answer["count"])
 
+    async def count_threads(self) -> int:
+        """How many threads the untrusted processes have together: what process limits count."""
+        answer, _ = await self._ask({"type": "processes"})
+        return int(answer["threads"])
+
     async def probe(self, expect: Expectation) -> tuple[Assertion, ...]:
         """Runs the isolation probe from inside. The peer that it sends to our door is no intruder."""
         self._probing = True

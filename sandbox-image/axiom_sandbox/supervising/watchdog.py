@@ -69,13 +69,13 @@ class Watchdog:
 
     async def _look_at_processes(self) -> None:
         most, now = self._limits.processes, self._loop.time()
-        if await self._link.count_processes() < _PROCESS_SHARE * most:
+        if await self._link.count_threads() < _PROCESS_SHARE * most:
             self._crowded_since = None
         elif self._crowded_since is None:
             self._crowded_since = now
         elif now - self._crowded_since >= _PROCESS_SECONDS:
             raise SandboxFailedError(
                 FailureReason.PROCESS_LIMIT_EXCEEDED,
-                f"the agent held {most} processes, all that its class allows (ceilings.processes),"
+                f"the agent held {most} processes and threads, all that its class allows (ceilings.processes),"
                 f" for {_PROCESS_SECONDS} s",
             )

@@ -144,7 +144,11 @@ async def test_an_agent_that_fills_its_disk(tmp_path: Path) -> None:
 
 
 async def test_an_agent_that_leaves_daemons_behind(tmp_path: Path) -> None:
-    script = "for i in 1 2 3; do setsid sh -c 'trap \"\" TERM HUP; exec >/dev/null 2>&1; while :; do sleep 0.1; done' & done; echo done > out"
+    daemon = "trap '' TERM HUP; exec >/dev/null 2>&1; : > /tmp/up-$0; while :; do sleep 0.1; done"
+    started = " && ".join(f"[ -e /tmp/up-{number} ]" for number in (1, 2, 3))
+    script = f'for i in 1 2 3; do setsid sh -c "{daemon}" $i & done; until {started}; do sleep 0.05; done; echo done > out'.replace(
+        "$0", "\\$0"
+    )
     play = Play(tmp_path, task(), shell(script))
     status, _ = await finished(play)
     assert status.verdict is Verdict.PASS

@@ -144,10 +144,10 @@ async def test_a_signal_to_pid_1_is_told(heard: Heard) -> None:
     await launcher.say(HELLO)
     await launcher.tell({"type": "signalled", "signal": 15})
     await launcher.tell({"type": "something new"})
-    asking = asyncio.create_task(heard.link.count_processes())
+    asking = asyncio.create_task(heard.link.count_threads())
     request = await launcher.hear()
-    await launcher.tell({"type": "ok", "id": 999, "count": 1})  # answers nothing that was asked
-    await launcher.tell({"type": "ok", "id": request["id"], "count": 4})
+    await launcher.tell({"type": "ok", "id": 999, "count": 1, "threads": 1})  # answers nothing that was asked
+    await launcher.tell({"type": "ok", "id": request["id"], "count": 4, "threads": 4})
     assert await asking == 4
     assert heard.signals == [15]
 

@@ -148,10 +148,10 @@ async def test_daemons_left_behind_are_frozen_and_then_killed(tmp_path: Path) ->
         await life.reached(Phase.ROUND_ENDED, 1)
         assert "left behind" in bench.events("intervention")[0]["detail"]
         tick = (bench.workspace / "tick").read_bytes()
-        assert await life.sandbox.link.count_processes() > 0
+        assert await life.sandbox.link.count_threads() > 0
         await life.send(Stop(reason="enough"))
         await life.until(lambda state: state.phase is Phase.STOPPED)
-        assert await life.sandbox.link.count_processes() == 0
+        assert await life.sandbox.link.count_threads() == 0
         assert (bench.workspace / "tick").read_bytes() == tick
 
 
@@ -190,7 +190,7 @@ async def test_an_agent_past_a_limit_is_ended_and_its_claim_recorded(
         assert "at work" in outcome.claim.text
         assert outcome.claim.signal == 9
         assert len(bench.events("agent_exited")) == 1
-        assert await life.sandbox.link.count_processes() == 0
+        assert await life.sandbox.link.count_threads() == 0
         bench.check_chain()
 
 
@@ -284,7 +284,7 @@ async def test_a_full_disk_of_ours_ends_the_sandbox_and_says_why(tmp_path: Path)
         assert state.failure is not None
         assert state.failure.reason is FailureReason.LEDGER_FAILED
         assert "evidence cannot be made durable: the recording" in state.failure.message
-        assert await life.sandbox.link.count_processes() == 0
+        assert await life.sandbox.link.count_threads() == 0
 
 
 async def test_long_polls_hear_of_a_segment_that_was_cut(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ async def test_the_deadline_ends_a_verification(tmp_path: Path) -> None:
         state = await life.until(lambda state: state.phase is Phase.FAILED)
         assert state.failure is not None
         assert state.failure.reason is FailureReason.DEADLINE_EXCEEDED
-        assert await life.sandbox.link.count_processes() == 0
+        assert await life.sandbox.link.count_threads() == 0
 
 
 async def test_the_clean_room_ends_bounds_and_forgets_what_ran_there(tmp_path: Path) -> None:

@@ -1,0 +1,3 @@
+module axiom.dev/e2e/agents/hostile
+
+go 1.26.0

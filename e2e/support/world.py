@@ -1,0 +1,112 @@
+"""One test's namespace and class, with operator and gateway at work; and what a task's status says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.request import Request, urlopen
+
+from e2e.cluster.waiting import wait_until
+from e2e.support.control_plane import ControlPlane
+from e2e.support.kubernetes import Kubectl, Object
+
+SMALL = {"cpu": "200m", "memory": "128Mi", "storage": "64Mi"}
+"""So that many tasks fit on the node, each with its verifier: an agent keeps its place while it is verified."""
+WORKSPACE = {"files": [{"path": "README.md", "content": "Say hello.\n"}]}
+
+
+@dataclass
+class World:
+    """One test's namespace and class."""
+
+    kubectl: Kubectl
+    class_name: str
+    image: str
+    control_plane: ControlPlane
+
+    def make_class(self, image: str | None = None, processes: int = 512) -> None:
+        self.kubectl.apply(
+            {
+                "apiVersion": "axiom.dev/v1alpha1",
+                "kind": "AgentClass",
+                "metadata": {"name": self.class_name},
+                "spec": {
+                    "image": image or self.image,
+                    "command": ["/agent", "$(AXIOM_PROMPT)"],
+                    "showCriteria": False,
+                    "ceilings": {"processes": processes},
+                },
+            }
+        )
+
+    def make_task(self, name: str, *steps: str, workspace: Object | None = None, **spec: Any) -> Object:
+        return self.kubectl.create(
+            {
+                "apiVersion": "axiom.dev/v1alpha1",
+                "kind": "AgentTask",
+                "metadata": {"name": name},
+                "spec": {
+                    "agentClassName": self.class_name,
+                    "prompt": "\n".join(steps or ("write greeting.txt hello", "exit 0")),
+                    "workspace": WORKSPACE if workspace is None else workspace,
+                    "criteria": [{"name": "greeting", "files": {"expect": [{"path": "greeting.txt"}]}}],
+                    "limits": {"deadline": "5m", "maxRounds": 1, "resources": SMALL},
+                    **spec,
+                },
+            }
+        )
+
+    def wait(self, name: str, ready: Callable[[Object], bool], limit_seconds: float = 60) -> Object:
+        return self.kubectl.wait_for("agenttask", name, ready, limit_seconds)
+
+    def wait_complete(self, name: str, limit_seconds: float = 90) -> Object:
+        status: Object = self.wait(name, is_complete, limit_seconds)["status"]
+        return status
+
+    def pods(self, task: Object) -> list[Object]:
+        text = self.kubectl(
+            "get", "pods", "-l", f"axiom.dev/task-uid={task['metadata']['uid']}", "-o", "json"
+        )
+        items: list[Object] = json.loads(text)["items"]
+        return items
+
+    def reader_token(self) -> str:
+        """A token of somebody who may read the namespace's tasks."""
+        self.kubectl("create", "serviceaccount", "reader")
+        self.kubectl("create", "role", "reader", "--verb=get", "--resource=agenttasks.axiom.dev")
+        account = f"--serviceaccount={self.kubectl.namespace}:reader"
+        self.kubectl("create", "rolebinding", "reader", "--role=reader", account)
+        return self.kubectl("create", "token", "reader").strip()
+
+    def events(self, name: str) -> list[Object]:
+        """The records of the agent's ledger, through the gateway."""
+        url = f"{self.control_plane.gateway_url}/v1/tasks/{self.kubectl.namespace}/{name}/events"
+        request = Request(url, headers={"Authorization": f"Bearer {self.reader_token()}"})
+        with urlopen(request, timeout=60) as answer:
+            return [json.loads(line) for line in answer.read().splitlines()]
+
+    def wait_no_pods(self, task: Object, limit_seconds: float = 60) -> None:
+        wait_until(
+            "the pods to go",
+            lambda: ", ".join(pod["metadata"]["name"] for pod in self.pods(task)) or None,
+            limit_seconds=limit_seconds,
+        )
+
+
+def condition(item: Object, kind: str) -> Object:
+    found = [c for c in item.get("status", {}).get("conditions", ()) if c["type"] == kind]
+    return found[0] if found else {}
+
+
+def has_condition(kind: str, reason: str) -> Callable[[Object], bool]:
+    return lambda item: condition(item, kind).get("reason") == reason
+
+
+def is_complete(item: Object) -> bool:
+    return condition(item, "Complete").get("status") == "True"
+
+
+def is_running(item: Object) -> bool:
+    return has_condition("Running", "AgentRunning")(item)
