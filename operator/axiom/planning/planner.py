@@ -68,7 +68,7 @@ def plan(observed: Observed, now: datetime) -> tuple[Action, ...]:
     if observed.refusal and status.attempt == 0:
         return _refuse(observed, observed.refusal, now)
     if status.attempt == 0:
-        return (_write(_accepted(observed, now)),)
+        return (WriteStatus(_accepted(observed, now)),)
     present = _Present(observed, now)
     actions = present.plan()
     writes = any(isinstance(action, WriteStatus) for action in actions)
@@ -110,12 +110,8 @@ def _accepted(observed: Observed, now: datetime) -> AgentTaskStatus:
     )
 
 
-def _write(status: AgentTaskStatus) -> WriteStatus:
-    return WriteStatus(status)
-
-
 def _write_if_new(observed: Observed, status: AgentTaskStatus) -> tuple[Action, ...]:
-    return () if status == observed.task.status else (_write(status),)
+    return () if status == observed.task.status else (WriteStatus(status),)
 
 
 def _delete(view: SandboxView) -> DeleteSandbox:
@@ -142,7 +138,7 @@ class _Present:
         if judged is not None:
             final = outcome_of_rounds(judged.rounds, self.spec.limits.max_rounds)
             if final is None:
-                return (_write(judged),)
+                return (WriteStatus(judged),)
             self.status = (
                 judged  # written with the outcome: until then the verifier stays, and says the same again
             )
@@ -205,7 +201,7 @@ class _Present:
             left = (closing + SEALING_TIMEOUT - self.now).total_seconds()
             if left > 0:
                 return (Wait(min(left, 5), "evidence is being sealed"),)
-        return (_write(self._completed(outcome)),)
+        return (WriteStatus(self._completed(outcome)),)
 
     def _closing_since(self, agent: SandboxView) -> datetime | None:
         assert agent.state is not None
@@ -299,7 +295,7 @@ class _Present:
         )
         status = with_condition(status, self.now, ConditionType.ISOLATED, None, Reason.CREATING)
         status = with_condition(status, self.now, ConditionType.RUNNING, False, Reason.CREATING)
-        return (_write(status),)
+        return (WriteStatus(status),)
 
     def _without_sandbox(self) -> tuple[Action, ...]:
         if self._had_sandbox():
@@ -379,7 +375,7 @@ class _Present:
             case Phase.WAITING_FOR_WORKSPACE:
                 return self._waiting_for_workspace()
             case Phase.READY | Phase.RUNNING if not self._had_sandbox():
-                return (_write(self._running(agent)),)
+                return (WriteStatus(self._running(agent)),)
             case Phase.READY:
                 return (self._start(agent),)
             case Phase.ROUND_ENDED:
@@ -454,7 +450,7 @@ class _Present:
         if record and record.verdict is Verdict.FAIL:
             return self._feedback(agent, record)
         if record is None or not has_reason(self.status, ConditionType.RUNNING, Reason.VERIFYING):
-            return (_write(self._verifying(agent, ended, record)),)
+            return (WriteStatus(self._verifying(agent, ended, record)),)
         return self._verify(agent, record)
 
     def _feedback(self, agent: SandboxView, record: RoundStatus) -> tuple[Action, ...]:

@@ -137,10 +137,6 @@ _SPECIAL = {
 }
 
 
-class _LimitReachedError(Exception):
-    """The rest of the tree is not read."""
-
-
 @dataclass
 class _Walk:
     """One walk's state."""

@@ -191,11 +191,6 @@ class LauncherLink:
         """Ends every untrusted process but the launcher."""
         await self._ask({"type": "kill"})
 
-    async def count_processes(self) -> int:
-        """How many untrusted processes there are."""
-        answer, _ = await self._ask({"type": "processes"})
-        return int(answer["count"])
-
     async def count_threads(self) -> int:
         """How many threads the untrusted processes have together: what process limits count."""
         answer, _ = await self._ask({"type": "processes"})
