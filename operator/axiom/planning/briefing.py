@@ -12,6 +12,8 @@ from axiom_sandbox.protocol.channel import AgentProgram, Envelope, HomeFile, Lim
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.quantities import parse_duration, parse_quantity
 
+TOKEN_PLACEHOLDER = "$(AXIOM_ATTEMPT_TOKEN)"  # noqa: S105 - what `reconciling` puts the attempt's token in place of
+
 
 def deadline_of(task: AgentTask, accepted: datetime) -> datetime:
     """When the task's time is over."""

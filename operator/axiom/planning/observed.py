@@ -50,6 +50,11 @@ class SandboxView:
         return self.state.phase if self.state else None
 
     @property
+    def over(self) -> bool:
+        """The trusted side has come to its end."""
+        return self.phase in (Phase.STOPPED, Phase.FAILED)
+
+    @property
     def sealed(self) -> bool:
         """The ledger is closed, and it and every blob are in object storage."""
         return bool(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from axiom.api.agenttask import AgentTaskStatus, LedgerReference, RoundStatus, TaskState
 from axiom.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from axiom.planning.observed import SandboxView
+from axiom_sandbox.protocol.verdicts import Verdict
 
 _ORDER = list(ConditionType)
 
@@ -111,3 +112,28 @@ def ledger_reference(view: SandboxView) -> LedgerReference | None:
         return None
     head = view.state.ledger
     return LedgerReference(path=f"{view.identity.prefix}/ledger/", records=head.records, head=head.head)
+
+
+def with_isolation(status: AgentTaskStatus, now: datetime, agent: SandboxView | None) -> AgentTaskStatus:
+    """The condition Isolated, from the probe's report."""
+    found = agent.state.isolation if agent and agent.state else None
+    if found is None:
+        return status
+    if found.passed:
+        message = f"{found.assertions} assertions held"
+        if found.missing_layers:
+            message += f"; layers missing here: {', '.join(found.missing_layers)}"
+        return with_condition(status, now, ConditionType.ISOLATED, True, Reason.PROBE_PASSED, message)
+    message = ", ".join(found.failed)
+    return with_condition(status, now, ConditionType.ISOLATED, False, Reason.ISOLATION_FAILED, message)
+
+
+def with_verified(status: AgentTaskStatus, now: datetime, verdict: Verdict, failing: str) -> AgentTaskStatus:
+    """The condition Verified, from a verdict; `failing` names what failed."""
+    match verdict:
+        case Verdict.PASS:
+            return with_condition(status, now, ConditionType.VERIFIED, True, Reason.PASSED)
+        case Verdict.FAIL:
+            return with_condition(status, now, ConditionType.VERIFIED, False, Reason.FAILED, failing)
+        case Verdict.INCONCLUSIVE:
+            return with_condition(status, now, ConditionType.VERIFIED, None, Reason.INCONCLUSIVE, failing)

@@ -19,9 +19,8 @@ from axiom.manifests.naming import TASK_UID_LABEL
 from axiom.manifests.network_policies import Installation
 from axiom.manifests.pods import Egress, Images, Owner, PodInput, pod_name, sandbox_pod
 from axiom.planning.actions import CreateSandbox, DeleteSandbox, Send, WriteStatus
-from axiom.planning.briefing import deadline_of
+from axiom.planning.briefing import TOKEN_PLACEHOLDER, deadline_of
 from axiom.planning.observed import SandboxView
-from axiom.planning.planner import TOKEN_PLACEHOLDER
 from axiom.planning.statuses import parse_time
 from axiom.reconciling.following import Sandboxes
 from axiom.reconciling.isolating import NetworkCloser

@@ -24,8 +24,9 @@ from axiom.cluster.resources import Object, name_of, uid_of
 from axiom.cluster.watching import Cache
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
 from axiom.planning.observed import Observed, Presence, SandboxView
-from axiom.planning.planner import RETRY_SECONDS, plan
+from axiom.planning.planner import plan
 from axiom.planning.statuses import is_true
+from axiom.planning.steps import RETRY_SECONDS
 from axiom.reconciling.applying import Applier, Subject
 from axiom.reconciling.following import Sandboxes
 from axiom.reconciling.metrics import Metrics

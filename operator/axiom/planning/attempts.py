@@ -1,0 +1,175 @@
+"""A sandbox's life: created, fed, probed, started, and given up."""
+
+from __future__ import annotations
+
+from axiom.api.agenttask import AgentTaskStatus
+from axiom.api.conditions import ConditionType, Reason
+from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, Wait, WriteStatus
+from axiom.planning.briefing import TOKEN_PLACEHOLDER, prompt_of, start_command
+from axiom.planning.observed import Presence, SandboxView, Trouble
+from axiom.planning.present import Present
+from axiom.planning.rounds import evidence, round_ended
+from axiom.planning.statuses import has_reason, round_of, with_condition, with_isolation
+from axiom.planning.steps import (
+    RETRY_SECONDS,
+    delete,
+    next_attempt,
+    note_trouble,
+    send,
+    waiting,
+    write_if_new,
+)
+from axiom_sandbox.protocol.channel import Phase, SetDeadline
+from axiom_sandbox.protocol.identity import Role
+
+
+def suspend(present: Present) -> tuple[Action, ...]:
+    """Remove every pod, and say so."""
+    there = [view for view in present.observed.sandboxes if view.presence is not Presence.GONE]
+    if there:
+        return tuple(delete(view) for view in there)
+    status = with_condition(
+        present.status, present.now, ConditionType.RUNNING, False, Reason.SUSPENDED, "spec.suspend is true"
+    )
+    status = with_condition(status, present.now, ConditionType.SANDBOX_READY, False, Reason.SUSPENDED)
+    left = present.seconds_left
+    return write_if_new(present.observed, status) or (Wait(left, "limits.deadline"),)
+
+
+def without_sandbox(present: Present) -> tuple[Action, ...]:
+    """Create the sandbox of this attempt, or say why it cannot be."""
+    if present.had_sandbox:
+        return next_attempt(present, f"the sandbox of attempt {present.status.attempt} is gone", lost=True)
+    if present.observed.creation_refused:
+        return note_trouble(present, Trouble(Reason.CREATION_REFUSED, present.observed.creation_refused))
+    if present.observed.refusal:
+        return note_trouble(present, present.observed.refusal)
+    return (
+        *_fetch(present),
+        CreateSandbox(
+            present.observed.identity(Role.AGENT, present.status.attempt), present.status.workspace.digest
+        ),
+    )
+
+
+def _fetch(present: Present) -> tuple[Action, ...]:
+    """The fetcher of a git workspace, until its result is known."""
+    if present.spec.workspace.git is None or present.status.workspace.digest:
+        return ()
+    identity = present.observed.identity(Role.FETCHER, present.status.attempt)
+    fetcher = present.observed.sandbox(Role.FETCHER, present.status.attempt)
+    if fetcher is None:
+        return (CreateSandbox(identity),)
+    if fetcher.phase is Phase.FAILED or fetcher.presence is Presence.GONE:
+        return (delete(fetcher),)
+    return ()
+
+
+def is_lost(agent: SandboxView) -> bool:
+    """The sandbox ended by itself, or its trusted side gave up."""
+    if agent.presence is Presence.GONE:
+        return True
+    return agent.phase is Phase.FAILED and agent.state is not None and agent.state.failure is not None
+
+
+def with_sandbox(present: Present, agent: SandboxView) -> tuple[Action, ...]:
+    """Follow a sandbox through its phases."""
+    if agent.trouble and not present.had_sandbox:
+        if agent.outdated:
+            return next_attempt(present, "its AgentClass has another image now", lost=False)
+        return note_trouble(present, agent.trouble)
+    return (*_move_deadlines(present), *_at_phase(present, agent))
+
+
+def _move_deadlines(present: Present) -> tuple[Action, ...]:
+    """limits.deadline may change while a task runs; every sandbox that was given another one is told."""
+    wanted = int(present.deadline.timestamp() * 1000)
+    return tuple(
+        send(view, f"deadline-{wanted}", SetDeadline(deadline_ms=wanted))
+        for view in present.current_views()
+        if view.presence is Presence.RUNNING
+        and view.state
+        and not view.over
+        and view.state.deadline_ms not in (None, wanted)
+    )
+
+
+def _at_phase(present: Present, agent: SandboxView) -> tuple[Action, ...]:
+    match agent.phase:
+        case None | Phase.STARTING:
+            return waiting(present)
+        case Phase.WAITING_FOR_WORKSPACE:
+            return _waiting_for_workspace(present)
+        case Phase.READY | Phase.RUNNING if not present.had_sandbox:
+            return (WriteStatus(_running(present, agent)),)
+        case Phase.READY:
+            return (_start(present, agent),)
+        case Phase.ROUND_ENDED:
+            return round_ended(present, agent)
+        case _:
+            return waiting(present)
+
+
+def _waiting_for_workspace(present: Present) -> tuple[Action, ...]:
+    fetcher = present.observed.sandbox(Role.FETCHER, present.status.attempt)
+    failure = fetcher.state.failure if fetcher and fetcher.state else None
+    if fetcher and failure:
+        trouble = Trouble(Reason.WORKSPACE_FAILED, failure.message)
+        if not has_reason(present.status, ConditionType.SANDBOX_READY, Reason.WORKSPACE_FAILED):
+            return note_trouble(present, trouble)
+        age = present.now.timestamp() - (fetcher.state.updated_ms / 1000 if fetcher.state else 0)
+        return (delete(fetcher),) if age > RETRY_SECONDS else (Wait(RETRY_SECONDS - age, failure.message),)
+    return (*_fetch(present), *waiting(present))
+
+
+def _running(present: Present, agent: SandboxView) -> AgentTaskStatus:
+    assert agent.state is not None
+    workspace = present.status.workspace.model_copy(update={"digest": agent.state.workspace})
+    status = present.status.model_copy(
+        update={"observed_generation": present.observed.generation, "workspace": workspace, "message": ""}
+    )
+    status = with_condition(status, present.now, ConditionType.ACCEPTED, True, Reason.ACCEPTED)
+    status = with_condition(status, present.now, ConditionType.SANDBOX_READY, True, Reason.READY)
+    status = with_isolation(status, present.now, present.agent)
+    return with_condition(
+        status, present.now, ConditionType.RUNNING, True, Reason.AGENT_RUNNING, f"round {status.round}"
+    )
+
+
+def _start(present: Present, agent: SandboxView) -> Action:
+    """The attempt's first round: round 1, or the round that was under way when the last attempt was lost."""
+    agent_class = present.observed.agent_class
+    if agent_class is None:
+        return Wait(RETRY_SECONDS, "the AgentClass is gone")
+    number = len(present.status.rounds) + 1
+    prompt = prompt_of(present.task, agent_class)
+    if present.status.rounds:
+        last = present.status.rounds[-1]
+        prompt = f"{prompt}\n\n{evidence(last)}"
+    command = start_command(present.task, agent_class, present.accepted, number, prompt, TOKEN_PLACEHOLDER)
+    return send(agent, "start", command)
+
+
+def stale(present: Present, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+    """Deletions of sandboxes whose work is done: former attempts, fetchers with a known base, verifiers that judged."""
+    deleted = {action.identity for action in actions if isinstance(action, DeleteSandbox)}
+    return tuple(
+        delete(view)
+        for view in present.observed.sandboxes
+        if view.presence is not Presence.GONE and view.identity not in deleted and _is_stale(present, view)
+    )
+
+
+def _is_stale(present: Present, view: SandboxView) -> bool:
+    identity = view.identity
+    written = present.task.status
+    if identity.attempt != written.attempt:
+        return True
+    match identity.role:
+        case Role.AGENT:
+            return False
+        case Role.FETCHER:
+            return bool(written.workspace.digest)
+        case Role.VERIFIER:
+            record = round_of(written.rounds, identity.round)
+            return record is not None and identity.trial <= record.trials

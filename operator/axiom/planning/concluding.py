@@ -1,0 +1,115 @@
+"""A task's end: what decides it, and its outcome, written once."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from axiom.api.agenttask import AgentTaskStatus
+from axiom.api.conditions import ConditionType, Reason
+from axiom.planning.actions import Action, Wait, WriteStatus
+from axiom.planning.observed import Presence, SandboxView
+from axiom.planning.outcomes import (
+    MAX_LOST_ATTEMPTS,
+    Outcome,
+    disagrees,
+    failing_messages,
+    outcome_of_failure,
+    outcome_of_rounds,
+)
+from axiom.planning.present import Present
+from axiom.planning.statuses import (
+    condition,
+    ledger_reference,
+    rfc3339,
+    with_condition,
+    with_isolation,
+    with_verified,
+)
+from axiom.planning.steps import NEW_FOLLOWS, send
+from axiom.storage.keys import blob_key
+from axiom_sandbox.protocol.channel import Stop
+from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.protocol.verdicts import Verdict
+
+SEALING_TIMEOUT = timedelta(minutes=2)
+
+
+def outcome(present: Present) -> Outcome | None:
+    """What ends the task now, whatever its sandbox does; None while it goes on."""
+    if found := outcome_of_rounds(present.status.rounds, present.spec.limits.max_rounds):
+        return found
+    if present.now >= present.deadline:
+        where = present.trouble_said(" while waiting: ")
+        return Outcome(
+            Verdict.FAIL,
+            Reason.DEADLINE_EXCEEDED,
+            f"limits.deadline ({present.spec.limits.deadline}) passed{where}",
+        )
+    for view in present.current_views():
+        failure = view.state.failure if view.state and view.identity.role is Role.AGENT else None
+        if failure and (found := outcome_of_failure(failure)):
+            return found
+    if present.status.lost_attempts >= MAX_LOST_ATTEMPTS:
+        last = condition(present.status, ConditionType.SANDBOX_READY)
+        why = last.message.removesuffix(NEW_FOLLOWS) if last else "see the events"
+        message = f"{MAX_LOST_ATTEMPTS} sandboxes were lost; {why}"
+        return Outcome(None, Reason.ATTEMPTS_EXHAUSTED, message)
+    return None
+
+
+def conclude(present: Present, outcome: Outcome) -> tuple[Action, ...]:
+    """Stop what runs, wait until it is sealed, and write the outcome once."""
+    agent = present.agent
+    reachable = agent and agent.presence is Presence.RUNNING and not agent.trouble
+    if agent and reachable and agent.state and not agent.sealed:
+        closing = _closing_since(present, agent)
+        if closing is None:
+            return (
+                send(agent, "stop", Stop(reason=outcome.reason.value)),
+                Wait(5, "the sandbox is stopping"),
+            )
+        left = (closing + SEALING_TIMEOUT - present.now).total_seconds()
+        if left > 0:
+            return (Wait(min(left, 5), "evidence is being sealed"),)
+    return (WriteStatus(_completed(present, outcome)),)
+
+
+def _closing_since(present: Present, agent: SandboxView) -> datetime | None:
+    assert agent.state is not None
+    if not agent.over:
+        return None
+    return datetime.fromtimestamp(agent.state.updated_ms / 1000, tz=present.now.tzinfo)
+
+
+def _completed(present: Present, outcome: Outcome) -> AgentTaskStatus:
+    agent, last = present.agent, present.status.rounds[-1] if present.status.rounds else None
+    claim = last.claim if last else None
+    if agent and agent.state and agent.state.rounds:
+        claim = agent.state.rounds[-1].claim
+    message = outcome.message
+    if agent and agent.state and not agent.sealed:
+        message += " (the end of the agent's ledger could not be sealed)"
+    recording = (
+        next((b for b in agent.state.blobs if b.name == "recording"), None) if agent and agent.state else None
+    )
+    status = present.status.model_copy(
+        update={
+            "observed_generation": present.observed.generation,
+            "verdict": outcome.verdict,
+            "claim": claim,
+            "claim_disagreement": disagrees(claim, outcome.verdict),
+            "message": message[:4096],
+            "completion_time": rfc3339(present.now),
+            "ledger": ledger_reference(agent) if agent else None,
+            "recording": blob_key(recording.digest) if recording else "",
+        }
+    )
+    status = with_isolation(status, present.now, present.agent)
+    status = with_condition(status, present.now, ConditionType.RUNNING, False, Reason.ENDED)
+    if outcome.reason is Reason.WORKSPACE_FAILED and not last:
+        status = with_condition(
+            status, present.now, ConditionType.SANDBOX_READY, False, Reason.WORKSPACE_FAILED, outcome.message
+        )
+    if last and last.verdict:
+        status = with_verified(status, present.now, last.verdict, failing_messages(last.criteria))
+    return with_condition(status, present.now, ConditionType.COMPLETE, True, outcome.reason, message)

@@ -1,0 +1,68 @@
+"""One task at one moment, with what follows from it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from axiom.api.agenttask import AgentTask, AgentTaskSpec, AgentTaskStatus
+from axiom.api.conditions import ConditionType
+from axiom.planning.briefing import deadline_of
+from axiom.planning.observed import Observed, SandboxView
+from axiom.planning.statuses import is_true, parse_time
+from axiom_sandbox.protocol.identity import Role
+
+
+@dataclass(frozen=True)
+class Present:
+    """A task that is being worked on."""
+
+    observed: Observed
+    now: datetime
+    status: AgentTaskStatus
+    """As it stands, or as it will be written with the plan."""
+
+    @property
+    def task(self) -> AgentTask:
+        """The task, with the status that was observed."""
+        return self.observed.task
+
+    @property
+    def spec(self) -> AgentTaskSpec:
+        """What is to be done."""
+        return self.observed.task.spec
+
+    @property
+    def accepted(self) -> datetime:
+        """When the task was accepted."""
+        return parse_time(self.status.accepted_time) if self.status.accepted_time else self.now
+
+    @property
+    def deadline(self) -> datetime:
+        """When the task must have a verdict."""
+        return deadline_of(self.task, self.accepted)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline; negative once it passed."""
+        return (self.deadline - self.now).total_seconds()
+
+    @property
+    def agent(self) -> SandboxView | None:
+        """The agent's sandbox of the present attempt."""
+        return self.observed.sandbox(Role.AGENT, self.status.attempt)
+
+    @property
+    def had_sandbox(self) -> bool:
+        """The sandbox of this attempt was up once."""
+        return is_true(self.status, ConditionType.SANDBOX_READY)
+
+    def current_views(self) -> Iterator[SandboxView]:
+        """The sandboxes of the present attempt."""
+        return (view for view in self.observed.sandboxes if view.identity.attempt == self.status.attempt)
+
+    def trouble_said(self, before: str) -> str:
+        """What is known of the sandbox's trouble, after `before`."""
+        trouble = self.agent.trouble if self.agent else None
+        return f"{before}{trouble.message}" if trouble else ""

@@ -1,0 +1,139 @@
+"""A round's end: captured, verified, judged, and gone on from."""
+
+from __future__ import annotations
+
+from axiom.api.agenttask import AgentTaskStatus, RoundStatus
+from axiom.api.conditions import ConditionType, Reason
+from axiom.planning.actions import Action, CreateSandbox, Wait, WriteStatus
+from axiom.planning.observed import Presence, SandboxView
+from axiom.planning.outcomes import MAX_TRIALS, failing_messages, outcome_of_rounds
+from axiom.planning.present import Present
+from axiom.planning.statuses import (
+    has_reason,
+    ledger_reference,
+    round_of,
+    with_condition,
+    with_round,
+    with_verified,
+)
+from axiom.planning.steps import note_trouble, send, waiting
+from axiom.storage.keys import blob_key
+from axiom_sandbox.protocol.channel import GiveFeedback, Phase, RoundOutcome, Stop, Verification, Verify
+from axiom_sandbox.protocol.criteria import Criterion
+from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
+from axiom_sandbox.verifying.feedback import feedback
+
+
+def round_ended(present: Present, agent: SandboxView) -> tuple[Action, ...]:
+    """The agent ended its turn: verify it, or give it the evidence and go on."""
+    assert agent.state is not None
+    ended = agent.state.rounds[-1]
+    record = round_of(present.status.rounds, ended.round)
+    if record and record.verdict is Verdict.FAIL:
+        return _feedback(present, agent, record)
+    if record is None or not has_reason(present.status, ConditionType.RUNNING, Reason.VERIFYING):
+        return (WriteStatus(_verifying(present, agent, ended, record)),)
+    return _verify(present, agent, record)
+
+
+def _feedback(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[Action, ...]:
+    text, number = evidence(record), record.number + 1
+    return (send(agent, f"feedback-{number}", GiveFeedback(round=number, text=text)),)
+
+
+def _verifying(
+    present: Present, agent: SandboxView, ended: RoundOutcome, record: RoundStatus | None
+) -> AgentTaskStatus:
+    assert agent.state is not None
+    diff = next((blob.digest for blob in agent.state.blobs if blob.name == f"diff-{ended.round}"), "")
+    new = record or RoundStatus(
+        number=ended.round,
+        attempt=present.status.attempt,
+        claim=ended.claim,
+        changes=ended.changes,
+        fingerprint=ended.fingerprint,
+        diff=blob_key(diff) if diff else "",
+    )
+    status = with_round(present.status, new)
+    return with_condition(
+        status, present.now, ConditionType.RUNNING, True, Reason.VERIFYING, f"round {ended.round}"
+    )
+
+
+def _verify(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[Action, ...]:
+    trial = record.trials + 1
+    ready = all(agent.has_sealed(f"{name}-{record.number}") for name in ("changes", "diff"))
+    if not ready:
+        return (Wait(5, "the captured workspace is being stored"),)
+    verifier = present.observed.sandbox(Role.VERIFIER, present.status.attempt, record.number, trial)
+    if verifier is None:
+        identity = present.observed.identity(Role.VERIFIER, present.status.attempt, record.number, trial)
+        return (CreateSandbox(identity, present.status.workspace.digest, record.changes),)
+    match verifier.phase:
+        case Phase.READY:
+            command = Verify(
+                round=record.number,
+                criteria=tuple(present.spec.criteria),
+                deadline_ms=int(present.deadline.timestamp() * 1000),
+            )
+            return (send(verifier, "verify", command),)
+        case Phase.VERIFIED:
+            return (send(verifier, "stop", Stop(reason="the verdict stands")),)
+        case _ if verifier.trouble:
+            return note_trouble(present, verifier.trouble, ConditionType.VERIFIED, None)
+        case _:
+            return waiting(present)
+
+
+def judged(present: Present) -> AgentTaskStatus | None:
+    """The status with the present verifier's verdict, once its evidence is sealed or it is lost."""
+    record = present.status.rounds[-1] if present.status.rounds else None
+    if record is None or record.verdict is not None or record.attempt != present.status.attempt:
+        return None
+    verifier = present.observed.sandbox(Role.VERIFIER, record.attempt, record.number, record.trials + 1)
+    if verifier is None or not (verifier.sealed or verifier.presence is Presence.GONE):
+        return None
+    state = verifier.state
+    verification = state.verification if state else None
+    if verification is None:
+        why = state.failure.message if state and state.failure else "the verifier's sandbox was lost"
+        results = [_undecided(criterion, why) for criterion in present.spec.criteria]
+        verdict = Verdict.INCONCLUSIVE
+    else:
+        results, verdict = list(verification.results), verification.verdict
+    new = record.model_copy(
+        update={
+            "trials": record.trials + 1,
+            "verdict": verdict
+            if verdict is not Verdict.INCONCLUSIVE or record.trials + 1 >= MAX_TRIALS
+            else None,
+            "criteria": results,
+            "verifier_ledger": ledger_reference(verifier),
+        }
+    )
+    status = with_verified(with_round(present.status, new), present.now, verdict, failing_messages(results))
+    after = outcome_of_rounds(status.rounds, present.spec.limits.max_rounds)
+    if after is None and verdict is Verdict.FAIL:
+        number = new.number + 1
+        status = status.model_copy(update={"round": number})
+        status = with_condition(
+            status, present.now, ConditionType.RUNNING, True, Reason.AGENT_RUNNING, f"round {number}"
+        )
+    return status
+
+
+def evidence(record: RoundStatus) -> str:
+    """What a failed verification tells the agent."""
+    verdict = record.verdict or Verdict.INCONCLUSIVE
+    return feedback(Verification(verdict=verdict, results=tuple(record.criteria)), record.number)
+
+
+def _undecided(criterion: Criterion, why: str) -> CriterionResult:
+    return CriterionResult(
+        name=criterion.name,
+        type=criterion.type,
+        enforcement=criterion.enforcement,
+        verdict=Verdict.INCONCLUSIVE,
+        message=why,
+    )

@@ -1,0 +1,68 @@
+"""The steps that every part of a plan is made of."""
+
+from __future__ import annotations
+
+from axiom.api.agenttask import AgentTaskStatus
+from axiom.api.conditions import ConditionType, Reason
+from axiom.planning.actions import Action, DeleteSandbox, Send, Wait, WriteStatus
+from axiom.planning.observed import Observed, SandboxView, Trouble
+from axiom.planning.present import Present
+from axiom.planning.statuses import with_condition
+from axiom_sandbox.protocol.channel import Command, CommandEnvelope
+
+RETRY_SECONDS = 30.0
+NEW_FOLLOWS = "; a new one follows"
+
+
+def delete(view: SandboxView) -> DeleteSandbox:
+    """Delete this sandbox."""
+    return DeleteSandbox(view.identity, view.uid)
+
+
+def send(view: SandboxView, key: str, command: Command) -> Send:
+    """Send a command; the same key is the same command."""
+    return Send(view.identity, CommandEnvelope(key=f"{view.identity.agent_id}/{key}", command=command))
+
+
+def write_if_new(observed: Observed, status: AgentTaskStatus) -> tuple[Action, ...]:
+    """A status write, unless nothing changed."""
+    return () if status == observed.task.status else (WriteStatus(status),)
+
+
+def waiting(present: Present) -> tuple[Action, ...]:
+    """Nothing to do before something happens or the deadline passes."""
+    return (Wait(max(present.seconds_left, 0.1), "limits.deadline"),)
+
+
+def note_trouble(
+    present: Present,
+    trouble: Trouble,
+    kind: ConditionType = ConditionType.SANDBOX_READY,
+    value: bool | None = False,
+) -> tuple[Action, ...]:
+    """Say what holds the task up, once, and look again later."""
+    if trouble.reason in (Reason.CLASS_NOT_FOUND, Reason.CLASS_INVALID, Reason.INVALID_SPEC):
+        kind = ConditionType.ACCEPTED
+    status = with_condition(present.status, present.now, kind, value, trouble.reason, trouble.message)
+    left = present.seconds_left
+    return write_if_new(present.observed, status) or (
+        Wait(min(RETRY_SECONDS, max(left, 0.1)), trouble.message),
+    )
+
+
+def next_attempt(present: Present, why: str, lost: bool) -> tuple[Action, ...]:
+    """A new attempt begins at the round that was under way."""
+    status = present.status.model_copy(
+        update={
+            "attempt": present.status.attempt + 1,
+            "lost_attempts": present.status.lost_attempts + (1 if lost else 0),
+            "rounds": [record for record in present.status.rounds if record.verdict is not None],
+        }
+    )
+    reason = Reason.LOST if lost else Reason.CREATING
+    status = with_condition(
+        status, present.now, ConditionType.SANDBOX_READY, False, reason, why + NEW_FOLLOWS
+    )
+    status = with_condition(status, present.now, ConditionType.ISOLATED, None, Reason.CREATING)
+    status = with_condition(status, present.now, ConditionType.RUNNING, False, Reason.CREATING)
+    return (WriteStatus(status),)
