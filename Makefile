@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 export PATH := $(CURDIR)/build/go/bin:$(PATH)
 LAUNCHER_SOURCES = $(wildcard sandbox-image/launcher/*.go sandbox-image/launcher/*.s sandbox-image/launcher/go.*)
 
-.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e bench demo fuzz clean
+.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e campaign bench demo fuzz clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ cluster-down: ## Remove the hermetic Kubernetes
 
 e2e: setup cluster ## End-to-end tests on the hermetic cluster, with the real Codex
 	$(RUN) pytest e2e -m e2e
+
+campaign: setup cluster ## The long forms of the end-to-end tests: many kills, outages of a minute
+	$(RUN) pytest e2e -m campaign
 
 bench: setup ## Measure, and write docs/benchmarks.md
 	$(RUN) python -m bench

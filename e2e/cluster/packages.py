@@ -13,6 +13,7 @@ PACKAGES = (
     "gcc",
     "iproute2",
     "libc6-dev",
+    "libfaketime",
     "libseccomp-dev",
     "nftables",
     "openssl",

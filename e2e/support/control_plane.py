@@ -103,10 +103,13 @@ def make_control_plane(
     (authority.client / "ca.crt").write_text(authority.ca)
     keys = folder / "token-keys"
     keys.write_text(secrets.token_hex(32) + "\n")
+    temporary = folder / "tmp"
+    temporary.mkdir()
     operator, gateway, people = (f"127.0.0.1:{free_port()}" for _ in range(3))
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
+        "TMPDIR": str(temporary),
         "KUBECONFIG": cluster.kubeconfig,
         "AXIOM_NAMESPACE": namespace,
         "AXIOM_CHANNEL_TLS": str(authority.client),
