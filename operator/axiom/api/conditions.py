@@ -110,6 +110,23 @@ class Reason(StrEnum):
     """Complete: a fault of Axiom's; the message says where."""
 
 
+EXPECTED_REASONS = frozenset(
+    {
+        Reason.ACCEPTED,
+        Reason.CREATING,
+        Reason.WAITING_FOR_WORKSPACE,
+        Reason.READY,
+        Reason.PROBE_PASSED,
+        Reason.AGENT_RUNNING,
+        Reason.VERIFYING,
+        Reason.SUSPENDED,
+        Reason.ENDED,
+        Reason.PASSED,
+    }
+)
+"""Reasons that need nobody's attention. docs/troubleshooting.md has an entry for each of the others."""
+
+
 class Condition(ApiModel):
     """A condition as Kubernetes writes them."""
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from axiom.cli.doctor import doctor
 from axiom.cli.ledger import ledger_app
 from axiom.cli.run import run
 
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(run)
+app.command()(doctor)
 app.add_typer(ledger_app, name="ledger")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from axiom.api.agenttask import AgentTaskStatus
-from axiom.api.conditions import Condition, ConditionStatus, ConditionType, Reason
+from axiom.api.conditions import EXPECTED_REASONS, Condition, ConditionStatus, ConditionType, Reason
 from axiom.cluster.api import Api
 from axiom.cluster.errors import AlreadyExistsError, ApiError, NotFoundError
 from axiom.cluster.resources import AGENT_TASKS, EVENTS, Object, name_of, namespace_of, uid_of
@@ -26,11 +26,6 @@ COMPONENT = "axiom-operator"
 _LONGEST_QUEUE = 1000
 _REMEMBERED = 5000
 _LONGEST_MESSAGE = 1000
-
-_EXPECTED = frozenset(
-    {Reason.CREATING, Reason.SUSPENDED, Reason.ENDED, Reason.WAITING_FOR_WORKSPACE, Reason.PASSED}
-)
-"""Reasons that are no warning although their condition is not True."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ def _news(new: Condition, status: AgentTaskStatus) -> News:
         verdict = status.verdict.value if status.verdict else "no verdict"
         bad = new.reason is not Reason.PASSED
         return News(new.reason.value, f"{verdict}: {new.message or status.message}", bad)
-    warning = new.status is not ConditionStatus.TRUE and new.reason not in _EXPECTED
+    warning = new.status is not ConditionStatus.TRUE and new.reason not in EXPECTED_REASONS
     text = f"{new.type.value} is {new.status.value}"
     return News(new.reason.value, f"{text}: {new.message}" if new.message else text, warning)
 
