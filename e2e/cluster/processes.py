@@ -107,6 +107,21 @@ def stop_all(cluster: Cluster) -> None:
     wait_until("the cluster's processes to end", killed, limit_seconds=20)
 
 
+def stop(process: Process) -> None:
+    """Kill one daemon, as when it crashes.
+
+    Raises:
+        ClusterError: it survives SIGKILL for more than 20 seconds.
+    """
+    if process.is_running():
+        os.kill(process.pid, signal.SIGKILL)
+    wait_until(
+        f"{process.name} to end",
+        lambda: f"process {process.pid} still runs" if process.is_running() else None,
+        limit_seconds=20,
+    )
+
+
 def tail(log: Path, lines: int = 25) -> str:
     """The end of a log, with its name, for an error message."""
     if not log.exists():

@@ -91,7 +91,7 @@ def _create(cluster: Cluster) -> None:
     metadata = start(cluster, components.metadata(cluster))
     storage = start(cluster, components.storage(cluster, access_key, secret_key))
     # A kubelet that finds no runtime ends at once.
-    _wait_for(runtime, "containerd", lambda: _socket_missing(cluster.containerd_socket))
+    _wait_for(runtime, "containerd", lambda: socket_missing(cluster.containerd_socket))
     with ThreadPoolExecutor() as pool:
         imports = [pool.submit(load_image, archive, cluster=cluster) for archive in archives()]
         kubelet = start(cluster, components.kubelet(cluster))
@@ -152,7 +152,8 @@ def _ended(process: Process) -> str | None:
     return None if process.is_running() else f"{process.name} ended"
 
 
-def _socket_missing(path: Path) -> str | None:
+def socket_missing(path: Path) -> str | None:
+    """Why nobody can be reached at a Unix socket."""
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))

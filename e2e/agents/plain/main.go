@@ -3,7 +3,7 @@
 //
 //	say TEXT          prints to the terminal
 //	write PATH TEXT   writes a file, relative to the working directory
-//	await PATH        goes on once the file is there, at the latest after 60 s
+//	await PATH        goes on once the file is there, at the latest after 5 min
 //	clock             prints the time, in milliseconds since the epoch
 //	reach NAME ADDR   tries to connect; writes open/NAME or closed/NAME
 //	call PATH         asks $MODEL_URL/PATH with the key $MODEL_KEY; writes the answer to the file "answer"
@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-const patience = 60 * time.Second
+const patience = 5 * time.Minute
 
 func main() {
 	if len(os.Args) != 2 {
