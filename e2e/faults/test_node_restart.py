@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from e2e.support.node import the_node
-from e2e.support.world import World, condition, is_complete, is_running
+from e2e.support.world import World, is_running
 
 pytestmark = pytest.mark.e2e
 

@@ -92,7 +92,9 @@ class Node:
 
     def _kill_containers(self) -> str | None:
         daemons = {process.pid for process in started(self.cluster)}
-        left = [pid for pid in members(self.cluster) - daemons if _runs(pid) and not _is_child_of(pid, daemons)]
+        left = [
+            pid for pid in members(self.cluster) - daemons if _runs(pid) and not _is_child_of(pid, daemons)
+        ]
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -20,7 +20,7 @@ _PAGE = 500
 _LOGIN_SECONDS = 30
 
 Counter = Callable[[str, str], None]
-"""Called with verb and resource for each write."""
+"""Called with verb and resource before each write. What it raises, the caller gets, and nothing is written."""
 
 
 def log_in() -> kopf.ConnectionInfo:

@@ -50,7 +50,7 @@ USER = 1000
 CHANNEL_PORT = 8443
 FETCH_VARIABLE, FETCH_CA_VARIABLE = "AXIOM_FETCH_GIT", "AXIOM_FETCH_CA"
 INSTALLER, SUPERVISOR, UNTRUSTED = "install", "supervisor", "agent"
-_CANDIDATE = "candidate"
+CANDIDATE = "candidate"
 _GRACE_SECONDS = 30
 _DEADLINE_MARGIN_SECONDS = 3600
 _ADDRESS_VARIABLE = "AXIOM_POD_ADDRESS"
@@ -149,6 +149,20 @@ def sandbox_pod(spec: PodInput) -> dict[str, Any]:
         },
         "spec": _pod_spec(spec),
     }
+
+
+def images_of(
+    role: Role, images: Images, class_image: str | None, verifier_image: str | None
+) -> dict[str, str]:
+    """The image that each container of a pod of this role would have now, by the container's name."""
+    trusted = dict.fromkeys((INSTALLER, SUPERVISOR), images.sandbox)
+    match role:
+        case Role.AGENT:
+            return {**trusted, UNTRUSTED: class_image} if class_image else trusted
+        case Role.VERIFIER:
+            return {**trusted, CANDIDATE: verifier_image or images.verifier}
+        case Role.FETCHER:
+            return trusted
 
 
 def certificate_of(pod: Mapping[str, Any]) -> str | None:
@@ -294,7 +308,7 @@ def _as_sidecar(supervisor: dict[str, Any]) -> dict[str, Any]:
 def _untrusted(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
     inside, verifies = Inside(), spec.identity.role is Role.VERIFIER
     return _container(
-        _CANDIDATE if verifies else UNTRUSTED,
+        CANDIDATE if verifies else UNTRUSTED,
         _untrusted_image(spec),
         command=[f"{installing.BIN_FOLDER}/launcher", "init", "--socket", _SOCKET],
         workingDir="/",

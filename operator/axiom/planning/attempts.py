@@ -39,7 +39,7 @@ def suspend(present: Present) -> tuple[Action, ...]:
 def without_sandbox(present: Present) -> tuple[Action, ...]:
     """Create the sandbox of this attempt, or say why it cannot be."""
     if present.had_sandbox:
-        return next_attempt(present, f"the sandbox of attempt {present.status.attempt} is gone", lost=True)
+        return next_attempt(present, f"the sandbox of attempt {present.status.attempt} is gone", Reason.LOST)
     if present.observed.creation_refused:
         return note_trouble(present, Trouble(Reason.CREATION_REFUSED, present.observed.creation_refused))
     if present.observed.refusal:
@@ -60,9 +60,13 @@ def _fetch(present: Present) -> tuple[Action, ...]:
     fetcher = present.observed.sandbox(Role.FETCHER, present.status.attempt)
     if fetcher is None:
         return (CreateSandbox(identity),)
-    if fetcher.phase is Phase.FAILED or fetcher.presence is Presence.GONE:
+    if fetcher.phase is Phase.FAILED or fetcher.presence is Presence.GONE or _is_to_be_replaced(fetcher):
         return (delete(fetcher),)
     return ()
+
+
+def _is_to_be_replaced(fetcher: SandboxView) -> bool:
+    return fetcher.outdated and fetcher.trouble is not None and fetcher.state is None
 
 
 def is_lost(agent: SandboxView) -> bool:
@@ -76,7 +80,7 @@ def with_sandbox(present: Present, agent: SandboxView) -> tuple[Action, ...]:
     """Follow a sandbox through its phases."""
     if agent.trouble and not present.had_sandbox:
         if agent.outdated:
-            return next_attempt(present, "its AgentClass has another image now", lost=False)
+            return next_attempt(present, "its images were changed")
         return note_trouble(present, agent.trouble)
     return (*_move_deadlines(present), *_at_phase(present, agent))
 
@@ -114,12 +118,24 @@ def _waiting_for_workspace(present: Present) -> tuple[Action, ...]:
     fetcher = present.observed.sandbox(Role.FETCHER, present.status.attempt)
     failure = fetcher.state.failure if fetcher and fetcher.state else None
     if fetcher and failure:
-        trouble = Trouble(Reason.WORKSPACE_FAILED, failure.message)
         if not has_reason(present.status, ConditionType.SANDBOX_READY, Reason.WORKSPACE_FAILED):
-            return note_trouble(present, trouble)
+            return note_trouble(present, Trouble(Reason.WORKSPACE_FAILED, failure.message))
         age = present.now.timestamp() - (fetcher.state.updated_ms / 1000 if fetcher.state else 0)
         return (delete(fetcher),) if age > RETRY_SECONDS else (Wait(RETRY_SECONDS - age, failure.message),)
+    if trouble := _fetchers_trouble(present, fetcher):
+        return (*_fetch(present), *note_trouble(present, trouble))
     return (*_fetch(present), *waiting(present))
+
+
+def _fetchers_trouble(present: Present, fetcher: SandboxView | None) -> Trouble | None:
+    """Why no fetcher comes up, where the workspace needs one."""
+    if present.spec.workspace.git is None or present.status.workspace.digest:
+        return None
+    if fetcher is None and present.observed.creation_refused:
+        return Trouble(Reason.CREATION_REFUSED, f"the fetcher's pod: {present.observed.creation_refused}")
+    if fetcher and fetcher.trouble and fetcher.presence is not Presence.GONE:
+        return Trouble(fetcher.trouble.reason, f"the fetcher's pod: {fetcher.trouble.message}")
+    return None
 
 
 def _running(present: Present, agent: SandboxView) -> AgentTaskStatus:

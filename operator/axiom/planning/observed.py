@@ -11,6 +11,9 @@ from axiom.api.conditions import Reason
 from axiom_sandbox.protocol.channel import Phase, SandboxState
 from axiom_sandbox.protocol.identity import Identity, Role
 
+LOSSES = frozenset({Reason.LOST, Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST})
+"""Reasons why a sandbox is gone."""
+
 
 class Presence(StrEnum):
     """Whether a sandbox is there."""
@@ -25,7 +28,7 @@ class Presence(StrEnum):
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a sandbox does not come up, or does not answer."""
+    """Why a sandbox does not come up, does not answer, or is gone."""
 
     reason: Reason
     message: str
@@ -42,7 +45,7 @@ class SandboxView:
     state: SandboxState | None = None
     """The last state that the trusted side gave; stays after the sandbox is gone."""
     outdated: bool = False
-    """Its class was changed so that a new sandbox would be another one."""
+    """Made now, it would have other images: its class, or the installation's settings, were changed."""
 
     @property
     def phase(self) -> Phase | None:

@@ -19,7 +19,7 @@ from axiom.planning.concluding import conclude, outcome
 from axiom.planning.observed import Observed, Presence, Trouble
 from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.present import Present
-from axiom.planning.rounds import judged
+from axiom.planning.rounds import judged, verify_without_agent
 from axiom.planning.statuses import has_reason, is_true, parse_time, rfc3339, with_condition
 from axiom.planning.steps import RETRY_SECONDS, delete, next_attempt, write_if_new
 from axiom_sandbox.protocol.quantities import parse_duration
@@ -89,10 +89,11 @@ def _work_on(present: Present) -> tuple[Action, ...]:
     if present.spec.suspend:
         return suspend(present)
     if has_reason(present.status, ConditionType.RUNNING, Reason.SUSPENDED):
-        return next_attempt(present, "resumed", lost=False)
+        return next_attempt(present, "resumed")
     if present.agent is None:
-        return without_sandbox(present)
+        return verify_without_agent(present) or without_sandbox(present)
     if is_lost(present.agent):
-        why = f"the sandbox of attempt {present.status.attempt} was lost{present.trouble_said(': ')}"
-        return next_attempt(present, why, lost=True)
+        return verify_without_agent(present) or next_attempt(
+            present, present.loss.message, present.loss.reason
+        )
     return with_sandbox(present, present.agent)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from axiom.api.agenttask import AgentTask, AgentTaskSpec, AgentTaskStatus
-from axiom.api.conditions import ConditionType
+from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.briefing import deadline_of
-from axiom.planning.observed import Observed, SandboxView
+from axiom.planning.observed import LOSSES, Observed, SandboxView, Trouble
 from axiom.planning.statuses import is_true, parse_time
 from axiom_sandbox.protocol.identity import Role
 
@@ -61,6 +61,18 @@ class Present:
     def current_views(self) -> Iterator[SandboxView]:
         """The sandboxes of the present attempt."""
         return (view for view in self.observed.sandboxes if view.identity.attempt == self.status.attempt)
+
+    @property
+    def loss(self) -> Trouble:
+        """How the sandbox of this attempt was lost, as far as anybody said."""
+        said = Trouble(Reason.LOST, "")
+        if self.agent and self.agent.trouble:
+            said = self.agent.trouble
+        elif self.agent and self.agent.state and self.agent.state.failure:
+            said = Trouble(Reason.LOST, self.agent.state.failure.message)
+        reason = said.reason if said.reason in LOSSES else Reason.LOST
+        what = f"the sandbox of attempt {self.status.attempt} was lost"
+        return Trouble(reason, f"{what}: {said.message}" if said.message else what)
 
     def trouble_said(self, before: str) -> str:
         """What is known of the sandbox's trouble, after `before`."""

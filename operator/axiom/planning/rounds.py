@@ -5,7 +5,7 @@ from __future__ import annotations
 from axiom.api.agenttask import AgentTaskStatus, RoundStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, CreateSandbox, Wait, WriteStatus
-from axiom.planning.observed import Presence, SandboxView
+from axiom.planning.observed import Presence, SandboxView, Trouble
 from axiom.planning.outcomes import MAX_TRIALS, failing_messages, outcome_of_rounds
 from axiom.planning.present import Present
 from axiom.planning.statuses import (
@@ -16,7 +16,7 @@ from axiom.planning.statuses import (
     with_round,
     with_verified,
 )
-from axiom.planning.steps import note_trouble, send, waiting
+from axiom.planning.steps import delete, note_trouble, send, waiting
 from axiom.storage.keys import blob_key
 from axiom_sandbox.protocol.channel import GiveFeedback, Phase, RoundOutcome, Stop, Verification, Verify
 from axiom_sandbox.protocol.criteria import Criterion
@@ -61,12 +61,38 @@ def _verifying(
     )
 
 
+def verify_without_agent(present: Present) -> tuple[Action, ...]:
+    """The agent's sandbox is lost after its round was captured and stored: the verdict on that is still to be had.
+
+    Empty where nothing is left to be verified.
+    """
+    record = present.status.rounds[-1] if present.status.rounds else None
+    if record is None or record.verdict is not None or record.attempt != present.status.attempt:
+        return ()
+    stored = present.agent is not None and _is_stored(present.agent, record)
+    return _judge(present, record) if stored or _verifier(present, record) else ()
+
+
 def _verify(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[Action, ...]:
-    trial = record.trials + 1
-    ready = all(agent.has_sealed(f"{name}-{record.number}") for name in ("changes", "diff"))
-    if not ready:
+    if not _is_stored(agent, record):
         return (Wait(5, "the captured workspace is being stored"),)
-    verifier = present.observed.sandbox(Role.VERIFIER, present.status.attempt, record.number, trial)
+    return _judge(present, record)
+
+
+def _is_stored(agent: SandboxView, record: RoundStatus) -> bool:
+    return all(agent.has_sealed(f"{name}-{record.number}") for name in ("changes", "diff"))
+
+
+def _verifier(present: Present, record: RoundStatus) -> SandboxView | None:
+    return present.observed.sandbox(Role.VERIFIER, record.attempt, record.number, record.trials + 1)
+
+
+def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
+    """From a stored capture to a verdict, by the verifier of the present trial."""
+    trial, verifier = record.trials + 1, _verifier(present, record)
+    if verifier is None and present.observed.creation_refused:
+        refused = Trouble(Reason.CREATION_REFUSED, f"the verifier's pod: {present.observed.creation_refused}")
+        return note_trouble(present, refused, ConditionType.VERIFIED, None)
     if verifier is None:
         identity = present.observed.identity(Role.VERIFIER, present.status.attempt, record.number, trial)
         return (CreateSandbox(identity, present.status.workspace.digest, record.changes),)
@@ -80,8 +106,11 @@ def _verify(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[
             return (send(verifier, "verify", command),)
         case Phase.VERIFIED:
             return (send(verifier, "stop", Stop(reason="the verdict stands")),)
+        case _ if verifier.trouble and verifier.outdated and verifier.state is None:
+            return (delete(verifier),)
         case _ if verifier.trouble:
-            return note_trouble(present, verifier.trouble, ConditionType.VERIFIED, None)
+            trouble = Trouble(verifier.trouble.reason, f"the verifier's pod: {verifier.trouble.message}")
+            return note_trouble(present, trouble, ConditionType.VERIFIED, None)
         case _:
             return waiting(present)
 
@@ -91,13 +120,13 @@ def judged(present: Present) -> AgentTaskStatus | None:
     record = present.status.rounds[-1] if present.status.rounds else None
     if record is None or record.verdict is not None or record.attempt != present.status.attempt:
         return None
-    verifier = present.observed.sandbox(Role.VERIFIER, record.attempt, record.number, record.trials + 1)
+    verifier = _verifier(present, record)
     if verifier is None or not (verifier.sealed or verifier.presence is Presence.GONE):
         return None
     state = verifier.state
     verification = state.verification if state else None
     if verification is None:
-        why = state.failure.message if state and state.failure else "the verifier's sandbox was lost"
+        why = _why_undecided(verifier)
         results = [_undecided(criterion, why) for criterion in present.spec.criteria]
         verdict = Verdict.INCONCLUSIVE
     else:
@@ -121,6 +150,12 @@ def judged(present: Present) -> AgentTaskStatus | None:
             status, present.now, ConditionType.RUNNING, True, Reason.AGENT_RUNNING, f"round {number}"
         )
     return status
+
+
+def _why_undecided(verifier: SandboxView) -> str:
+    if verifier.state and verifier.state.failure:
+        return verifier.state.failure.message
+    return f"the verifier's sandbox was lost{f': {verifier.trouble.message}' if verifier.trouble else ''}"
 
 
 def evidence(record: RoundStatus) -> str:

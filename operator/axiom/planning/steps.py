@@ -50,18 +50,17 @@ def note_trouble(
     )
 
 
-def next_attempt(present: Present, why: str, lost: bool) -> tuple[Action, ...]:
-    """A new attempt begins at the round that was under way."""
+def next_attempt(present: Present, why: str, loss: Reason | None = None) -> tuple[Action, ...]:
+    """A new attempt begins at the round that was under way. `loss`: the last one ended by no fault of the agent."""
     status = present.status.model_copy(
         update={
             "attempt": present.status.attempt + 1,
-            "lost_attempts": present.status.lost_attempts + (1 if lost else 0),
+            "lost_attempts": present.status.lost_attempts + (1 if loss else 0),
             "rounds": [record for record in present.status.rounds if record.verdict is not None],
         }
     )
-    reason = Reason.LOST if lost else Reason.CREATING
     status = with_condition(
-        status, present.now, ConditionType.SANDBOX_READY, False, reason, why + NEW_FOLLOWS
+        status, present.now, ConditionType.SANDBOX_READY, False, loss or Reason.CREATING, why + NEW_FOLLOWS
     )
     status = with_condition(status, present.now, ConditionType.ISOLATED, None, Reason.CREATING)
     status = with_condition(status, present.now, ConditionType.RUNNING, False, Reason.CREATING)

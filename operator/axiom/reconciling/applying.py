@@ -17,7 +17,7 @@ from axiom.cluster.watching import Cache
 from axiom.egress.tokens import Grant, mint
 from axiom.manifests.naming import TASK_UID_LABEL
 from axiom.manifests.network_policies import Installation
-from axiom.manifests.pods import Egress, Images, Owner, PodInput, pod_name, sandbox_pod
+from axiom.manifests.pods import Egress, Images, Owner, PodInput, images_of, pod_name, sandbox_pod
 from axiom.planning.actions import CreateSandbox, DeleteSandbox, Send, WriteStatus
 from axiom.planning.briefing import TOKEN_PLACEHOLDER, deadline_of
 from axiom.planning.observed import SandboxView
@@ -72,9 +72,11 @@ class Applier:
         sandboxes: Sandboxes,
         connect: Connect,
         around: Surroundings,
+        fence: Callable[[], None] = lambda: None,
     ) -> None:
+        """`fence` raises where somebody else may be acting in our place; the API client asks it before each write."""
         self._api, self._pods, self._tasks = api, pods, tasks
-        self._sandboxes, self._connect, self._around = sandboxes, connect, around
+        self._sandboxes, self._connect, self._around, self._fence = sandboxes, connect, around, fence
         self._network = NetworkCloser(api, around.installation)
 
     async def write_status(self, subject: Subject, action: WriteStatus) -> None:
@@ -124,6 +126,7 @@ class Applier:
         if known is None or known.pod is None:
             return
         async with self._connect(known.pod) as channel:
+            self._fence()
             await channel.send(self._with_token(subject, action.envelope, known.pod))
 
     async def delete(self, action: DeleteSandbox, view: SandboxView | None) -> None:
@@ -153,6 +156,10 @@ class Applier:
             await self._api.delete(AGENT_TASKS, namespace_of(raw), name_of(raw), uid_of(raw))
         except (NotFoundError, ConflictError):
             self._tasks.drop(uid_of(raw))
+
+    def images_of(self, role: Role, task: AgentTask, agent_class: AgentClass) -> dict[str, str]:
+        """What a sandbox of this role would be made of now: by container, its image."""
+        return images_of(role, self._around.images, agent_class.spec.image, task.spec.verification.image)
 
     def _with_token(self, subject: Subject, envelope: CommandEnvelope, pod: Object) -> CommandEnvelope:
         command = envelope.command

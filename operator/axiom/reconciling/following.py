@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from axiom.channel import Channel, ChannelError
 from axiom.cluster.channels import Connect, address_of
 from axiom.cluster.resources import Object, uid_of
-from axiom.planning.observed import Presence, SandboxView
+from axiom.planning.observed import Presence, SandboxView, Trouble
+from axiom.reconciling.losses import loss_of
 from axiom.reconciling.views import presence_of, view_of
 from axiom_sandbox.protocol.channel import Phase, SandboxState
 from axiom_sandbox.protocol.identity import Identity
@@ -41,6 +42,8 @@ class Known:
     """The channel was tried since this process began."""
     silent_since: float | None = None
     silence: str = ""
+    loss: Trouble | None = None
+    """Why the pod ended, once it was deleted."""
     following: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
@@ -74,7 +77,7 @@ class Sandboxes:
         """A pod was deleted; what it told stays."""
         known = self._tasks.get(identity.task_id, {}).get(identity)
         if known is not None and known.uid == uid:
-            known.pod = None
+            known.loss, known.pod = (loss_of(known.pod) if known.pod else known.loss), None
             _stop(known)
             self._changed(identity.task_id)
 
@@ -112,7 +115,7 @@ class Sandboxes:
 
     def _view(self, known: Known) -> SandboxView:
         silent = 0.0 if known.silent_since is None else self._clock() - known.silent_since
-        return view_of(known.identity, known.pod, known.state, silent, known.silence)
+        return view_of(known.identity, known.pod, known.state, silent, known.silence, known.loss)
 
     async def _follow(self, known: Known) -> None:
         failures = 0

@@ -1,7 +1,7 @@
 """One operator acts at a time: a Lease (coordination.k8s.io/v1), taken before anything is done, renewed while it is.
 
-A Lease alone fences nothing (writes carry versions and UIDs for that); it only keeps two operators from doing the same
-work. Clocks of two machines are never compared: a holder counts as gone when its Lease did not change for its whole
+A Lease alone fences nothing (writes carry versions and UIDs for that); it keeps two operators from doing the same work, and
+one that was paused for longer than the Lease lasts from writing what it had in mind before. Clocks of two machines are never compared: a holder counts as gone when its Lease did not change for its whole
 duration by our own monotonic clock.
 """
 
@@ -54,6 +54,8 @@ class Lease:
     ) -> None:
         self._api, self._settings, self._clock, self._sleep = api, settings, clock, sleep
         self._held: Object | None = None
+        self._renewed = 0.0
+        """When the last successful renewal began, by our clock."""
         self._seen = ""
         self._seen_at = 0.0
 
@@ -69,10 +71,10 @@ class Lease:
 
     async def keep(self) -> None:
         """Renews for ever. Raises LeaseLostError."""
-        renewed = self._clock()
         while True:
             await self._sleep(self._settings.renew_every)
-            left = self._settings.give_up_after - (self._clock() - renewed)
+            began = self._clock()
+            left = self._settings.give_up_after - (began - self._renewed)
             try:
                 async with asyncio.timeout(max(left, 0)):
                     self._held = await self._write(self._held)
@@ -81,11 +83,16 @@ class Lease:
             except (ApiError, TimeoutError) as error:
                 log.warning("the Lease could not be renewed: %s", error)
             else:
-                renewed = self._clock()
-            if self._clock() - renewed >= self._settings.give_up_after:
-                raise LeaseLostError(
-                    f"the Lease could not be renewed for {self._settings.give_up_after:.0f} s"
-                )
+                self._renewed = began
+            self.check()
+
+    def check(self) -> None:
+        """Before anything is written: a process that was paused finds its Lease too old before it does harm.
+
+        Raises LeaseLostError.
+        """
+        if self._held is None or self._clock() - self._renewed >= self._settings.give_up_after:
+            raise LeaseLostError(f"the Lease could not be renewed for {self._settings.give_up_after:.0f} s")
 
     async def release(self) -> None:
         """Lets go, so that the next operator need not wait. Trouble is logged: the Lease runs out by itself."""
@@ -120,8 +127,9 @@ class Lease:
         return await self._take(lease) if self._is_free(lease) else False
 
     async def _take(self, lease: Object | None) -> bool:
+        began = self._clock()
         try:
-            self._held = await self._write(lease)
+            self._held, self._renewed = await self._write(lease), began
         except (ConflictError, AlreadyExistsError):
             return False
         except ApiError as error:

@@ -88,7 +88,11 @@ def _ended(status: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 def _how(end: Mapping[str, Any]) -> str:
     reason, code = str(end.get("reason") or ""), end.get("exitCode")
-    return f"{reason} (exit code {code})" if reason and reason not in ("Error", "Completed") else f"exit code {code}"
+    return (
+        f"{reason} (exit code {code})"
+        if reason and reason not in ("Error", "Completed")
+        else f"exit code {code}"
+    )
 
 
 def _text(reason: str, said: str) -> str:

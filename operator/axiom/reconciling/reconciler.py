@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from axiom.api.agentclass import AgentClass
+from axiom.api.agenttask import AgentTask
 from axiom.api.conditions import ConditionType
 from axiom.api.loading import RefusedError as UnreadableTaskError
 from axiom.channel import ChannelError
@@ -29,11 +30,11 @@ from axiom.planning.statuses import is_true
 from axiom.planning.steps import RETRY_SECONDS
 from axiom.reconciling.applying import Applier, Subject
 from axiom.reconciling.following import Sandboxes
+from axiom.reconciling.lease import LeaseLostError
 from axiom.reconciling.metrics import Metrics
 from axiom.reconciling.narrating import Narrator, News, news_of
 from axiom.reconciling.reading import read_class, read_task
 from axiom.reconciling.views import is_outdated
-from axiom_sandbox.protocol.identity import Role
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +125,8 @@ class Reconciler:
             except ConflictError:
                 await self._observe_again(task_id)
                 continue
+            except LeaseLostError:
+                return  # the process ends
             except (ApiError, ChannelError) as error:
                 failures += 1
                 await self._rest(task_id, failures, error)
@@ -204,15 +207,16 @@ class Reconciler:
             agent_class=agent_class,
             refusal=refusal or class_refusal,
             creation_refused=worker.creation_refused,
-            sandboxes=tuple(self._compared(view, agent_class) for view in views),
+            sandboxes=tuple(self._compared(view, task, agent_class) for view in views),
         )
         return Subject(item, task, agent_class), observed
 
-    def _compared(self, view: SandboxView, agent_class: AgentClass | None) -> SandboxView:
+    def _compared(self, view: SandboxView, task: AgentTask, agent_class: AgentClass | None) -> SandboxView:
         known = self._sandboxes.get(view.identity)
-        if known is None or known.pod is None or agent_class is None or view.identity.role is not Role.AGENT:
+        if known is None or known.pod is None or agent_class is None:
             return view
-        return replace(view, outdated=is_outdated(known.pod, agent_class.spec.image or ""))
+        images = self._applier.images_of(view.identity.role, task, agent_class)
+        return replace(view, outdated=is_outdated(known.pod, images))
 
     async def _apply(
         self,

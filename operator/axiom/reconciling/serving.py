@@ -33,13 +33,22 @@ log = logging.getLogger(__name__)
 class Operator:
     """Everything that the operator consists of, wired together; nothing of it runs yet."""
 
-    def __init__(self, api: Api, settings: OperatorSettings, metrics: Metrics, connect: Connect) -> None:
+    def __init__(
+        self,
+        api: Api,
+        settings: OperatorSettings,
+        metrics: Metrics,
+        connect: Connect,
+        fence: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`fence` raises LeaseLostError where another operator may be acting."""
         self.tasks = Cache(AGENT_TASKS, changed=self._task_changed)
         self.classes = Cache(AGENT_CLASSES, changed=self._class_changed)
         self.pods = Cache(PODS, ALL_PODS_SELECTOR, changed=self._pod_changed)
         self.sandboxes = Sandboxes(connect, self._sandbox_changed)
         self.narrator = Narrator(api, settings.lease.identity)
-        applier = Applier(api, self.pods, self.tasks, self.sandboxes, connect, surroundings(settings))
+        around = surroundings(settings)
+        applier = Applier(api, self.pods, self.tasks, self.sandboxes, connect, around, fence)
         self.reconciler = Reconciler(
             self.tasks, self.classes, self.sandboxes, applier, self.narrator, metrics, settings.concurrency
         )
@@ -86,14 +95,21 @@ async def run(settings: OperatorSettings) -> None:
     async with AsyncExitStack() as stack:
         states: list[Callable[[], Iterator[str]]] = []
         metrics = Metrics(lambda: states[0]() if states else ())
-        api = await stack.enter_async_context(Api("axiom-operator", on_write=metrics.count_write))
-        operator = Operator(api, settings, metrics, connector(settings.channel_tls))
+        # Its own connections: a renewal never waits behind the work.
+        lease_api = await stack.enter_async_context(Api("axiom-operator", on_write=metrics.count_write))
+        lease = Lease(lease_api, settings.lease)
+
+        def before_write(verb: str, resource: str) -> None:
+            lease.check()
+            metrics.count_write(verb, resource)
+
+        api = await stack.enter_async_context(Api("axiom-operator", on_write=before_write))
+        operator = Operator(api, settings, metrics, connector(settings.channel_tls), lease.check)
         states.append(operator.states)
         stack.push_async_callback(operator.close)
         is_ready = asyncio.Event()
         app = operations_app(metrics.render, is_ready.is_set)
         await stack.enter_async_context(serving(app, settings.listen_host, settings.listen_port))
-        lease = Lease(api, settings.lease)
         _on_signals(stopped.set)
         work = asyncio.create_task(_act(api, lease, operator, is_ready, stopped))
         await asyncio.wait(

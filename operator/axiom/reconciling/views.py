@@ -12,8 +12,9 @@ from typing import Any
 from axiom.api.conditions import Reason
 from axiom.cluster.channels import address_of
 from axiom.cluster.resources import Object, uid_of
-from axiom.manifests.pods import UNTRUSTED, certificate_of
+from axiom.manifests.pods import CANDIDATE, INSTALLER, SUPERVISOR, UNTRUSTED, certificate_of
 from axiom.planning.observed import Presence, SandboxView, Trouble
+from axiom.reconciling.losses import loss_of
 from axiom_sandbox.protocol.channel import SandboxState
 from axiom_sandbox.protocol.identity import Identity
 
@@ -24,6 +25,13 @@ _PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName
 _START_REASONS = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
 )
+_IMAGE_SOURCES = {
+    UNTRUSTED: "the AgentClass's spec.image",
+    CANDIDATE: "the image (a task's spec.verification.image cannot change, the installation's verifier image can)",
+    INSTALLER: "the installation's sandbox image",
+    SUPERVISOR: "the installation's sandbox image",
+}
+"""Who names the image of a container."""
 _LONGEST_DETAIL = 500
 
 
@@ -48,11 +56,13 @@ def trouble_of(pod: Object) -> Trouble | None:
     return None
 
 
-def is_outdated(pod: Object, image: str) -> bool:
-    """Whether the agent's container of this pod has another image than the class names now."""
-    containers = pod.get("spec", {}).get("containers") or ()
-    return bool(image) and any(
-        container["name"] == UNTRUSTED and container.get("image") != image for container in containers
+def is_outdated(pod: Object, images: Mapping[str, str]) -> bool:
+    """Whether a container of this pod has another image than the one it would be given now, by the container's name."""
+    spec = pod.get("spec", {})
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    return any(
+        container.get("image") != images.get(container["name"], container.get("image"))
+        for container in containers
     )
 
 
@@ -62,12 +72,14 @@ def view_of(
     state: SandboxState | None,
     silent_seconds: float = 0.0,
     silence: str = "",
+    loss: Trouble | None = None,
 ) -> SandboxView:
-    """The planner's view. `pod` is None once it was deleted; `silent_seconds`: since when its channel does not answer."""
+    """The planner's view. `pod` is None once it was deleted, `loss` is then why; `silent_seconds`: since when its channel
+    does not answer."""
     if pod is None:
-        return SandboxView(identity, Presence.GONE, state=state)
+        return SandboxView(identity, Presence.GONE, trouble=loss, state=state)
     presence = presence_of(pod)
-    trouble = trouble_of(pod)
+    trouble = loss_of(pod) if presence is Presence.GONE else trouble_of(pod)
     if trouble is None and state is not None and state.trouble and presence is Presence.RUNNING:
         trouble = Trouble(Reason.WORKSPACE_FAILED, state.trouble)
     if trouble is None and presence is Presence.RUNNING and silent_seconds >= SILENCE_SECONDS:
@@ -97,10 +109,9 @@ def _pull_message(status: Mapping[str, Any], said: str) -> str:
     detail = said.rpartition("ErrImagePull: ")[2] or said
     if detail.startswith("Back-off"):
         detail = ""
-    image, cure = status.get("image", ""), "correct the image or the registry, and it goes on"
-    return _clip(
-        f"container {status['name']}: the image {image!r} cannot be pulled ({detail or 'no detail'}); {cure}"
-    )
+    name, image = str(status["name"]), status.get("image", "")
+    cure = f"correct {_IMAGE_SOURCES.get(name, 'the image')} or the registry, and it goes on"
+    return _clip(f"container {name}: the image {image!r} cannot be pulled ({detail or 'no detail'}); {cure}")
 
 
 def _start_message(status: Mapping[str, Any], waiting: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,10 +14,10 @@ from axiom.api.agenttask import RoundStatus
 from axiom.api.conditions import ConditionStatus, ConditionType, Reason
 from axiom.api.loading import parse_class, parse_task
 from axiom.planning.actions import CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
-from axiom.planning.observed import Observed, Presence, Trouble
+from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
 from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.planner import plan
-from axiom.planning.statuses import condition
+from axiom.planning.statuses import condition, has_reason
 from axiom_sandbox.protocol.channel import Failure, FailureReason, Phase, StartAgent
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Claim, Saying, Verdict
@@ -308,3 +309,118 @@ def test_a_silent_end_that_does_not_pass_says_that_it_was_silent() -> None:
     again = outcome_of_rounds([passed], max_rounds=1)
     assert again is not None
     assert again.reason is Reason.PASSED
+
+
+def until_verifying(played: World) -> None:
+    """Until the verifier's pod is there."""
+    while played.observe().sandbox(Role.VERIFIER, 1, 1, 1) is None:
+        played.step()
+        played.progress()
+
+
+def test_a_round_that_was_captured_is_judged_although_its_sandbox_is_lost() -> None:
+    played = world()
+    until_verifying(played)
+    played.lose(played.sandboxes[played.observe().identity(Role.AGENT, 1)])
+    status = played.play().status
+    assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 1, 0)
+
+
+def test_a_round_that_failed_after_its_sandbox_was_lost_is_followed_by_another_attempt() -> None:
+    played = world(lambda number, _: Verdict.PASS if number == 2 else Verdict.FAIL)
+    until_verifying(played)
+    played.lose(played.sandboxes[played.observe().identity(Role.AGENT, 1)])
+    status = played.play().status
+    assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 2, 1)
+    assert [record.verdict for record in status.rounds] == [Verdict.FAIL, Verdict.PASS]
+
+
+def test_a_round_whose_capture_is_not_stored_is_lost_with_its_sandbox() -> None:
+    played = world()
+    agent = played.observe().identity(Role.AGENT, 1)
+    while not has_reason(played.task.status, ConditionType.RUNNING, Reason.VERIFYING):
+        played.step()
+        if agent not in played.sandboxes or played.sandboxes[agent].state.phase is not Phase.ROUND_ENDED:
+            played.progress()
+    played.lose(played.sandboxes[agent])
+    status = played.play().status
+    assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 2, 1)
+
+
+def test_how_a_sandbox_was_lost_is_the_conditions_reason() -> None:
+    played = world()
+    while condition(played.task.status, ConditionType.RUNNING) is None:
+        played.step()
+        played.progress()
+    sandbox = played.sandboxes[played.observe().identity(Role.AGENT, 1)]
+    sandbox.presence, sandbox.trouble = Presence.GONE, Trouble(Reason.EVICTED, "low on memory")
+    played.step()
+    ready = condition(played.task.status, ConditionType.SANDBOX_READY)
+    assert ready is not None
+    assert (ready.reason, played.task.status.lost_attempts) == (Reason.EVICTED, 1)
+    assert "attempt 1 was lost: low on memory; a new one follows" in ready.message
+
+
+GIT = {"git": {"url": "https://git.example/x.git", "revision": "main"}}
+
+
+def test_the_trouble_of_a_fetcher_is_told_and_forgotten_when_it_is_mended() -> None:
+    played = world(workspace=GIT)
+    fetcher, agent = (played.observe().identity(role, 1) for role in (Role.FETCHER, Role.AGENT))
+    while (
+        agent not in played.sandboxes
+        or played.sandboxes[agent].state.phase is not Phase.WAITING_FOR_WORKSPACE
+    ):
+        played.step()
+        for identity, sandbox in list(played.sandboxes.items()):
+            if identity == fetcher:
+                sandbox.trouble = Trouble(Reason.IMAGE_PULL_FAILED, "no such image")
+            else:
+                played.advance(sandbox)
+    played.step()
+    ready = condition(played.task.status, ConditionType.SANDBOX_READY)
+    assert ready is not None
+    assert (ready.reason, ready.message) == (Reason.IMAGE_PULL_FAILED, "the fetcher's pod: no such image")
+    assert [type(action) for action in played.step()] == [Wait]
+
+    played.sandboxes[fetcher].trouble = None
+    status = played.play().status
+    assert (status.verdict, status.attempt) == (Verdict.PASS, 1)
+
+
+@pytest.mark.parametrize("role", [Role.FETCHER, Role.VERIFIER])
+def test_a_helper_whose_pod_is_refused_is_told(role: Role) -> None:
+    played = world(workspace=GIT)
+    until_verifying(played)
+    kind = ConditionType.VERIFIED
+    if role is Role.FETCHER:
+        played = world(workspace=GIT)
+        agent, kind = played.observe().identity(Role.AGENT, 1), ConditionType.SANDBOX_READY
+        while (
+            agent not in played.sandboxes
+            or played.sandboxes[agent].state.phase is not Phase.WAITING_FOR_WORKSPACE
+        ):
+            played.step()
+            if agent in played.sandboxes:
+                played.advance(played.sandboxes[agent])
+    played.sandboxes = {i: s for i, s in played.sandboxes.items() if i.role is not role}
+    observed = replace(played.observe(), creation_refused="exceeded quota: pods")
+    [action] = [action for action in plan(observed, played.now) if isinstance(action, WriteStatus)]
+    told = condition(action.status, kind)
+    assert told is not None
+    assert (told.reason, told.message) == (
+        Reason.CREATION_REFUSED,
+        f"the {role.value}'s pod: exceeded quota: pods",
+    )
+
+
+def test_a_helper_that_cannot_come_up_is_made_anew_once_its_image_was_changed() -> None:
+    played = world(workspace=GIT)
+    until_verifying(played)
+    verifier = played.observe().identity(Role.VERIFIER, 1, 1, 1)
+    stuck = SandboxView(
+        verifier, Presence.PENDING, "uid", Trouble(Reason.IMAGE_PULL_FAILED, "x"), outdated=True
+    )
+    others = tuple(view for view in played.observe().sandboxes if view.identity != verifier)
+    actions = plan(replace(played.observe(), sandboxes=(*others, stuck)), played.now)
+    assert DeleteSandbox(verifier, "uid") in actions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 import kopf
 import pytest
@@ -134,3 +135,35 @@ async def test_a_late_write_of_our_former_self_is_no_loss(server: FakeApiServer,
         await asyncio.sleep(0.005)
     assert not keeping.done()
     keeping.cancel()
+
+
+async def test_a_process_that_was_paused_for_longer_than_its_lease_may_write_nothing(api: Api) -> None:
+    clock = Clock()
+    mine = lease(api, clock)
+    with pytest.raises(LeaseLostError):
+        mine.check()
+    await mine.acquire()
+    mine.check()
+    clock.now += 10
+    with pytest.raises(LeaseLostError, match="could not be renewed"):
+        mine.check()
+
+
+async def test_a_lease_counts_from_when_it_was_asked_for(api: Api) -> None:
+    class SlowApi:
+        """Answers after 9 s."""
+
+        async def get(self, *arguments: object) -> object:
+            return await api.get(*arguments)  # type: ignore[arg-type]
+
+        async def create(self, *arguments: object) -> object:
+            clock.now += 9
+            return await api.create(*arguments)  # type: ignore[arg-type]
+
+    clock = Clock()
+    mine = lease(cast(Api, SlowApi()), clock)
+    await mine.acquire()
+    mine.check()
+    clock.now += 1
+    with pytest.raises(LeaseLostError):
+        mine.check()

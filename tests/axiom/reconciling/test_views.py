@@ -158,5 +158,29 @@ def test_the_last_state_outlives_the_pod() -> None:
 
 
 def test_an_agents_pod_is_outdated_when_its_class_names_another_image() -> None:
-    assert is_outdated(up(), "agent:2")
-    assert not is_outdated(up(), "agent:1")
+    assert is_outdated(up(), {"agent": "agent:2"})
+    assert not is_outdated(up(), {"agent": "agent:1", "supervisor": "sandbox:2"})
+
+
+def test_a_pod_is_outdated_when_the_installation_names_another_image_for_its_trusted_side() -> None:
+    shown = up()
+    shown["spec"]["initContainers"] = [{"name": "supervisor", "image": "sandbox:1"}]
+    assert is_outdated(shown, {"agent": "agent:1", "supervisor": "sandbox:2"})
+
+
+def test_why_a_pod_ended_outlives_it() -> None:
+    evicted = pod("Failed", reason="Evicted", message="The node was low on resource: memory.")
+    seen = view_of(IDENTITY, evicted, None)
+    assert seen.trouble is not None
+    assert (seen.presence, seen.trouble.reason) == (Presence.GONE, Reason.EVICTED)
+    assert view_of(IDENTITY, None, None, loss=seen.trouble).trouble == seen.trouble
+
+
+@pytest.mark.parametrize(
+    ("container", "cure"),
+    [("agent", "spec.image"), ("candidate", "spec.verification.image"), ("supervisor", "sandbox image")],
+)
+def test_a_pull_that_fails_says_who_names_the_image(container: str, cure: str) -> None:
+    trouble = trouble_of(pod("Pending", containerStatuses=[waiting(container, "ErrImagePull", PULL_ERROR)]))
+    assert trouble is not None
+    assert cure in trouble.message
