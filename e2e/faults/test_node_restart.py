@@ -17,7 +17,6 @@ def test_a_kubelet_that_is_started_again_loses_nothing(world: World) -> None:
     world.make_class()
     task = world.make_task("slow", *SLOW)
     world.wait("slow", is_running)
-    [pod] = world.pods(task)
 
     node.stop_kubelet()
     world.let_go(task)
