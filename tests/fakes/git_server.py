@@ -7,6 +7,7 @@ import os
 import shutil
 import ssl
 import subprocess
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,18 +38,23 @@ class GitServer:
 
 
 @contextmanager
-def serve_git(repositories: Path, keys: Path, address: str = "127.0.0.1") -> Iterator[GitServer]:
+def serve_git(
+    repositories: Path, keys: Path, address: str = "127.0.0.1", password: str = "", port: int = 0
+) -> Iterator[GitServer]:
     """Serves the repositories in a folder for as long as the context is open.
 
     Args:
-        repositories: folder of repositories, readable for everyone who connects.
+        repositories: folder of repositories, readable for everyone who connects; with a password, only with that, and then
+            writable, too.
         keys: an empty folder for certificate and key.
         address: IP address to listen at, which the certificate names.
+        password: of everybody, whatever the user's name.
+        port: to listen at; 0: any.
     """
     authority = _make_certificates(keys, address)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(keys / "tls.crt", keys / "tls.key")
-    server = ThreadingHTTPServer((address, 0), _handler(repositories))
+    server = ThreadingHTTPServer((address, port), _handler(repositories, password))
     # The handshake is made by the thread that answers, so that nobody else waits for it.
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -61,7 +67,7 @@ def serve_git(repositories: Path, keys: Path, address: str = "127.0.0.1") -> Ite
         server.server_close()
 
 
-def _handler(repositories: Path) -> type[BaseHTTPRequestHandler]:
+def _handler(repositories: Path, password: str) -> type[BaseHTTPRequestHandler]:
     git = shutil.which("git") or "git"
 
     class Handler(BaseHTTPRequestHandler):
@@ -76,8 +82,19 @@ def _handler(repositories: Path) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:
             """Says nothing."""
 
+        def _user(self) -> str | None:
+            scheme, _, encoded = self.headers.get("Authorization", "").partition(" ")
+            user, _, given = b64decode(encoded).decode().partition(":")
+            return user if scheme == "Basic" and given == password else None
+
         def _answer(self, body: bytes) -> None:
             url = urlsplit(self.path)
+            if password and self._user() is None:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="git"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             ended = subprocess.run(
                 [git, "http-backend"],
                 input=body,
@@ -96,6 +113,7 @@ def _handler(repositories: Path) -> type[BaseHTTPRequestHandler]:
                     "QUERY_STRING": url.query,
                     "CONTENT_TYPE": self.headers.get("Content-Type", ""),
                     "CONTENT_LENGTH": str(len(body)),
+                    **({"REMOTE_USER": self._user() or ""} if password else {}),
                 },
             )
             head, _, content = ended.stdout.partition(b"\r\n\r\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+import re2
 from pydantic import Field, model_validator
 
 from axiom.api.conditions import Condition
@@ -36,6 +37,12 @@ ImageName = Annotated[
     Field(max_length=512),
     form(r"^\S+$", "is not an image; write it as in a pod, such as registry.example/agent:1.2"),
 ]
+_PASSWORD_IN_URL = "^[a-z]+://[^/@]*:[^/@]*@"  # noqa: S105 - a pattern
+NO_PASSWORD = Check(
+    lambda url: re2.search(_PASSWORD_IN_URL, url) is None,
+    f"!self.matches('{_PASSWORD_IN_URL}')",
+    "holds a password, and everybody who reads the task would read it; put it into a Secret and name that in credentialsSecret",
+)
 ObjectKey = Annotated[str, Field(max_length=1024)]
 """A key in object storage, or a digest."""
 Timestamp = Annotated[str, Field(max_length=64)]
@@ -67,6 +74,7 @@ class GitSource(ApiModel):
         str,
         Field(max_length=2048),
         form(r"^(https|ssh|file)://\S+$", "is not an address to fetch from; write https://… or ssh://…"),
+        NO_PASSWORD,
     ]
     """https:// or ssh:// address; file:// only with `axiom run`."""
     revision: Annotated[
@@ -75,6 +83,12 @@ class GitSource(ApiModel):
         form(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", "is not a revision; write a commit, a tag or a branch"),
     ]
     """Commit, tag or branch."""
+    submodules: bool = False
+    """Whether submodules are fetched, too, from where .gitmodules says, by the same rules. Else they are empty directories."""
+    credentials_secret: ObjectName | None = None
+    """A Secret in the task's namespace that the pod which fetches mounts, and no other. Its key `host` must name the server
+    of the address (git.example, or git.example:8443); for https it holds `password` (or a token) and perhaps `username`, for
+    ssh `ssh-privatekey` and `known_hosts`. With `axiom run`: the variable AXIOM_SECRET_<NAME> names a folder with such files."""
 
 
 class ConfigMapSource(ApiModel):
@@ -281,6 +295,12 @@ class WorkspaceStatus(ApiModel):
 
     digest: ObjectKey = ""
     """SHA-256 of the base archive."""
+    revision: ObjectKey = ""
+    """What the source's revision turned out to be: of git the whole commit id."""
+    bytes: int = 0
+    """Bytes of its files."""
+    files: int = 0
+    """Its files and symlinks."""
 
 
 class AgentTaskStatus(ApiModel):

@@ -30,10 +30,12 @@ from axiom.backends.bubblewrap import BubblewrapSandbox, find_bubblewrap, find_l
 from axiom.backends.contract import CannotRunError, SandboxFactory, SandboxSpec
 from axiom.running.local import LocalRun
 from axiom.running.results import Result, collect
-from axiom.running.workspaces import WorkspaceError, make_base
+from axiom.running.workspaces import WorkspaceError, make_base, secret_folder, secret_variable
 from axiom.storage.folder import FolderStore
 from axiom.storage.store import StorageError
+from axiom_sandbox.protocol.progress import Progress as Amount
 from axiom_sandbox.protocol.verdicts import Verdict
+from axiom_sandbox.repositories.access import SECRET_KEYS
 from axiom_sandbox.snapshots.writing import clear
 
 _MARKS = {ConditionStatus.TRUE: "✓", ConditionStatus.FALSE: "·", ConditionStatus.UNKNOWN: "?"}
@@ -124,6 +126,8 @@ def check_runnable(manifest: Manifest) -> None:
     if spec.workspace.config_map:
         cure = "a ConfigMap exists on a cluster alone; give the files under workspace.files, or use kubectl apply"
         raise RefusedError(manifest.task.name, [Problem("spec.workspace.configMap", cure)])
+    if git := spec.workspace.git:
+        _check_secret(manifest.task.name, "spec.workspace.git.credentialsSecret", git.credentials_secret)
     if spec.suspend:
         raise RefusedError(
             manifest.task.name, [Problem("spec.suspend", "is true, so nothing would run; remove it")]
@@ -140,6 +144,16 @@ def check_runnable(manifest: Manifest) -> None:
         if not Path(path).exists():
             cure = f"{path} does not exist on this machine; install what belongs there, or correct the path"
             raise RefusedError(manifest.agent_class.name, [Problem("spec.local.readOnlyPaths", cure)])
+
+
+def _check_secret(task: str, field: str, secret: str | None) -> None:
+    folder = secret_folder(secret)
+    if secret and (folder is None or not folder.is_dir()):
+        cure = (
+            f"set the variable {secret_variable(secret)} to a folder with a file for each key of the Secret"
+            f" ({', '.join(SECRET_KEYS)})"
+        )
+        raise RefusedError(task, [Problem(field, cure)])
 
 
 def credential_variable(name: str) -> str:
@@ -164,7 +178,10 @@ async def _run(manifest: Manifest, state: Path, console: Console) -> Result:
             f"{state} cannot hold the evidence: {error}; name another folder with --state"
         ) from error
     with _scratch(folder) as scratch:
-        base = await make_base(task.spec.workspace, scratch)
+        progress = Progress(console, began)
+        base = await make_base(task.spec.workspace, scratch, progress.tell_amount)
+        for note in base.notes:
+            progress.say(f"workspace: {note}")
         local = LocalRun(
             task=task,
             agent_class=manifest.agent_class,
@@ -173,11 +190,11 @@ async def _run(manifest: Manifest, state: Path, console: Console) -> Result:
             folder=scratch,
             make_sandbox=_factory(scratch),
             credentials=_credentials(manifest),
-            on_status=Progress(console, began),
+            on_status=progress,
         )
         status = await local.run()
         seconds = time.monotonic() - began
-        return await collect(task, status, store, state / "store", folder, base.path, seconds)
+        return await collect(task, status, store, state / "store", folder, base.archive.path, seconds)
 
 
 @contextmanager
@@ -222,7 +239,7 @@ class Progress:
         for record in status.rounds[self._rounds :]:
             if record.verdict:
                 self._rounds += 1
-                self._say(_round_line(record))
+                self.say(_round_line(record))
         for item in sorted(status.conditions, key=lambda item: _TELLING_ORDER.index(item.type)):
             self._tell_condition(item)
 
@@ -231,9 +248,14 @@ class Progress:
         self._conditions[item.type] = now
         if before is None or before[:2] != now[:2] or (item.message and before != now):
             message = f" — {item.message}" if item.message else ""
-            self._say(f"{_MARKS[item.status]} {item.type.value}: {item.reason.value}{message}")
+            self.say(f"{_MARKS[item.status]} {item.type.value}: {item.reason.value}{message}")
 
-    def _say(self, line: str) -> None:
+    def tell_amount(self, amount: Amount) -> None:
+        """Says how far something large has come."""
+        self.say(f"workspace: {amount.text}")
+
+    def say(self, line: str) -> None:
+        """One line, with the time since the start."""
         elapsed = time.monotonic() - self.began
         self.console.print(f"[dim]{elapsed:6.1f}s[/] {escape(line[:_LONGEST_LINE])}", soft_wrap=True)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from axiom.api.agenttask import InlineFile
 from axiom.cluster.resources import Object
-from axiom_sandbox.snapshots.archives import pack
+from axiom_sandbox.snapshots.archives import ArchiveInfo, pack
+from axiom_sandbox.snapshots.trees import Amount
 
 
 class WorkspaceError(Exception):
@@ -43,8 +44,10 @@ def config_map_files(item: Object) -> list[PlainFile]:
     return sorted(files, key=lambda file: file.path)
 
 
-def pack_files(files: Iterable[PlainFile], folder: Path, archive: Path) -> None:
-    """Writes files into a new folder and packs it. Raises WorkspaceError."""
+def pack_files(
+    files: Iterable[PlainFile], folder: Path, archive: Path, amount: Amount | None = None
+) -> ArchiveInfo:
+    """Writes files into a new folder and packs it, counting in `amount`. Raises WorkspaceError."""
     folder.mkdir(parents=True)
     for file in files:
         target = folder / file.path
@@ -56,4 +59,4 @@ def pack_files(files: Iterable[PlainFile], folder: Path, archive: Path) -> None:
                 f"spec.workspace.files: {file.path!r} cannot be written: {error.strerror}"
             ) from error
         target.chmod(0o755 if file.executable else 0o644)
-    pack(folder, archive)
+    return pack(folder, archive, amount=amount)

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from axiom.api.agentclass import AgentClassSpec
-from axiom.api.agenttask import GitSource, Resources
+from axiom.api.agenttask import Resources
 from axiom.manifests.naming import annotations_of, identity_of, labels_of, pod_name
+from axiom.manifests.one_shot import OneShot
 from axiom.manifests.resources import (
     MEBIBYTE,
     Allowance,
@@ -48,7 +49,6 @@ __all__ = [
 
 USER = 1000
 CHANNEL_PORT = 8443
-FETCH_VARIABLE, FETCH_CA_VARIABLE = "AXIOM_FETCH_GIT", "AXIOM_FETCH_CA"
 INSTALLER, SUPERVISOR, UNTRUSTED = "install", "supervisor", "agent"
 CANDIDATE = "candidate"
 _GRACE_SECONDS = 30
@@ -112,10 +112,8 @@ class PodInput:
     """Verifiers: digest of the changes archive."""
     verifier_image: str | None = None
     """Verifiers: the task's own image for the candidate."""
-    git: GitSource | None = None
-    """Fetchers: what to fetch."""
-    fetch_ca: str = ""
-    """Fetchers: authorities of git servers (PEM) besides the public ones."""
+    job: OneShot | None = None
+    """Pods that do one thing for the control plane: what, and what they mount for it."""
     priority_class: str = ""
 
 
@@ -195,7 +193,7 @@ def _pod_spec(spec: PodInput) -> dict[str, Any]:
         },
         "initContainers": [*([] if fetches else [_as_sidecar(supervisor)]), _installer(spec, allowed)],
         "containers": [supervisor if fetches else _untrusted(spec, allowed)],
-        "volumes": _volumes(spec.identity.role, allowed),
+        "volumes": [*_volumes(spec.identity.role, allowed), *(spec.job.volumes if spec.job else ())],
         **_network(spec),
     }
     runtime_class = spec.agent_class.runtime_class_name
@@ -269,12 +267,6 @@ def _supervisor(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
         {"name": _ADDRESS_VARIABLE, "valueFrom": address},
         {"name": SETTINGS_VARIABLE, "value": _settings(spec).model_dump_json()},
     ]
-    if spec.identity.role is Role.FETCHER:
-        if spec.git is None:
-            raise ValueError("a fetcher has nothing to fetch")
-        env.append({"name": FETCH_VARIABLE, "value": f"{spec.git.url} {spec.git.revision}"})
-        if spec.fetch_ca:
-            env.append({"name": FETCH_CA_VARIABLE, "value": spec.fetch_ca})
     return _container(
         SUPERVISOR,
         spec.images.sandbox,
@@ -288,6 +280,7 @@ def _supervisor(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
             _mount("files", installing.FILES_FOLDER),
             _mount("run", _RUN_FOLDER),
             _mount("scratch", "/tmp"),  # noqa: S108 - a volume of the container's own
+            *(spec.job.mounts if spec.job else ()),
         ],
     )
 
@@ -383,6 +376,7 @@ def _settings(spec: PodInput) -> SandboxSettings:
             ),
             "inside": _inside(spec),
             "expect": _expectation(spec),
+            "job": spec.job.job if spec.job else None,
         }
     )
 

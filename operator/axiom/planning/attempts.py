@@ -124,7 +124,24 @@ def _waiting_for_workspace(present: Present) -> tuple[Action, ...]:
         return (delete(fetcher),) if age > RETRY_SECONDS else (Wait(RETRY_SECONDS - age, failure.message),)
     if trouble := _fetchers_trouble(present, fetcher):
         return (*_fetch(present), *note_trouble(present, trouble))
-    return (*_fetch(present), *waiting(present))
+    return (*_fetch(present), *(_tell_progress(present, fetcher) or waiting(present)))
+
+
+def _tell_progress(present: Present, fetcher: SandboxView | None) -> tuple[Action, ...]:
+    """How far a large workspace has come. The trusted sides tell that so rarely that each time may be a status write."""
+    for view in (present.agent, fetcher):
+        if view and view.state and view.state.progress:
+            text = view.state.progress.text
+            status = with_condition(
+                present.status,
+                present.now,
+                ConditionType.SANDBOX_READY,
+                False,
+                Reason.WAITING_FOR_WORKSPACE,
+                text,
+            )
+            return write_if_new(present.observed, status)
+    return ()
 
 
 def _fetchers_trouble(present: Present, fetcher: SandboxView | None) -> Trouble | None:
@@ -140,12 +157,23 @@ def _fetchers_trouble(present: Present, fetcher: SandboxView | None) -> Trouble 
 
 def _running(present: Present, agent: SandboxView) -> AgentTaskStatus:
     assert agent.state is not None
-    workspace = present.status.workspace.model_copy(update={"digest": agent.state.workspace})
+    fetcher = present.observed.sandbox(Role.FETCHER, present.status.attempt)
+    source = fetcher.state if fetcher else None
+    before, found = present.status.workspace, agent.state
+    workspace = before.model_copy(
+        update={
+            "digest": found.workspace,
+            "revision": before.revision or (source.revision_id if source else ""),
+            "bytes": found.workspace_bytes,
+            "files": found.workspace_files,
+        }
+    )
     status = present.status.model_copy(
         update={"observed_generation": present.observed.generation, "workspace": workspace, "message": ""}
     )
     status = with_condition(status, present.now, ConditionType.ACCEPTED, True, Reason.ACCEPTED)
-    status = with_condition(status, present.now, ConditionType.SANDBOX_READY, True, Reason.READY)
+    notes = "; ".join(source.notes) if source else ""
+    status = with_condition(status, present.now, ConditionType.SANDBOX_READY, True, Reason.READY, notes)
     status = with_isolation(status, present.now, present.agent)
     return with_condition(
         status, present.now, ConditionType.RUNNING, True, Reason.AGENT_RUNNING, f"round {status.round}"

@@ -17,6 +17,7 @@ from axiom.cluster.watching import Cache
 from axiom.egress.tokens import Grant, mint
 from axiom.manifests.naming import TASK_UID_LABEL
 from axiom.manifests.network_policies import Installation
+from axiom.manifests.one_shot import one_shot
 from axiom.manifests.pods import Egress, Images, Owner, PodInput, images_of, pod_name, sandbox_pod
 from axiom.planning.actions import CreateSandbox, DeleteSandbox, Send, WriteStatus
 from axiom.planning.briefing import TOKEN_PLACEHOLDER, deadline_of
@@ -194,8 +195,7 @@ class Applier:
             base=action.base,
             changes=action.changes,
             verifier_image=task.spec.verification.image,
-            git=task.spec.workspace.git if identity.role is Role.FETCHER else None,
-            fetch_ca=self._around.fetch_ca,
+            job=one_shot(task, identity.role, self._around.fetch_ca),
         )
 
     async def _egress(self, agent_class: AgentClass, identity: Identity) -> Egress | None:

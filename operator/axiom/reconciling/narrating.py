@@ -27,6 +27,9 @@ _LONGEST_QUEUE = 1000
 _REMEMBERED = 5000
 _LONGEST_MESSAGE = 1000
 
+_CHATTY = frozenset({Reason.WAITING_FOR_WORKSPACE})
+"""Reasons whose message moves on while nothing new happens: told of once."""
+
 
 @dataclass(frozen=True)
 class News:
@@ -44,7 +47,7 @@ def news_of(before: AgentTaskStatus, after: AgentTaskStatus) -> Iterator[News]:
         if (
             old is None
             or (old.status, old.reason) != (new.status, new.reason)
-            or (new.message and old.message != new.message)
+            or (new.message and old.message != new.message and new.reason not in _CHATTY)
         ):
             yield _news(new, after)
 

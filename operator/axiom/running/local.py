@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from axiom.api.agentclass import AgentClass
-from axiom.api.agenttask import AgentTask, AgentTaskStatus, WorkspaceStatus
+from axiom.api.agenttask import AgentTask, AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.backends.contract import CannotRunError, Sandbox, SandboxFactory, SandboxSpec
 from axiom.channel import Channel, ChannelError, CommandRefusedError
@@ -24,6 +24,7 @@ from axiom.planning.briefing import deadline_of
 from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
 from axiom.planning.planner import plan
 from axiom.planning.statuses import is_true, parse_time
+from axiom.running.workspaces import Base
 from axiom.storage.keys import blob_key
 from axiom.storage.store import ObjectStore, StorageError
 from axiom_sandbox.protocol.channel import SandboxState, StartAgent
@@ -74,7 +75,7 @@ class LocalRun:
 
     task: AgentTask
     agent_class: AgentClass
-    base: Archive
+    base: Base
     store: ObjectStore
     folder: Path
     """Keeps what is carried; whoever made it removes it."""
@@ -88,8 +89,7 @@ class LocalRun:
 
     def __post_init__(self) -> None:
         """The base is here already: nobody has to fetch it."""
-        workspace = WorkspaceStatus(digest=self.base.digest)
-        status = self.task.status.model_copy(update={"workspace": workspace})
+        status = self.task.status.model_copy(update={"workspace": self.base.status})
         self.task = self.task.model_copy(update={"status": status})
 
     async def run(self) -> AgentTaskStatus:
@@ -192,7 +192,9 @@ class LocalRun:
         """Carries until everything is sealed, or the sandbox is gone."""
         scratch = self.folder / f"carry-{identity.attempt}-{identity.slot}"
         scratch.mkdir(exist_ok=True)
-        carrier = Carrier(channel, self.store, _Supply(self.base, self.store, changes, scratch), scratch)
+        carrier = Carrier(
+            channel, self.store, _Supply(self.base.archive, self.store, changes, scratch), scratch
+        )
 
         def seen(state: SandboxState) -> None:
             running = self._running[identity]

@@ -13,6 +13,7 @@ from pydantic import Field
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity
 from axiom_sandbox.protocol.model import Message
+from axiom_sandbox.protocol.progress import Progress
 from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Verdict
 
 
@@ -143,6 +144,16 @@ class SandboxState(Message):
     blobs: tuple[Blob, ...] = ()
     workspace: str = ""
     """Digest of the base archive that was pushed."""
+    workspace_bytes: int = 0
+    """Bytes of its files."""
+    workspace_files: int = 0
+    """Its files and symlinks."""
+    revision_id: str = ""
+    """Fetcher: what the source's revision turned out to be, such as a whole commit id."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of the workspace: what was left out of it, and why."""
+    progress: Progress | None = None
+    """How far something large has come; told every half minute at most."""
     trouble: str = ""
     """Why the inputs do not arrive, as the gateway told; empty once they do."""
     deadline_ms: int | None = None

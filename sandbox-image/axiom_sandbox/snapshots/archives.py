@@ -21,7 +21,16 @@ import zstandard
 from axiom_sandbox.protocol.changes import Entry, EntryKind
 from axiom_sandbox.snapshots.errors import ArchiveError, SnapshotError
 from axiom_sandbox.snapshots.paths import check_path, leaves_tree, printable
-from axiom_sandbox.snapshots.trees import BASE_LIMITS, CHUNK_BYTES, Limits, OpenFile, Tree, copy_hashed, walk
+from axiom_sandbox.snapshots.trees import (
+    BASE_LIMITS,
+    CHUNK_BYTES,
+    Amount,
+    Limits,
+    OpenFile,
+    Tree,
+    copy_hashed,
+    walk,
+)
 from axiom_sandbox.snapshots.writing import Writer
 
 _LEVEL = 3
@@ -55,8 +64,8 @@ class ArchiveInfo:
     """What it holds, and what was left out of it."""
 
 
-def pack(root: Path, out: Path, limits: Limits = BASE_LIMITS) -> ArchiveInfo:
-    """The tree below `root` → an archive at `out`. Every file is read once.
+def pack(root: Path, out: Path, limits: Limits = BASE_LIMITS, amount: Amount | None = None) -> ArchiveInfo:
+    """The tree below `root` → an archive at `out`. Every file is read once, and counted in `amount`.
 
     What cannot be archived is left out and listed in `ArchiveInfo.tree.findings`.
 
@@ -64,8 +73,15 @@ def pack(root: Path, out: Path, limits: Limits = BASE_LIMITS) -> ArchiveInfo:
         SnapshotError: the tree is larger than `limits` allow.
         OSError: `root` cannot be read or `out` not written.
     """
+    counted = amount or Amount()
     with writing_archive(out) as archive:
-        tree = walk(root, limits, archive.consume)
+
+        def consume(file: OpenFile) -> tuple[int, str]:
+            size, digest = archive.consume(file)
+            counted.add(size)
+            return size, digest
+
+        tree = walk(root, limits, consume)
         if not tree.complete:
             raise SnapshotError(f"the workspace cannot be packed: {tree.findings[-1].reason}")
         for entry in tree.entries.values():

@@ -45,6 +45,19 @@ BASE_LIMITS = Limits(max_files=500_000, max_file_bytes=4096 * MIB)
 """For what people hand in: repositories with their history."""
 
 
+@dataclass
+class Amount:
+    """What went through so far, for whoever looks meanwhile from another thread."""
+
+    files: int = 0
+    bytes: int = 0
+
+    def add(self, size: int) -> None:
+        """One file more."""
+        self.files += 1
+        self.bytes += size
+
+
 @dataclass(frozen=True)
 class Tree:
     """A workspace at one moment."""

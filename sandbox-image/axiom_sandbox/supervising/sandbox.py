@@ -7,6 +7,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,9 +38,10 @@ from axiom_sandbox.protocol.events import (
     SandboxStarted,
     WorkspaceReady,
 )
+from axiom_sandbox.protocol.progress import Progress
 from axiom_sandbox.snapshots.archives import digest_of, read_tree, unpack
 from axiom_sandbox.snapshots.errors import SnapshotError
-from axiom_sandbox.snapshots.trees import Tree
+from axiom_sandbox.snapshots.trees import Amount, Tree
 from axiom_sandbox.snapshots.writing import clear
 from axiom_sandbox.supervising.board import Board, write_durably
 from axiom_sandbox.supervising.launcher_link import Hello, LauncherError, LauncherLink, LauncherLostError
@@ -50,6 +52,7 @@ _FINAL = (Phase.STOPPED, Phase.FAILED)
 _END_SECONDS = 2.0
 """How long a launcher that is not connected is waited for at the end."""
 _NOTED_IN_FULL = 16
+_FIRST_PROGRESS_SECONDS, _NEXT_PROGRESS_SECONDS = 10.0, 30.0
 
 
 class SandboxFailedError(Exception):
@@ -293,7 +296,14 @@ class Sandbox(ABC):
             raise SandboxFailedError(FailureReason.WORKSPACE_FAILED, message) from error
         size = sum(entry.size for entry in tree.entries.values())
         await self.record(WorkspaceReady(digest=tree.digest, files=len(tree.entries), size=size))
-        self.board.update(workspace=tree.digest, phase=Phase.READY, trouble="")
+        self.board.update(
+            workspace=tree.digest,
+            workspace_bytes=size,
+            workspace_files=len(tree.entries),
+            phase=Phase.READY,
+            trouble="",
+            progress=None,
+        )
 
     # --- commands ---------------------------------------------------------------------------------------------
 
@@ -370,6 +380,23 @@ class Sandbox(ABC):
         file = self.folder / "commands.jsonl"
         lines = file.read_bytes().splitlines() if file.exists() else []
         return [CommandEnvelope.model_validate_json(line) for line in lines]
+
+    @asynccontextmanager
+    async def telling(self, stage: str, amount: Amount) -> AsyncIterator[None]:
+        """Shows in the state how far something has come, if it takes long. Rarely: each time may be written to a status."""
+
+        async def tell() -> None:
+            await asyncio.sleep(_FIRST_PROGRESS_SECONDS)
+            while True:
+                progress = Progress(stage=stage, bytes=amount.bytes, files=amount.files)
+                self.board.update(progress=progress)
+                await asyncio.sleep(_NEXT_PROGRESS_SECONDS)
+
+        telling = asyncio.ensure_future(tell())
+        try:
+            yield
+        finally:
+            telling.cancel()
 
     # --- evidence ---------------------------------------------------------------------------------------------
 

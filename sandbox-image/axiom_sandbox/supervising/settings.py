@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from axiom_sandbox.protocol.identity import Identity
+from axiom_sandbox.protocol.jobs import Job
 from axiom_sandbox.protocol.launching import Expectation, Network
 from axiom_sandbox.protocol.model import Message
 
@@ -62,6 +63,8 @@ class SandboxSettings(Message):
     tls: Tls | None = None
     inside: Inside = Inside()
     expect: Expectation = Expectation()
+    job: Job | None = None
+    """What a one-shot pod is made for."""
     launcher_timeout: float = 60.0
     """Seconds to wait for the launcher at the start, and again when it is lost."""
     sealing_grace: float = 20.0

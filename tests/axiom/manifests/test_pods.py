@@ -9,14 +9,23 @@ from typing import Any
 import pytest
 
 from axiom.api.agentclass import AgentClassSpec
-from axiom.api.agenttask import GitSource, Resources
+from axiom.api.agenttask import Resources
+from axiom.api.loading import parse_task
 from axiom.manifests.naming import identity_of
+from axiom.manifests.one_shot import OneShot, one_shot
 from axiom.manifests.pods import Egress, Images, Owner, PodInput, certificate_of, sandbox_pod
 from axiom_sandbox.protocol.identity import Identity, Role
+from axiom_sandbox.protocol.jobs import FetchGit
 from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, SandboxSettings
 
 UID = "0d3f1c5e-8a53-4c4e-9f0e-0c2f7f5f9a11"
 CLASS = AgentClassSpec(image="agent:1", command=["agent", "$(AXIOM_PROMPT)"])
+GIT = {"url": "https://git.example/leap.git", "revision": "3f2c9e1"}
+FETCH = FetchGit(**GIT)
+TASK: dict[str, Any] = {
+    "metadata": {"name": "fix", "namespace": "team", "uid": UID},
+    "spec": {"agentClassName": "c", "prompt": "do", "criteria": [{"name": "scope", "diff": {}}]},
+}
 TRUSTED_VOLUMES = {"state", "keys", "scratch"}
 
 
@@ -34,7 +43,7 @@ def spec_of(role: Role, **fields: Any) -> PodInput:
         client_ca="-----BEGIN CERTIFICATE-----",
         seconds_left=1200.9,
         egress=Egress("10.0.0.7"),
-        git=GitSource(url="https://git.example/leap.git", revision="3f2c9e1"),
+        job=OneShot(FETCH) if role is Role.FETCHER else None,
     )
     return replace(spec, **fields)
 
@@ -148,18 +157,31 @@ def test_a_fetcher_runs_nothing_untrusted() -> None:
     spec = pod_spec(Role.FETCHER)
     assert [container["image"] for container in containers(spec).values()] == ["sandbox:1", "sandbox:1"]
     assert spec["dnsPolicy"] == "ClusterFirst"
-    environment = {item["name"]: item.get("value") for item in containers(spec)["supervisor"]["env"]}
-    assert environment["AXIOM_FETCH_GIT"] == "https://git.example/leap.git 3f2c9e1"
-    assert "AXIOM_FETCH_CA" not in environment
+    assert settings_of(spec).job == FETCH
+    assert not [mount for mount in mounts(containers(spec)["supervisor"]) if "credentials" in mount]
 
 
-def test_a_fetcher_is_given_the_authorities_of_git_servers() -> None:
-    def names(role: Role) -> dict[str, str]:
-        supervisor = containers(pod_spec(role, fetch_ca="authorities"))["supervisor"]
-        return {item["name"]: item.get("value") for item in supervisor["env"]}
+def test_a_secret_is_mounted_by_the_one_pod_that_needs_it_and_read_by_nobody_else() -> None:
+    task = parse_task(
+        TASK | {"spec": TASK["spec"] | {"workspace": {"git": {**GIT, "credentialsSecret": "robot"}}}}
+    )
+    job = one_shot(task, Role.FETCHER, "authorities")
+    assert job is not None
+    spec = pod_spec(Role.FETCHER, job=job)
+    mount = mounts(containers(spec)["supervisor"])["/axiom/credentials/fetch"]
+    assert mount["readOnly"]
+    [volume] = [volume for volume in spec["volumes"] if volume["name"] == mount["name"]]
+    assert (volume["secret"]["secretName"], volume["secret"]["optional"]) == ("robot", True)
+    assert settings_of(spec).job == FETCH.model_copy(update={"secret": "robot", "authorities": "authorities"})
+    others = [container for name, container in containers(spec).items() if name != "supervisor"]
+    assert not [path for other in others for path in mounts(other) if "credentials" in path]
 
-    assert names(Role.FETCHER)["AXIOM_FETCH_CA"] == "authorities"
-    assert "AXIOM_FETCH_CA" not in names(Role.AGENT)
+
+def test_agents_and_verifiers_have_no_job() -> None:
+    task = parse_task(
+        TASK | {"spec": TASK["spec"] | {"workspace": {"git": {**GIT, "credentialsSecret": "robot"}}}}
+    )
+    assert one_shot(task, Role.AGENT, "") is one_shot(task, Role.VERIFIER, "") is None
 
 
 @untrusted
