@@ -15,6 +15,7 @@ help: ## Show this list
 
 setup: .venv/ready launcher ## Install what the other targets need (apt as root: bubblewrap, git)
 	@hack/system-packages bubblewrap git
+	@hack/prometheus-ready
 
 .venv/ready: pyproject.toml uv.lock $(if $(filter build/uv/bin/uv,$(UV)),build/uv/bin/uv)
 	@$(UV) sync --frozen --quiet
@@ -34,12 +35,14 @@ EXPORT = $(UV) export --quiet --frozen --no-emit-project --no-annotate --no-head
 
 generate: .venv/ready ## Write crds/, docs/reference/ and the images' requirements anew
 	$(RUN) python -m axiom.api.generating
+	$(RUN) python -m axiom.monitoring.generating
 	$(EXPORT) sandbox -o sandbox-image/requirements.txt
 	$(EXPORT) verifier -o sandbox-image/verifier/requirements.txt
 	$(EXPORT) control-plane -o operator/requirements.txt
 
 verify: .venv/ready ## Check that generated files are current and locks hold
 	$(RUN) python -m axiom.api.generating --check
+	$(RUN) python -m axiom.monitoring.generating --check
 	$(UV) lock --check
 	cd sandbox-image/launcher && go mod verify && test -z "$$(gofmt -l .)"
 

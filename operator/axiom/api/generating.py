@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +36,18 @@ def generated_files() -> dict[str, str]:
     return files | {"docs/reference/api.md": reference()}
 
 
-def write_files(root: Path) -> None:
+def write_files(root: Path, files: Mapping[str, str]) -> None:
     """Bring the files under the root up to date."""
-    for name, content in generated_files().items():
+    for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
 
 
-def differences(root: Path) -> list[str]:
+def differences(root: Path, files: Mapping[str, str]) -> list[str]:
     """For each file that is not up to date, the beginning of the difference."""
     found = []
-    for name, content in generated_files().items():
+    for name, content in files.items():
         path = root / name
         present = path.read_text(encoding="utf-8") if path.exists() else ""
         if present != content:
@@ -54,16 +55,17 @@ def differences(root: Path) -> list[str]:
     return found
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write the files, or check them. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m axiom.api.generating", description=__doc__)
+def main(arguments: list[str] | None = None, files: Mapping[str, str] | None = None) -> int:
+    """Write the files (those of the API, if no others are given), or check them. Returns the exit code."""
+    files = generated_files() if files is None else files
+    parser = argparse.ArgumentParser(description="Writes generated files anew.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a file differs")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the repository (default: here)")
     options = parser.parse_args(arguments)
     if not options.check:
-        write_files(options.root)
+        write_files(options.root, files)
         return 0
-    found = differences(options.root)
+    found = differences(options.root, files)
     for summary in found:
         sys.stderr.write(summary)
     if found:

@@ -12,15 +12,27 @@ from typing import Any, Self
 import aiohttp
 import kopf
 
-from axiom.cluster.errors import LoginError, UnavailableError, error_of
+from axiom.cluster.errors import ApiError, LoginError, UnavailableError, error_of
 from axiom.cluster.resources import Object, Resource
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 _PAGE = 500
 _LOGIN_SECONDS = 30
+_METHODS = {
+    "get": "GET",
+    "list": "GET",
+    "create": "POST",
+    "update": "PUT",
+    "patch": "PATCH",
+    "delete": "DELETE",
+    "deletecollection": "DELETE",
+}
+"""Kubernetes' verbs as HTTP's."""
 
 Counter = Callable[[str, str], None]
 """Called with verb and resource before each write. What it raises, the caller gets, and nothing is written."""
+Note = Callable[[str, Exception | None, float], None]
+"""Called for each answer with the verb, the error that is raised (None: it was done), and seconds."""
 
 
 def log_in() -> kopf.ConnectionInfo:
@@ -46,9 +58,11 @@ class Api:
         user_agent: str,
         login: Callable[[], kopf.ConnectionInfo] = log_in,
         on_write: Counter = lambda verb, resource: None,
+        on_answer: Note = lambda verb, error, seconds: None,
     ) -> None:
         """`login` is asked again every 30 s: tokens of pods are replaced while they run."""
         self._login, self._user_agent, self._on_write = login, user_agent, on_write
+        self._on_answer = on_answer
         self._headers: dict[str, str] = {}
         self._headers_until = 0.0
         self._session: aiohttp.ClientSession | None = None
@@ -73,14 +87,14 @@ class Api:
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """One object. Raises NotFoundError, RefusedError, UnavailableError."""
-        return await self._call("GET", resource.path(namespace, name))
+        return await self._call("get", resource.path(namespace, name))
 
     async def list(self, resource: Resource, selector: str = "", namespace: str = "") -> list[Object]:
         """All objects, page by page. Raises RefusedError, UnavailableError; NotFoundError where the kind is unknown."""
         items: list[Object] = []
         query = {"limit": str(_PAGE), **({"labelSelector": selector} if selector else {})}
         while True:
-            page = await self._call("GET", resource.path(namespace), query=query)
+            page = await self._call("list", resource.path(namespace), query=query)
             items += page["items"]
             if not (more := page["metadata"].get("continue")):
                 return items
@@ -89,7 +103,7 @@ class Api:
     async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
         """The object as it was created. Raises AlreadyExistsError, RefusedError, UnavailableError."""
         self._on_write("create", resource.plural)
-        return await self._call("POST", resource.path(namespace), body)
+        return await self._call("create", resource.path(namespace), body)
 
     async def replace(
         self, resource: Resource, namespace: str, name: str, body: Object, subresource: str = ""
@@ -97,13 +111,13 @@ class Api:
         """The object as it is now. With metadata.resourceVersion in the body: raises ConflictError if it moved on."""
         plural = f"{resource.plural}/{subresource}" if subresource else resource.plural
         self._on_write("update", plural)
-        return await self._call("PUT", resource.path(namespace, name, subresource), body)
+        return await self._call("update", resource.path(namespace, name, subresource), body)
 
     async def merge(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
         """A JSON merge patch. Raises NotFoundError, RefusedError, UnavailableError."""
         self._on_write("patch", resource.plural)
         return await self._call(
-            "PATCH", resource.path(namespace, name), patch, content_type="application/merge-patch+json"
+            "patch", resource.path(namespace, name), patch, content_type="application/merge-patch+json"
         )
 
     async def delete(
@@ -114,7 +128,7 @@ class Api:
         options: dict[str, Any] = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         if grace_seconds is not None:
             options["gracePeriodSeconds"] = grace_seconds
-        await self._call("DELETE", resource.path(namespace, name), options)
+        await self._call("delete", resource.path(namespace, name), options)
 
     async def delete_all(
         self, resource: Resource, namespace: str, selector: str, grace_seconds: int | None = None
@@ -122,7 +136,9 @@ class Api:
         """Deletes what the selector names, in one request. Raises RefusedError, UnavailableError."""
         self._on_write("deletecollection", resource.plural)
         options = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
-        await self._call("DELETE", resource.path(namespace), options, query={"labelSelector": selector})
+        await self._call(
+            "deletecollection", resource.path(namespace), options, query={"labelSelector": selector}
+        )
 
     def _credentials(self) -> dict[str, str]:
         if time.monotonic() >= self._headers_until:
@@ -132,11 +148,23 @@ class Api:
 
     async def _call(
         self,
-        method: str,
+        verb: str,
         path: str,
         body: Object | None = None,
         query: dict[str, str] | None = None,
         content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        began = time.perf_counter()
+        try:
+            answer = await self._ask(_METHODS[verb], path, body, query, content_type)
+        except ApiError as error:
+            self._on_answer(verb, error, time.perf_counter() - began)
+            raise
+        self._on_answer(verb, None, time.perf_counter() - began)
+        return answer
+
+    async def _ask(
+        self, method: str, path: str, body: Object | None, query: dict[str, str] | None, content_type: str
     ) -> dict[str, Any]:
         assert self._session is not None, "Api is used as a context manager"
         headers, data = self._credentials(), None

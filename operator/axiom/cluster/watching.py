@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import kopf
 
@@ -48,13 +48,14 @@ class Cache:
         """The object of this UID."""
         return self._items.get(uid)
 
-    def put(self, item: Object) -> None:
-        """Takes an object as it was seen or written."""
+    def put(self, item: Object) -> bool:
+        """Takes an object as it was seen or written. Returns whether that was news."""
         known = self._items.get(uid_of(item))
         if known is not None and version_of(known) >= version_of(item):
-            return
+            return False
         self._items[uid_of(item)] = item
         self.changed(item, True)
+        return True
 
     def drop(self, uid: str) -> None:
         """Forgets an object that is gone."""
@@ -62,14 +63,19 @@ class Cache:
         if item is not None:
             self.changed(item, False)
 
-    def sync(self, items: Iterable[Object], known_before: frozenset[str]) -> None:
-        """Takes a complete list: what was known before it was asked for, and is not in it, is gone."""
-        seen = set()
+    def sync(self, items: Iterable[Object], known_before: frozenset[str]) -> int:
+        """Takes a complete list: what was known before it was asked for, and is not in it, is gone.
+
+        Returns for how many objects that was news.
+        """
+        seen, news = set(), 0
         for item in items:
             seen.add(uid_of(item))
-            self.put(item)
-        for uid in known_before - seen:
+            news += self.put(item)
+        gone = [uid for uid in known_before - seen if uid in self._items]
+        for uid in gone:
             self.drop(uid)
+        return news + len(gone)
 
     @property
     def uids(self) -> frozenset[str]:
@@ -77,25 +83,47 @@ class Cache:
         return frozenset(self._items)
 
 
+class Witness(Protocol):
+    """Who counts what watches bring."""
+
+    def note_event(self, resource: str, *, is_listed: bool) -> None:
+        """A watch brought an object; `is_listed`: as part of the list that it begins with."""
+
+    def note_resync(self, *, is_done: bool) -> None:
+        """All caches were compared with the API server, or could not be."""
+
+    def note_missed(self, resource: str, number: int) -> None:
+        """Such a comparison brought news of so many objects."""
+
+
 class Watcher:
     """Keeps caches."""
 
-    def __init__(self, api: Api, caches: Sequence[Cache]) -> None:
-        self._api, self._caches = api, caches
+    def __init__(self, api: Api, caches: Sequence[Cache], witness: Witness) -> None:
+        self._api, self._caches, self._witness = api, caches, witness
         self._stop, self._ready = asyncio.Event(), asyncio.Event()
 
-    async def resync(self) -> None:
-        """Compares every cache with the API server; at the start this fills them. Raises ApiError."""
+    async def fill(self) -> None:
+        """Fills the caches, before there is a watch. Raises ApiError."""
         for cache in self._caches:
-            before = cache.uids
-            cache.sync(await self._api.list(cache.resource, cache.selector), before)
+            await self._sync(cache)
+
+    async def resync(self) -> None:
+        """Compares every cache with the API server. Raises ApiError."""
+        try:
+            for cache in self._caches:
+                self._witness.note_missed(cache.resource.plural, await self._sync(cache))
+        except ApiError:
+            self._witness.note_resync(is_done=False)
+            raise
+        self._witness.note_resync(is_done=True)
 
     async def run(self) -> None:
         """Watches until cancelled."""
         registry, settings = kopf.OperatorRegistry(), _settings(self._caches)
         kopf.on.login(registry=registry)(_login)
         for cache in self._caches:
-            _subscribe(registry, cache)
+            _subscribe(registry, cache, self._witness)
         resyncing = asyncio.create_task(self._resync_often())
         try:
             await kopf.operator(
@@ -115,6 +143,10 @@ class Watcher:
         """Returns once kopf has started: from then on the process's signal handlers are the caller's again."""
         await self._ready.wait()
 
+    async def _sync(self, cache: Cache) -> int:
+        before = cache.uids
+        return cache.sync(await self._api.list(cache.resource, cache.selector), before)
+
     async def _resync_often(self) -> None:
         while True:
             await asyncio.sleep(_RESYNC_SECONDS)
@@ -128,11 +160,13 @@ def _login(**_: Any) -> kopf.ConnectionInfo:
     return log_in()
 
 
-def _subscribe(registry: kopf.OperatorRegistry, cache: Cache) -> None:
+def _subscribe(registry: kopf.OperatorRegistry, cache: Cache, witness: Witness) -> None:
     group, _, version = cache.resource.group_version.rpartition("/")
 
     async def seen(event: Mapping[str, Any], **_: Any) -> None:
         item = dict(event["object"])
+        # kopf gives what a list brought no type
+        witness.note_event(cache.resource.plural, is_listed=event["type"] is None)
         if event["type"] == "DELETED":
             cache.drop(uid_of(item))
         else:

@@ -2,45 +2,75 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Callable
+
+from axiom.egress.errors import Refusal
+from axiom.monitoring.instruments import AGENT_CLASS, Instruments, Label, Process, closed
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_ADMISSION_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_ROUTE = Label("route", bounded_by="the routes of the AgentClasses")
 
 
 class Metrics:
     """One registry for each proxy, so that several live in one process."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._requests = Counter(
+        self._instruments = instruments = Instruments(Process.EGRESS)
+        self.registry, self.definitions = instruments.registry, instruments.definitions
+        self._is_ready: Callable[[], bool] = lambda: False
+        self._requests = instruments.counter(
             "axiom_egress_requests",
-            "Requests that reached a route.",
-            ["route", "status"],
-            registry=self.registry,
+            "Requests that reached a route, by the answer that the agent got.",
+            AGENT_CLASS,
+            _ROUTE,
+            closed("status", ("1xx", "2xx", "3xx", "4xx", "5xx")),
         )
-        self._denials = Counter(
-            "axiom_egress_denials", "Requests that the proxy refused.", ["reason"], registry=self.registry
+        self._denials = instruments.counter(
+            "axiom_egress_denials",
+            "Requests that the proxy refused, or answers that it had to break off.",
+            closed("reason", Refusal),
         )
-        self._bytes = Counter(
-            "axiom_egress_bytes", "Bytes of bodies.", ["route", "direction"], registry=self.registry
+        self._bytes = instruments.counter(
+            "axiom_egress_bytes",
+            "Bytes of bodies: up is the agent's requests, down the vendor's answers.",
+            AGENT_CLASS,
+            _ROUTE,
+            closed("direction", ("up", "down")),
         )
-        self._seconds = Histogram(
+        self._seconds = instruments.histogram(
             "axiom_egress_request_duration_seconds",
             "From the request's first line to the answer's last byte.",
-            ["route"],
+            AGENT_CLASS,
+            _ROUTE,
             buckets=_SECONDS,
-            registry=self.registry,
         )
-        self.open_requests = Gauge(
-            "axiom_egress_open_requests", "Requests that are being served.", registry=self.registry
+        self.admission_seconds = instruments.histogram(
+            "axiom_egress_admission_seconds",
+            "What the proxy adds: from a request's first line until the vendor is asked.",
+            buckets=_ADMISSION_SECONDS,
+        )
+        self.open_requests = instruments.gauge(
+            "axiom_egress_open_requests", "Requests that are being served."
+        )
+        instruments.computed(
+            "axiom_egress_ready",
+            "1: the proxy knows the cluster and serves agents.",
+            samples=lambda: [((), float(self._is_ready()))],
         )
 
-    def count_request(self, route: str, status: int, up: int, down: int, seconds: float) -> None:
+    def watch(self, is_ready: Callable[[], bool]) -> None:
+        """From now on the metrics tell whether the proxy is ready."""
+        self._is_ready = is_ready
+
+    def count_request(
+        self, agent_class: str, route: str, status: int, up: int, down: int, seconds: float
+    ) -> None:
         """A request that reached a route; `status` as the agent saw it, bytes of both bodies."""
-        self._requests.labels(route, f"{status // 100}xx").inc()
-        self._bytes.labels(route, "up").inc(up)
-        self._bytes.labels(route, "down").inc(down)
-        self._seconds.labels(route).observe(seconds)
+        self._requests.labels(agent_class, route, f"{status // 100}xx").inc()
+        self._bytes.labels(agent_class, route, "up").inc(up)
+        self._bytes.labels(agent_class, route, "down").inc(down)
+        self._seconds.labels(agent_class, route).observe(seconds)
 
     def count_denial(self, reason: str) -> None:
         """A request that the proxy answered itself."""
@@ -48,4 +78,4 @@ class Metrics:
 
     def render(self) -> bytes:
         """Prometheus' text format."""
-        return generate_latest(self.registry)
+        return self._instruments.render()

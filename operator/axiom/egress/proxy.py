@@ -70,6 +70,8 @@ class Exchange:
     """Bytes of the request's body that were handed on."""
     down: int = 0
     """Bytes of the answer's body that were handed on."""
+    admitted: float | None = None
+    """When the vendor was asked; like `started` by the monotonic clock."""
     awaiting_agent: bool = False
     """The next thing that has to come is a part of the agent's request."""
 
@@ -115,6 +117,7 @@ def create_runner(app: web.Application, shutdown_seconds: float = 10) -> web.App
 
 def create_operations_app(metrics: Metrics, is_ready: Callable[[], bool]) -> web.Application:
     """/healthz (200, or 503 until `is_ready`) and /metrics, for another port than the agents'."""
+    metrics.watch(is_ready)
 
     async def healthz(request: web.Request) -> web.Response:
         ready = is_ready()
@@ -243,6 +246,7 @@ class _Proxy:
     ) -> aiohttp.ClientResponse:
         url = URL(admitted.target.url, encoded=True)
         self._resolver.check_address(url.host or "")
+        exchange.admitted = time.monotonic()
         return await self._session.request(
             request.method,
             url,
@@ -310,8 +314,11 @@ class _Proxy:
 
     def _record(self, request: web.Request, exchange: Exchange) -> None:
         seconds = time.monotonic() - exchange.started
-        if exchange.route is not None:
-            self._metrics.count_request(exchange.route, exchange.status, exchange.up, exchange.down, seconds)
+        if exchange.route is not None and exchange.grant is not None:
+            route = exchange.grant.agent_class, exchange.route
+            self._metrics.count_request(*route, exchange.status, exchange.up, exchange.down, seconds)
+        if exchange.admitted is not None:
+            self._metrics.admission_seconds.observe(exchange.admitted - exchange.started)
         audit_log.info("%s", json.dumps(_audit(request, exchange, seconds)))
 
 

@@ -16,6 +16,7 @@ from axiom.gateway.service import Gateway
 from axiom.gateway.serving import Pages
 from axiom.gateway.settings import GatewaySettings
 from axiom.operations import operations_app, serving
+from axiom.storage.measured import MeasuredStore
 from axiom.storage.s3 import S3Store
 
 log = logging.getLogger(__name__)
@@ -25,18 +26,19 @@ async def run(settings: GatewaySettings) -> None:
     """Until SIGTERM or SIGINT. Raises StorageError, ApiError, OSError."""
     stopped, is_ready = asyncio.Event(), asyncio.Event()
     _on_signals(stopped)
-    metrics = Metrics()
+    metrics = Metrics(settings.channel_tls)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
             serving(operations_app(metrics.render, is_ready.is_set), *settings.metrics)
         )
-        store = await S3Store.connect(settings.storage)
-        stack.callback(store.close)
-        api = await stack.enter_async_context(Api("axiom-gateway"))
+        bucket = await S3Store.connect(settings.storage)
+        stack.callback(bucket.close)
+        store = MeasuredStore(bucket, metrics)
+        api = await stack.enter_async_context(Api("axiom-gateway", on_answer=metrics.api.note))
         gateway = Gateway(api, store, connector(settings.channel_tls), settings.scratch, metrics)
         stack.push_async_callback(gateway.close)
-        watcher = Watcher(api, (gateway.tasks, gateway.pods))
-        await watcher.resync()
+        watcher = Watcher(api, (gateway.tasks, gateway.pods), metrics.watches)
+        await watcher.fill()
         pages = Pages(gateway, store, Gatekeeper(api), metrics).application()
         port = await stack.enter_async_context(serving(pages, *settings.listen))
         log.info("people are served on %s port %d", settings.listen[0], port)

@@ -114,6 +114,7 @@ class Gateway:
                     self._note(identity, error, failures)
                 await asyncio.sleep(_pause(failures))
         finally:
+            self._metrics.note_gone(uid_of(pod))
             shutil.rmtree(scratch, ignore_errors=True)
 
     async def _carry_once(self, pod: Object, identity: Identity, scratch: Path) -> None:
@@ -130,7 +131,7 @@ class Gateway:
         )
         async with self._connect(pod) as channel:
             carrier = Carrier(channel, self._store, supply, scratch, self._metrics.note_sealed)
-            await carrier.carry(lambda state: None)
+            await carrier.carry(lambda state: self._metrics.note_state(uid_of(pod), state))
 
     def _task_of(self, identity: Identity) -> AgentTask | None:
         item = self.tasks.get(identity.task_id)

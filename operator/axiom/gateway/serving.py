@@ -37,7 +37,7 @@ class Pages:
 
     def application(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(middlewares=[_plain_errors])
+        app = web.Application(middlewares=[self._counted, _plain_errors])
         task = "/v1/tasks/{namespace}/{name}"
         app.add_routes(
             [
@@ -47,6 +47,21 @@ class Pages:
             ]
         )
         return app
+
+    @web.middleware
+    async def _counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            self._count(request, error.status)
+            raise
+        self._count(request, response.status)
+        return response
+
+    def _count(self, request: web.Request, status: int) -> None:
+        resource = request.match_info.route.resource
+        page = resource.canonical.rpartition("/")[2] if resource is not None else "none"
+        self._metrics.requests.labels(page, f"{status // 100}xx").inc()
 
     async def _task(self, request: web.Request) -> AgentTask:
         namespace, name = request.match_info["namespace"], request.match_info["name"]

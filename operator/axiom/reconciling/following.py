@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from axiom.channel import Channel, ChannelError
@@ -103,6 +103,12 @@ class Sandboxes:
         if any(known.following and not known.was_asked for known in slots):
             return None
         return tuple(self._view(known) for known in slots)
+
+    def __iter__(self) -> Iterator[SandboxView]:
+        """Every known sandbox."""
+        for slots in self._tasks.values():
+            for known in slots.values():
+                yield self._view(known)
 
     async def close(self) -> None:
         """Stops following."""

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from collections import Counter as Count
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
-
-from axiom.api.agenttask import AgentTask, AgentTaskStatus
+from axiom.api.agenttask import AgentTask, AgentTaskStatus, TaskState
 from axiom.api.conditions import ConditionType, Reason
-from axiom.planning.outcomes import outcome_of_rounds
-from axiom.planning.statuses import condition, has_reason, is_true, parse_time
+from axiom.cluster.resources import Object, name_of
+from axiom.monitoring.clients import ApiCalls, Watches, watch_certificates
+from axiom.monitoring.instruments import AGENT_CLASS, Instruments, Label, Process, closed
+from axiom.planning.observed import Observed, SandboxView
+from axiom.planning.statuses import condition, has_reason, is_true, parse_time, round_of
+from axiom_sandbox.protocol.channel import FailureReason, Phase
+from axiom_sandbox.protocol.identity import Identity, Role
+from axiom_sandbox.protocol.verdicts import Saying, Verdict
 
-_PHASE_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
+NONE = "None"
+"""The value of a label where there is nothing to name."""
+
+_PHASE_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
+_TASK_BUCKETS = (2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200)
 _RECONCILE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_ROUND_BUCKETS = (1, 2, 3, 4, 5, 7, 10, 15, 20)
+
+_VERDICT = closed("verdict", (*Verdict, NONE))
+_CLAIM = closed("claim", (*Saying, NONE))
+_ROLE = closed("role", Role)
+_UNSTARTED = (TaskState.PENDING, TaskState.STARTING)
+_OVER = {
+    TaskState.COMPLETE: (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE),
+    TaskState.NEEDS_REVIEW: (Verdict.FAIL, Verdict.INCONCLUSIVE),
+    TaskState.FAILED: (NONE,),
+}
+_USUAL_OUTCOMES = ((Verdict.PASS, Reason.PASSED), (Verdict.FAIL, Reason.FAILED))
+_NOT_NOTICED = "NotNoticed"
+"""What a task waits for where the operator not written anything about it yet."""
+_USUAL_ERRORS = ("ConflictError", "UnavailableError", "RefusedError", "NotFoundError", "ChannelError")
 
 
 class Stage(StrEnum):
@@ -25,124 +48,360 @@ class Stage(StrEnum):
 
     QUEUE = "queue"
     """Until it is accepted."""
-    SANDBOX_START = "sandbox_start"
-    """Until an agent can start."""
+    POD_START = "pod_start"
+    """Until the sandbox's trusted side has what it needs from the node; without the probe."""
+    PROBE = "probe"
+    """The attempts to get out, made from inside; as the sandbox measured."""
+    WORKSPACE = "workspace"
+    """Until the workspace is in place and the agent can start."""
     AGENT = "agent"
+    """The agent works."""
     VERIFICATION = "verification"
+    """Until a verdict stands."""
     SEALING = "sealing"
     """The verdict stands; evidence is being stored."""
 
 
-def stage_of(status: AgentTaskStatus, max_rounds: int) -> Stage | None:
-    """The stage that a task with this status is in; None when it is over or suspended."""
-    if is_true(status, ConditionType.COMPLETE):
+def stage_of(observed: Observed, status: AgentTaskStatus) -> Stage | None:
+    """The stage of a task with this status; None when it is over or suspended, and for PROBE, which no status shows."""
+    if is_true(status, ConditionType.COMPLETE) or has_reason(status, ConditionType.RUNNING, Reason.SUSPENDED):
         return None
     if status.attempt == 0:
         return Stage.QUEUE
-    if outcome_of_rounds(status.rounds, max_rounds):
-        return Stage.SEALING
     if has_reason(status, ConditionType.RUNNING, Reason.VERIFYING):
-        return Stage.VERIFICATION
+        return Stage.SEALING if _is_judged(observed, status) else Stage.VERIFICATION
     if has_reason(status, ConditionType.RUNNING, Reason.AGENT_RUNNING):
         return Stage.AGENT
-    return None if has_reason(status, ConditionType.RUNNING, Reason.SUSPENDED) else (Stage.SANDBOX_START)
+    agent = observed.sandbox(Role.AGENT, status.attempt)
+    has_begun = agent is not None and agent.phase not in (None, Phase.STARTING)
+    return Stage.WORKSPACE if has_begun else Stage.POD_START
+
+
+def _is_judged(observed: Observed, status: AgentTaskStatus) -> bool:
+    record = round_of(status.rounds, status.round)
+    if record is None:
+        return False
+    verifier = observed.sandbox(Role.VERIFIER, record.attempt, record.number, record.trials + 1)
+    return bool(verifier and verifier.state and verifier.state.verification)
+
+
+class Census(Protocol):
+    """What is there now, for the gauges that are counted when somebody asks."""
+
+    @property
+    def tasks(self) -> Iterable[Object]:
+        """All AgentTasks."""
+
+    @property
+    def classes(self) -> Iterable[Object]:
+        """All AgentClasses."""
+
+    @property
+    def sandboxes(self) -> Iterable[SandboxView]:
+        """All sandboxes of all tasks."""
+
+    @property
+    def reconciler(self) -> Queue:
+        """What is to be done."""
+
+
+class Queue(Protocol):
+    """Tasks for which something is to be done."""
+
+    def waiting(self) -> Iterable[float]:
+        """For each of them that nobody is free for: since how many seconds."""
+
+
+@dataclass
+class _Followed:
+    """What is remembered of a task."""
+
+    stage: Stage | None
+    began: datetime | None
+    """None after a restart of the operator: then nobody knows."""
+    probed: int = 0
+    """The attempt whose probe was counted."""
+    failed: set[Identity] = field(default_factory=set)
+    gaps: dict[Identity, int] = field(default_factory=dict)
 
 
 class Metrics:
     """The operator's metrics, in a registry of their own."""
 
-    def __init__(self, states: Callable[[], Iterable[str]] = tuple) -> None:
-        """`states` gives the state of every task, when somebody asks."""
-        self.registry = CollectorRegistry()
-        self.completed = Counter(
+    def __init__(
+        self,
+        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+        channel_tls: Path | None = None,
+    ) -> None:
+        """`channel_tls`: the folder of the channel's certificates; None where there are none to watch."""
+        self._instruments = instruments = Instruments(Process.OPERATOR)
+        self.registry, self.definitions = instruments.registry, instruments.definitions
+        self._now = now
+        self._census: Census | None = None
+        self.api, self.watches = ApiCalls(instruments), Watches(instruments)
+        watch_certificates(instruments, channel_tls)
+        self._make_outcomes(instruments)
+        self._make_census(instruments)
+        self._make_work(instruments)
+        self._followed: dict[str, _Followed] = {}
+
+    def _make_outcomes(self, instruments: Instruments) -> None:
+        self.completed = instruments.counter(
             "axiom_tasks_completed",
             "Tasks that are over, by what was found; verdict None where nothing could be verified.",
-            ("verdict", "reason", "agent_class"),
-            registry=self.registry,
+            AGENT_CLASS,
+            _VERDICT,
+            closed("reason", Reason, "a [reason](api.md#reasons) of `Complete`"),
         )
-        self.claims = Counter(
+        self.claims = instruments.counter(
             "axiom_claims",
             "What agents said at the end, against what was found.",
-            ("claim", "verdict"),
-            registry=self.registry,
+            AGENT_CLASS,
+            _CLAIM,
+            _VERDICT,
         )
-        self.phase_seconds = Histogram(
+        self.rounds = instruments.histogram(
+            "axiom_task_rounds",
+            "Rounds of a task that is over.",
+            AGENT_CLASS,
+            buckets=_ROUND_BUCKETS,
+        )
+        self.task_seconds = instruments.histogram(
+            "axiom_task_seconds",
+            "From a task's creation to its outcome.",
+            AGENT_CLASS,
+            buckets=_TASK_BUCKETS,
+        )
+        self.phase_seconds = instruments.histogram(
             "axiom_task_phase_seconds",
-            "Where the time of tasks goes.",
-            ("phase",),
+            "Where the time of tasks goes; a phase that comes again, such as a further round, counts again.",
+            AGENT_CLASS,
+            closed("phase", Stage),
             buckets=_PHASE_BUCKETS,
-            registry=self.registry,
         )
-        self.reconcile_seconds = Histogram(
+        self.lost_attempts = instruments.counter(
+            "axiom_attempts_lost", "Attempts that ended by no fault of the agent.", AGENT_CLASS
+        )
+        self.failed_sandboxes = instruments.counter(
+            "axiom_sandboxes_failed",
+            "Sandboxes that could not do their work, by what they say; IsolationFailed: the probe got out of one.",
+            _ROLE,
+            closed("reason", FailureReason),
+        )
+        self.gaps = instruments.counter(
+            "axiom_ledger_gaps",
+            "Gaps that sandboxes declared in their ledgers: something happened and was not recorded in full.",
+            _ROLE,
+        )
+
+    def _make_census(self, instruments: Instruments) -> None:
+        instruments.computed(
+            "axiom_tasks",
+            "Tasks there are, by state, and by verdict once they are over.",
+            AGENT_CLASS,
+            closed("state", TaskState),
+            _VERDICT,
+            samples=self._tasks,
+        )
+        listed_in = f"a [reason](api.md#reasons) of `Accepted` or `SandboxReady`, or `{_NOT_NOTICED}`"
+        finding = closed("reason", (*Reason, _NOT_NOTICED), listed_in)
+        instruments.computed(
+            "axiom_tasks_waiting",
+            "Tasks whose agent has not started, by what they wait for.",
+            finding,
+            samples=lambda: self._waits(len),
+        )
+        instruments.computed(
+            "axiom_tasks_waiting_longest_seconds",
+            "How long the longest of them waits for that.",
+            finding,
+            samples=lambda: self._waits(max),
+        )
+        instruments.computed(
+            "axiom_sandboxes",
+            "Sandboxes there are; phase Pending until the trusted side was heard of.",
+            _ROLE,
+            closed("phase", ("Pending", *Phase)),
+            samples=self._sandboxes,
+        )
+        instruments.computed(
+            "axiom_reconcile_queue",
+            "Tasks for which something is to be done and no worker is free.",
+            samples=lambda: [((), len(self._queue()))],
+        )
+        instruments.computed(
+            "axiom_reconcile_queue_oldest_seconds",
+            "How long the first of them waits.",
+            samples=lambda: [((), max(self._queue(), default=0.0))],
+        )
+
+    def _make_work(self, instruments: Instruments) -> None:
+        self.reconcile_seconds = instruments.histogram(
             "axiom_reconcile_seconds",
             "One pass of observe, plan and apply for one task.",
             buckets=_RECONCILE_BUCKETS,
-            registry=self.registry,
         )
-        self.errors = Counter(
+        self.errors = instruments.counter(
             "axiom_reconcile_errors",
             "Passes that failed, by the kind of error.",
-            ("kind",),
-            registry=self.registry,
+            Label("kind", bounded_by="the kinds of errors in the code"),
         )
-        self.writes = Counter(
+        for kind in _USUAL_ERRORS:
+            self.errors.labels(kind)
+        self.writes = instruments.counter(
             "axiom_api_writes",
             "Writes to the API server.",
-            ("verb", "resource"),
-            registry=self.registry,
+            Label("verb", bounded_by="Kubernetes' verbs"),
+            Label("resource", bounded_by="the resources that the operator's role names"),
         )
-        self.registry.register(_States(states))
-        self._since: dict[str, tuple[Stage, datetime]] = {}
+        self.lease_held = instruments.gauge(
+            "axiom_lease_held", "1: this operator holds the Lease and acts. 0: it waits for it."
+        )
+
+    def watch(self, census: Census) -> None:
+        """From now on gauges count what is there."""
+        self._census = census
 
     def count_write(self, verb: str, resource: str) -> None:
         """One write to the API server."""
         self.writes.labels(verb, resource).inc()
 
-    def note_status(self, task: AgentTask, status: AgentTaskStatus, now: datetime) -> None:
-        """A status was written in place of the task's former one."""
-        rounds = task.spec.limits.max_rounds
-        before, after = stage_of(task.status, rounds), stage_of(status, rounds)
-        if before is not None and before is not after and (began := self._began(task, before)):
-            self.phase_seconds.labels(before.value).observe(max((now - began).total_seconds(), 0))
-        if before is not after:
-            self._since.pop(task.uid, None)
-            if after is not None:
-                self._since[task.uid] = after, now
-        if is_true(status, ConditionType.COMPLETE) and not is_true(task.status, ConditionType.COMPLETE):
-            self._note_outcome(task, status)
+    def note_class(self, name: str) -> None:
+        """An AgentClass exists: what its tasks are usually counted by begins at 0."""
+        for verdict, reason in _USUAL_OUTCOMES:
+            self.completed.labels(name, verdict.value, reason.value)
+            for saying in (Saying.DONE, Saying.FAILED):
+                self.claims.labels(name, saying.value, verdict.value)
+        self.lost_attempts.labels(name)
+
+    def note_observed(self, observed: Observed) -> None:
+        """A task was looked at."""
+        known = self._advance(observed, observed.task.status)
+        for view in observed.sandboxes:
+            self._note_sandbox(known, view)
+
+    def note_status(self, observed: Observed, status: AgentTaskStatus) -> None:
+        """A status was written in place of the observed one."""
+        self._advance(observed, status)
+        before, agent_class = observed.task.status, observed.task.spec.agent_class_name
+        self.lost_attempts.labels(agent_class).inc(max(status.lost_attempts - before.lost_attempts, 0))
+        if is_true(status, ConditionType.COMPLETE) and not is_true(before, ConditionType.COMPLETE):
+            self._note_outcome(observed.task, status)
 
     def forget(self, task_id: str) -> None:
         """The task is gone."""
-        self._since.pop(task_id, None)
+        self._followed.pop(task_id, None)
 
     def render(self) -> bytes:
         """In Prometheus' text format."""
-        return generate_latest(self.registry)
+        return self._instruments.render()
 
-    def _began(self, task: AgentTask, stage: Stage) -> datetime | None:
-        """From memory; after a restart of the operator, only what the task itself says."""
-        remembered = self._since.get(task.uid)
-        if remembered and remembered[0] is stage:
-            return remembered[1]
-        created = task.metadata.get("creationTimestamp")
-        return parse_time(str(created)) if stage is Stage.QUEUE and created else None
+    def _advance(self, observed: Observed, status: AgentTaskStatus) -> _Followed:
+        task, now, stage = observed.task, self._now(), stage_of(observed, status)
+        known = self._followed.get(task.uid)
+        if known is None:
+            created = task.metadata.get("creationTimestamp") if stage is Stage.QUEUE else None
+            began = parse_time(str(created)) if created else None
+            return self._followed.setdefault(task.uid, _Followed(stage, began))
+        probe = self._note_probe(observed, known)
+        if stage is known.stage:
+            return known
+        if known.stage is not None and known.began is not None:
+            seconds = (now - known.began).total_seconds()
+            self._observe(task, known.stage, seconds - (probe if known.stage is Stage.POD_START else 0))
+        known.stage, known.began = stage, now
+        return known
+
+    def _note_probe(self, observed: Observed, known: _Followed) -> float:
+        """Seconds of the present attempt's probe where it was not counted yet, else 0."""
+        attempt = observed.task.status.attempt
+        agent = observed.sandbox(Role.AGENT, attempt)
+        isolation = agent.state.isolation if agent and agent.state else None
+        if isolation is None or known.probed == attempt or known.stage is not Stage.POD_START:
+            return 0
+        known.probed = attempt
+        seconds = isolation.took_ms / 1000
+        self._observe(observed.task, Stage.PROBE, seconds)
+        return seconds
+
+    def _observe(self, task: AgentTask, stage: Stage, seconds: float) -> None:
+        self.phase_seconds.labels(task.spec.agent_class_name, stage.value).observe(max(seconds, 0))
+
+    def _note_sandbox(self, known: _Followed, view: SandboxView) -> None:
+        identity, state = view.identity, view.state
+        if state is None:
+            return
+        if state.failure and identity not in known.failed:
+            known.failed.add(identity)
+            self.failed_sandboxes.labels(identity.role.value, state.failure.reason.value).inc()
+        if (more := state.gaps - known.gaps.get(identity, 0)) > 0:
+            self.gaps.labels(identity.role.value).inc(more)
+            known.gaps[identity] = state.gaps
 
     def _note_outcome(self, task: AgentTask, status: AgentTaskStatus) -> None:
-        verdict = status.verdict.value if status.verdict else "None"
+        verdict = status.verdict.value if status.verdict else NONE
         complete = condition(status, ConditionType.COMPLETE)
         reason = complete.reason.value if complete else ""
-        self.completed.labels(verdict, reason, task.spec.agent_class_name).inc()
-        self.claims.labels(status.claim.says.value if status.claim else "None", verdict).inc()
+        agent_class = task.spec.agent_class_name
+        self.completed.labels(agent_class, verdict, reason).inc()
+        self.claims.labels(agent_class, status.claim.says.value if status.claim else NONE, verdict).inc()
+        self.rounds.labels(agent_class).observe(len(status.rounds))
+        if created := task.metadata.get("creationTimestamp"):
+            self.task_seconds.labels(agent_class).observe(
+                (self._now() - parse_time(str(created))).total_seconds()
+            )
+
+    # --- counted when somebody asks -----------------------------------------------------------------------------
+
+    def _tasks(self) -> Iterator[tuple[Sequence[str], float]]:
+        if self._census is None:
+            return
+        classes = {name_of(item) for item in self._census.classes}
+        found = {
+            (name, state.value, str(verdict)): 0
+            for name in (*classes, NONE)
+            for state in TaskState
+            for verdict in _OVER.get(state, (NONE,))
+        }
+        for item in self._census.tasks:
+            name = item.get("spec", {}).get("agentClassName")
+            verdict = (item.get("status") or {}).get("verdict") or NONE
+            # a name that no class has is its author's choice: one series for all of them
+            key = (name if name in classes else NONE, _state_of(item).value, verdict)
+            found[key] = found.get(key, 0) + 1
+        yield from found.items()
+
+    def _waits(self, summary: Callable[[list[float]], float]) -> Iterator[tuple[Sequence[str], float]]:
+        waits: dict[str, list[float]] = {}
+        for item in self._census.tasks if self._census else ():
+            if _state_of(item) in _UNSTARTED:
+                reason, since = _waits_for(item)
+                seconds = max((self._now() - parse_time(since)).total_seconds(), 0) if since else 0
+                waits.setdefault(reason, []).append(seconds)
+        for reason in (_NOT_NOTICED, Reason.CREATING.value, *waits):
+            waits.setdefault(reason, [])
+        for reason, seconds_each in waits.items():
+            yield (reason,), summary(seconds_each) if seconds_each else 0
+
+    def _sandboxes(self) -> Iterator[tuple[Sequence[str], float]]:
+        found = {(role.value, phase): 0 for role in Role for phase in ("Pending", *Phase)}
+        for view in self._census.sandboxes if self._census else ():
+            found[view.identity.role.value, view.phase or "Pending"] += 1
+        yield from found.items()
+
+    def _queue(self) -> list[float]:
+        return list(self._census.reconciler.waiting()) if self._census else []
 
 
-class _States(Collector):
-    """axiom_tasks, counted when it is asked for."""
+def _state_of(item: Object) -> TaskState:
+    return TaskState((item.get("status") or {}).get("state") or TaskState.PENDING)
 
-    def __init__(self, states: Callable[[], Iterable[str]]) -> None:
-        self._states = states
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        family = GaugeMetricFamily("axiom_tasks", "Tasks there are, by state.", labels=["state"])
-        for state, number in sorted(Count(self._states()).items()):
-            family.add_metric([state], number)
-        yield family
+def _waits_for(item: Object) -> tuple[str, str]:
+    """What a task that has not started waits for, and since when (RFC 3339; "" where that is not known)."""
+    conditions = {one["type"]: one for one in (item.get("status") or {}).get("conditions", ())}
+    for kind in (ConditionType.SANDBOX_READY, ConditionType.ACCEPTED):
+        found = conditions.get(kind)
+        if found and found["status"] != "True":
+            return str(found["reason"]), str(found.get("lastTransitionTime") or "")
+    return _NOT_NOTICED, str(item["metadata"].get("creationTimestamp") or "")

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import assert_never
@@ -53,6 +53,8 @@ class _Worker:
     task: asyncio.Task[None] | None = None
     creation_refused: str = ""
     refused_at: float = 0.0
+    waits_since: float | None = None
+    """By the monotonic clock: since when it is to begin a pass, and too many others are at work."""
 
 
 class Reconciler:
@@ -98,6 +100,13 @@ class Reconciler:
                     worker.creation_refused = ""
                 self.wake(uid_of(item))
 
+    def waiting(self) -> Iterator[float]:
+        """For each task whose pass waits for others to end: since how many seconds."""
+        now = time.monotonic()
+        for worker in self._workers.values():
+            if worker.waits_since is not None and worker.task is not None and not worker.task.done():
+                yield now - worker.waits_since
+
     def forget(self, task_id: str) -> None:
         """The task is gone. Its pods follow it: they are owned by it."""
         worker = self._workers.pop(task_id, None)
@@ -118,8 +127,10 @@ class Reconciler:
         failures = 0
         while self._is_open and self._tasks.get(task_id) is not None:
             worker.woken.clear()
+            worker.waits_since = time.monotonic()
             try:
                 async with self._free:
+                    worker.waits_since = None
                     pause = await self._pass(task_id, worker)
                 failures = 0
             except ConflictError:
@@ -182,6 +193,7 @@ class Reconciler:
         except UnreadableTaskError as error:
             self._narrator.tell(item, News("Unreadable", str(error), warning=True))
             return None
+        self._metrics.note_observed(observed)
         if observed.refusal and not observed.task.spec.agent_class_name and observed.task.status.attempt:
             self._narrator.tell(
                 item, News(observed.refusal.reason.value, observed.refusal.message, warning=True)
@@ -228,7 +240,7 @@ class Reconciler:
     ) -> None:
         match action:
             case WriteStatus():
-                await self._write_status(subject, action, now)
+                await self._write_status(subject, observed, action)
             case CreateSandbox():
                 if refused := await self._applier.create(subject, action, now):
                     worker.creation_refused, worker.refused_at = refused, now.timestamp()
@@ -246,7 +258,7 @@ class Reconciler:
             case _:
                 assert_never(action)
 
-    async def _write_status(self, subject: Subject, action: WriteStatus, now: datetime) -> None:
+    async def _write_status(self, subject: Subject, observed: Observed, action: WriteStatus) -> None:
         try:
             await self._applier.write_status(subject, action)
         except NotFoundError:
@@ -257,7 +269,7 @@ class Reconciler:
             subject.task.namespace, subject.task.name, action.status.state.value, action.status.attempt,
             action.status.round, action.status.verdict.value if action.status.verdict else "",
         )  # fmt: skip
-        self._metrics.note_status(subject.task, action.status, now)
+        self._metrics.note_status(observed, action.status)
         for news in news_of(subject.task.status, action.status):
             self._narrator.tell(subject.raw, news)
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from axiom.cluster.api import Api
@@ -52,11 +52,8 @@ class Operator:
         self.reconciler = Reconciler(
             self.tasks, self.classes, self.sandboxes, applier, self.narrator, metrics, settings.concurrency
         )
-
-    def states(self) -> Iterator[str]:
-        """The state of each task."""
-        for item in self.tasks:
-            yield str((item.get("status") or {}).get("state") or "Pending")
+        self._metrics = metrics
+        metrics.watch(self)
 
     async def close(self) -> None:
         """Stops workers and long polls."""
@@ -69,7 +66,9 @@ class Operator:
         else:
             self.reconciler.forget(uid_of(item))
 
-    def _class_changed(self, item: Object, _: bool) -> None:
+    def _class_changed(self, item: Object, is_there: bool) -> None:
+        if is_there:
+            self._metrics.note_class(name_of(item))
         self.reconciler.wake_class(name_of(item))
 
     def _sandbox_changed(self, task_id: str) -> None:
@@ -93,25 +92,27 @@ async def run(settings: OperatorSettings) -> None:
     """Until SIGTERM or SIGINT. Raises LeaseLostError, SettingsError, ApiError."""
     stopped = asyncio.Event()
     async with AsyncExitStack() as stack:
-        states: list[Callable[[], Iterator[str]]] = []
-        metrics = Metrics(lambda: states[0]() if states else ())
+        metrics = Metrics(channel_tls=settings.channel_tls)
         # Its own connections: a renewal never waits behind the work.
-        lease_api = await stack.enter_async_context(Api("axiom-operator", on_write=metrics.count_write))
+        lease_api = await stack.enter_async_context(
+            Api("axiom-operator", on_write=metrics.count_write, on_answer=metrics.api.note)
+        )
         lease = Lease(lease_api, settings.lease)
 
         def before_write(verb: str, resource: str) -> None:
             lease.check()
             metrics.count_write(verb, resource)
 
-        api = await stack.enter_async_context(Api("axiom-operator", on_write=before_write))
+        api = await stack.enter_async_context(
+            Api("axiom-operator", on_write=before_write, on_answer=metrics.api.note)
+        )
         operator = Operator(api, settings, metrics, connector(settings.channel_tls), lease.check)
-        states.append(operator.states)
         stack.push_async_callback(operator.close)
         is_ready = asyncio.Event()
         app = operations_app(metrics.render, is_ready.is_set)
         await stack.enter_async_context(serving(app, settings.listen_host, settings.listen_port))
         _on_signals(stopped.set)
-        work = asyncio.create_task(_act(api, lease, operator, is_ready, stopped))
+        work = asyncio.create_task(_act(api, lease, operator, metrics, is_ready, stopped))
         await asyncio.wait(
             {work, stopping := asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED
         )
@@ -126,12 +127,18 @@ async def run(settings: OperatorSettings) -> None:
 
 
 async def _act(
-    api: Api, lease: Lease, operator: Operator, is_ready: asyncio.Event, stopped: asyncio.Event
+    api: Api,
+    lease: Lease,
+    operator: Operator,
+    metrics: Metrics,
+    is_ready: asyncio.Event,
+    stopped: asyncio.Event,
 ) -> None:
     """Runs for ever once the Lease is held; raises whatever of its parts fails."""
     await lease.acquire()
-    watcher = Watcher(api, (operator.classes, operator.tasks, operator.pods))
-    await watcher.resync()
+    metrics.lease_held.set(1)
+    watcher = Watcher(api, (operator.classes, operator.tasks, operator.pods), metrics.watches)
+    await watcher.fill()
     parts = [
         asyncio.create_task(part)
         for part in (lease.keep(), watcher.run(), operator.narrator.run(), _retake(watcher, stopped))

@@ -141,6 +141,7 @@ class Ledger:
             head=self._durable.hash if self._durable.seq else "",
             segments=self._segments,
             sealed=self.sealed,
+            sealed_records=self._sealed_records(),
             closed=self._seals.closed,
         )
 
@@ -148,6 +149,11 @@ class Ledger:
     def sealed(self) -> int:
         """The highest n so that segments 1…n are marked as sealed."""
         return self._seals.unbroken
+
+    def _sealed_records(self) -> int:
+        """Up to the record before the first that is in no sealed segment."""
+        sealed = self.sealed
+        return self._extents[sealed].first - 1 if sealed < len(self._extents) else self._durable.seq
 
     @property
     def torn_bytes(self) -> int:

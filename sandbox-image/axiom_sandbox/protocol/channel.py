@@ -83,6 +83,8 @@ class LedgerHead(Message):
     """Segments cut so far, numbered from 1."""
     sealed: int = 0
     """Segments 1…sealed are in object storage, as the gateway confirmed."""
+    sealed_records: int = 0
+    """Records in those segments; what follows them would be lost with the pod."""
     closed: bool = False
     """Nothing will follow; the last record is in the last segment."""
 
@@ -126,6 +128,8 @@ class Isolation(Message):
     assertions: int = 0
     failed: tuple[str, ...] = ()
     missing_layers: tuple[str, ...] = ()
+    took_ms: int = 0
+    """How long the probe took."""
 
 
 class SandboxState(Message):
@@ -160,6 +164,8 @@ class SandboxState(Message):
     """Unix time in ms of the deadline that it was last given."""
     first_output_ms: int | None = None
     """Unix time in ms of the agent's first byte."""
+    gaps: int = 0
+    """Gaps that were declared in the ledger: what was seen and not recorded in full."""
     updated_ms: int = 0
     """Unix time in ms of this revision."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -30,6 +31,7 @@ from axiom_sandbox.protocol.channel import (
 from axiom_sandbox.protocol.events import (
     Closed,
     Event,
+    Gap,
     Intervention,
     Intruder,
     IsolationProbed,
@@ -235,11 +237,14 @@ class Sandbox(ABC):
             "denied_ports": inside.denied_ports,
             "socket": inside.launcher_socket,
         }
+        began = time.monotonic()
         assertions = await self.link.probe(self.settings.expect.model_copy(update=known))
+        took_ms = round((time.monotonic() - began) * 1000)
         wrong = tuple(item.name for item in assertions if not item.ok)
         passed = bool(assertions) and not wrong
         await self.record(IsolationProbed(passed=passed, assertions=assertions))
-        self.board.update(isolation=Isolation(passed=passed, assertions=len(assertions), failed=wrong))
+        isolation = Isolation(passed=passed, assertions=len(assertions), failed=wrong, took_ms=took_ms)
+        self.board.update(isolation=isolation)
         if not passed:
             found = ", ".join(wrong) or "the probe tried nothing"
             raise SandboxFailedError(
@@ -403,6 +408,8 @@ class Sandbox(ABC):
     async def record(self, *events: Event) -> None:
         """Makes events durable. Raises LedgerFailedError."""
         await self.ledger.append(*events)
+        if gaps := sum(isinstance(event, Gap) for event in events):
+            self.board.update(gaps=self.board.state.gaps + gaps)
 
     def note(self, event: Event) -> None:
         """Makes an event durable soon: for callbacks that cannot wait. Nothing follows once the ledger is closed."""

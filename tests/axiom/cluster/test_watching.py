@@ -12,8 +12,11 @@ from tests.fakes.api_server import FakeApiServer, fake_api_server
 
 import axiom.cluster.watching as watching
 from axiom.cluster.api import Api
+from axiom.cluster.errors import UnavailableError
 from axiom.cluster.resources import AGENT_TASKS, PODS, Object, name_of, uid_of
 from axiom.cluster.watching import Cache, Watcher
+from axiom.monitoring.clients import Watches
+from axiom.monitoring.instruments import Instruments, Process
 
 
 def item(name: str, version: int, uid: str = "") -> Object:
@@ -47,6 +50,10 @@ async def server() -> AsyncIterator[FakeApiServer]:
         yield server
 
 
+def count(instruments: Instruments, name: str, **labels: str) -> float:
+    return instruments.registry.get_sample_value(f"axiom_watch_{name}_total", labels) or 0
+
+
 async def eventually(is_so: Callable[[], Any]) -> None:
     async with asyncio.timeout(10):
         while not is_so():
@@ -57,6 +64,7 @@ async def test_kopf_feeds_the_caches_and_writes_nothing(
     server: FakeApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "log_in", lambda: kopf.ConnectionInfo(server=server.url))
+    instruments = Instruments(Process.OPERATOR)
     server.add(
         "agenttasks",
         {
@@ -67,8 +75,8 @@ async def test_kopf_feeds_the_caches_and_writes_nothing(
     )
     tasks, pods = Cache(AGENT_TASKS), Cache(PODS, "mine=yes")
     async with Api("test", lambda: kopf.ConnectionInfo(server=server.url)) as api:
-        watcher = Watcher(api, (tasks, pods))
-        await watcher.resync()
+        watcher = Watcher(api, (tasks, pods), Watches(instruments))
+        await watcher.fill()
         assert [name_of(found) for found in tasks] == ["first"]
         running = asyncio.create_task(watcher.run())
         await watcher.wait_until_ready()
@@ -83,14 +91,26 @@ async def test_kopf_feeds_the_caches_and_writes_nothing(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert server.requests == []
+    assert count(instruments, "events", resource="pods") == 3
+    assert count(instruments, "restarts", resource="agenttasks") == 1
 
 
 async def test_a_deletion_that_no_watch_saw_is_noticed_by_the_next_comparison(server: FakeApiServer) -> None:
     server.add("pods", {"metadata": {"name": "ghost", "namespace": "ns"}})
-    pods = Cache(PODS)
+    pods, instruments = Cache(PODS), Instruments(Process.OPERATOR)
     async with Api("test", lambda: kopf.ConnectionInfo(server=server.url)) as api:
-        watcher = Watcher(api, (pods,))
-        await watcher.resync()
+        watcher = Watcher(api, (pods,), Watches(instruments))
+        await watcher.fill()
         server.remove("pods", "ns", "ghost", silently=True)
         await watcher.resync()
     assert len(pods) == 0
+    assert count(instruments, "missed", resource="pods") == 1
+    assert count(instruments, "resyncs", outcome="Ok") == 1
+
+
+async def test_a_comparison_that_fails_is_counted(server: FakeApiServer) -> None:
+    instruments = Instruments(Process.OPERATOR)
+    async with Api("test", lambda: kopf.ConnectionInfo(server="http://127.0.0.1:1")) as api:
+        with pytest.raises(UnavailableError):
+            await Watcher(api, (Cache(PODS),), Watches(instruments)).resync()
+    assert count(instruments, "resyncs", outcome="Failed") == 1

@@ -198,7 +198,7 @@ async def test_evidence_is_sealed_once_and_the_carrier_ends(world: World) -> Non
     owner = side.state.identity
     assert [await world.store.get(segment_key(owner, n)) for n in (1, 2)] == [b"one", b"two"]
     assert await world.store.get(blob_key(digest)) == b"cast"
-    assert 'axiom_gateway_sealed_total{kind="segment"} 2.0' in world.metrics.render().decode()
+    assert 'axiom_gateway_objects_sealed_total{kind="segment"} 2.0' in world.metrics.render().decode()
     assert list((world.folder / "scratch").iterdir()) == []
 
 

@@ -382,4 +382,4 @@ async def test_a_task_that_is_gone_is_forgotten(world: World) -> None:
     world.server.remove("agenttasks", "ns", "t")
     world.look()
     assert world.operator.sandboxes.views(task_id) == ()
-    assert list(world.operator.states()) == []
+    assert list(world.operator.tasks) == []

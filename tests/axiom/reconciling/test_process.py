@@ -46,7 +46,8 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeApiServer
             return kopf.ConnectionInfo(server=server.url)
 
         monkeypatch.setattr(watching_module, "log_in", login)
-        monkeypatch.setattr(api_module.Api.__init__, "__defaults__", (login, lambda verb, resource: None))
+        _, *counters = api_module.Api.__init__.__defaults__ or ()
+        monkeypatch.setattr(api_module.Api.__init__, "__defaults__", (login, *counters))
         yield server
 
 
