@@ -7,6 +7,7 @@ RUN = $(UV) run --frozen --
 export UV_PYTHON_DOWNLOADS := never
 export PATH := $(CURDIR)/build/go/bin:$(PATH)
 LAUNCHER_SOURCES = $(wildcard sandbox-image/launcher/*.go sandbox-image/launcher/*.s sandbox-image/launcher/go.*)
+INSTALLER_SOURCES = $(wildcard sandbox-image/launcher/installer/*.go sandbox-image/launcher/go.*)
 
 .PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e campaign bench demo fuzz clean
 
@@ -25,11 +26,16 @@ build/uv/bin/uv:
 	@hack/system-packages python3-venv
 	@python3 -m venv build/uv && build/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r hack/uv.txt
 
-launcher: build/launcher ## Build the launcher
+GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w"
+launcher: build/launcher build/installer ## Build the launcher and the installer
 build/launcher: $(LAUNCHER_SOURCES)
 	@hack/go-ready
 	@mkdir -p build
-	cd sandbox-image/launcher && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../build/launcher .
+	cd sandbox-image/launcher && $(GO_BUILD) -o ../../build/launcher .
+build/installer: $(INSTALLER_SOURCES)
+	@hack/go-ready
+	@mkdir -p build
+	cd sandbox-image/launcher && $(GO_BUILD) -o ../../build/installer ./installer
 
 EXPORT = $(UV) export --quiet --frozen --no-emit-project --no-annotate --no-header --only-group
 

@@ -91,8 +91,9 @@ async def sandbox(pods: SandboxPods, attempt: int, archive: Path, info: ArchiveI
 
     def follow() -> None:
         for found in watch(pods.kubectl, pod.created):
-            for status in found["status"].get("initContainerStatuses", ()):
-                mark(f"{status['name']} {next(iter(status['state']))}")
+            status = found["status"]
+            for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+                mark(f"{container['name']} {next(iter(container['state']))}")
             if certificate_of(found) and found["status"].get("podIP"):
                 pod.pod = found
                 return

@@ -37,7 +37,13 @@ def build_product_images(connection: Connection) -> Images:
             connection,
             "axiom-sandbox",
             ROOT / "sandbox-image" / "Dockerfile",
-            ("build/launcher", "sandbox-image/axiom-sandbox", "sandbox-image/requirements.txt", *_TRUSTED),
+            (
+                "build/launcher",
+                "build/installer",
+                "sandbox-image/axiom-sandbox",
+                "sandbox-image/requirements.txt",
+                *_TRUSTED,
+            ),
         ),
         verifier=_product(
             connection,

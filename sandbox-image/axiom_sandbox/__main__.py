@@ -1,4 +1,4 @@
-"""`axiom-sandbox run`: the trusted side of one sandbox. `install` and `stop` serve a pod's first container and its end.
+"""`axiom-sandbox run`: the trusted side of one sandbox. `stop` serves a pod's end.
 
 Each verb imports only what it needs: the start of a pod waits for it.
 """
@@ -15,17 +15,13 @@ def main() -> None:
     match sys.argv[1:]:
         case ["run"]:
             _run()
-        case ["install"]:
-            from axiom_sandbox.installing import install_in_pod
-
-            install_in_pod()
         case ["stop"]:
             from axiom_sandbox.installing import CHANNEL_SOCKET
             from axiom_sandbox.stopping import stop
 
             sys.exit(None if stop(CHANNEL_SOCKET) else "the supervisor does not answer")
         case _:
-            sys.exit("usage: axiom-sandbox run | install | stop")
+            sys.exit("usage: axiom-sandbox run | stop")
 
 
 def _run() -> None:

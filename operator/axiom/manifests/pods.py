@@ -7,8 +7,10 @@ and `scratch` are the supervisor's alone. Both containers have the same user id,
 could read files of mode 0600; what keeps them apart are their own mount and PID namespaces, and that the launcher is
 not dumpable. There is no fsGroup: it would only set the setgid bit on every folder of the workspace.
 
-The supervisor comes before the installer, and waits for what that makes: so its imports cost the pod's start nothing. It
-has no startup probe, as probes come once a second; the launcher connects when there is somebody to connect to.
+A pod's start waits for nothing that the kubelet looks at once a second only (docs/adr/0011): the supervisor's postStart hook
+installs what the others need while the supervisor imports, and the kubelet starts no other container before the hook is
+through. Then `certificate` says the channel's certificate as its termination message and ends, and the untrusted container
+starts. There is no startup probe; the launcher connects when there is somebody to connect to.
 
 Workspace and home are folders of a volume, made by the installer, not mount roots: those would belong to root, and git
 refuses to work in a folder of somebody else's.
@@ -26,6 +28,7 @@ from axiom.manifests.naming import annotations_of, identity_of, labels_of, pod_n
 from axiom.manifests.one_shot import OneShot
 from axiom.manifests.resources import (
     MEBIBYTE,
+    TELLER_RESOURCES,
     Allowance,
     allowance,
     trusted_resources,
@@ -49,7 +52,7 @@ __all__ = [
 
 USER = 1000
 CHANNEL_PORT = 8443
-INSTALLER, SUPERVISOR, UNTRUSTED = "install", "supervisor", "agent"
+SUPERVISOR, TELLER, UNTRUSTED = "supervisor", "certificate", "agent"
 CANDIDATE = "candidate"
 _GRACE_SECONDS = 30
 _DEADLINE_MARGIN_SECONDS = 3600
@@ -75,7 +78,7 @@ class Images:
     """The installation's own images."""
 
     sandbox: str
-    """Installer, supervisor, fetcher."""
+    """Supervisor, fetcher, and what is installed."""
     verifier: str
     """The clean room's untrusted side, where a task names none."""
 
@@ -153,7 +156,7 @@ def images_of(
     role: Role, images: Images, class_image: str | None, verifier_image: str | None
 ) -> dict[str, str]:
     """The image that each container of a pod of this role would have now, by the container's name."""
-    trusted = dict.fromkeys((INSTALLER, SUPERVISOR), images.sandbox)
+    trusted = dict.fromkeys((SUPERVISOR, TELLER), images.sandbox)
     match role:
         case Role.AGENT:
             return {**trusted, UNTRUSTED: class_image} if class_image else trusted
@@ -165,8 +168,8 @@ def images_of(
 
 def certificate_of(pod: Mapping[str, Any]) -> str | None:
     """The PEM certificate that the pod's channel presents, from the pod's status; None until it has been made."""
-    for container in (pod.get("status") or {}).get("initContainerStatuses") or ():
-        if container["name"] != INSTALLER:
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        if container["name"] != TELLER:
             continue
         ended = container["state"].get("terminated") or {}
         message = ended.get("message", "")
@@ -177,7 +180,14 @@ def certificate_of(pod: Mapping[str, Any]) -> str | None:
 def _pod_spec(spec: PodInput) -> dict[str, Any]:
     allowed = allowance(spec.resources, spec.agent_class.ceilings)
     fetches = spec.identity.role is Role.FETCHER
-    supervisor = _supervisor(spec, allowed)
+    supervisor, teller = _supervisor(spec, allowed), _teller(spec)
+    if fetches:  # nothing untrusted that has to end first
+        containers: dict[str, Any] = {"containers": [supervisor, teller]}
+    else:
+        containers = {
+            "initContainers": [_as_sidecar(supervisor)],
+            "containers": [teller, _untrusted(spec, allowed)],
+        }
     pod = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
@@ -191,8 +201,7 @@ def _pod_spec(spec: PodInput) -> dict[str, Any]:
             "runAsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "initContainers": [*([] if fetches else [_as_sidecar(supervisor)]), _installer(spec, allowed)],
-        "containers": [supervisor if fetches else _untrusted(spec, allowed)],
+        **containers,
         "volumes": [*_volumes(spec.identity.role, allowed), *(spec.job.volumes if spec.job else ())],
         **_network(spec),
     }
@@ -243,21 +252,14 @@ def _container(name: str, image: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-def _installer(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
+def _teller(spec: PodInput) -> dict[str, Any]:
+    """The control plane reads the certificate in the pod's status, which no sandbox can write, and trusts exactly it."""
     return _container(
-        INSTALLER,
+        TELLER,
         spec.images.sandbox,
-        command=["axiom-sandbox", "install"],
-        env=[
-            {"name": installing.SUBJECT_VARIABLE, "value": spec.identity.agent_id},
-            {"name": installing.CLIENT_CA_VARIABLE, "value": spec.client_ca},
-        ],
-        resources=trusted_resources(allowed),
-        volumeMounts=[
-            _mount("bin", installing.BIN_FOLDER),
-            _mount("keys", installing.KEYS_FOLDER),
-            _mount("files", installing.FILES_FOLDER),
-        ],
+        command=[installing.INSTALLER, "tell"],
+        resources=TELLER_RESOURCES,
+        volumeMounts=[_mount("keys", installing.KEYS_FOLDER, read_only=True)],
     )
 
 
@@ -266,6 +268,8 @@ def _supervisor(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
     env: list[dict[str, Any]] = [
         {"name": _ADDRESS_VARIABLE, "valueFrom": address},
         {"name": SETTINGS_VARIABLE, "value": _settings(spec).model_dump_json()},
+        {"name": installing.SUBJECT_VARIABLE, "value": spec.identity.agent_id},
+        {"name": installing.CLIENT_CA_VARIABLE, "value": spec.client_ca},
     ]
     return _container(
         SUPERVISOR,
@@ -274,9 +278,11 @@ def _supervisor(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
         env=env,
         ports=[{"name": "channel", "containerPort": CHANNEL_PORT, "protocol": "TCP"}],
         resources=trusted_resources(allowed),
+        lifecycle={"postStart": {"exec": {"command": [installing.INSTALLER, "install"]}}},
         volumeMounts=[
             _mount("state", "/axiom/state"),
-            _mount("keys", installing.KEYS_FOLDER, read_only=True),
+            _mount("bin", installing.BIN_FOLDER),
+            _mount("keys", installing.KEYS_FOLDER),
             _mount("files", installing.FILES_FOLDER),
             _mount("run", _RUN_FOLDER),
             _mount("scratch", "/tmp"),  # noqa: S108 - a volume of the container's own
@@ -291,11 +297,8 @@ def _as_sidecar(supervisor: dict[str, Any]) -> dict[str, Any]:
     It gets SIGTERM only after the untrusted container has ended, which ends only when the supervisor lets it: so the
     pod's end reaches it by this hook.
     """
-    return {
-        **supervisor,
-        "restartPolicy": "Always",
-        "lifecycle": {"preStop": {"exec": {"command": ["axiom-sandbox", "stop"]}}},
-    }
+    stop = {"preStop": {"exec": {"command": ["axiom-sandbox", "stop"]}}}
+    return {**supervisor, "restartPolicy": "Always", "lifecycle": {**supervisor["lifecycle"], **stop}}
 
 
 def _untrusted(spec: PodInput, allowed: Allowance) -> dict[str, Any]:

@@ -17,6 +17,11 @@ SUPERVISOR_MEMORY = 384 * MEBIBYTE
 VERIFIER_MEMORY = 64 * MEBIBYTE
 """Memory that is set aside for the candidate's code in the clean room; its limit is the task's."""
 VERIFIER_CPU_MILLIS = 25
+TELLER_RESOURCES = {
+    "requests": {"cpu": "1m", "memory": str(8 * MEBIBYTE), "ephemeral-storage": str(MEBIBYTE)},
+    "limits": {"cpu": "500m", "memory": str(64 * MEBIBYTE), "ephemeral-storage": str(16 * MEBIBYTE)},
+}
+"""For a container that lives for milliseconds, but counts for as long as its pod does."""
 _LEDGER_BYTES = 4 * GIBIBYTE
 """Room for ledger and recording, besides captures."""
 

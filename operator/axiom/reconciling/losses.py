@@ -11,6 +11,7 @@ from typing import Any
 
 from axiom.api.conditions import Reason
 from axiom.cluster.resources import Object
+from axiom.manifests.pods import TELLER
 from axiom.planning.observed import Trouble
 
 _DISRUPTIONS = {
@@ -82,7 +83,8 @@ def _ended(status: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
     for kind in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(kind) or ():
             end = (container.get("state") or {}).get("terminated")
-            if end and not (kind == "initContainerStatuses" and end.get("exitCode") == 0):
+            is_to_end = kind == "initContainerStatuses" or container["name"] == TELLER
+            if end and not (is_to_end and end.get("exitCode") == 0):
                 yield str(container["name"]), end
 
 

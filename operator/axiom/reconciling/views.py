@@ -12,7 +12,7 @@ from typing import Any
 from axiom.api.conditions import Reason
 from axiom.cluster.channels import address_of
 from axiom.cluster.resources import Object, uid_of
-from axiom.manifests.pods import CANDIDATE, INSTALLER, SUPERVISOR, UNTRUSTED, certificate_of
+from axiom.manifests.pods import CANDIDATE, SUPERVISOR, TELLER, UNTRUSTED, certificate_of
 from axiom.planning.observed import Presence, SandboxView, Trouble
 from axiom.reconciling.losses import loss_of
 from axiom_sandbox.protocol.channel import SandboxState
@@ -23,12 +23,18 @@ SILENCE_SECONDS = 15.0
 
 _PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _START_REASONS = frozenset(
-    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
+    {
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+        "PostStartHookError",
+        "CrashLoopBackOff",
+    }
 )
 _IMAGE_SOURCES = {
     UNTRUSTED: "the AgentClass's spec.image",
     CANDIDATE: "the image (a task's spec.verification.image cannot change, the installation's verifier image can)",
-    INSTALLER: "the installation's sandbox image",
+    TELLER: "the installation's sandbox image",
     SUPERVISOR: "the installation's sandbox image",
 }
 """Who names the image of a container."""
@@ -53,6 +59,8 @@ def trouble_of(pod: Object) -> Trouble | None:
             return Trouble(Reason.IMAGE_PULL_FAILED, _pull_message(status, str(waiting.get("message") or "")))
         if reason in _START_REASONS:
             return Trouble(Reason.CONTAINER_FAILED, _start_message(status, waiting))
+        if status["name"] == TELLER and "terminated" in status.get("state", {}) and not certificate_of(pod):
+            return Trouble(Reason.CONTAINER_FAILED, _mute_message(status["state"]["terminated"]))
     return None
 
 
@@ -124,6 +132,14 @@ def _start_message(status: Mapping[str, Any], waiting: Mapping[str, Any]) -> str
     else:
         detail = f"it ends with exit code {ended.get('exitCode', 'unknown')}, see its log"
     return _clip(f"container {status['name']}: {waiting['reason']}: {detail}")
+
+
+def _mute_message(ended: Mapping[str, Any]) -> str:
+    detail = str(ended.get("message") or ended.get("reason") or "no detail")
+    return _clip(
+        f"container {TELLER} ended with exit code {ended.get('exitCode')} ({detail}) and did not tell the channel's"
+        " certificate, without which nobody speaks with the sandbox; delete the pod, and another attempt begins"
+    )
 
 
 def _clip(text: str) -> str:

@@ -85,7 +85,7 @@ class World:
         folder = self.folder / uuid.uuid4().hex[:6]
         folder.mkdir()
         side = await self.stack.enter_async_context(fake_trusted_side(folder, owner, phase))
-        installed = {"name": "install", "state": {"terminated": {"exitCode": 0, "message": CERTIFICATE}}}
+        told = {"name": "certificate", "state": {"terminated": {"exitCode": 0, "message": CERTIFICATE}}}
         pod = self.server.add(
             "pods",
             {
@@ -95,7 +95,7 @@ class World:
                     "labels": labels_of(owner),
                     "annotations": annotations_of(owner, base, changes),
                 },
-                "status": {"phase": "Running", "podIP": "10.0.0.9", "initContainerStatuses": [installed]},
+                "status": {"phase": "Running", "podIP": "10.0.0.9", "containerStatuses": [told]},
             },
         )
         self.sides[uid_of(pod)] = side

@@ -54,7 +54,7 @@ def pod_spec(role: Role, **fields: Any) -> dict[str, Any]:
 
 
 def containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {container["name"]: container for container in (*spec["initContainers"], *spec["containers"])}
+    return {container["name"]: container for container in (*spec.get("initContainers", ()), *spec["containers"])}
 
 
 def settings_of(spec: dict[str, Any]) -> SandboxSettings:
@@ -189,7 +189,32 @@ def test_the_supervisor_is_a_sidecar_that_hears_of_the_pods_end(role: Role, name
     supervisor = pod_spec(role)["initContainers"][0]
     assert supervisor["name"] == "supervisor"
     assert supervisor["restartPolicy"] == "Always"
-    assert supervisor["lifecycle"] == {"preStop": {"exec": {"command": ["axiom-sandbox", "stop"]}}}
+    assert supervisor["lifecycle"]["preStop"] == {"exec": {"command": ["axiom-sandbox", "stop"]}}
+
+
+@roles
+def test_everything_is_installed_before_another_container_starts(role: Role) -> None:
+    spec = pod_spec(role)
+    order = [*spec.get("initContainers", ()), *spec["containers"]]
+    assert [container["name"] for container in order[:2]] == ["supervisor", "certificate"]
+    assert order[0]["lifecycle"]["postStart"] == {"exec": {"command": ["/opt/axiom/installer", "install"]}}
+    assert {"bin", "keys", "files"} <= {mount["name"] for mount in order[0]["volumeMounts"]}
+    names = {item["name"] for item in order[0]["env"]}
+    assert {"AXIOM_SUBJECT", "AXIOM_CLIENT_CA"} <= names
+
+
+@roles
+def test_the_certificate_is_told_by_a_container_that_asks_for_next_to_nothing(role: Role) -> None:
+    teller = containers(pod_spec(role))["certificate"]
+    assert (teller["image"], teller["command"]) == ("sandbox:1", ["/opt/axiom/installer", "tell"])
+    assert teller["volumeMounts"] == [{"name": "keys", "mountPath": "/axiom/keys", "readOnly": True}]
+    assert teller["resources"]["requests"]["cpu"] == "1m"
+
+
+def test_a_fetcher_ends_when_its_supervisor_does() -> None:
+    spec = pod_spec(Role.FETCHER)
+    assert "initContainers" not in spec
+    assert spec["restartPolicy"] == "Never"
 
 
 @roles
@@ -271,17 +296,19 @@ def test_a_task_may_bring_its_own_clean_room() -> None:
 
 def ended(code: int, message: str) -> dict[str, Any]:
     state = {"terminated": {"exitCode": code, "message": message}}
-    return {"status": {"initContainerStatuses": [{"name": "install", "state": state}]}}
+    return {"status": {"containerStatuses": [{"name": "certificate", "state": state}]}}
 
 
-def test_the_certificate_comes_from_the_installers_end() -> None:
+def test_the_certificate_is_the_last_word_of_a_trusted_container() -> None:
     pem = "-----BEGIN CERTIFICATE-----\n"
     assert certificate_of(ended(0, pem)) == pem
     assert certificate_of(ended(1, pem)) is None
     assert certificate_of(ended(0, "")) is None
     assert certificate_of({}) is None
-    running = {"name": "install", "state": {"running": {}}}
-    assert certificate_of({"status": {"initContainerStatuses": [running]}}) is None
+    running = {"name": "certificate", "state": {"running": {}}}
+    assert certificate_of({"status": {"containerStatuses": [running]}}) is None
+    agent = ended(0, pem)["status"]["containerStatuses"][0] | {"name": "agent"}
+    assert certificate_of({"status": {"containerStatuses": [agent]}}) is None
 
 
 def test_a_verifier_finds_room_on_a_node_full_of_agents() -> None:

@@ -61,8 +61,8 @@ def ended(name: str, code: int, reason: str = "Error") -> dict[str, Any]:
         (pod("Running", deleted=True), Reason.LOST, "somebody deleted the pod"),
         (
             pod(
-                initContainerStatuses=[ended("install", 0, "Completed"), ended("supervisor", 137)],
-                containerStatuses=[ended("agent", 255, "Unknown")],
+                initContainerStatuses=[ended("supervisor", 137)],
+                containerStatuses=[ended("certificate", 0, "Completed"), ended("agent", 255, "Unknown")],
             ),
             Reason.NODE_LOST,
             "supervisor ended by exit code 137, agent ended by Unknown (exit code 255)",

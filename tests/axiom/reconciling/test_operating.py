@@ -124,10 +124,10 @@ class World:
         folder.mkdir()
         side = await self.stack.enter_async_context(fake_trusted_side(folder, identity, phase))
         self.sides[uid_of(pod)] = side
-        installed = {"name": "install", "state": {"terminated": {"exitCode": 0, "message": CERTIFICATE}}}
+        told = {"name": "certificate", "state": {"terminated": {"exitCode": 0, "message": CERTIFICATE}}}
         self.server.change(
             "pods", "ns", pod["metadata"]["name"],
-            status={"phase": "Running", "podIP": "10.0.0.9", "initContainerStatuses": [installed]},
+            status={"phase": "Running", "podIP": "10.0.0.9", "containerStatuses": [told]},
         )  # fmt: skip
         return side
 

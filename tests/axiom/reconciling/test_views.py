@@ -14,8 +14,8 @@ from axiom_sandbox.protocol.identity import Identity, Role
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 IDENTITY = Identity(namespace="ns", task="t", task_id="uid", attempt=1, role=Role.AGENT)
-INSTALLED = {
-    "name": "install",
+TOLD = {
+    "name": "certificate",
     "state": {"terminated": {"exitCode": 0, "reason": "Completed", "message": CERTIFICATE}},
 }
 
@@ -28,8 +28,8 @@ def pod(phase: str = "Running", *, deleted: bool = False, **status: Any) -> dict
     return {"metadata": metadata, "spec": spec, "status": {"phase": phase, **status}}
 
 
-def up(**status: Any) -> dict[str, Any]:
-    return pod(podIP="10.0.0.7", initContainerStatuses=[INSTALLED], **status)
+def up(*others: dict[str, Any], **status: Any) -> dict[str, Any]:
+    return pod(podIP="10.0.0.7", containerStatuses=[*others, TOLD], **status)
 
 
 def waiting(name: str, reason: str, message: str = "", **more: Any) -> dict[str, Any]:
@@ -46,11 +46,11 @@ def waiting(name: str, reason: str, message: str = "", **more: Any) -> dict[str,
     [
         (pod("Pending"), Presence.PENDING),
         (pod(podIP="10.0.0.7"), Presence.PENDING),
-        (pod(initContainerStatuses=[INSTALLED]), Presence.PENDING),
+        (pod(containerStatuses=[TOLD]), Presence.PENDING),
         (up(), Presence.RUNNING),
-        (pod("Failed", podIP="10.0.0.7", initContainerStatuses=[INSTALLED]), Presence.GONE),
+        (pod("Failed", podIP="10.0.0.7", containerStatuses=[TOLD]), Presence.GONE),
         (pod("Succeeded"), Presence.GONE),
-        (pod(deleted=True, podIP="10.0.0.7", initContainerStatuses=[INSTALLED]), Presence.GONE),
+        (pod(deleted=True, podIP="10.0.0.7", containerStatuses=[TOLD]), Presence.GONE),
     ],
     ids=["pending", "no-certificate", "no-address", "up", "failed", "succeeded", "being-deleted"],
 )
@@ -80,10 +80,10 @@ PULL_ERROR = (
         (
             pod(
                 "Pending",
-                initContainerStatuses=[waiting("install", "InvalidImageName", "couldn't parse image")],
+                initContainerStatuses=[waiting("supervisor", "InvalidImageName", "couldn't parse image")],
             ),
             Reason.IMAGE_PULL_FAILED,
-            "container install",
+            "container supervisor",
         ),
         (
             pod(
@@ -95,7 +95,7 @@ PULL_ERROR = (
         ),
         (
             up(
-                containerStatuses=[
+                initContainerStatuses=[
                     waiting(
                         "supervisor",
                         "CrashLoopBackOff",
@@ -107,8 +107,26 @@ PULL_ERROR = (
             Reason.CONTAINER_FAILED,
             "exit code 3",
         ),
+        (
+            pod(
+                "Pending",
+                initContainerStatuses=[waiting("supervisor", "PostStartHookError", "no space left on device")],
+            ),
+            Reason.CONTAINER_FAILED,
+            "no space left",
+        ),
+        (
+            pod(
+                podIP="10.0.0.7",
+                containerStatuses=[
+                    {"name": "certificate", "state": {"terminated": {"exitCode": 128, "reason": "StartError"}}}
+                ],
+            ),
+            Reason.CONTAINER_FAILED,
+            "exit code 128 (StartError)",
+        ),
     ],
-    ids=["unschedulable", "pull", "bad-name", "config", "crash-loop"],
+    ids=["unschedulable", "pull", "bad-name", "config", "crash-loop", "hook", "no-certificate"],
 )
 def test_trouble(shown: dict[str, Any], reason: Reason, said: str) -> None:
     trouble = trouble_of(shown)
