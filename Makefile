@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 LAUNCHER_SOURCES = $(wildcard sandbox-image/launcher/*.go sandbox-image/launcher/*.s sandbox-image/launcher/go.*)
 INSTALLER_SOURCES = $(wildcard sandbox-image/launcher/installer/*.go sandbox-image/launcher/go.*)
 
-.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e campaign bench demo fuzz clean
+.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e campaign bench bench-memory demo fuzz clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -82,8 +82,11 @@ e2e: setup cluster ## End-to-end tests on the hermetic cluster, with the real Co
 campaign: setup cluster ## The long forms of the end-to-end tests: many kills, outages of a minute
 	$(RUN) pytest e2e -m campaign
 
-bench: setup ## Measure, and write docs/benchmarks.md
+bench: setup ## Measure, and write docs/benchmarks.md (about 15 minutes, on the hermetic cluster)
 	$(RUN) python -m bench
+
+bench-memory: setup ## What operator and gateway keep in memory after 500 tasks (about 20 minutes)
+	$(RUN) python -m bench --only memory
 
 demo: setup ## A real task on this machine: a scripted agent in a sandbox, a verdict from evidence
 	@hack/demo

@@ -1,6 +1,7 @@
 """`make bench`: measures, and writes docs/benchmarks.md with machine and method.
 
-What a cluster is needed for is measured on the hermetic one, with the chart installed; `--local` leaves it out.
+What a cluster is needed for is measured on the hermetic one, with the chart installed. `--only NAME …` measures some parts and
+leaves the others' lines of the report as they were.
 """
 
 from __future__ import annotations
@@ -13,99 +14,124 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import median
 
-from bench.figures import Figure, milliseconds
+from pydantic import TypeAdapter
+
+from bench.at_once import at_once
+from bench.cold_start import cold_starts
+from bench.figures import Figure, Part, milliseconds, p90
+from bench.installation import Installation, installed
+from bench.memory import memory
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "docs" / "benchmarks.md"
+RESULTS = ROOT / "docs" / "benchmarks.json"
 
 
-def ledger() -> list[Figure]:
+def ledger() -> Part:
     """Events made durable in groups."""
     with tempfile.TemporaryDirectory(dir=ROOT / "build") as folder:
         printed = _run([sys.executable, "bench/ledger.py", "--folder", folder])
     found = json.loads(printed)
-    return [
-        Figure(
-            "ledger, events a second in groups",
-            f"{found['events_per_second']:,}",
-            "at least 50,000",
-            f"groups of {found['group_size']}, {found['bytes_per_event']} bytes a record: {found['method']}",
-        )
-    ]
+    figure = Figure(
+        "ledger, events a second in groups",
+        f"{found['events_per_second']:,}",
+        "at least 50,000",
+        f"groups of {found['group_size']}, {found['bytes_per_event']} bytes a record: {found['method']}",
+    )
+    return Part((figure,))
 
 
-def local_run(times: int = 5) -> list[Figure]:
+def local_run(times: int = 5) -> Part:
     """The demo's honest task through `axiom run`, as a process."""
-    took = []
+    program, took = str(Path(sys.executable).with_name("axiom")), []
+    demo = ("examples/demo.yaml", "--class", "examples/demo-honest.yaml")
     for _ in range(times):
         with tempfile.TemporaryDirectory() as state:
             began = time.perf_counter()
-            _run(
-                [
-                    str(Path(sys.executable).with_name("axiom")),
-                    "run",
-                    "examples/demo.yaml",
-                    "--class",
-                    "examples/demo-honest.yaml",
-                    "--json",
-                    "--state",
-                    state,
-                ]
-            )
+            _run([program, "run", *demo, "--json", "--state", state])
             took.append(time.perf_counter() - began)
-    return [
-        Figure(
-            "`axiom run examples/demo.yaml`, process start to end",
-            milliseconds(took),
-            "–",
-            f"{times} runs one after the other; agent, capture, base check and two test runs included",
-        )
-    ]
+    figure = Figure(
+        "`axiom run examples/demo.yaml`, process start to end",
+        milliseconds(took),
+        "–",
+        f"{times} runs one after the other; agent, capture, base check and two test runs included",
+    )
+    return Part((figure,))
 
 
-def launcher_size() -> list[Figure]:
+def launcher_size() -> Part:
     """The launcher's binary."""
     size = (ROOT / "build" / "launcher").stat().st_size
-    return [Figure("launcher, bytes", f"{size:,}", "under 5,000,000", "`make launcher`, static, stripped")]
+    figure = Figure("launcher, bytes", f"{size:,}", "under 5,000,000", "`make launcher`, static, stripped")
+    return Part((figure,))
 
 
-def write_report(figures: Sequence[Figure]) -> None:
+def report(parts: Mapping[str, Part]) -> str:
     """docs/benchmarks.md."""
     lines = [
         "# Benchmarks",
         "",
-        f"`make bench`, {datetime.now(UTC):%Y-%m-%d}, one run: {os.cpu_count()} cores,"
-        f" {_memory_gib()} GiB of memory, Linux {'.'.join(platform.release().split('.')[:2])}, Python {platform.python_version()}."
-        " The machine is a shared virtual one, so read figures of the same run beside each other.",
+        f"`make bench` and `make bench-memory` on {os.cpu_count()} cores, {_memory_gib()} GiB of memory,"
+        f" Linux {'.'.join(platform.release().split('.')[:2])}, Python {platform.python_version()}."
+        " The machine is a shared virtual one, and the cluster's control plane runs on it, too: read figures of the same part"
+        " beside each other. The load is the average of the minute before the part began.",
         "",
-        "| what | measured | asked for | method |",
-        "| --- | --- | --- | --- |",
-        *(f"| {f.what} | {f.measured} | {f.asked} | {f.method} |" for f in figures),
-        "",
+        "| what | measured | asked for | load | method |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    REPORT.write_text("\n".join(lines))
+    for part in parts.values():
+        lines += [f"| {f.what} | {f.measured} | {f.asked} | {part.load} | {f.method} |" for f in part.figures]
+    for part in parts.values():
+        if part.phases:
+            lines += ["", f"## {part.title}", "", "| phase | p50, ms | p90, ms |", "| --- | ---: | ---: |"]
+            lines += [
+                f"| {phase.name} | {median(phase.seconds) * 1000:,.0f} | {p90(phase.seconds) * 1000:,.0f} |"
+                for phase in part.phases
+            ]
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:
-    """Measures everything and writes the report."""
+    """Measures, and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--local", action="store_true", help="leave out what needs a cluster")
-    parts: list[Callable[[], list[Figure]]] = [launcher_size, ledger, local_run]
-    if not parser.parse_args().local:
-        from bench.cluster import cold_starts
+    parser.add_argument("--only", nargs="+", choices=[*_HERE, *_ON_A_CLUSTER], help="measure nothing else")
+    wanted = parser.parse_args().only or [name for name in (*_HERE, *_ON_A_CLUSTER) if name not in _LONG]
+    parts = _known()
+    for name in wanted:
+        if name in _HERE:
+            parts[name] = _shown(_HERE[name]())
+    if any(name in _ON_A_CLUSTER for name in wanted):
+        with installed() as installation:
+            for name in wanted:
+                if name in _ON_A_CLUSTER:
+                    parts[name] = _shown(_ON_A_CLUSTER[name](installation))
+                    _keep(parts)
+    _keep(parts)
 
-        parts.append(cold_starts)
-    figures: list[Figure] = []
-    for part in parts:
-        found = part()
-        for figure in found:
-            print(f"{figure.what}: {figure.measured} (asked for: {figure.asked})", flush=True)
-        figures += found
-    write_report(figures)
+
+def _known() -> dict[str, Part]:
+    """What earlier runs found."""
+    if not RESULTS.exists():
+        return {}
+    return TypeAdapter(dict[str, Part]).validate_json(RESULTS.read_bytes())
+
+
+def _keep(parts: Mapping[str, Part]) -> None:
+    ordered = {name: parts[name] for name in (*_HERE, *_ON_A_CLUSTER) if name in parts}
+    RESULTS.write_bytes(TypeAdapter(dict[str, Part]).dump_json(ordered, indent=1) + b"\n")
+    REPORT.write_text(report(ordered))
+
+
+def _shown(part: Part) -> Part:
+    for figure in part.figures:
+        print(f"{figure.what}: {figure.measured} (asked for: {figure.asked})", flush=True)
+    for phase in part.phases:
+        print(f"  {median(phase.seconds) * 1000:8,.0f} ms  {phase.name}", flush=True)
+    return part
 
 
 def _run(argv: list[str]) -> str:
@@ -118,6 +144,15 @@ def _run(argv: list[str]) -> str:
 def _memory_gib() -> int:
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3)
 
+
+_HERE: dict[str, Callable[[], Part]] = {"launcher": launcher_size, "ledger": ledger, "run": local_run}
+_ON_A_CLUSTER: dict[str, Callable[[Installation], Part]] = {
+    "cold-start": cold_starts,
+    "at-once": at_once,
+    "memory": memory,
+}
+_LONG = ("memory",)
+"""Measured only when named."""
 
 if __name__ == "__main__":
     main()

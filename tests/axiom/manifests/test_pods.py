@@ -54,7 +54,9 @@ def pod_spec(role: Role, **fields: Any) -> dict[str, Any]:
 
 
 def containers(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {container["name"]: container for container in (*spec.get("initContainers", ()), *spec["containers"])}
+    return {
+        container["name"]: container for container in (*spec.get("initContainers", ()), *spec["containers"])
+    }
 
 
 def settings_of(spec: dict[str, Any]) -> SandboxSettings:

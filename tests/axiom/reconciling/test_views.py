@@ -110,7 +110,9 @@ PULL_ERROR = (
         (
             pod(
                 "Pending",
-                initContainerStatuses=[waiting("supervisor", "PostStartHookError", "no space left on device")],
+                initContainerStatuses=[
+                    waiting("supervisor", "PostStartHookError", "no space left on device")
+                ],
             ),
             Reason.CONTAINER_FAILED,
             "no space left",
@@ -119,7 +121,10 @@ PULL_ERROR = (
             pod(
                 podIP="10.0.0.7",
                 containerStatuses=[
-                    {"name": "certificate", "state": {"terminated": {"exitCode": 128, "reason": "StartError"}}}
+                    {
+                        "name": "certificate",
+                        "state": {"terminated": {"exitCode": 128, "reason": "StartError"}},
+                    }
                 ],
             ),
             Reason.CONTAINER_FAILED,
