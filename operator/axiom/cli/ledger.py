@@ -15,6 +15,7 @@ import zstandard
 from axiom_sandbox.ledger.checking import verify as verify_chain
 from axiom_sandbox.ledger.errors import MalformedRecordError
 from axiom_sandbox.ledger.records import decode
+from axiom_sandbox.protocol.events import Gap
 
 ledger_app = typer.Typer(help="Read and check ledgers.", no_args_is_help=True)
 
@@ -48,7 +49,7 @@ def verify(
         typer.echo(f"{findings.records} records, head {findings.head}")
         for item in findings.gaps:
             typer.echo(
-                f"gap declared at record {item.seq}: {item.gap.what}, {item.gap.size} bytes: {item.gap.reason}"
+                f"gap declared at record {item.seq}: {item.gap.what}, {item.gap.size} {_unit(item.gap)}: {item.gap.reason}"
             )
         if findings.broken:
             typer.echo(
@@ -84,6 +85,10 @@ def _shown(number: int, line: bytes) -> str:
     shown = payload if len(payload) <= _LONGEST_PAYLOAD else payload[:_LONGEST_PAYLOAD] + "…"
     time = record.time_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return f"{record.seq:>6} {time} {ascii(record.event)[1:-1]:<18} {shown}"
+
+
+def _unit(gap: Gap) -> str:
+    return "records" if gap.what == "ledger" else "bytes"
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -39,6 +39,7 @@ async def run(settings: GatewaySettings) -> None:
         stack.push_async_callback(gateway.close)
         watcher = Watcher(api, (gateway.tasks, gateway.pods), metrics.watches)
         await watcher.fill()
+        gateway.close_lost()
         pages = Pages(gateway, store, Gatekeeper(api), metrics).application()
         port = await stack.enter_async_context(serving(pages, *settings.listen))
         log.info("people are served on %s port %d", settings.listen[0], port)

@@ -1,7 +1,8 @@
 """Carries for every sandbox pod of the cluster until everything of it is in object storage.
 
 Pods are found by their label, so nobody has to call the gateway for it to begin. What it holds in memory is only what a
-pod or object storage can tell again, so it may be restarted at any moment.
+pod or object storage can tell again, so it may be restarted at any moment. A pod that ended with its ledger open is lost:
+then the ledger is ended here, with a record of what is missing.
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ import asyncio
 import logging
 import random
 import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+from zstandard import ZstdError
+
 from axiom.api.agenttask import AgentTask
+from axiom.api.conditions import ConditionType
 from axiom.api.loading import RefusedError, parse_task
 from axiom.channel import Channel, ChannelError
 from axiom.cluster.api import Api
@@ -20,17 +26,23 @@ from axiom.cluster.channels import Connect
 from axiom.cluster.errors import ApiError
 from axiom.cluster.resources import AGENT_TASKS, PODS, Object, name_of, namespace_of, uid_of
 from axiom.cluster.watching import Cache
-from axiom.gateway.carrying import Carrier
+from axiom.gateway.carrying import Carrier, all_sealed
+from axiom.gateway.closing import close_ledger
 from axiom.gateway.metrics import Metrics
 from axiom.gateway.supplying import PodSupply
+from axiom.manifests.losses import loss_of
 from axiom.manifests.naming import ALL_PODS_SELECTOR, NotASandboxPodError, identity_of
 from axiom.manifests.pods import certificate_of
+from axiom.planning.statuses import is_true
 from axiom.storage.store import ObjectStore, StorageError
+from axiom_sandbox.ledger.errors import LedgerError
+from axiom_sandbox.protocol.channel import SandboxState
 from axiom_sandbox.protocol.identity import Identity, Role
 
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+_CLOSING_AT_ONCE = 8
 
 
 class Gateway:
@@ -45,13 +57,17 @@ class Gateway:
         self.pods = Cache(PODS, ALL_PODS_SELECTOR, changed=self._pod_changed)
         self.tasks = Cache(AGENT_TASKS, changed=lambda item, is_there: self._tell())
         self._carrying: dict[str, asyncio.Task[None]] = {}
+        self._seen: dict[str, SandboxState] = {}
+        """By the pod's UID, the last that its trusted side said."""
+        self._closing: dict[str, asyncio.Task[None]] = {}
+        self._closing_room = asyncio.Semaphore(_CLOSING_AT_ONCE)
         self._news = asyncio.Event()
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
 
     async def close(self) -> None:
         """Stops carrying, wherever it is."""
-        running = list(self._carrying.values())
+        running = [*self._carrying.values(), *self._closing.values()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -78,20 +94,60 @@ class Gateway:
                 return self._connect(pod)
         return None
 
+    def close_lost(self) -> None:
+        """Ends the ledgers of sandboxes whose pods went while no gateway looked. Call it once the caches are filled."""
+        there = {_identity(pod) for pod in self.pods}
+        for item in self.tasks:
+            task = _parsed(item)
+            if task is None or (
+                is_true(task.status, ConditionType.COMPLETE) and not task.status.lost_attempts
+            ):
+                continue
+            for identity in _sandboxes_of(task):
+                if identity not in there:
+                    self._close_ledger(identity.agent_id, identity, None, "its pod was gone already")
+
     def _pod_changed(self, pod: Object, is_there: bool) -> None:
-        uid = uid_of(pod)
-        running = self._carrying.get(uid)
-        if not is_there:
-            if running:
+        uid, identity = uid_of(pod), _identity(pod)
+        if not is_there or _has_ended(pod):
+            if running := self._carrying.pop(uid, None):
                 running.cancel()
-        elif running is None and _is_reachable(pod) and (identity := _identity(pod)):
+            if identity and uid not in self._closing and (uid in self._seen or certificate_of(pod)):
+                loss = loss_of(pod)
+                why = loss.message if loss else "its pod was deleted"
+                self._close_ledger(uid, identity, self._seen.get(uid), why)
+        elif identity and uid not in self._carrying and _is_reachable(pod):
             task = asyncio.create_task(self._carry(pod, identity), name=f"carry {identity.agent_id}")
             self._carrying[uid] = task
             self._metrics.sandboxes.inc()
             task.add_done_callback(lambda _: self._metrics.sandboxes.dec())
         if not is_there:
-            self._carrying.pop(uid, None)
+            self._seen.pop(uid, None)
         self._tell()
+
+    def _close_ledger(self, key: str, identity: Identity, seen: SandboxState | None, why: str) -> None:
+        if seen is None or not all_sealed(seen):
+            ending = self._end_ledger(identity, seen, why)
+            closing = self._closing[key] = asyncio.create_task(ending, name=f"close {identity.agent_id}")
+            closing.add_done_callback(lambda _: self._closing.pop(key, None))
+
+    async def _end_ledger(self, identity: Identity, seen: SandboxState | None, why: str) -> None:
+        """Until it is ended, or the gateway stops: then the next one finds it open."""
+        failures = 0
+        while True:
+            try:
+                async with self._closing_room:
+                    if await close_ledger(self._store, identity, seen, why, datetime.now(UTC)):
+                        self._metrics.note_sealed("gap")
+                        log.warning("%s: its evidence is not whole: %s", identity.agent_id, why)
+                return
+            except (LedgerError, ZstdError) as error:
+                log.error("%s: what is stored of its ledger cannot be read: %s", identity.agent_id, error)
+                return
+            except StorageError as error:
+                failures += 1
+                self._note(identity, error, failures)
+            await asyncio.sleep(_pause(failures))
 
     def _tell(self) -> None:
         self._news.set()
@@ -131,7 +187,11 @@ class Gateway:
         )
         async with self._connect(pod) as channel:
             carrier = Carrier(channel, self._store, supply, scratch, self._metrics.note_sealed)
-            await carrier.carry(lambda state: self._metrics.note_state(uid_of(pod), state))
+            await carrier.carry(lambda state: self._note_state(pod, state))
+
+    def _note_state(self, pod: Object, state: SandboxState) -> None:
+        self._seen[uid_of(pod)] = state
+        self._metrics.note_state(uid_of(pod), state)
 
     def _task_of(self, identity: Identity) -> AgentTask | None:
         item = self.tasks.get(identity.task_id)
@@ -157,12 +217,36 @@ def _identity(pod: Object) -> Identity | None:
         return None
 
 
+def _sandboxes_of(task: AgentTask) -> Iterator[Identity]:
+    """Agents and verifiers that the status tells of."""
+
+    def identity(attempt: int, role: Role, round: int = 0, trial: int = 0) -> Identity:
+        return Identity(
+            namespace=task.namespace,
+            task=task.name,
+            task_id=task.uid,
+            attempt=attempt,
+            role=role,
+            round=round,
+            trial=trial,
+        )
+
+    for attempt in range(1, task.status.attempt + 1):
+        yield identity(attempt, Role.AGENT)
+    for record in task.status.rounds:
+        for trial in range(1, record.trials + 1):
+            yield identity(record.attempt, Role.VERIFIER, record.number, trial)
+
+
+def _has_ended(pod: Object) -> bool:
+    """The kubelet says so once no container of it runs any more."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
 def _is_reachable(pod: Object) -> bool:
     """Its trusted side serves, also while the pod is being deleted."""
     status = pod.get("status", {})
-    return bool(
-        certificate_of(pod) and status.get("podIP") and status.get("phase") not in ("Succeeded", "Failed")
-    )
+    return bool(certificate_of(pod) and status.get("podIP") and not _has_ended(pod))
 
 
 def _pause(failures: int) -> float:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from axiom.channel import Channel, ChannelError
 from axiom.cluster.channels import Connect, address_of
 from axiom.cluster.resources import Object, uid_of
+from axiom.manifests.losses import loss_of
 from axiom.planning.observed import Presence, SandboxView, Trouble
-from axiom.reconciling.losses import loss_of
 from axiom.reconciling.views import presence_of, view_of
 from axiom_sandbox.protocol.channel import Phase, SandboxState
 from axiom_sandbox.protocol.identity import Identity

@@ -12,9 +12,9 @@ from typing import Any
 from axiom.api.conditions import Reason
 from axiom.cluster.channels import address_of
 from axiom.cluster.resources import Object, uid_of
+from axiom.manifests.losses import loss_of
 from axiom.manifests.pods import CANDIDATE, SUPERVISOR, TELLER, UNTRUSTED, certificate_of
 from axiom.planning.observed import Presence, SandboxView, Trouble
-from axiom.reconciling.losses import loss_of
 from axiom_sandbox.protocol.channel import SandboxState
 from axiom_sandbox.protocol.identity import Identity
 

@@ -162,9 +162,12 @@ class Gap(Event):
 
     event = "gap"
     what: str
+    """`recording` or `terminal`: bytes of output. `ledger`: records, whose end was lost with the sandbox. Else a blob's name."""
     start: int
     end: int
+    """`ledger`: the last record that is known to have been; more may have followed."""
     size: int
+    """0 where it is not known."""
     reason: str
 
 

@@ -8,11 +8,13 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import kopf
 import pytest
+import zstandard
 from tests.fakes.api_server import FakeApiServer, fake_api_server
 from tests.fakes.trusted_side import FakeTrustedSide, fake_trusted_side
 
@@ -26,6 +28,7 @@ from axiom.manifests.naming import annotations_of, labels_of
 from axiom.storage.folder import FolderStore
 from axiom.storage.keys import blob_key, segment_key
 from axiom.storage.store import UnavailableError
+from axiom_sandbox.ledger.records import ORIGIN, decode, encode
 from axiom_sandbox.protocol.channel import LedgerHead, Phase
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.snapshots.archives import digest_of, read_tree
@@ -253,3 +256,82 @@ def _digest(data: bytes) -> str:
     import hashlib
 
     return hashlib.sha256(data).hexdigest()
+
+
+def ledger_of(attempt: int, *events: str) -> bytes:
+    owner = Identity(namespace="ns", task="t", task_id=World.task_id, attempt=attempt, role=Role.AGENT)
+    data, prev = b"", ORIGIN
+    for seq, event in enumerate(events, 1):
+        line, prev = encode(
+            seq=seq,
+            time=datetime(2026, 11, 21, tzinfo=UTC),
+            identity=owner,
+            event=event,
+            payload={},
+            prev=prev,
+        )
+        data += line + b"\n"
+    return zstandard.compress(data)
+
+
+async def stored_events(world: World, attempt: int = 1) -> list[str]:
+    owner = Identity(namespace="ns", task="t", task_id=World.task_id, attempt=attempt, role=Role.AGENT)
+    lines: list[bytes] = []
+    async for key in world.store.list(f"{owner.prefix}/ledger/"):
+        lines += zstandard.decompress(await world.store.get(key), 1 << 20).splitlines()
+    return [decode(line).event for line in lines]
+
+
+@pytest.mark.parametrize("how", ["deleted", "failed"])
+async def test_the_ledger_of_a_pod_that_is_lost_ends_in_what_is_missing(world: World, how: str) -> None:
+    world.make_task(FILES, digest="d" * 64)
+    side = await world.make_pod(Role.AGENT, Phase.RUNNING)
+    side.offer_segment(ledger_of(1, "sandbox_started", "stdout"))
+    await world.until(lambda: side.sealed)
+    side.update(ledger=side.state.ledger.model_copy(update={"records": 5}))
+    [uid] = world.sides
+    await world.until(lambda: world.gateway._seen[uid].ledger.records == 5)
+
+    if how == "deleted":
+        world.server.remove("pods", "ns", "p-agent")
+    else:
+        status = {"phase": "Failed", "reason": "Evicted", "message": "low on memory"}
+        world.server.change(
+            "pods", "ns", "p-agent", status={**world.server.all("pods")[0]["status"], **status}
+        )
+    async with asyncio.timeout(15):
+        while (await stored_events(world))[-1] != "closed":
+            world.look()
+            await asyncio.sleep(0.01)
+
+    assert await stored_events(world) == ["sandbox_started", "stdout", "gap", "closed"]
+
+
+async def test_the_ledger_of_a_pod_that_went_while_no_gateway_looked_is_ended_too(world: World) -> None:
+    world.make_task(FILES, digest="d" * 64)
+    task = world.server.get("agenttasks", "ns", "t")
+    assert task is not None
+    world.server.change("agenttasks", "ns", "t", status={"attempt": 2, "lostAttempts": 1})
+    owner = Identity(namespace="ns", task="t", task_id=World.task_id, attempt=1, role=Role.AGENT)
+    await world.store.put(segment_key(owner, 1), ledger_of(1, "sandbox_started", "stdout"))
+    world.look()
+
+    world.gateway.close_lost()
+
+    async with asyncio.timeout(15):
+        while (await stored_events(world))[-1] != "closed":
+            await asyncio.sleep(0.01)
+    assert await stored_events(world) == ["sandbox_started", "stdout", "gap", "closed"]
+    assert await stored_events(world, 2) == []
+
+
+async def test_a_pod_whose_evidence_is_stored_leaves_its_ledger_as_it_is(world: World) -> None:
+    world.make_task(FILES, digest="d" * 64)
+    side = await world.make_pod(Role.AGENT, Phase.STOPPED)
+    side.offer_segment(ledger_of(1, "sandbox_started", "closed"))
+    side.update(ledger=side.state.ledger.model_copy(update={"records": 2, "closed": True}))
+    await world.until(lambda: side.sealed)
+    world.server.remove("pods", "ns", "p-agent")
+    world.look()
+    assert not world.gateway._closing
+    assert await stored_events(world) == ["sandbox_started", "closed"]

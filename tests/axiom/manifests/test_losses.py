@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from axiom.api.conditions import Reason
+from axiom.manifests.losses import loss_of
 from axiom.planning.observed import LOSSES
-from axiom.reconciling.losses import loss_of
 
 LOW = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi."
 
