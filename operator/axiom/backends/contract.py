@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,12 @@ class SandboxSpec:
     network: Network
     processes: int
     memory_bytes: int
+    cpu_millis: int = 0
+    """Thousandths of a core; 0: no limit."""
+    tmp_bytes: int = 0
+    """Most that the agent's /tmp holds, where it lies in memory; 0: the backend's own default."""
+    image: str | None = None
+    """The untrusted side's image, where the backend knows images; None: this machine's own system, read-only."""
     read_only_paths: tuple[Path, ...] = ()
     """Paths of this machine that the untrusted side may read, besides /usr."""
     egress_socket: Path | None = None
@@ -53,3 +59,21 @@ class Sandbox(Protocol):
 
 SandboxFactory = Callable[[SandboxSpec, Callable[[], None]], Sandbox]
 """Makes a sandbox; the callback is called whenever its presence changes."""
+
+
+class Backend(Protocol):
+    """A way to make sandboxes on this machine."""
+
+    name: str
+
+    async def prepare(self, images: Collection[str], say: Callable[[str], None]) -> None:
+        """Before a run: removes what killed runs left, gets images that are missing. `say` is told what takes time.
+
+        Raises CannotRunError.
+        """
+
+    def sandbox(self, spec: SandboxSpec, folder: Path, changed: Callable[[], None]) -> Sandbox:
+        """A sandbox that is not started yet, and lives in `folder`."""
+
+    async def close(self) -> None:
+        """After a run."""

@@ -26,8 +26,9 @@ from axiom.api.agenttask import AgentTaskStatus, RoundStatus
 from axiom.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from axiom.api.explaining import Problem
 from axiom.api.loading import Manifest, RefusedError, load_manifest
-from axiom.backends.bubblewrap import BubblewrapSandbox, find_bubblewrap, find_launcher
+from axiom.backends.bubblewrap import BubblewrapSandbox, find_bubblewrap
 from axiom.backends.contract import CannotRunError, SandboxFactory, SandboxSpec
+from axiom.backends.host import find_launcher
 from axiom.running.local import LocalRun
 from axiom.running.results import Result, collect
 from axiom.running.workspaces import WorkspaceError, make_base, secret_folder, secret_variable

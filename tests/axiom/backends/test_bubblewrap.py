@@ -12,9 +12,10 @@ import pytest
 from tests.axiom.running.runs import processes_with
 
 import axiom.backends.cgroups
-from axiom.backends.bubblewrap import BubblewrapSandbox, find_launcher
+from axiom.backends.bubblewrap import BubblewrapSandbox
 from axiom.backends.cgroups import ControlGroup
 from axiom.backends.contract import CannotRunError, SandboxSpec
+from axiom.backends.host import find_launcher
 from axiom.planning.observed import Presence
 from axiom_sandbox.protocol.channel import Phase
 from axiom_sandbox.protocol.identity import Identity, Role

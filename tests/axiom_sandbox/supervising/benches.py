@@ -16,8 +16,9 @@ from typing import Any
 
 from aiohttp import web
 
-from axiom.backends.bubblewrap import BubblewrapSandbox, find_launcher
+from axiom.backends.bubblewrap import BubblewrapSandbox
 from axiom.backends.contract import SandboxSpec
+from axiom.backends.host import find_launcher
 from axiom.channel import Channel
 from axiom_sandbox.ledger.checking import verify
 from axiom_sandbox.ledger.files import stored_lines
