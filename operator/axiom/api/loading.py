@@ -59,16 +59,20 @@ def load_manifest(paths: Iterable[Path]) -> Manifest:
     Raises RefusedError.
     """
     paths = list(paths)
-    tasks: list[AgentTask] = []
-    classes: dict[str, AgentClass] = {}
-    for path in paths:
-        for document in _documents(path):
-            match _parse_any(document, str(path)):
-                case AgentTask() as task:
-                    tasks.append(task)
-                case AgentClass() as agent_class:
-                    classes[agent_class.name] = agent_class
+    tasks, classes = _objects(paths)
     return _one_manifest(tasks, classes, source=" and ".join(str(path) for path in paths))
+
+
+def load_task(path: Path) -> AgentTask:
+    """A file that holds one AgentTask; classes in it are checked and left aside. Raises RefusedError."""
+    tasks, _ = _objects([path])
+    return _one_task(tasks, str(path))
+
+
+def differing_fields(one: AgentTask, other: AgentTask) -> list[str]:
+    """Where two tasks' specs differ: paths such as `spec.prompt`."""
+    first, second = _comparable(one), _comparable(other)
+    return [f"spec.{field}" for field in first if first[field] != second[field]]
 
 
 def check_update(old: AgentTask, new: AgentTask) -> list[Problem]:
@@ -124,11 +128,28 @@ def _parse_any(document: Document, source: str) -> AgentTask | AgentClass:
     raise RefusedError(source, [Problem("kind", problem)])
 
 
-def _one_manifest(tasks: Sequence[AgentTask], classes: dict[str, AgentClass], source: str) -> Manifest:
+def _objects(paths: Iterable[Path]) -> tuple[list[AgentTask], dict[str, AgentClass]]:
+    tasks: list[AgentTask] = []
+    classes: dict[str, AgentClass] = {}
+    for path in paths:
+        for document in _documents(path):
+            match _parse_any(document, str(path)):
+                case AgentTask() as task:
+                    tasks.append(task)
+                case AgentClass() as agent_class:
+                    classes[agent_class.name] = agent_class
+    return tasks, classes
+
+
+def _one_task(tasks: Sequence[AgentTask], source: str) -> AgentTask:
     if len(tasks) != 1:
         found = ", ".join(task.name for task in tasks) or "none"
         raise RefusedError(source, [Problem("", f"exactly one AgentTask is needed, but found: {found}")])
-    [task] = tasks
+    return tasks[0]
+
+
+def _one_manifest(tasks: Sequence[AgentTask], classes: dict[str, AgentClass], source: str) -> Manifest:
+    task = _one_task(tasks, source)
     wanted = task.spec.agent_class_name
     if wanted not in classes:
         cure = "put the AgentClass in the same file after a line ---, or name its file with --class"

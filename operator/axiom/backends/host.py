@@ -9,7 +9,6 @@ from pathlib import Path
 
 import axiom_sandbox
 from axiom.backends.contract import CannotRunError
-from axiom_sandbox.verifying.rooms import TOOLS
 
 PROXY_PORT = 8788
 """Where the egress proxy answers inside a sandbox."""
@@ -91,4 +90,4 @@ def own_etc(user: int) -> dict[str, str]:
 
 def runner_tools(target: str) -> Bind:
     """The programs of ours that run beside a candidate."""
-    return Bind(TOOLS, target)
+    return Bind(Path(axiom_sandbox.__file__).parent / "verifying" / "tools", target)

@@ -7,15 +7,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import zstandard
 
-from axiom_sandbox.ledger.checking import verify as verify_chain
-from axiom_sandbox.ledger.errors import MalformedRecordError
-from axiom_sandbox.ledger.records import decode
-from axiom_sandbox.protocol.events import Gap
+if TYPE_CHECKING:
+    from axiom_sandbox.protocol.events import Gap
 
 ledger_app = typer.Typer(help="Read and check ledgers.", no_args_is_help=True)
 
@@ -35,6 +32,9 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Prove the chain, from the first record to the head. Exit code 0 whole, 1 broken, 3 not readable."""
+    # Imported where it is used, here and below: nobody who runs a task waits for it.
+    from axiom_sandbox.ledger.checking import verify as verify_chain
+
     findings = verify_chain(_lines(path), head)
     if as_json:
         body = {
@@ -77,6 +77,9 @@ def show(
 
 def _shown(number: int, line: bytes) -> str:
     """One record for a person's terminal. Files may have been tampered with: nothing of them is shown unescaped."""
+    from axiom_sandbox.ledger.errors import MalformedRecordError
+    from axiom_sandbox.ledger.records import decode
+
     try:
         record = decode(line)
     except MalformedRecordError as error:
@@ -96,6 +99,8 @@ def _lines(path: Path) -> Iterator[bytes]:
     if not files or not all(file.is_file() for file in files):
         typer.echo(f"{path} holds no ledger: no file ends in .jsonl or .jsonl.zst", err=True)
         raise typer.Exit(3)
+    import zstandard
+
     for file in files:
         try:
             yield from _content(file).splitlines(keepends=True)
@@ -108,5 +113,7 @@ def _content(file: Path) -> bytes:
     data = file.read_bytes()
     if file.suffix != ".zst":
         return data
+    import zstandard
+
     with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
         return reader.read()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from axiom.backends.bubblewrap import find_bubblewrap, find_launcher
+from axiom.backends.bubblewrap import find_bubblewrap
 from axiom.backends.contract import CannotRunError
+from axiom.backends.host import find_launcher
 from axiom.diagnosing.findings import Fault, Finding, good, problem
 
 NEEDED: tuple[tuple[str, Callable[[], object]], ...] = (

@@ -19,6 +19,7 @@ from axiom.backends.contract import CannotRunError, Sandbox, SandboxFactory, San
 from axiom.channel import Channel, ChannelError, CommandRefusedError
 from axiom.egress.tokens import Grant, mint
 from axiom.gateway.carrying import Archive, Carrier
+from axiom.manifests.resources import allowance
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
 from axiom.planning.briefing import deadline_of
 from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
@@ -29,7 +30,6 @@ from axiom.storage.keys import blob_key
 from axiom.storage.store import ObjectStore, StorageError
 from axiom_sandbox.protocol.channel import SandboxState, StartAgent
 from axiom_sandbox.protocol.identity import Identity, Role
-from axiom_sandbox.protocol.quantities import parse_quantity
 
 _RETRY_SECONDS = 0.2
 _VERIFIER_PROCESSES = 512
@@ -179,11 +179,15 @@ class LocalRun:
         # The clean room's /tmp is emptied between runs, from outside, and what is mounted in it goes with it.
         in_clean_room = tuple(path for path in paths if not path.is_relative_to("/tmp"))  # noqa: S108
         processes = spec.ceilings.processes
+        allowed = allowance(self.task.spec.limits.resources, spec.ceilings)
         return SandboxSpec(
             identity=identity,
             network=spec.network.to_protocol(),
             processes=processes if is_agent else max(processes, _VERIFIER_PROCESSES),
-            memory_bytes=int(parse_quantity(self.task.spec.limits.resources.memory)),
+            memory_bytes=allowed.memory,
+            cpu_millis=allowed.cpu_millis,
+            tmp_bytes=allowed.tmp,
+            image=spec.image if is_agent else self.task.spec.verification.image,
             read_only_paths=paths if is_agent else in_clean_room,
             egress_socket=self._egress if is_agent else None,
         )

@@ -1,4 +1,4 @@
-"""What a local run leaves for its user: the verdict, the diff, the resulting files, the sealed ledger."""
+"""What a run leaves for its user: the verdict, the diff, the resulting files, the sealed ledger."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from axiom.api.agenttask import AgentTask, AgentTaskStatus
+from axiom.api.conditions import ConditionType
+from axiom.planning.statuses import condition
 from axiom.storage.keys import blob_key
 from axiom.storage.store import ObjectStore
 from axiom_sandbox.snapshots.archives import unpack
@@ -18,15 +20,15 @@ _SHOWN = {"name", "type", "enforcement", "verdict", "message"}
 
 @dataclass(frozen=True)
 class Result:
-    """A finished local run."""
+    """A finished run. On this machine evidence is named by paths, on a cluster by keys in object storage."""
 
     task: AgentTask
     status: AgentTaskStatus
-    ledger_path: Path | None
-    diff: Path | None
+    ledger: str | None
+    diff: str | None
     """Patch of the last round."""
-    workspace: Path | None
-    """The resulting files: the base with the filtered changes."""
+    workspace: str | None
+    """The resulting files: the base with the filtered changes. Only on this machine."""
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
@@ -36,18 +38,19 @@ class Result:
         body = {
             "task": self.task.name,
             "verdict": status.verdict,
+            "reason": _reason(status),
             "claim": status.claim.model_dump(by_alias=True, mode="json") if status.claim else None,
             "rounds": len(status.rounds),
             "criteria": [
                 result.model_dump(by_alias=True, mode="json", include=_SHOWN) for result in criteria
             ],
             "ledger": {
-                "path": str(self.ledger_path) if self.ledger_path else None,
+                "path": self.ledger,
                 "records": status.ledger.records if status.ledger else 0,
                 "head": status.ledger.head if status.ledger else "",
             },
-            "diff": str(self.diff) if self.diff else None,
-            "workspace": str(self.workspace) if self.workspace else None,
+            "diff": self.diff,
+            "workspace": self.workspace,
             "durationSeconds": round(self.seconds, 3),
         }
         if status.verdict is None:
@@ -78,4 +81,22 @@ async def collect(
         await asyncio.to_thread(apply_changes, changes, workspace)
         changes.unlink()
     ledger = store_folder / status.ledger.path if status.ledger and status.ledger.records else None
-    return Result(task, status, ledger, diff, workspace, seconds)
+    return Result(task, status, _named(ledger), _named(diff), _named(workspace), seconds)
+
+
+def of_cluster(task: AgentTask, seconds: float) -> Result:
+    """What a complete task's status says of its evidence."""
+    status = task.status
+    ledger = status.ledger.path if status.ledger and status.ledger.records else None
+    diff = status.rounds[-1].diff if status.rounds else ""
+    return Result(task, status, ledger, diff or None, None, seconds)
+
+
+def _named(path: Path | None) -> str | None:
+    return str(path) if path else None
+
+
+def _reason(status: AgentTaskStatus) -> str | None:
+    """Why it ended, in one word."""
+    found = condition(status, ConditionType.COMPLETE)
+    return found.reason.value if found else None

@@ -23,7 +23,7 @@ class Network(StrEnum):
 
 
 class ProcessLimits(Message):
-    """rlimits."""
+    """rlimits. 0 leaves one as it is."""
 
     file_size: int
     processes: int

@@ -246,7 +246,7 @@ class AgentSandbox(Sandbox):
                 write_paths=inside.write_paths,
                 limits=ProcessLimits(
                     file_size=limits.storage_bytes,
-                    processes=limits.processes + _OWN_THREADS,
+                    processes=limits.processes + _OWN_THREADS if inside.own_user else 0,
                     open_files=limits.open_files,
                 ),
             ),

@@ -30,6 +30,8 @@ class Inside(Message):
     """Interpreter in the clean room's untrusted container."""
     tools: str = "/axiom/tools"
     """Read-only folder of our own runner scripts."""
+    own_user: bool = True
+    """Whether nobody else's processes count as the untrusted user's: else RLIMIT_NPROC would count them, too."""
     path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -177,7 +177,11 @@ class LauncherRoom:
             lockdown=Lockdown(
                 network=Network.NONE,
                 write_paths=inside.write_paths,
-                limits=ProcessLimits(file_size=_FILE_BYTES, processes=_PROCESSES, open_files=_OPEN_FILES),
+                limits=ProcessLimits(
+                    file_size=_FILE_BYTES,
+                    processes=_PROCESSES if inside.own_user else 0,
+                    open_files=_OPEN_FILES,
+                ),
             ),
         )
 

@@ -4,9 +4,3 @@
 what came of it. Every decision is a pure function of a module named after its criterion; `registry` lists them.
 What a run printed or how it exited is a claim; `docs/design/limitations.md` says what each criterion proves.
 """
-
-from axiom_sandbox.verifying.driver import verify
-from axiom_sandbox.verifying.feedback import feedback
-from axiom_sandbox.verifying.rooms import Job, Outcome, Room, RoomError
-
-__all__ = ["Job", "Outcome", "Room", "RoomError", "feedback", "verify"]

@@ -11,7 +11,7 @@ from axiom_sandbox.protocol.channel import Verification
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.events import Event
 from axiom_sandbox.snapshots import capture, pack, unpack
-from axiom_sandbox.verifying import verify
+from axiom_sandbox.verifying.driver import verify
 
 BUGGY = "def is_leap(year):\n    return year % 4 == 0\n"
 RIGHT = "def is_leap(year):\n    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)\n"

@@ -11,7 +11,7 @@ from axiom_sandbox.protocol.channel import Verification
 from axiom_sandbox.protocol.criteria import CriterionType, Enforcement
 from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
 from axiom_sandbox.snapshots import Tree
-from axiom_sandbox.verifying import feedback
+from axiom_sandbox.verifying.feedback import feedback
 from axiom_sandbox.verifying.globs import matches
 from axiom_sandbox.verifying.judging import Side, Source
 from axiom_sandbox.verifying.suites.configuration import Configuration, configuration_of

@@ -1,0 +1,164 @@
+"""`axiom run` on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rich.console import Console
+
+from axiom.api.explaining import Problem
+from axiom.api.loading import Manifest, RefusedError, load_manifest
+from axiom.backends.choosing import choose_backend
+from axiom.backends.contract import Backend, CannotRunError, Sandbox, SandboxFactory, SandboxSpec
+from axiom.backends.host import find_launcher
+from axiom.cli.run import Order
+from axiom.cli.showing import Interruption, Progress
+from axiom.running.local import LocalRun
+from axiom.running.results import Result, collect
+from axiom.running.workspaces import make_base, secret_folder, secret_variable
+from axiom.storage.folder import FolderStore
+from axiom.storage.store import StorageError
+from axiom_sandbox.repositories.access import SECRET_KEYS
+from axiom_sandbox.snapshots.writing import clear
+
+_INTERRUPTED = "interrupted: the agent was ended; what was sealed by then is kept"
+
+
+def run_here(order: Order, console: Console) -> Result:
+    """Raises RefusedError, CannotRunError, WorkspaceError, Interruption."""
+    manifest = load_manifest([path for path in (order.task, order.agent_class) if path])
+    check_runnable(manifest)
+    find_launcher()
+    backend = choose_backend(order.backend, manifest.agent_class.spec)
+    try:
+        return asyncio.run(_run(manifest, backend, order.state or default_state(), console))
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        raise Interruption(error, _INTERRUPTED) from error
+
+
+def default_state() -> Path:
+    """`$XDG_STATE_HOME/axiom`, usually ~/.local/state/axiom."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "axiom"
+
+
+def check_runnable(manifest: Manifest) -> None:
+    """Refuses what only a cluster can do."""
+    spec = manifest.task.spec
+    if spec.workspace.config_map:
+        cure = "a ConfigMap exists on a cluster alone; give the files under workspace.files, or use kubectl apply"
+        raise RefusedError(manifest.task.name, [Problem("spec.workspace.configMap", cure)])
+    if git := spec.workspace.git:
+        _check_secret(manifest.task.name, "spec.workspace.git.credentialsSecret", git.credentials_secret)
+    if spec.suspend:
+        raise RefusedError(
+            manifest.task.name, [Problem("spec.suspend", "is true, so nothing would run; remove it")]
+        )
+    missing = [
+        credential.name
+        for credential in manifest.agent_class.spec.credentials
+        if not os.environ.get(credential_variable(credential.name))
+    ]
+    if missing:
+        cure = f"set the variable {credential_variable(missing[0])} to the key; it stays outside the sandbox"
+        raise RefusedError(manifest.agent_class.name, [Problem(f"spec.credentials[{missing[0]}]", cure)])
+    for path in manifest.agent_class.spec.local.read_only_paths:
+        if not Path(path).exists():
+            cure = f"{path} does not exist on this machine; install what belongs there, or correct the path"
+            raise RefusedError(manifest.agent_class.name, [Problem("spec.local.readOnlyPaths", cure)])
+
+
+def _check_secret(task: str, field: str, secret: str | None) -> None:
+    folder = secret_folder(secret)
+    if secret and (folder is None or not folder.is_dir()):
+        cure = (
+            f"set the variable {secret_variable(secret)} to a folder with a file for each key of the Secret"
+            f" ({', '.join(SECRET_KEYS)})"
+        )
+        raise RefusedError(task, [Problem(field, cure)])
+
+
+def credential_variable(name: str) -> str:
+    """The variable that holds a credential of local runs."""
+    return "AXIOM_CREDENTIAL_" + name.upper().replace("-", "_")
+
+
+async def _run(manifest: Manifest, backend: Backend, state: Path, console: Console) -> Result:
+    running = asyncio.current_task()
+    assert running is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    began = time.monotonic()
+    uid = str(uuid.uuid4())
+    task = manifest.task.model_copy(update={"metadata": {**manifest.task.metadata, "uid": uid}})
+    try:
+        store = FolderStore(state / "store")
+        folder = state / "runs" / f"{task.name}-{uid[:8]}"
+        folder.mkdir(parents=True, mode=0o700)
+    except (OSError, StorageError) as error:
+        raise CannotRunError(
+            f"{state} cannot hold the evidence: {error}; name another folder with --state"
+        ) from error
+    progress = Progress(console, began)
+    with _scratch(folder) as scratch:
+        await backend.prepare(images_of(manifest), progress.say)
+        base = await make_base(task.spec.workspace, scratch, progress.tell_amount)
+        for note in base.notes:
+            progress.say(f"workspace: {note}")
+        local = LocalRun(
+            task=task,
+            agent_class=manifest.agent_class,
+            base=base,
+            store=store,
+            folder=scratch,
+            make_sandbox=_factory(backend, scratch),
+            credentials=_credentials(manifest),
+            on_status=progress,
+        )
+        try:
+            status = await local.run()
+        finally:
+            await backend.close()
+        seconds = time.monotonic() - began
+        return await collect(task, status, store, state / "store", folder, base.archive.path, seconds)
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Where sandboxes live. Removed at the end, and `folder` with it if nothing was left there to keep."""
+    scratch = folder / "scratch"
+    try:
+        scratch.mkdir()
+        yield scratch
+    finally:
+        clear(scratch)  # the agent may have closed folders to itself, and so to us
+        shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def images_of(manifest: Manifest) -> frozenset[str]:
+    """The images that a run needs, where its backend knows images."""
+    named = (manifest.agent_class.spec.image, manifest.task.spec.verification.image)
+    return frozenset(image for image in named if image)
+
+
+def _factory(backend: Backend, scratch: Path) -> SandboxFactory:
+    def make_sandbox(spec: SandboxSpec, changed: Callable[[], None]) -> Sandbox:
+        own = scratch / f"{spec.identity.attempt}-{spec.identity.slot}"
+        own.mkdir()
+        return backend.sandbox(spec, own, changed)
+
+    return make_sandbox
+
+
+def _credentials(manifest: Manifest) -> dict[str, str]:
+    names = [credential.name for credential in manifest.agent_class.spec.credentials]
+    return {name: os.environ[credential_variable(name)] for name in names}

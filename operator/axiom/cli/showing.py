@@ -1,0 +1,156 @@
+"""What a person or a script sees of a run: progress on standard error, table or object on standard output, exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from axiom.api.agenttask import AgentTaskStatus, RoundStatus
+from axiom.api.conditions import Condition, ConditionStatus, ConditionType, Reason
+from axiom.running.results import Result
+from axiom_sandbox.protocol.progress import Progress as Amount
+from axiom_sandbox.protocol.verdicts import Verdict
+
+_MARKS = {ConditionStatus.TRUE: "✓", ConditionStatus.FALSE: "·", ConditionStatus.UNKNOWN: "?"}
+_TELLING_ORDER = (
+    ConditionType.ACCEPTED,
+    ConditionType.SANDBOX_READY,
+    ConditionType.ISOLATED,
+    ConditionType.VERIFIED,
+    ConditionType.RUNNING,
+    ConditionType.COMPLETE,
+)
+_LONGEST_LINE = 1200
+_COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
+
+
+class ExitCode(IntEnum):
+    """What the exit code of `axiom run` means."""
+
+    PASS = 0
+    FAIL = 1
+    INCONCLUSIVE = 2
+    REFUSED = 3
+    COULD_NOT_RUN = 4
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class Interruption(Exception):  # noqa: N818 - no error: somebody wanted it
+    """Somebody ended the command. The message says what became of the task."""
+
+    def __init__(self, error: BaseException, message: str) -> None:
+        self.code = ExitCode.INTERRUPTED if isinstance(error, KeyboardInterrupt) else ExitCode.TERMINATED
+        super().__init__(message)
+
+
+def exit_code(verdict: Verdict | None) -> ExitCode:
+    """The exit code for a verdict; None is a task that could not be run."""
+    match verdict:
+        case Verdict.PASS:
+            return ExitCode.PASS
+        case Verdict.FAIL:
+            return ExitCode.FAIL
+        case Verdict.INCONCLUSIVE:
+            return ExitCode.INCONCLUSIVE
+        case None:
+            return ExitCode.COULD_NOT_RUN
+
+
+@dataclass
+class Progress:
+    """Says on standard error what has changed since the last status."""
+
+    console: Console
+    began: float
+    _conditions: dict[ConditionType, tuple[ConditionStatus, Reason, str]] = field(default_factory=dict)
+    _rounds: int = 0
+
+    def __call__(self, status: AgentTaskStatus) -> None:
+        """Prints what happened in the order in which it did: a round's verdict, what follows from it, the end."""
+        for record in status.rounds[self._rounds :]:
+            if record.verdict:
+                self._rounds += 1
+                self.say(_round_line(record))
+        for item in sorted(status.conditions, key=lambda item: _TELLING_ORDER.index(item.type)):
+            self._tell_condition(item)
+
+    def _tell_condition(self, item: Condition) -> None:
+        before, now = self._conditions.get(item.type), (item.status, item.reason, item.message)
+        self._conditions[item.type] = now
+        if before is None or before[:2] != now[:2] or (item.message and before != now):
+            message = f" — {item.message}" if item.message else ""
+            self.say(f"{_MARKS[item.status]} {item.type.value}: {item.reason.value}{message}")
+
+    def tell_amount(self, amount: Amount) -> None:
+        """Says how far something large has come."""
+        self.say(f"workspace: {amount.text}")
+
+    def say(self, line: str) -> None:
+        """Prints one line with the time since the start."""
+        elapsed = time.monotonic() - self.began
+        self.console.print(f"[dim]{elapsed:6.1f}s[/] {escape(line[:_LONGEST_LINE])}", soft_wrap=True)
+
+
+def _round_line(record: RoundStatus) -> str:
+    claim = record.claim.says.value if record.claim else "nothing"
+    verdict = record.verdict.value if record.verdict else "open"
+    return f"round {record.number}: the agent says {claim}, the verifiers found {verdict}"
+
+
+def print_result(result: Result, as_json: bool) -> None:
+    """The table, or the object."""
+    if as_json:
+        sys.stdout.write(json.dumps(result.as_json(), ensure_ascii=False) + "\n")
+        return
+    out = Console(highlight=False)
+    status = result.status
+    if status.rounds:
+        table = Table(
+            "criterion",
+            "type",
+            "enforcement",
+            "verdict",
+            "message",
+            title=f"round {status.rounds[-1].number}",
+        )
+        for item in status.rounds[-1].criteria:
+            colour = _COLOURS[item.verdict]
+            table.add_row(
+                item.name,
+                item.type.value,
+                item.enforcement.value,
+                f"[{colour}]{item.verdict.value}[/]",
+                escape(item.message),
+            )
+        out.print(table)
+    verdict = status.verdict
+    colour = _COLOURS[verdict] if verdict else "red"
+    out.print(
+        f"verdict  [{colour} bold]{verdict.value if verdict else 'none'}[/]  {escape(status.message)}",
+        soft_wrap=True,
+    )
+    if status.claim:
+        disagreement = "  [yellow](the evidence says otherwise)[/]" if status.claim_disagreement else ""
+        out.print(f"claim    {status.claim.says.value}{disagreement}")
+    for name, value in (("diff", result.diff), ("result", result.workspace), ("ledger", result.ledger)):
+        if value:
+            out.print(f"{name:8} {escape(value)}", soft_wrap=True)
+
+
+def leave(console: Console, as_json: bool, code: ExitCode, message: str) -> NoReturn:
+    """Ends without a result. Raises typer.Exit."""
+    console.print(escape(message), style="red", soft_wrap=True)
+    if as_json:
+        body: dict[str, Any] = {"error": {"code": code.name, "message": message}}
+        sys.stdout.write(json.dumps(body, ensure_ascii=False) + "\n")
+    raise typer.Exit(code)
