@@ -56,6 +56,7 @@ SUPERVISOR, TELLER, UNTRUSTED = "supervisor", "certificate", "agent"
 CANDIDATE = "candidate"
 _GRACE_SECONDS = 30
 _DEADLINE_MARGIN_SECONDS = 3600
+_LEAST_START_SECONDS = 60.0
 _ADDRESS_VARIABLE = "AXIOM_POD_ADDRESS"
 _OWN_KERNELS = ("gvisor", "runsc", "kata")
 """RuntimeClasses with one of these in their name bring a kernel of their own: no user namespace, no Landlock."""
@@ -377,6 +378,8 @@ def _settings(spec: PodInput) -> SandboxSettings:
                 key=keys / installing.KEY,
                 client_ca=keys / installing.CLIENT_CA,
             ),
+            # The untrusted image is pulled after the supervisor's start; what takes too long ends with the task's deadline.
+            "start_timeout": max(spec.seconds_left, _LEAST_START_SECONDS),
             "inside": _inside(spec),
             "expect": _expectation(spec),
             "job": spec.job.job if spec.job else None,

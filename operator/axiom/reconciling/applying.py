@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
 from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import AgentTask
+from axiom.channel import Channel
 from axiom.cluster.api import Api
 from axiom.cluster.channels import Connect, address_of
 from axiom.cluster.errors import AlreadyExistsError, ConflictError, NotFoundError, RefusedError
@@ -23,7 +25,7 @@ from axiom.planning.actions import CreateSandbox, DeleteSandbox, Send, WriteStat
 from axiom.planning.briefing import TOKEN_PLACEHOLDER, deadline_of
 from axiom.planning.observed import SandboxView
 from axiom.planning.statuses import parse_time
-from axiom.reconciling.following import Sandboxes
+from axiom.reconciling.following import Known, Sandboxes
 from axiom.reconciling.isolating import NetworkCloser
 from axiom_sandbox.protocol.channel import CommandEnvelope, StartAgent
 from axiom_sandbox.protocol.identity import Identity, Role
@@ -126,7 +128,7 @@ class Applier:
         known = self._sandboxes.get(action.identity)
         if known is None or known.pod is None:
             return
-        async with self._connect(known.pod) as channel:
+        async with self._channel(known) as channel:
             self._fence()
             await channel.send(self._with_token(subject, action.envelope, known.pod))
 
@@ -161,6 +163,13 @@ class Applier:
     def images_of(self, role: Role, task: AgentTask, agent_class: AgentClass) -> dict[str, str]:
         """What a sandbox of this role would be made of now: by container, its image."""
         return images_of(role, self._around.images, agent_class.spec.image, task.spec.verification.image)
+
+    def _channel(self, known: Known) -> AbstractAsyncContextManager[Channel]:
+        """The one that listens already, or another for this moment."""
+        if known.channel is not None:
+            return nullcontext(known.channel)
+        assert known.pod is not None
+        return self._connect(known.pod)
 
     def _with_token(self, subject: Subject, envelope: CommandEnvelope, pod: Object) -> CommandEnvelope:
         command = envelope.command

@@ -45,6 +45,8 @@ class Known:
     loss: Trouble | None = None
     """Why the pod ended, once it was deleted."""
     following: asyncio.Task[None] | None = field(default=None, repr=False)
+    channel: Channel | None = field(default=None, repr=False)
+    """Open while its trusted side is listened to."""
 
 
 class Sandboxes:
@@ -128,8 +130,12 @@ class Sandboxes:
         while known.pod is not None:
             try:
                 async with self._connect(known.pod) as channel:
-                    await self._poll(known, channel)
-                    return
+                    known.channel = channel
+                    try:
+                        await self._poll(known, channel)
+                        return
+                    finally:
+                        known.channel = None
             except (ChannelError, OSError, ValueError) as error:
                 failures += 1
                 self._note_silence(known, str(error))

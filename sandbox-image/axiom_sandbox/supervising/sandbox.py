@@ -146,7 +146,10 @@ class Sandbox(ABC):
 
     async def _live(self) -> None:
         if self.uses_launcher:
-            await self.link.connected(self.settings.launcher_timeout)
+            known = self.link.pinned
+            await self.link.connected(
+                self.settings.launcher_timeout if known else self.settings.start_timeout
+            )
             await self._probe()
         await self.live()
 

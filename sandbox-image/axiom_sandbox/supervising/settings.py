@@ -68,6 +68,8 @@ class SandboxSettings(Message):
     job: Job | None = None
     """What a one-shot pod is made for."""
     launcher_timeout: float = 60.0
-    """Seconds to wait for the launcher at the start, and again when it is lost."""
+    """Seconds to wait for a launcher that was lost."""
+    start_timeout: float = 60.0
+    """Seconds to wait for the launcher at the start. In a pod its image is pulled meanwhile."""
     sealing_grace: float = 20.0
     """Seconds that are left to the gateway, after SIGTERM, to copy what is not sealed yet."""

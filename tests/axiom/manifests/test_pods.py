@@ -321,3 +321,8 @@ def test_a_verifier_finds_room_on_a_node_full_of_agents() -> None:
     assert int(asked[Role.VERIFIER]["memory"]) <= 64 * 1024**2 < int(asked[Role.AGENT]["memory"])
     limits = containers(pod_spec(Role.VERIFIER))["candidate"]["resources"]["limits"]
     assert int(limits["memory"]) > int(asked[Role.VERIFIER]["memory"])
+
+
+def test_a_launcher_is_awaited_for_as_long_as_its_image_may_take() -> None:
+    assert settings_of(pod_spec(Role.AGENT)).start_timeout == 1200.9
+    assert settings_of(pod_spec(Role.AGENT, seconds_left=1.0)).start_timeout == 60

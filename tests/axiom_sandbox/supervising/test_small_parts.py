@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from axiom_sandbox.protocol.channel import AgentProgram, LedgerHead, Phase, PromptDelivery
+from axiom_sandbox.protocol.channel import AgentProgram, FailureReason, LedgerHead, Phase, PromptDelivery
 from axiom_sandbox.protocol.events import Event, Terminal
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.launching import Exit
-from axiom_sandbox.supervising.agent import Ended, claim_of
+from axiom_sandbox.supervising.agent import AgentSandbox, Ended, claim_of
 from axiom_sandbox.supervising.board import Board, write_durably
 from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.supervising.expanding import expand, plan_turn
-from axiom_sandbox.supervising.settings import Inside
+from axiom_sandbox.supervising.settings import Inside, SandboxSettings
 from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
 from axiom_sandbox.supervising.usage import folder_bytes
 from axiom_sandbox.terminal.recording import Recording
@@ -203,3 +203,31 @@ def test_what_a_folder_holds(tmp_path: Path) -> None:
     assert 10_000 <= before <= folder_bytes(tmp_path) < before + 10_000
     assert folder_bytes(tmp_path / "no such folder") == 0
     assert folder_bytes(tmp_path, most_entries=0) == 0
+
+
+@pytest.mark.parametrize(
+    ("seen_before", "limits"),
+    [(False, {"start_timeout": 0.0}), (True, {"start_timeout": 600.0, "launcher_timeout": 0.0})],
+    ids=["at the start", "lost"],
+)
+async def test_a_launcher_is_awaited_at_the_start_for_longer_than_one_that_was_lost(
+    tmp_path: Path, seen_before: bool, limits: dict[str, float]
+) -> None:
+    settings = SandboxSettings(
+        identity=IDENTITY,
+        state=tmp_path / "state",
+        workspace=tmp_path / "workspace",
+        home=tmp_path / "home",
+        launcher_socket=tmp_path / "launcher.sock",
+        channel_socket=tmp_path / "channel.sock",
+        start_timeout=limits["start_timeout"],
+        launcher_timeout=limits.get("launcher_timeout", 600.0),
+    )
+    sandbox = AgentSandbox(settings)
+    if seen_before:
+        (tmp_path / "state" / "launcher-pin").write_text("a digest")
+    await asyncio.wait_for(sandbox.run(), 30)
+    failure = sandbox.board.state.failure
+    assert failure is not None
+    assert failure.reason is FailureReason.LAUNCHER_LOST
+    await sandbox.close()
