@@ -76,10 +76,11 @@ class World:
     created: list[Identity] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
     refusal: Trouble | None = None
+    source: AgentTask | None = None
 
     def observe(self) -> Observed:
         views = tuple(sandbox.view() for sandbox in self.sandboxes.values())
-        return Observed(self.task, 1, self.agent_class, self.refusal, "", views)
+        return Observed(self.task, 1, self.agent_class, self.refusal, "", views, self.source)
 
     def step(self) -> tuple[Action, ...]:
         """Plans and applies once."""
@@ -146,7 +147,7 @@ class World:
             return False
         state = sandbox.state
         match state.phase:
-            case Phase.STARTING if sandbox.identity.role is Role.FETCHER:
+            case Phase.STARTING if sandbox.identity.role.is_one_shot:
                 sandbox.change(
                     phase=Phase.FETCHED, blobs=(Blob(name="workspace", digest=DIGEST, size=1, sealed=True),)
                 )

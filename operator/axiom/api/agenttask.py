@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from axiom.api.conditions import Condition
 from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
-from axiom_sandbox.protocol.criteria import Criterion, Enforcement, RelativePath
+from axiom_sandbox.protocol.criteria import Criterion, Digest, Enforcement, RelativePath
+from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.model import ApiModel
 from axiom_sandbox.protocol.quantities import DurationText, MoneyText, QuantityText
 from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, StatusText, Verdict
@@ -98,6 +99,43 @@ class ConfigMapSource(ApiModel):
     """Name of the ConfigMap."""
 
 
+class ArchiveSource(ApiModel):
+    """A tar, tar.gz or tar.zst in the installation's bucket. Who may put one there is the bucket's to say."""
+
+    key: Annotated[
+        str,
+        Field(max_length=512),
+        form(
+            r"^[A-Za-z0-9_=+,@-][A-Za-z0-9._=+,@-]*(/[A-Za-z0-9_=+,@-][A-Za-z0-9._=+,@-]*)*$",
+            "is not a key; write letters, digits and ._=+,@- with / between parts that do not begin with a dot",
+        ),
+    ]
+    """Key below inputs/<the task's namespace>/ of the bucket: no task reads another namespace's, and none evidence. With
+    `axiom run`: a file, from the present folder on."""
+    digest: Digest | None = None
+    """SHA-256 that the archive must have, in hexadecimal. Unset: any; status.workspace.revision says which it was."""
+
+
+class TaskSource(ApiModel):
+    """What another task of the same namespace made of its workspace. This task is accepted once that one is complete."""
+
+    name: ObjectName
+    """Name of the other AgentTask. With `axiom run`: of the last run of a task of this name."""
+    round: Annotated[int, Field(ge=1, le=20)] | None = None
+    """Which round's result; unset: the last one's."""
+    allow_failed: bool = False
+    """Whether a result with another verdict than Pass will do. Else this task ends with WorkspaceFailed."""
+
+
+class VolumeSource(ApiModel):
+    """A PersistentVolumeClaim of the task's namespace. A pod of its own mounts it read-only and copies; no sandbox mounts it."""
+
+    claim_name: ObjectName
+    """Name of the claim."""
+    path: RelativePath | None = None
+    """Folder inside the volume; unset: all of it. User 1000 must be able to read everything in it."""
+
+
 class Workspace(ApiModel):
     """What the agent finds in its working directory: at most one source; none is an empty directory."""
 
@@ -107,17 +145,38 @@ class Workspace(ApiModel):
     """A revision of a git repository."""
     config_map: ConfigMapSource | None = None
     """The files of a ConfigMap."""
+    archive: ArchiveSource | None = None
+    """An archive in object storage."""
+    task: TaskSource | None = None
+    """The result of another task."""
+    persistent_volume_claim: VolumeSource | None = None
+    """A copy of a volume."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "[self.files.size() > 0, has(self.git), has(self.configMap)].filter(given, given).size() <= 1",
-            f"{ONE_SOURCE}: files, git or configMap; remove the others",
+            "[self.files.size() > 0, has(self.git), has(self.configMap), has(self.archive), has(self.task),"
+            " has(self.persistentVolumeClaim)].filter(given, given).size() <= 1",
+            f"{ONE_SOURCE}: files, git, configMap, archive, task or persistentVolumeClaim; remove the others",
         ),
     )
 
+    @property
+    def supplier(self) -> Role | None:
+        """The one-shot pod that brings it; None where the gateway packs it."""
+        if self.git:
+            return Role.FETCHER
+        return Role.COPIER if self.archive or self.task or self.persistent_volume_claim else None
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        sources = (("files", self.files), ("git", self.git), ("configMap", self.config_map))
+        sources = (
+            ("files", self.files),
+            ("git", self.git),
+            ("configMap", self.config_map),
+            ("archive", self.archive),
+            ("task", self.task),
+            ("persistentVolumeClaim", self.persistent_volume_claim),
+        )
         given = [name for name, value in sources if value]
         if len(given) > 1:
             raise ValueError(f"{ONE_SOURCE}; this workspace has {' and '.join(given)}; remove all but one")
@@ -296,7 +355,7 @@ class WorkspaceStatus(ApiModel):
     digest: ObjectKey = ""
     """SHA-256 of the base archive."""
     revision: ObjectKey = ""
-    """What the source's revision turned out to be: of git the whole commit id."""
+    """What the source turned out to be: of git the whole commit id, of an archive its SHA-256, of a task its UID and round."""
     bytes: int = 0
     """Bytes of its files."""
     files: int = 0

@@ -50,6 +50,8 @@ class Reason(StrEnum):
     """Accepted: no AgentClass has this name. Create it, and the task goes on."""
     CLASS_INVALID = "ClassInvalid"
     """Accepted: the AgentClass lacks something a cluster needs. Mend it, and the task goes on."""
+    WAITING_FOR_TASK = "WaitingForTask"
+    """Accepted: spec.workspace.task names a task that is not complete yet. Nothing runs, and limits.deadline does not count."""
     CREATING = "Creating"
     """SandboxReady: the pod is being created or scheduled."""
     UNSCHEDULABLE = "Unschedulable"
@@ -65,7 +67,7 @@ class Reason(StrEnum):
     WAITING_FOR_WORKSPACE = "WaitingForWorkspace"
     """SandboxReady: the workspace is on its way."""
     WORKSPACE_FAILED = "WorkspaceFailed"
-    """SandboxReady: the workspace cannot be fetched. The message names the source and the cure."""
+    """SandboxReady, Complete: the workspace cannot be had. The message names the source and the cure."""
     READY = "Ready"
     """SandboxReady: the trusted side answers and the workspace is in place."""
     LOST = "Lost"
@@ -119,6 +121,7 @@ class Reason(StrEnum):
 EXPECTED_REASONS = frozenset(
     {
         Reason.ACCEPTED,
+        Reason.WAITING_FOR_TASK,
         Reason.CREATING,
         Reason.WAITING_FOR_WORKSPACE,
         Reason.READY,

@@ -55,6 +55,12 @@ def check_runnable(manifest: Manifest) -> None:
     if spec.workspace.config_map:
         cure = "a ConfigMap exists on a cluster alone; give the files under workspace.files, or use kubectl apply"
         raise RefusedError(manifest.task.name, [Problem("spec.workspace.configMap", cure)])
+    if claim := spec.workspace.persistent_volume_claim:
+        cure = (
+            f"the volume {claim.claim_name!r} exists on a cluster alone; give its files as workspace.archive (a tar of them),"
+            " or use kubectl apply"
+        )
+        raise RefusedError(manifest.task.name, [Problem("spec.workspace.persistentVolumeClaim", cure)])
     if git := spec.workspace.git:
         _check_secret(manifest.task.name, "spec.workspace.git.credentialsSecret", git.credentials_secret)
     if spec.suspend:
@@ -109,7 +115,7 @@ async def _run(manifest: Manifest, backend: Backend, state: Path, console: Conso
     progress = Progress(console, began)
     with _scratch(folder) as scratch:
         await backend.prepare(images_of(manifest), progress.say)
-        base = await make_base(task.spec.workspace, scratch, progress.tell_amount)
+        base = await make_base(task.spec.workspace, scratch, state / "runs", progress.tell_amount)
         for note in base.notes:
             progress.say(f"workspace: {note}")
         local = LocalRun(

@@ -100,10 +100,10 @@ class Carrier:
             if base is None:
                 return False
             await self._push_base(base)
-        if state.identity.role is Role.VERIFIER and state.phase is Phase.READY and not self._has_changes:
+        if not self._has_changes and _takes_changes(state):
             changes = await self._supply.changes()
             if changes is None:
-                return False
+                return state.identity.role is Role.COPIER  # of an archive or a volume
             await self._channel.put_changes(changes.path, changes.digest)
             self._has_changes = True
         return True
@@ -130,6 +130,16 @@ class Carrier:
         file.unlink()
         await self._channel.confirm_blob(digest)
         self._on_sealed("blob")
+
+
+def _takes_changes(state: SandboxState) -> bool:
+    match state.identity.role:
+        case Role.VERIFIER:
+            return state.phase is Phase.READY
+        case Role.COPIER:
+            return state.phase is Phase.WAITING_FOR_WORKSPACE
+        case _:
+            return False
 
 
 def all_sealed(state: SandboxState) -> bool:

@@ -181,8 +181,8 @@ class Gateway:
             self._store,
             scratch,
             task=lambda: self._task_of(identity),
-            fetcher=lambda: self.channel_of(
-                identity.model_copy(update={"role": Role.FETCHER, "round": 0, "trial": 0})
+            supplier=lambda role: self.channel_of(
+                identity.model_copy(update={"role": role, "round": 0, "trial": 0})
             ),
         )
         async with self._connect(pod) as channel:

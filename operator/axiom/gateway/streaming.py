@@ -1,6 +1,6 @@
 """A task's events in order, from any of them on: live from the pod while it is there, else from object storage.
 
-A stream follows one slot (`agent`, `fetcher`, `verifier-<round>-<trial>`) through the attempts of a task. An event's address
+A stream follows one slot (`agent`, `fetcher`, `copier`, `pusher`, `verifier-<round>-<trial>`) through the attempts of a task. An event's address
 is `<task uid>/<attempt>/<slot>/<seq>`.
 """
 
@@ -26,7 +26,7 @@ from axiom_sandbox.protocol.identity import Identity, Role
 _LARGEST_SEGMENT = 64 * 1024**2
 _LOOK_AGAIN_SECONDS = 2.0
 _ADDRESS = re.compile(r"(?P<uid>[^/]+)/(?P<attempt>[1-9]\d{0,8})/(?P<slot>[a-z0-9-]+)/(?P<seq>\d{1,18})")
-_SLOT = re.compile(r"agent|fetcher|verifier-(?P<round>\d{1,4})-(?P<trial>\d{1,4})")
+_SLOT = re.compile(r"agent|fetcher|copier|pusher|verifier-(?P<round>\d{1,4})-(?P<trial>\d{1,4})")
 
 
 class BadPositionError(ValueError):
@@ -79,7 +79,9 @@ def parse_position(task_id: str, start: str, last_event_id: str, slot: str, atte
     if "/" in start:
         return _addressed(task_id, start)
     if not _SLOT.fullmatch(slot):
-        raise BadPositionError(f"slot={slot!r}: write agent, fetcher or verifier-<round>-<trial>")
+        raise BadPositionError(
+            f"slot={slot!r}: write agent, fetcher, copier, pusher or verifier-<round>-<trial>"
+        )
     for name, text in (("from", start), ("attempt", attempt)):
         if not text.isdecimal() or len(text) > 18:
             raise BadPositionError(f"{name}={text!r}: write a whole number")

@@ -1,4 +1,4 @@
-"""Where a pod's inputs come from on a cluster: the task itself, a ConfigMap, the fetcher's pod, or object storage."""
+"""Where a pod's inputs come from on a cluster: the task itself, a ConfigMap, a one-shot pod, or object storage."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from axiom.cluster.resources import CONFIG_MAPS, Object
 from axiom.gateway.carrying import Archive
 from axiom.gateway.packing import PlainFile, WorkspaceError, config_map_files, inline_files, pack_files
 from axiom.manifests.naming import BASE_ANNOTATION, CHANGES_ANNOTATION
-from axiom.storage.keys import blob_key
+from axiom.storage.keys import blob_key, input_key
 from axiom.storage.store import MissingError, ObjectStore
-from axiom_sandbox.protocol.identity import Identity
+from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.snapshots.archives import digest_of
 from axiom_sandbox.snapshots.errors import SnapshotError
 
@@ -33,11 +33,11 @@ class PodSupply:
         store: ObjectStore,
         scratch: Path,
         task: Callable[[], AgentTask | None],
-        fetcher: Callable[[], Channel | None],
+        supplier: Callable[[Role], Channel | None],
     ) -> None:
-        """`task` gives the task if it is known, `fetcher` the channel to the fetcher's pod of the same attempt."""
+        """`task` gives the task if it is known, `supplier` the channel to the one-shot pod of the same attempt."""
         self._pod, self._identity, self._api, self._store = pod, identity, api, store
-        self._scratch, self._task, self._fetcher = scratch, task, fetcher
+        self._scratch, self._task, self._supplier = scratch, task, supplier
 
     async def base(self) -> Archive | None:
         """By the pod's annotation, else by the task. Raises WorkspaceError, ApiError, StorageError, ChannelError."""
@@ -48,8 +48,10 @@ class PodSupply:
             return None
         if task.status.workspace.digest:
             return await self._stored(task.status.workspace.digest, "the base of the task")
-        if task.spec.workspace.git:
-            return await self._fetched()
+        if self._identity.role is Role.COPIER:
+            return await self._given(task)
+        if role := task.spec.workspace.supplier:
+            return await self._supplied(role)
         return await self._packed(await self._files(task))
 
     async def changes(self) -> Archive | None:
@@ -57,9 +59,23 @@ class PodSupply:
         digest = self._annotation(CHANGES_ANNOTATION)
         return await self._stored(digest, "the agent's changes") if digest else None
 
-    async def _fetched(self) -> Archive | None:
-        """What the fetcher's pod has, once it is in object storage."""
-        channel = self._fetcher()
+    async def _given(self, task: AgentTask) -> Archive | None:
+        """What somebody put into object storage for this task, as it is: it is read by the copier's pod alone."""
+        source = task.spec.workspace.archive
+        if source is None:
+            return None
+        key, target = input_key(task.namespace, source.key), self._scratch / "given.input"
+        try:
+            found = await self._store.fetch(key, target)
+        except MissingError as error:
+            raise WorkspaceError(
+                f"spec.workspace.archive: there is no {key} in the bucket; upload it, and the task goes on"
+            ) from error
+        return Archive(target, found.sha256)
+
+    async def _supplied(self, role: Role) -> Archive | None:
+        """What the one-shot pod has, once it is in object storage."""
+        channel = self._supplier(role)
         if channel is None:
             return None
         try:
@@ -68,7 +84,7 @@ class PodSupply:
         except ChannelError:
             return None  # it is not up yet, or gone: the operator makes another
         ready = [blob for blob in state.blobs if blob.name == "workspace" and blob.sealed]
-        return await self._stored(ready[0].digest, "the fetched workspace") if ready else None
+        return await self._stored(ready[0].digest, "the workspace") if ready else None
 
     async def _files(self, task: AgentTask) -> list[PlainFile]:
         source = task.spec.workspace.config_map

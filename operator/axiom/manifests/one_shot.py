@@ -12,8 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from axiom.api.agenttask import AgentTask
+from axiom.storage.keys import input_key
 from axiom_sandbox.protocol.identity import Role
-from axiom_sandbox.protocol.jobs import FETCH_CREDENTIALS, FetchGit, Job
+from axiom_sandbox.protocol.jobs import (
+    FETCH_CREDENTIALS,
+    SOURCE_FOLDER,
+    CombineResult,
+    CopyArchive,
+    CopyVolume,
+    FetchGit,
+    Job,
+)
 from axiom_sandbox.repositories.access import SECRET_KEYS
 
 
@@ -37,6 +46,8 @@ def one_shot(task: AgentTask, role: Role, authorities: str) -> OneShot | None:
     match role:
         case Role.FETCHER:
             return _fetch(task, authorities)
+        case Role.COPIER:
+            return _copy(task)
         case Role.AGENT | Role.VERIFIER:
             return None
 
@@ -58,6 +69,23 @@ def _fetch(task: AgentTask, authorities: str) -> OneShot:
     return OneShot(
         job, (_secret("fetch-credentials", secret),), (_mount("fetch-credentials", FETCH_CREDENTIALS),)
     )
+
+
+def _copy(task: AgentTask) -> OneShot:
+    workspace = task.spec.workspace
+    if archive := workspace.archive:
+        key = input_key(task.namespace, archive.key)
+        return OneShot(CopyArchive(key=key, digest=archive.digest or ""))
+    if source := workspace.task:
+        return OneShot(CombineResult(task=source.name))
+    if claim := workspace.persistent_volume_claim:
+        volume = {
+            "name": "source",
+            "persistentVolumeClaim": {"claimName": claim.claim_name, "readOnly": True},
+        }
+        job = CopyVolume(claim=claim.claim_name, path=claim.path or "")
+        return OneShot(job, (volume,), (_mount("source", SOURCE_FOLDER),))
+    raise ValueError("there is nothing to copy: spec.workspace has no archive, task or persistentVolumeClaim")
 
 
 def _secret(volume: str, name: str) -> dict[str, Any]:

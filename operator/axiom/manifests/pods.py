@@ -1,4 +1,4 @@
-"""Sandbox pods: the agent's, the verifier's and the fetcher's.
+"""Sandbox pods: the agent's, the verifier's, and those that do one thing for the control plane (`one_shot`).
 
 A pod has an untrusted container, whose only own process is the launcher, and a trusted one, the supervisor, as native
 sidecar. They share three volumes: `files` (workspace and home; the supervisor reads what the agent writes), `bin` (the
@@ -79,7 +79,7 @@ class Images:
     """The installation's own images."""
 
     sandbox: str
-    """Supervisor, fetcher, and what is installed."""
+    """Supervisor, one-shot pods, and what is installed."""
     verifier: str
     """The clean room's untrusted side, where a task names none."""
 
@@ -124,7 +124,7 @@ class PodInput:
 def sandbox_pod(spec: PodInput) -> dict[str, Any]:
     """The Pod of a sandbox, in Pod Security's `restricted` profile.
 
-    Raises ValueError when the class names no image, or a fetcher has nothing to fetch.
+    Raises ValueError when the class names no image, or no job is given for a pod that needs one.
     """
     identity = spec.identity
     return {
@@ -163,7 +163,7 @@ def images_of(
             return {**trusted, UNTRUSTED: class_image} if class_image else trusted
         case Role.VERIFIER:
             return {**trusted, CANDIDATE: verifier_image or images.verifier}
-        case Role.FETCHER:
+        case Role.FETCHER | Role.COPIER:
             return trusted
 
 
@@ -180,9 +180,8 @@ def certificate_of(pod: Mapping[str, Any]) -> str | None:
 
 def _pod_spec(spec: PodInput) -> dict[str, Any]:
     allowed = allowance(spec.resources, spec.agent_class.ceilings)
-    fetches = spec.identity.role is Role.FETCHER
     supervisor, teller = _supervisor(spec, allowed), _teller(spec)
-    if fetches:  # nothing untrusted that has to end first
+    if spec.identity.role.is_one_shot:  # nothing untrusted that has to end first
         containers: dict[str, Any] = {"containers": [supervisor, teller]}
     else:
         containers = {
@@ -351,7 +350,7 @@ def _volumes(role: Role, allowed: Allowance) -> list[dict[str, Any]]:
         _volume("run", MEBIBYTE),
         _volume("scratch", allowed.evidence),
     ]
-    return volumes if role is Role.FETCHER else [*volumes, _volume("tmp", allowed.tmp, in_memory=True)]
+    return volumes if role.is_one_shot else [*volumes, _volume("tmp", allowed.tmp, in_memory=True)]
 
 
 def _volume(name: str, size: int, *, in_memory: bool = False) -> dict[str, Any]:

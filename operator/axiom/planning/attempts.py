@@ -9,7 +9,7 @@ from axiom.planning.briefing import TOKEN_PLACEHOLDER, prompt_of, start_command
 from axiom.planning.observed import Presence, SandboxView, Trouble
 from axiom.planning.present import Present
 from axiom.planning.rounds import evidence, round_ended
-from axiom.planning.statuses import has_reason, round_of, with_condition, with_isolation
+from axiom.planning.statuses import round_of, with_condition, with_isolation
 from axiom.planning.steps import (
     RETRY_SECONDS,
     delete,
@@ -19,6 +19,7 @@ from axiom.planning.steps import (
     waiting,
     write_if_new,
 )
+from axiom.planning.supplying import supply, waiting_for_workspace, workspace_found
 from axiom_sandbox.protocol.channel import Phase, SetDeadline
 from axiom_sandbox.protocol.identity import Role
 
@@ -45,28 +46,11 @@ def without_sandbox(present: Present) -> tuple[Action, ...]:
     if present.observed.refusal:
         return note_trouble(present, present.observed.refusal)
     return (
-        *_fetch(present),
+        *supply(present),
         CreateSandbox(
             present.observed.identity(Role.AGENT, present.status.attempt), present.status.workspace.digest
         ),
     )
-
-
-def _fetch(present: Present) -> tuple[Action, ...]:
-    """The fetcher of a git workspace, until its result is known."""
-    if present.spec.workspace.git is None or present.status.workspace.digest:
-        return ()
-    identity = present.observed.identity(Role.FETCHER, present.status.attempt)
-    fetcher = present.observed.sandbox(Role.FETCHER, present.status.attempt)
-    if fetcher is None:
-        return (CreateSandbox(identity),)
-    if fetcher.phase is Phase.FAILED or fetcher.presence is Presence.GONE or _is_to_be_replaced(fetcher):
-        return (delete(fetcher),)
-    return ()
-
-
-def _is_to_be_replaced(fetcher: SandboxView) -> bool:
-    return fetcher.outdated and fetcher.trouble is not None and fetcher.state is None
 
 
 def is_lost(agent: SandboxView) -> bool:
@@ -103,7 +87,7 @@ def _at_phase(present: Present, agent: SandboxView) -> tuple[Action, ...]:
         case None | Phase.STARTING:
             return waiting(present)
         case Phase.WAITING_FOR_WORKSPACE:
-            return _waiting_for_workspace(present)
+            return waiting_for_workspace(present)
         case Phase.READY | Phase.RUNNING if not present.had_sandbox:
             return (WriteStatus(_running(present, agent)),)
         case Phase.READY:
@@ -114,65 +98,13 @@ def _at_phase(present: Present, agent: SandboxView) -> tuple[Action, ...]:
             return waiting(present)
 
 
-def _waiting_for_workspace(present: Present) -> tuple[Action, ...]:
-    fetcher = present.observed.sandbox(Role.FETCHER, present.status.attempt)
-    failure = fetcher.state.failure if fetcher and fetcher.state else None
-    if fetcher and failure:
-        if not has_reason(present.status, ConditionType.SANDBOX_READY, Reason.WORKSPACE_FAILED):
-            return note_trouble(present, Trouble(Reason.WORKSPACE_FAILED, failure.message))
-        age = present.now.timestamp() - (fetcher.state.updated_ms / 1000 if fetcher.state else 0)
-        return (delete(fetcher),) if age > RETRY_SECONDS else (Wait(RETRY_SECONDS - age, failure.message),)
-    if trouble := _fetchers_trouble(present, fetcher):
-        return (*_fetch(present), *note_trouble(present, trouble))
-    return (*_fetch(present), *(_tell_progress(present, fetcher) or waiting(present)))
-
-
-def _tell_progress(present: Present, fetcher: SandboxView | None) -> tuple[Action, ...]:
-    """How far a large workspace has come. The trusted sides tell that so rarely that each time may be a status write."""
-    for view in (present.agent, fetcher):
-        if view and view.state and view.state.progress:
-            text = view.state.progress.text
-            status = with_condition(
-                present.status,
-                present.now,
-                ConditionType.SANDBOX_READY,
-                False,
-                Reason.WAITING_FOR_WORKSPACE,
-                text,
-            )
-            return write_if_new(present.observed, status)
-    return ()
-
-
-def _fetchers_trouble(present: Present, fetcher: SandboxView | None) -> Trouble | None:
-    """Why no fetcher comes up, where the workspace needs one."""
-    if present.spec.workspace.git is None or present.status.workspace.digest:
-        return None
-    if fetcher is None and present.observed.creation_refused:
-        return Trouble(Reason.CREATION_REFUSED, f"the fetcher's pod: {present.observed.creation_refused}")
-    if fetcher and fetcher.trouble and fetcher.presence is not Presence.GONE:
-        return Trouble(fetcher.trouble.reason, f"the fetcher's pod: {fetcher.trouble.message}")
-    return None
-
-
 def _running(present: Present, agent: SandboxView) -> AgentTaskStatus:
     assert agent.state is not None
-    fetcher = present.observed.sandbox(Role.FETCHER, present.status.attempt)
-    source = fetcher.state if fetcher else None
-    before, found = present.status.workspace, agent.state
-    workspace = before.model_copy(
-        update={
-            "digest": found.workspace,
-            "revision": before.revision or (source.revision_id if source else ""),
-            "bytes": found.workspace_bytes,
-            "files": found.workspace_files,
-        }
-    )
+    workspace, notes = workspace_found(present, agent.state)
     status = present.status.model_copy(
         update={"observed_generation": present.observed.generation, "workspace": workspace, "message": ""}
     )
     status = with_condition(status, present.now, ConditionType.ACCEPTED, True, Reason.ACCEPTED)
-    notes = "; ".join(source.notes) if source else ""
     status = with_condition(status, present.now, ConditionType.SANDBOX_READY, True, Reason.READY, notes)
     status = with_isolation(status, present.now, present.agent)
     return with_condition(
@@ -195,7 +127,7 @@ def _start(present: Present, agent: SandboxView) -> Action:
 
 
 def stale(present: Present, actions: tuple[Action, ...]) -> tuple[Action, ...]:
-    """Deletions of sandboxes whose work is done: former attempts, fetchers with a known base, verifiers that judged."""
+    """Deletions of sandboxes whose work is done: former attempts, suppliers of a known base, verifiers that judged."""
     deleted = {action.identity for action in actions if isinstance(action, DeleteSandbox)}
     return tuple(
         delete(view)
@@ -212,7 +144,7 @@ def _is_stale(present: Present, view: SandboxView) -> bool:
     match identity.role:
         case Role.AGENT:
             return False
-        case Role.FETCHER:
+        case Role.FETCHER | Role.COPIER:
             return bool(written.workspace.digest)
         case Role.VERIFIER:
             record = round_of(written.rounds, identity.round)

@@ -84,6 +84,8 @@ class Observed:
     creation_refused: str = ""
     """What the backend said when a sandbox could not be created."""
     sandboxes: tuple[SandboxView, ...] = ()
+    source: AgentTask | None = None
+    """The task that spec.workspace.task names, if it is there."""
 
     def sandbox(self, role: Role, attempt: int, round: int = 0, trial: int = 0) -> SandboxView | None:
         """The sandbox of this slot, if it exists or existed."""

@@ -20,6 +20,7 @@ from axiom.planning.observed import Observed, Presence, Trouble
 from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.present import Present
 from axiom.planning.rounds import judged, verify_without_agent
+from axiom.planning.sources import Never, NotYet, Result, result_of
 from axiom.planning.statuses import has_reason, is_true, parse_time, rfc3339, with_condition
 from axiom.planning.steps import RETRY_SECONDS, delete, next_attempt, write_if_new
 from axiom_sandbox.protocol.quantities import parse_duration
@@ -33,7 +34,7 @@ def plan(observed: Observed, now: datetime) -> tuple[Action, ...]:
     if observed.refusal and status.attempt == 0:
         return _refuse(observed, observed.refusal, now)
     if status.attempt == 0:
-        return (WriteStatus(_accepted(observed, now)),)
+        return _accept(observed, now)
     present = Present(observed, now, status)
     actions = _work_on(present)
     writes = any(isinstance(action, WriteStatus) for action in actions)
@@ -55,6 +56,32 @@ def _refuse(observed: Observed, trouble: Trouble, now: datetime) -> tuple[Action
     )
     status = with_condition(status, now, ConditionType.ACCEPTED, False, trouble.reason, trouble.message)
     return write_if_new(observed, status) or (Wait(RETRY_SECONDS, trouble.message),)
+
+
+def _accept(observed: Observed, now: datetime) -> tuple[Action, ...]:
+    """A task that works on another's result begins when that is there: until then its deadline does not count."""
+    source = observed.task.spec.workspace.task
+    if source and not observed.task.status.workspace.digest:
+        match result_of(source, observed.source):
+            case NotYet(why):
+                return _refuse(observed, Trouble(Reason.WAITING_FOR_TASK, why), now)
+            case Never(why):
+                return (WriteStatus(_ended_before_it_began(observed, now, why)),)
+            case Result():
+                pass
+    return (WriteStatus(_accepted(observed, now)),)
+
+
+def _ended_before_it_began(observed: Observed, now: datetime, why: str) -> AgentTaskStatus:
+    status = observed.task.status.model_copy(
+        update={
+            "observed_generation": observed.generation,
+            "message": why,
+            "completion_time": rfc3339(now),
+        }
+    )
+    status = with_condition(status, now, ConditionType.ACCEPTED, False, Reason.WORKSPACE_FAILED, why)
+    return with_condition(status, now, ConditionType.COMPLETE, True, Reason.WORKSPACE_FAILED, why)
 
 
 def _accepted(observed: Observed, now: datetime) -> AgentTaskStatus:

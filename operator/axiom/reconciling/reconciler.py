@@ -21,7 +21,7 @@ from axiom.api.conditions import ConditionType
 from axiom.api.loading import RefusedError as UnreadableTaskError
 from axiom.channel import ChannelError
 from axiom.cluster.errors import ApiError, ConflictError, NotFoundError
-from axiom.cluster.resources import Object, name_of, uid_of
+from axiom.cluster.resources import Object, name_of, namespace_of, uid_of
 from axiom.cluster.watching import Cache
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
 from axiom.planning.observed import Observed, Presence, SandboxView
@@ -91,6 +91,13 @@ class Reconciler:
         worker.woken.set()
         if worker.task is None or worker.task.done():
             worker.task = asyncio.create_task(self._work(task_id, worker), name=f"task {task_id}")
+
+    def wake_followers(self, item: Object) -> None:
+        """A task came to its end, or is gone: so may have what others wait for."""
+        for other in self._tasks:
+            source = ((other.get("spec") or {}).get("workspace") or {}).get("task") or {}
+            if source.get("name") == name_of(item) and namespace_of(other) == namespace_of(item):
+                self.wake(uid_of(other))
 
     def wake_class(self, name: str) -> None:
         """An AgentClass changed: so may what can be done for its tasks."""
@@ -220,8 +227,21 @@ class Reconciler:
             refusal=refusal or class_refusal,
             creation_refused=worker.creation_refused,
             sandboxes=tuple(self._compared(view, task, agent_class) for view in views),
+            source=self._source_of(task),
         )
         return Subject(item, task, agent_class), observed
+
+    def _source_of(self, task: AgentTask) -> AgentTask | None:
+        source = task.spec.workspace.task
+        named = source and next(
+            (
+                item
+                for item in self._tasks
+                if name_of(item) == source.name and namespace_of(item) == task.namespace
+            ),
+            None,
+        )
+        return read_task(named)[0] if named else None
 
     def _compared(self, view: SandboxView, task: AgentTask, agent_class: AgentClass | None) -> SandboxView:
         known = self._sandboxes.get(view.identity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,29 @@ from axiom.storage.store import ObjectStore
 from axiom_sandbox.snapshots.archives import unpack
 from axiom_sandbox.snapshots.captures import apply_changes
 
+_SUMMARY = "result.json"
+"""Beside a run's files: what they are the result of."""
 _SHOWN = {"name", "type", "enforcement", "verdict", "message"}
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """An earlier run whose files are kept."""
+
+    uid: str
+    verdict: str | None
+    rounds: int
+    workspace: Path
+
+
+def last_run(runs: Path, task: str) -> KeptRun | None:
+    """The last run of a task of this name that left files below `runs`."""
+    found = sorted(runs.glob(f"{task}-*/{_SUMMARY}"), key=lambda path: path.stat().st_mtime)
+    for path in reversed(found):
+        kept = json.loads(path.read_text())
+        if kept["task"] == task:
+            return KeptRun(kept["uid"], kept["verdict"], kept["rounds"], path.parent / "workspace")
+    return None
 
 
 @dataclass(frozen=True)
@@ -80,6 +103,9 @@ async def collect(
         await asyncio.to_thread(unpack, base, workspace)
         await asyncio.to_thread(apply_changes, changes, workspace)
         changes.unlink()
+    if workspace:
+        kept = {"task": task.name, "uid": task.uid, "verdict": status.verdict, "rounds": len(status.rounds)}
+        (folder / _SUMMARY).write_text(json.dumps(kept))
     ledger = store_folder / status.ledger.path if status.ledger and status.ledger.records else None
     return Result(task, status, _named(ledger), _named(diff), _named(workspace), seconds)
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from axiom.api.agenttask import GitSource, Workspace, WorkspaceStatus
+from axiom.api.agenttask import ArchiveSource, GitSource, TaskSource, Workspace, WorkspaceStatus
 from axiom.gateway.carrying import Archive
 from axiom.gateway.packing import WorkspaceError, inline_files, pack_files
+from axiom.running.results import last_run
+from axiom_sandbox.protocol.jobs import CopyArchive
 from axiom_sandbox.protocol.progress import Progress
+from axiom_sandbox.protocol.verdicts import Verdict
 from axiom_sandbox.repositories.access import Access, RepositoryError
 from axiom_sandbox.repositories.fetching import Fetch
-from axiom_sandbox.snapshots.archives import ArchiveInfo
+from axiom_sandbox.snapshots.archives import ArchiveInfo, pack
+from axiom_sandbox.snapshots.errors import SnapshotError
 from axiom_sandbox.snapshots.trees import Amount
+from axiom_sandbox.supervising.copier import copy_archive
 from axiom_sandbox.supervising.fetcher import FIELD
 
 __all__ = ["Base", "WorkspaceError", "make_base", "secret_folder", "secret_variable"]
@@ -36,13 +42,26 @@ class Base:
 
 
 async def make_base(
-    workspace: Workspace, scratch: Path, tell: Callable[[Progress], None] = lambda _: None
+    workspace: Workspace, scratch: Path, runs: Path, tell: Callable[[Progress], None] = lambda _: None
 ) -> Base:
-    """Fetches or writes the workspace and packs it. `tell` hears of what takes long. Raises WorkspaceError."""
+    """Fetches or writes the workspace and packs it.
+
+    Args:
+        workspace: of the task.
+        scratch: for the archive, and for work.
+        runs: where earlier runs left their results.
+        tell: hears of what takes long.
+
+    Raises WorkspaceError.
+    """
     archive, amount = scratch / "base.tar.zst", Amount()
     with _telling("fetching" if workspace.git else "packing", amount, tell):
         if workspace.git:
             return await _fetched(workspace.git, scratch, archive, amount)
+        if workspace.archive:
+            return await _copied(workspace.archive, scratch, archive, amount)
+        if workspace.task:
+            return await _result(workspace.task, runs, archive, amount)
         info = await asyncio.to_thread(
             pack_files, inline_files(workspace.files), scratch / "files", archive, amount
         )
@@ -70,6 +89,45 @@ async def _fetched(git: GitSource, scratch: Path, archive: Path, amount: Amount)
     except RepositoryError as error:
         raise WorkspaceError(str(error)) from error
     return _base(archive, fetched.info, fetched.commit, fetched.notes)
+
+
+async def _copied(source: ArchiveSource, scratch: Path, archive: Path, amount: Amount) -> Base:
+    given, tree = Path(source.key), scratch / "tree"
+    job = CopyArchive(key=source.key, digest=source.digest or "")
+    try:
+        info, revision, notes = await asyncio.to_thread(copy_archive, job, given, tree, archive, amount)
+    except FileNotFoundError as error:
+        raise WorkspaceError(
+            f"spec.workspace.archive.key: there is no file {source.key!r} below {Path.cwd()}; with `axiom run` the key is a"
+            " file from the present folder on"
+        ) from error
+    except (SnapshotError, OSError) as error:
+        raise WorkspaceError(f"spec.workspace.archive {source.key}: {error}") from error
+    finally:
+        await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
+    return _base(archive, info, revision, notes)
+
+
+async def _result(source: TaskSource, runs: Path, archive: Path, amount: Amount) -> Base:
+    """The files that the last run of another task left."""
+    field = "spec.workspace.task"
+    last = last_run(runs, source.name)
+    if last is None:
+        raise WorkspaceError(f"{field}: no run of a task {source.name!r} is kept below {runs}; run it first")
+    if source.round not in (None, last.rounds):
+        raise WorkspaceError(
+            f"{field}.round: `axiom run` keeps the last round's result alone; remove the field"
+        )
+    if last.verdict != Verdict.PASS and not source.allow_failed:
+        raise WorkspaceError(
+            f"{field}: the last run of {source.name!r} came to {last.verdict or 'no verdict'}; mend it, or set"
+            " allowFailed if its result will do all the same"
+        )
+    try:
+        info = await asyncio.to_thread(pack, last.workspace, archive, amount=amount)
+    except (SnapshotError, OSError) as error:
+        raise WorkspaceError(f"{field}: {last.workspace} cannot be packed: {error}") from error
+    return _base(archive, info, f"{last.uid}/{last.rounds}", info.notes)
 
 
 def _base(archive: Path, info: ArchiveInfo, revision: str = "", notes: tuple[str, ...] = ()) -> Base:

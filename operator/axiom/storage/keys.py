@@ -21,6 +21,11 @@ def blob_key(digest: str) -> str:
     return f"blobs/sha256/{digest[:2]}/{digest}"
 
 
+def input_key(namespace: str, key: str) -> str:
+    """Where people put archives for the tasks of a namespace: `inputs/<namespace>/<key>`. Raises ValueError."""
+    return check_key(f"inputs/{namespace}/{key}")
+
+
 def ledger_prefix(identity: Identity) -> str:
     """What the keys of all segments of one sandbox's ledger begin with."""
     return f"{identity.prefix}/ledger/"

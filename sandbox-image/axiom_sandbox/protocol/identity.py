@@ -13,6 +13,14 @@ class Role(StrEnum):
     AGENT = "agent"
     VERIFIER = "verifier"
     FETCHER = "fetcher"
+    """Gets a git workspace. Reaches git servers."""
+    COPIER = "copier"
+    """Makes a workspace of an archive, a volume or another task's result. Reaches nothing."""
+
+    @property
+    def is_one_shot(self) -> bool:
+        """Does one thing for the control plane, and runs nothing untrusted."""
+        return self in (Role.FETCHER, Role.COPIER)
 
 
 class Identity(Message):
@@ -33,7 +41,7 @@ class Identity(Message):
 
     @property
     def slot(self) -> str:
-        """`agent`, `fetcher`, or `verifier-<round>-<trial>`: the role's name within the attempt."""
+        """`agent`, `fetcher`, `copier`, or `verifier-<round>-<trial>`: the role's name within the attempt."""
         return (
             f"{self.role.value}-{self.round}-{self.trial}" if self.role is Role.VERIFIER else self.role.value
         )

@@ -6,13 +6,17 @@ A secret is a folder of files, one for each key of a Secret, which the pod alone
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from axiom_sandbox.protocol.model import Message
 
 CREDENTIALS_FOLDER = Path("/axiom/credentials")
 """Secrets of a one-shot pod lie in folders below it."""
 FETCH_CREDENTIALS = CREDENTIALS_FOLDER / "fetch"
+SOURCE_FOLDER = Path("/axiom/source")
+"""Where a copier mounts the volume that it copies."""
 
 
 class FetchGit(Message):
@@ -29,5 +33,47 @@ class FetchGit(Message):
     """Certificates (PEM) of authorities that git servers may have besides the public ones."""
 
 
-Job = FetchGit
+class CopyArchive(Message):
+    """Make a base archive of one that somebody put into object storage; the gateway brings it."""
+
+    kind: Literal["CopyArchive"] = "CopyArchive"
+    key: str
+    """Where it lies, for messages."""
+    digest: str = ""
+    """The SHA-256 that it must have; empty: any."""
+
+    @property
+    def shown(self) -> str:
+        """The source, for a person."""
+        return f"spec.workspace.archive {self.key}"
+
+
+class CopyVolume(Message):
+    """Make a base archive of a folder of the volume that is mounted at SOURCE_FOLDER, read-only."""
+
+    kind: Literal["CopyVolume"] = "CopyVolume"
+    claim: str
+    """Name of the PersistentVolumeClaim, for messages."""
+    path: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The source, for a person."""
+        return f"spec.workspace.persistentVolumeClaim {self.claim}"
+
+
+class CombineResult(Message):
+    """Make a base archive of another task's base and changes; the gateway brings both."""
+
+    kind: Literal["CombineResult"] = "CombineResult"
+    task: str
+    """Name of the other task, for messages."""
+
+    @property
+    def shown(self) -> str:
+        """The source, for a person."""
+        return f"spec.workspace.task {self.task}"
+
+
+Job = Annotated[FetchGit | CopyArchive | CopyVolume | CombineResult, Field(discriminator="kind")]
 """One of the jobs, by its kind."""

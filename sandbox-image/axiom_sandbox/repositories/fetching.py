@@ -74,7 +74,7 @@ class Fetch:
             ) from error
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        return Fetched(commit, info, (*notes, *_left_out(info)))
+        return Fetched(commit, info, (*notes, *info.notes))
 
     async def _checked_out(self, git: Git) -> str:
         url = self.access.url
@@ -161,11 +161,3 @@ def _forget_git(root: Path) -> None:
     for folder in _repositories_below(root):
         (folder / ".git").unlink()
     shutil.rmtree(root / ".git")
-
-
-def _left_out(info: ArchiveInfo) -> tuple[str, ...]:
-    findings = info.tree.findings
-    if not findings:
-        return ()
-    first = findings[0]
-    return (f"{len(findings)} entries are left out, such as {first.path!r}, which {first.reason}",)

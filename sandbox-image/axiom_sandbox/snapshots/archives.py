@@ -27,6 +27,7 @@ from axiom_sandbox.snapshots.trees import (
     Amount,
     Limits,
     OpenFile,
+    Selection,
     Tree,
     copy_hashed,
     walk,
@@ -63,9 +64,26 @@ class ArchiveInfo:
     tree: Tree
     """What it holds, and what was left out of it."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of it."""
+        findings = self.tree.findings
+        if not findings:
+            return ()
+        first = findings[0]
+        return (f"{len(findings)} entries are left out, such as {first.path!r}, which {first.reason}",)
 
-def pack(root: Path, out: Path, limits: Limits = BASE_LIMITS, amount: Amount | None = None) -> ArchiveInfo:
-    """The tree below `root` → an archive at `out`. Every file is read once, and counted in `amount`.
+
+def pack(
+    root: Path | int,
+    out: Path,
+    limits: Limits = BASE_LIMITS,
+    amount: Amount | None = None,
+    selection: Selection | None = None,
+) -> ArchiveInfo:
+    """The tree below `root`, or what a selection wants of it → an archive at `out`. A number is an open directory.
+
+    Every file is read once, and counted in `amount`.
 
     What cannot be archived is left out and listed in `ArchiveInfo.tree.findings`.
 
@@ -81,7 +99,7 @@ def pack(root: Path, out: Path, limits: Limits = BASE_LIMITS, amount: Amount | N
             counted.add(size)
             return size, digest
 
-        tree = walk(root, limits, consume)
+        tree = walk(root, limits, consume, selection)
         if not tree.complete:
             raise SnapshotError(f"the workspace cannot be packed: {tree.findings[-1].reason}")
         for entry in tree.entries.values():
@@ -137,12 +155,14 @@ class ArchiveWriter:
         member = _member(path, tarfile.REGTYPE, 0o755 if executable else 0o644)
         member.size = size
         self._tar.addfile(member, source)
+        forget_members(self._tar)
 
     def symlink(self, path: str, target: str) -> None:
         """Appends a symlink."""
         member = _member(path, tarfile.SYMTYPE, 0o777)
         member.linkname = target
         self._tar.addfile(member)
+        forget_members(self._tar)
 
     def directory(self, path: str) -> None:
         """Appends a directory."""
@@ -194,9 +214,10 @@ def members(archive: Path, most_bytes: int) -> Iterator[Member]:
     """
     try:
         with archive.open("rb") as source:
-            bounded = cast(BinaryIO, _Bounded(source, most_bytes))
-            with tarfile.open(fileobj=bounded, mode="r|", tarinfo=_CheckedTarInfo, encoding="utf-8") as tar:
-                for info in tar:
+            stream = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
+            bounded = cast(BinaryIO, Bounded(stream, most_bytes))
+            with tarfile.open(fileobj=bounded, mode="r|", tarinfo=CheckedTarInfo, encoding="utf-8") as tar:
+                for info in infos(tar):
                     if info.isdir() and info.name in _ROOT:
                         continue
                     yield _checked(tar, info)
@@ -300,14 +321,27 @@ def _member(path: str, kind: bytes, mode: int) -> tarfile.TarInfo:
     return member
 
 
-class _Bounded:
+def infos(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members' headers, one after the other."""
+    while (info := tar.next()) is not None:
+        yield info
+        forget_members(tar)
+
+
+def forget_members(tar: tarfile.TarFile) -> None:
+    """tarfile keeps the header of every member, read or written, until the end: with many files that is most of memory."""
+    tar.members = []  # type: ignore[attr-defined] # public, and missing in the stubs
+
+
+class Bounded:
     """A decompressed stream that ends with an error after so many bytes."""
 
-    def __init__(self, source: BinaryIO, most: int) -> None:
-        self._stream = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
+    def __init__(self, stream: IO[bytes], most: int) -> None:
+        self._stream = stream
         self._left = most
 
     def read(self, size: int) -> bytes:
+        """Raises ArchiveError."""
         data = self._stream.read(size)
         self._left -= len(data)
         if self._left < 0:
@@ -315,11 +349,12 @@ class _Bounded:
         return data
 
 
-class _CheckedTarInfo(tarfile.TarInfo):
+class CheckedTarInfo(tarfile.TarInfo):
     """Refuses extension headers that tarfile would read into memory whole, whatever their size."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Raises ArchiveError."""
         info = super().frombuf(buf, encoding, errors)
         if info.type in _EXTENSIONS and info.size > _MAX_HEADER_BYTES:
             raise ArchiveError("the archive is refused: it has a header that is too long")

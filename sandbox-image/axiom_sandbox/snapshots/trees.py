@@ -107,14 +107,16 @@ def scan(root: Path, limits: Limits = CAPTURE_LIMITS) -> Tree:
     return walk(root, limits, copy_hashed)
 
 
-def walk(root: Path, limits: Limits, consume: Consume, selection: Selection | None = None) -> Tree:
+def walk(root: Path | int, limits: Limits, consume: Consume, selection: Selection | None = None) -> Tree:
     """Walks depth first, in the order of names as bytes; `consume` reads each regular file, once.
+
+    `root` may be a directory that is open already, which stays open.
 
     Raises:
         OSError: `root` itself is no readable directory.
     """
     walker = _Walk(limits, consume, selection or Selection())
-    descriptor = os.open(root, _DIRECTORY)
+    descriptor = os.open(root, _DIRECTORY) if isinstance(root, Path) else os.dup(root)
     try:
         walker.directory(descriptor, "", 0)
     finally:

@@ -61,6 +61,16 @@ class Writer:
         """A directory with its parents; it may exist."""
         self._enter(check_path(path).split("/"))
 
+    def discard(self, path: str) -> None:
+        """Removes a file or symlink if there is one. Raises SnapshotError when it is a directory."""
+        parent, name = self._parent(path)
+        try:
+            os.unlink(name, dir_fd=parent)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _refusal(path, error) from error
+
     def remove(self, path: str) -> None:
         """Removes a file or symlink, and the directories that this leaves empty.
 

@@ -28,6 +28,10 @@ def sandbox_class(role: Role) -> type[Sandbox]:
             from axiom_sandbox.supervising.fetcher import FetcherSandbox
 
             return FetcherSandbox
+        case Role.COPIER:
+            from axiom_sandbox.supervising.copier import CopierSandbox
+
+            return CopierSandbox
 
 
 async def supervise(make: Callable[[SandboxSettings], Sandbox], settings: SandboxSettings) -> None:

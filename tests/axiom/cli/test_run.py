@@ -171,6 +171,44 @@ def make_repository(path: Path) -> tuple[str, str]:
 
 
 @pytest.mark.sandbox
+def test_an_archive_is_a_file_and_the_result_of_a_run_another_ones_workspace(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cli.folder / "src").mkdir()
+    (cli.folder / "src" / "in.txt").write_text("done")
+    subprocess.run(["tar", "-czf", "base.tar.gz", "-C", "src", "."], cwd=cli.folder, check=True)
+    monkeypatch.chdir(cli.folder)
+    ended = cli.run(agent_task("cp in.txt out", workspace={"archive": {"key": "base.tar.gz"}}), CLASS)
+    assert ended.exit_code == 0, ended.stderr
+
+    follower = agent_task("test -f in.txt && rm in.txt", workspace={"task": {"name": "t"}})
+    ended = cli.run(follower, CLASS)
+    assert ended.exit_code == 0, ended.stderr
+    assert [path.name for path in Path(json.loads(ended.stdout)["workspace"]).iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("workspace", "code", "said"),
+    [
+        ({"persistentVolumeClaim": {"claimName": "data"}}, 3, "the volume 'data' exists on a cluster alone"),
+        ({"archive": {"key": "nothing.tar"}}, 4, "there is no file 'nothing.tar' below"),
+        ({"task": {"name": "never-ran"}}, 4, "no run of a task 'never-ran' is kept below"),
+        (
+            {"git": {"url": "https://git.example/x", "revision": "main", "credentialsSecret": "git-robot"}},
+            3,
+            "set the variable AXIOM_SECRET_GIT_ROBOT to a folder with a file for each key",
+        ),
+    ],
+)
+def test_a_workspace_that_cannot_be_had_here_says_what_to_do(
+    cli: Cli, workspace: dict[str, Any], code: int, said: str
+) -> None:
+    ended = cli.run(agent_task(workspace=workspace), CLASS)
+    assert ended.exit_code == code
+    assert said in json.loads(ended.stdout)["error"]["message"]
+
+
+@pytest.mark.sandbox
 def test_a_revision_that_does_not_exist_names_the_field(cli: Cli) -> None:
     url, _ = make_repository(cli.folder / "origin")
     ended = cli.run(agent_task(workspace={"git": {"url": url, "revision": "no-such-branch"}}), CLASS)

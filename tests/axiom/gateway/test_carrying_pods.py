@@ -164,6 +164,37 @@ async def test_a_git_workspace_comes_from_the_fetchers_pod_once_it_is_sealed(wor
     assert f"blob {digest}" in fetcher.sealed
 
 
+async def test_a_copier_gets_the_archive_of_its_own_namespace_and_the_agent_what_comes_of_it(
+    world: World,
+) -> None:
+    world.make_task({"archive": {"key": "team/base.tar"}})
+    copier = await world.make_pod(Role.COPIER, Phase.WAITING_FOR_WORKSPACE)
+    side = await world.make_pod(Role.AGENT, Phase.WAITING_FOR_WORKSPACE)
+    await world.until(lambda: copier.troubles)
+    assert copier.troubles == [
+        "spec.workspace.archive: there is no inputs/ns/team/base.tar in the bucket; upload it, and the task goes on"
+    ]
+
+    await world.store.put("inputs/ns/team/base.tar", b"a tar")
+    await world.until(lambda: copier.workspace)
+    assert (copier.workspace, copier.state.workspace) == (b"a tar", _digest(b"a tar"))
+
+    digest = copier.offer_blob("workspace", b"base")
+    await world.until(lambda: side.workspace)
+    assert side.state.workspace == digest
+
+
+async def test_a_copier_of_a_result_gets_base_and_changes(world: World) -> None:
+    for data in (b"base", b"changes"):
+        await world.store.put(blob_key(_digest(data)), data)
+    world.make_task({"task": {"name": "first"}})
+    side = await world.make_pod(
+        Role.COPIER, Phase.WAITING_FOR_WORKSPACE, _digest(b"base"), _digest(b"changes")
+    )
+    await world.until(lambda: side.changes)
+    assert (side.workspace, side.changes) == (b"base", b"changes")
+
+
 async def test_a_later_attempt_gets_the_very_same_base_from_storage(world: World) -> None:
     await world.store.put(blob_key(digest := _digest(b"base")), b"base")
     world.make_task(FILES, digest=digest)

@@ -101,8 +101,9 @@ def test_an_agent_reaches_the_egress_proxy_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(("peer", "port"), [(PROXY, 8788), ("93.184.216.34", 443), ("10.96.0.10", 53)])
-def test_a_verifier_reaches_nothing(peer: Peer | str, port: int) -> None:
-    assert not allowed("egress", Role.VERIFIER, peer, port)
+@pytest.mark.parametrize("role", [Role.VERIFIER, Role.COPIER])
+def test_verifiers_and_copiers_reach_nothing(role: Role, peer: Peer | str, port: int) -> None:
+    assert not allowed("egress", role, peer, port)
 
 
 @pytest.mark.parametrize("port", [443, 22])

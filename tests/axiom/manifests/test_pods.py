@@ -15,7 +15,7 @@ from axiom.manifests.naming import identity_of
 from axiom.manifests.one_shot import OneShot, one_shot
 from axiom.manifests.pods import Egress, Images, Owner, PodInput, certificate_of, sandbox_pod
 from axiom_sandbox.protocol.identity import Identity, Role
-from axiom_sandbox.protocol.jobs import FetchGit
+from axiom_sandbox.protocol.jobs import CopyArchive, CopyVolume, FetchGit
 from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, SandboxSettings
 
 UID = "0d3f1c5e-8a53-4c4e-9f0e-0c2f7f5f9a11"
@@ -26,6 +26,7 @@ TASK: dict[str, Any] = {
     "metadata": {"name": "fix", "namespace": "team", "uid": UID},
     "spec": {"agentClassName": "c", "prompt": "do", "criteria": [{"name": "scope", "diff": {}}]},
 }
+JOBS = {Role.FETCHER: OneShot(FETCH), Role.COPIER: OneShot(CopyArchive(key="inputs/team/a"))}
 TRUSTED_VOLUMES = {"state", "keys", "scratch"}
 
 
@@ -43,7 +44,7 @@ def spec_of(role: Role, **fields: Any) -> PodInput:
         client_ca="-----BEGIN CERTIFICATE-----",
         seconds_left=1200.9,
         egress=Egress("10.0.0.7"),
-        job=OneShot(FETCH) if role is Role.FETCHER else None,
+        job=JOBS.get(role),
     )
     return replace(spec, **fields)
 
@@ -177,6 +178,28 @@ def test_a_secret_is_mounted_by_the_one_pod_that_needs_it_and_read_by_nobody_els
     assert settings_of(spec).job == FETCH.model_copy(update={"secret": "robot", "authorities": "authorities"})
     others = [container for name, container in containers(spec).items() if name != "supervisor"]
     assert not [path for other in others for path in mounts(other) if "credentials" in path]
+
+
+def test_a_volume_is_mounted_by_the_copier_alone_and_never_for_writing() -> None:
+    workspace = {"persistentVolumeClaim": {"claimName": "data", "path": "src"}}
+    task = parse_task(TASK | {"spec": TASK["spec"] | {"workspace": workspace}})
+    job = one_shot(task, Role.COPIER, "")
+    assert job is not None
+    spec = pod_spec(Role.COPIER, job=job)
+    mount = mounts(containers(spec)["supervisor"])["/axiom/source"]
+    [volume] = [volume for volume in spec["volumes"] if volume["name"] == mount["name"]]
+    assert mount["readOnly"]
+    assert volume["persistentVolumeClaim"] == {"claimName": "data", "readOnly": True}
+    assert settings_of(spec).job == CopyVolume(claim="data", path="src")
+    assert spec["dnsPolicy"] == "None"
+    assert one_shot(task, Role.AGENT, "") is one_shot(task, Role.VERIFIER, "") is None
+
+
+def test_an_archive_lies_below_the_namespace_of_its_task() -> None:
+    workspace = {"archive": {"key": "base.tar", "digest": "0a" * 32}}
+    task = parse_task(TASK | {"spec": TASK["spec"] | {"workspace": workspace}})
+    job = one_shot(task, Role.COPIER, "")
+    assert job == OneShot(CopyArchive(key="inputs/team/base.tar", digest="0a" * 32))
 
 
 def test_agents_and_verifiers_have_no_job() -> None:

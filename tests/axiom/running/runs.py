@@ -61,7 +61,7 @@ class Play:
         began = time.monotonic()
         scratch = self.folder / "scratch"
         scratch.mkdir()
-        base = await make_base(self.task.spec.workspace, scratch)
+        base = await make_base(self.task.spec.workspace, scratch, self.folder / "runs")
         run = LocalRun(
             task=self.task,
             agent_class=self.agent_class,
