@@ -25,7 +25,7 @@ class _Carried:
 
     state: SandboxState
     waits_since: float | None
-    """Since when something is durable and what is sealed did not grow."""
+    """Since when a segment is cut and none was sealed."""
 
 
 class Metrics:
@@ -85,7 +85,7 @@ class Metrics:
         )
         instruments.computed(
             "axiom_gateway_ledger_lag_seconds",
-            "The longest that a sandbox has had records waiting without one more being sealed.",
+            "The longest that a sandbox has had segments waiting without one more being sealed.",
             samples=self._lag,
         )
         self._lost_ledgers = instruments.counter(
@@ -131,7 +131,7 @@ class Metrics:
 
     def note_state(self, pod: str, state: SandboxState) -> None:
         """What the trusted side in the pod of this UID says."""
-        known, waits = self._carried.get(pod), _unsealed(state) > 0
+        known, waits = self._carried.get(pod), state.ledger.segments > state.ledger.sealed
         stands_still = known is not None and known.state.ledger.sealed == state.ledger.sealed
         since = known.waits_since if known is not None and stands_still else None
         self._carried[pod] = _Carried(

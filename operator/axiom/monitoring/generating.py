@@ -10,11 +10,14 @@ import sys
 
 from axiom.api.generating import main
 from axiom.monitoring.catalogue import catalogue
+from axiom.monitoring.dashboards import dashboards
+from axiom.monitoring.panels import to_json
 
 
 def generated_files() -> dict[str, str]:
     """Path from the repository's root → content."""
-    return {"docs/reference/metrics.md": catalogue()}
+    boards = {f"charts/axiom/dashboards/{name}": to_json(board) for name, board in dashboards().items()}
+    return {"docs/reference/metrics.md": catalogue(), **boards}
 
 
 if __name__ == "__main__":

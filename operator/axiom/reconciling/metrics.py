@@ -272,7 +272,10 @@ class Metrics:
             self.completed.labels(name, verdict.value, reason.value)
             for saying in (Saying.DONE, Saying.FAILED):
                 self.claims.labels(name, saying.value, verdict.value)
-        self.lost_attempts.labels(name)
+        for stage in Stage:
+            self.phase_seconds.labels(name, stage.value)
+        for metric in (self.lost_attempts, self.rounds, self.task_seconds):
+            metric.labels(name)
 
     def note_observed(self, observed: Observed) -> None:
         """A task was looked at."""
