@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from statistics import median
@@ -57,7 +57,7 @@ class PodWatch:
         return {what: when for (name, what), when in self._marks.items() if name == pod}
 
     @contextmanager
-    def watching(self) -> Iterable[None]:
+    def watching(self) -> Iterator[None]:
         """Watches in a thread."""
         thread = threading.Thread(target=self._watch, daemon=True)
         thread.start()
@@ -71,8 +71,9 @@ class PodWatch:
         while not self._ended.is_set():
             try:
                 version = self._kubectl.api().list(path)[1]
-                for _, pod in self._kubectl.api().watch(path, version):
-                    self._see(pod, time.time())
+                for kind, pod in self._kubectl.api().watch(path, version):
+                    if kind != "BOOKMARK":
+                        self._see(pod, time.time())
             except ClusterError:
                 continue
 
@@ -196,9 +197,7 @@ def _task(installation: Installation, watch: PodWatch, name: str) -> Marks:
         prompt="clock\nwrite out.txt done",
         criteria=[{"name": "out", "files": {"expect": [{"path": "out.txt", "matches": "^done"}]}}],
     )
-    found = installation.kubectl.wait_for(
-        "agenttask", name, lambda one: bool(one.get("status", {}).get("completionTime")), LIMIT_SECONDS
-    )
+    found = installation.wait_task(name, lambda one: bool(one.get("status", {}).get("completionTime")))
     status = found["status"]
     if status.get("verdict") != "Pass":
         raise SystemExit(f"{name} came to {status.get('verdict')}: {status.get('message')}")

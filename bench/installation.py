@@ -58,6 +58,17 @@ class Installation:
         stored: Object = json.loads(body)
         return stored
 
+    def wait_task(self, name: str, ready: Callable[[Object], bool]) -> Object:
+        """Asks four times a second, which disturbs little, until `ready` holds; the task."""
+        path, found = f"{TASKS.format(self.kubectl.namespace)}/{name}", dict[str, Any]()
+
+        def looked() -> bool:
+            found.update(json.loads(self.kubectl.api().get(path)))
+            return ready(found)
+
+        wait(looked, f"task {name}")
+        return found
+
     def tasks(self) -> list[Object]:
         """All tasks of the namespace."""
         return self.kubectl.api().list(TASKS.format(self.kubectl.namespace))[0]
@@ -117,7 +128,7 @@ def wait(ready: Callable[[], bool], what: str, limit_seconds: float = LIMIT_SECO
     while not ready():
         if time.monotonic() > until:
             raise SystemExit(f"waited {limit_seconds:.0f} s for {what}")
-        time.sleep(0.2)
+        time.sleep(0.25)
 
 
 @contextmanager

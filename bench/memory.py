@@ -20,7 +20,7 @@ def memory(installation: Installation) -> Part:
     """500 small tasks, a few at a time, each deleted by its own time to live."""
     load = f"{os.getloadavg()[0]:.1f}"
     installation.make_class("bench", installation.agent_image, ["/agent", "$(AXIOM_PROMPT)"])
-    found = {}
+    found: dict[int, dict[str, float]] = {}
     for upto in (_FEW, _MANY):
         _work_off(installation, max(found, default=0), upto)
         time.sleep(_SETTLING_SECONDS)
