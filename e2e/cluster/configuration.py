@@ -122,6 +122,8 @@ def _kubelet(cluster: Cluster) -> object:
         "nodeStatusUpdateFrequency": "10s",
         "shutdownGracePeriod": "0s",
         "syncFrequency": "10s",
+        # How full volumes are is found out once a minute otherwise: tests of evictions would wait for it.
+        "volumeStatsAggPeriod": "5s",
     }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from e2e.cluster.connection import Connection
+from e2e.cluster.waiting import wait_until
+from e2e.support.ledgers import sealed_ledger
 from e2e.support.node import the_node
-from e2e.support.world import World, is_running
+from e2e.support.world import SLOW, World, has_condition, is_running
 
 pytestmark = pytest.mark.e2e
-
-SLOW = ("say begun", "await go.txt", "write greeting.txt hello", "exit 0")
 
 
 def test_a_kubelet_that_is_started_again_loses_nothing(world: World) -> None:
@@ -27,18 +28,40 @@ def test_a_kubelet_that_is_started_again_loses_nothing(world: World) -> None:
     world.wait_no_pods(task, 120)
 
 
-def test_a_node_that_crashed_and_booted_costs_an_attempt_and_no_verdict(world: World) -> None:
+def test_a_node_that_crashed_and_booted_costs_an_attempt_and_no_verdict(
+    world: World, cluster: Connection
+) -> None:
+    """One task's agent is at work, another's waits for its verdict."""
     node = the_node()
     world.make_class()
-    task = world.make_task("crashed", *SLOW)
-    world.wait("crashed", is_running)
+    bucket = world.control_plane.environment["AXIOM_S3_BUCKET"]
+    working = world.make_task("working", *SLOW)
+    judged = world.make_task("judged")
+    world.wait("working", is_running)
+    world.wait("judged", has_condition("Running", "Verifying"))
 
     node.crash()
     node.boot()
-    again = world.wait("crashed", lambda item: item["status"]["attempt"] == 2 and is_running(item), 180)
-    world.let_go(task)
-    status = world.wait_complete("crashed", 180)
+    world.wait("working", lambda item: item["status"]["attempt"] == 2 and is_running(item), 180)
+    world.let_go(working)
+    status = world.wait_complete("working", 180)
 
-    assert again["status"]["lostAttempts"] == 1
     assert (status["verdict"], status["attempt"], status["lostAttempts"]) == ("Pass", 2, 1), status
-    world.wait_no_pods(task, 120)
+    assert any(
+        item["reason"] == "NodeLost" and "attempt 1 was lost" in item["message"]
+        for item in world.told("working")
+    ), world.told("working")
+    other = world.wait_complete("judged", 180)
+    assert other["verdict"] == "Pass", other
+
+    def not_closed() -> str | None:
+        records = sealed_ledger(cluster, bucket, working, 1)
+        return None if records and records[-1]["event"] == "closed" else f"{len(records)} records"
+
+    wait_until("the lost attempt's ledger to be ended", not_closed, limit_seconds=60)
+    records = sealed_ledger(cluster, bucket, working, 1)
+    [gap] = [record["payload"] for record in records if record["event"] == "gap"]
+    assert (gap["what"], gap["start"]) == ("ledger", len(records) - 1), records
+    assert "not yet in storage when it was lost" in gap["reason"]
+    for task in (working, judged):
+        world.wait_no_pods(task, 120)

@@ -15,6 +15,8 @@ from e2e.support.node import the_node
 
 SMALL = {"cpu": "200m", "memory": "128Mi", "storage": "64Mi"}
 """So that many tasks fit on the node, each with its verifier: an agent keeps its place while it is verified."""
+SLOW = ("say begun", "await go.txt", "write greeting.txt hello", "exit 0")
+"""Waits until `World.let_go`."""
 WORKSPACE = {"files": [{"path": "README.md", "content": "Say hello.\n"}]}
 
 
@@ -79,6 +81,11 @@ class World:
         pod = max(agents, key=lambda pod: int(pod["metadata"]["labels"]["axiom.dev/attempt"]))
         volumes = the_node().pod_folder(pod["metadata"]["uid"]) / "volumes" / "kubernetes.io~empty-dir"
         (volumes / "files" / "workspace" / path).touch()
+
+    def told(self, name: str) -> list[Object]:
+        """The Events about a task."""
+        items: list[Object] = json.loads(self.kubectl("get", "events", "-o", "json"))["items"]
+        return [item for item in items if item["involvedObject"]["name"] == name]
 
     def reader_token(self) -> str:
         """A token of somebody who may read the namespace's tasks."""

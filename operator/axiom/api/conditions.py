@@ -78,6 +78,8 @@ class Reason(StrEnum):
     """SandboxReady: the pod made room for one of higher priority; a new attempt follows."""
     NODE_LOST = "NodeLost"
     """SandboxReady: the pod's node went away, shut down or crashed; a new attempt follows."""
+    MADE_ROOM = "MadeRoom"
+    """SandboxReady: the round is captured and its verifier found no room, so the agent's sandbox gave up its place."""
     PROBE_PASSED = "ProbePassed"
     """Isolated: every assertion of the probe held."""
     ISOLATION_FAILED = "IsolationFailed"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 from axiom.api.agenttask import AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, Wait, WriteStatus
-from axiom.planning.observed import Presence, SandboxView
+from axiom.planning.observed import Presence
 from axiom.planning.outcomes import (
     MAX_LOST_ATTEMPTS,
     Outcome,
@@ -30,8 +28,6 @@ from axiom.storage.keys import blob_key
 from axiom_sandbox.protocol.channel import Stop
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
-
-SEALING_TIMEOUT = timedelta(minutes=2)
 
 
 def outcome(present: Present) -> Outcome | None:
@@ -62,23 +58,15 @@ def conclude(present: Present, outcome: Outcome) -> tuple[Action, ...]:
     agent = present.agent
     reachable = agent and agent.presence is Presence.RUNNING and not agent.trouble
     if agent and reachable and agent.state and not agent.sealed:
-        closing = _closing_since(present, agent)
-        if closing is None:
+        if not agent.over:
             return (
                 send(agent, "stop", Stop(reason=outcome.reason.value)),
                 Wait(5, "the sandbox is stopping"),
             )
-        left = (closing + SEALING_TIMEOUT - present.now).total_seconds()
+        left = present.sealing_seconds_left(agent)
         if left > 0:
             return (Wait(min(left, 5), "evidence is being sealed"),)
     return (WriteStatus(_completed(present, outcome)),)
-
-
-def _closing_since(present: Present, agent: SandboxView) -> datetime | None:
-    assert agent.state is not None
-    if not agent.over:
-        return None
-    return datetime.fromtimestamp(agent.state.updated_ms / 1000, tz=present.now.tzinfo)
 
 
 def _completed(present: Present, outcome: Outcome) -> AgentTaskStatus:

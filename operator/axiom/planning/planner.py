@@ -19,7 +19,7 @@ from axiom.planning.concluding import conclude, outcome
 from axiom.planning.observed import Observed, Presence, Trouble
 from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.present import Present
-from axiom.planning.rounds import judged, verify_without_agent
+from axiom.planning.rounds import judged, leave_room, verify_without_agent
 from axiom.planning.sources import Never, NotYet, Result, result_of
 from axiom.planning.statuses import has_reason, is_true, parse_time, rfc3339, with_condition
 from axiom.planning.steps import RETRY_SECONDS, delete, next_attempt, write_if_new
@@ -117,6 +117,8 @@ def _work_on(present: Present) -> tuple[Action, ...]:
         return suspend(present)
     if has_reason(present.status, ConditionType.RUNNING, Reason.SUSPENDED):
         return next_attempt(present, "resumed")
+    if present.made_room:
+        return leave_room(present)
     if present.agent is None:
         return verify_without_agent(present) or without_sandbox(present)
     if is_lost(present.agent):

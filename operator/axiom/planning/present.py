@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from axiom.api.agenttask import AgentTask, AgentTaskSpec, AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.briefing import deadline_of
 from axiom.planning.observed import LOSSES, Observed, SandboxView, Trouble
-from axiom.planning.statuses import is_true, parse_time
+from axiom.planning.statuses import has_reason, is_true, parse_time
 from axiom_sandbox.protocol.identity import Role
+
+_SEALING_TIMEOUT = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,16 @@ class Present:
     def current_views(self) -> Iterator[SandboxView]:
         """The sandboxes of the present attempt."""
         return (view for view in self.observed.sandboxes if view.identity.attempt == self.status.attempt)
+
+    @property
+    def made_room(self) -> bool:
+        """The sandbox of this attempt gave up its place to its verifier."""
+        return has_reason(self.status, ConditionType.SANDBOX_READY, Reason.MADE_ROOM)
+
+    def sealing_seconds_left(self, agent: SandboxView) -> float:
+        """How long a sandbox that is over is still waited for until its evidence is stored."""
+        ended = agent.state.updated_ms / 1000 if agent.state else 0
+        return ended + _SEALING_TIMEOUT.total_seconds() - self.now.timestamp()
 
     @property
     def loss(self) -> Trouble:

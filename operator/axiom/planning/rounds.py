@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from axiom.api.agenttask import AgentTaskStatus, RoundStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, CreateSandbox, Wait, WriteStatus
@@ -9,20 +11,25 @@ from axiom.planning.observed import Presence, SandboxView, Trouble
 from axiom.planning.outcomes import MAX_TRIALS, failing_messages, outcome_of_rounds
 from axiom.planning.present import Present
 from axiom.planning.statuses import (
+    condition,
     has_reason,
     ledger_reference,
+    parse_time,
     round_of,
     with_condition,
     with_round,
     with_verified,
 )
-from axiom.planning.steps import delete, note_trouble, send, waiting
+from axiom.planning.steps import delete, next_attempt, note_trouble, send, waiting
 from axiom.storage.keys import blob_key
 from axiom_sandbox.protocol.channel import GiveFeedback, Phase, RoundOutcome, Stop, Verification, Verify
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
 from axiom_sandbox.verifying.feedback import feedback
+
+_NO_ROOM = (Reason.UNSCHEDULABLE, Reason.CREATION_REFUSED)
+_ROOM_AFTER = timedelta(seconds=30)
 
 
 def round_ended(present: Present, agent: SandboxView) -> tuple[Action, ...]:
@@ -69,8 +76,25 @@ def verify_without_agent(present: Present) -> tuple[Action, ...]:
     record = present.status.rounds[-1] if present.status.rounds else None
     if record is None or record.verdict is not None or record.attempt != present.status.attempt:
         return ()
-    stored = present.agent is not None and _is_stored(present.agent, record)
+    stored = present.made_room or (present.agent is not None and _is_stored(present.agent, record))
     return _judge(present, record) if stored or _verifier(present, record) else ()
+
+
+def leave_room(present: Present) -> tuple[Action, ...]:
+    """The agent's sandbox ends in order, and the verdict is had without it; a further round is another attempt's."""
+    agent = present.agent if present.agent and present.agent.presence is Presence.RUNNING else None
+    verifying = verify_without_agent(present)
+    if any(isinstance(action, WriteStatus) for action in verifying):
+        return verifying
+    if agent and agent.sealed:
+        return (delete(agent), *verifying)
+    if agent and not agent.over:
+        return (send(agent, "stop", Stop(reason=Reason.MADE_ROOM.value)), *verifying)
+    if agent and present.sealing_seconds_left(agent) > 0:
+        return (Wait(5, "evidence is being sealed"), *verifying)
+    if agent:
+        return (delete(agent), *verifying)
+    return verifying or next_attempt(present, "its sandbox made room for the verifier")
 
 
 def _verify(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[Action, ...]:
@@ -91,8 +115,7 @@ def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
     """From a stored capture to a verdict, by the verifier of the present trial."""
     trial, verifier = record.trials + 1, _verifier(present, record)
     if verifier is None and present.observed.creation_refused:
-        refused = Trouble(Reason.CREATION_REFUSED, f"the verifier's pod: {present.observed.creation_refused}")
-        return note_trouble(present, refused, ConditionType.VERIFIED, None)
+        return _held_up(present, record, Trouble(Reason.CREATION_REFUSED, present.observed.creation_refused))
     if verifier is None:
         identity = present.observed.identity(Role.VERIFIER, present.status.attempt, record.number, trial)
         return (CreateSandbox(identity, present.status.workspace.digest, record.changes),)
@@ -109,10 +132,28 @@ def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
         case _ if verifier.trouble and verifier.outdated and verifier.state is None:
             return (delete(verifier),)
         case _ if verifier.trouble:
-            trouble = Trouble(verifier.trouble.reason, f"the verifier's pod: {verifier.trouble.message}")
-            return note_trouble(present, trouble, ConditionType.VERIFIED, None)
+            return _held_up(present, record, verifier.trouble)
         case _:
             return waiting(present)
+
+
+def _held_up(present: Present, record: RoundStatus, trouble: Trouble) -> tuple[Action, ...]:
+    """Say why there is no verifier. Agents that all wait for one could fill a quota or a node for ever: so they leave."""
+    message = f"the verifier's pod: {trouble.message}"
+    told = note_trouble(present, Trouble(trouble.reason, message), ConditionType.VERIFIED, None)
+    is_news = any(isinstance(action, WriteStatus) for action in told)
+    if is_news or present.made_room or present.agent is None or trouble.reason not in _NO_ROOM:
+        return told
+    verified = condition(present.status, ConditionType.VERIFIED)
+    assert verified is not None, "it was told before"
+    left = (parse_time(verified.last_transition_time) + _ROOM_AFTER - present.now).total_seconds()
+    if left > 0:
+        return (Wait(left, message),)
+    why = f"round {record.number} is captured, and its verifier found no room"
+    status = with_condition(
+        present.status, present.now, ConditionType.SANDBOX_READY, False, Reason.MADE_ROOM, why
+    )
+    return (WriteStatus(status),)
 
 
 def judged(present: Present) -> AgentTaskStatus | None:

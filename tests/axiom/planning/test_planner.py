@@ -424,3 +424,77 @@ def test_a_helper_that_cannot_come_up_is_made_anew_once_its_image_was_changed() 
     others = tuple(view for view in played.observe().sandboxes if view.identity != verifier)
     actions = plan(replace(played.observe(), sandboxes=(*others, stuck)), played.now)
     assert DeleteSandbox(verifier, "uid") in actions
+
+
+def without_room(played: World) -> None:
+    """Plays on in a world that has room for one sandbox: a verifier starts once the agent's is gone."""
+    for _ in range(400):
+        played.step()
+        played.now += timedelta(seconds=1)
+        there = [one for one in played.sandboxes.values() if one.presence is not Presence.GONE]
+        for sandbox in there:
+            alone = len(there) == 1
+            if sandbox.identity.role is Role.VERIFIER and sandbox.state.phase is Phase.STARTING:
+                sandbox.trouble = None if alone else Trouble(Reason.UNSCHEDULABLE, "Too many pods")
+                sandbox.presence = Presence.RUNNING if alone else Presence.PENDING
+            if sandbox.presence is Presence.RUNNING:
+                played.advance(sandbox)
+        if condition(played.task.status, ConditionType.COMPLETE):
+            return
+    raise AssertionError(played.task.status)
+
+
+def test_an_agent_whose_verifier_finds_no_room_leaves_its_own() -> None:
+    played = world()
+    without_room(played)
+    status = played.task.status
+    assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 1, 0)
+    assert [identity.role for identity in played.created] == [Role.AGENT, Role.VERIFIER]
+    agent = played.sandboxes[played.observe().identity(Role.AGENT, 1)]
+    assert agent.state.phase is Phase.STOPPED
+    assert agent.view().sealed
+    assert "could not be sealed" not in status.message
+    ready = condition(status, ConditionType.SANDBOX_READY)
+    assert ready is not None
+    assert ready.reason is Reason.MADE_ROOM
+
+
+def test_a_round_that_fails_after_room_was_made_is_followed_by_an_attempt_that_is_not_counted_as_lost() -> (
+    None
+):
+    played = world(lambda number, _: Verdict.PASS if number == 2 else Verdict.FAIL)
+    without_room(played)
+    status = played.task.status
+    assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 2, 0)
+    assert [(record.attempt, record.verdict) for record in status.rounds] == [
+        (1, Verdict.FAIL),
+        (2, Verdict.PASS),
+    ]
+
+
+def test_room_is_made_only_when_none_is_found_for_a_while() -> None:
+    played = world()
+    until_verifying(played)
+    verifier = played.sandboxes[played.observe().identity(Role.VERIFIER, 1, 1, 1)]
+    verifier.presence, verifier.trouble = Presence.PENDING, Trouble(Reason.UNSCHEDULABLE, "Too many pods")
+    played.step()
+    played.now += timedelta(seconds=29)
+    assert [type(action) for action in played.step()] == [Wait]
+    verifier.presence, verifier.trouble = Presence.RUNNING, None
+    assert played.play().status.attempt == 1
+    ready = condition(played.task.status, ConditionType.SANDBOX_READY)
+    assert ready is not None
+    assert ready.reason is Reason.READY
+
+
+def test_a_verifier_whose_image_is_missing_takes_nobodys_room() -> None:
+    played = world()
+    until_verifying(played)
+    verifier = played.sandboxes[played.observe().identity(Role.VERIFIER, 1, 1, 1)]
+    verifier.presence, verifier.trouble = Presence.PENDING, Trouble(Reason.IMAGE_PULL_FAILED, "no such image")
+    for _ in range(5):
+        played.step()
+        played.now += timedelta(seconds=30)
+    ready = condition(played.task.status, ConditionType.SANDBOX_READY)
+    assert ready is not None
+    assert ready.reason is Reason.READY
