@@ -21,6 +21,7 @@ from axiom.planning.statuses import is_true
 from axiom_sandbox.protocol.channel import (
     Blob,
     Failure,
+    FailureReason,
     GiveFeedback,
     Isolation,
     LedgerHead,
@@ -161,6 +162,8 @@ class World:
                 self.end_round(sandbox)
             case Phase.RUNNING if sandbox.identity.role is Role.VERIFIER:
                 sandbox.change(phase=Phase.VERIFIED, verification=self.verification(sandbox.identity))
+            case Phase.FAILED if state.failure and state.failure.reason is FailureReason.LAUNCHER_LOST:
+                self.lose(sandbox)
             case _:
                 return self.seal(sandbox)
         return True

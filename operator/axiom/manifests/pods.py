@@ -28,9 +28,9 @@ from axiom.manifests.naming import annotations_of, identity_of, labels_of, pod_n
 from axiom.manifests.one_shot import OneShot
 from axiom.manifests.resources import (
     MEBIBYTE,
-    TELLER_RESOURCES,
     Allowance,
     allowance,
+    teller_resources,
     trusted_resources,
     untrusted_resources,
 )
@@ -258,7 +258,7 @@ def _teller(spec: PodInput) -> dict[str, Any]:
         TELLER,
         spec.images.sandbox,
         command=[installing.INSTALLER, "tell"],
-        resources=TELLER_RESOURCES,
+        resources=teller_resources(spec.identity.role),
         volumeMounts=[_mount("keys", installing.KEYS_FOLDER, read_only=True)],
     )
 
@@ -277,7 +277,7 @@ def _supervisor(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
         command=["axiom-sandbox", "run"],
         env=env,
         ports=[{"name": "channel", "containerPort": CHANNEL_PORT, "protocol": "TCP"}],
-        resources=trusted_resources(allowed),
+        resources=trusted_resources(allowed, spec.identity.role),
         lifecycle={"postStart": {"exec": {"command": [installing.INSTALLER, "install"]}}},
         volumeMounts=[
             _mount("state", "/axiom/state"),

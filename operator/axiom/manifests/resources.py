@@ -14,14 +14,10 @@ GIBIBYTE = 1024**3
 TMP_BYTES = 512 * MEBIBYTE
 """Most that the untrusted side's /tmp holds; it lies in memory, so it is full instead of overflowing."""
 SUPERVISOR_MEMORY = 384 * MEBIBYTE
-VERIFIER_MEMORY = 64 * MEBIBYTE
-"""Memory that is set aside for the candidate's code in the clean room; its limit is the task's."""
 VERIFIER_CPU_MILLIS = 25
-TELLER_RESOURCES = {
-    "requests": {"cpu": "1m", "memory": str(8 * MEBIBYTE), "ephemeral-storage": str(MEBIBYTE)},
-    "limits": {"cpu": "500m", "memory": str(64 * MEBIBYTE), "ephemeral-storage": str(16 * MEBIBYTE)},
-}
-"""For a container that lives for milliseconds, but counts for as long as its pod does."""
+_TRUSTED_MEMORY, _TELLER_MEMORY = 96 * MEBIBYTE, 8 * MEBIBYTE
+HELPER_MEMORY = 64 * MEBIBYTE + _TRUSTED_MEMORY + _TELLER_MEMORY
+"""Memory of a verifier or fetcher. Its agent's pod sets it aside: there is room for the helper where the agent found room."""
 _LEDGER_BYTES = 4 * GIBIBYTE
 """Room for ledger and recording, besides captures."""
 
@@ -63,16 +59,16 @@ def allowance(wished: Resources, ceilings: Ceilings) -> Allowance:
 def untrusted_resources(allowed: Allowance, role: Role) -> dict[str, dict[str, str]]:
     """An agent's memory is set aside whole, as running out of it would end the attempt; of the processor a quarter is.
 
-    A verifier asks for next to nothing: the agent that waits for its verdict keeps its own share meanwhile, and on a
-    node full of agents no verifier would find room, nor any agent ever leave.
+    A verifier asks for no memory and disk: its agent, which waits for the verdict and keeps its own, has set them aside for
+    both (see `trusted_resources`), or on a node full of agents no verifier would find room, nor any agent ever leave. Of the
+    processor it asks for a little, as that is also its weight against the agents at work.
     """
-    sets_aside = role is Role.AGENT
+    if role is Role.AGENT:
+        cpu, memory, storage = max(allowed.cpu_millis // 4, 1), allowed.memory, allowed.storage // 2
+    else:
+        cpu, memory, storage = VERIFIER_CPU_MILLIS, 0, 0
     return {
-        "requests": {
-            "cpu": f"{max(allowed.cpu_millis // 4, 1) if sets_aside else VERIFIER_CPU_MILLIS}m",
-            "memory": str(allowed.memory if sets_aside else min(allowed.memory, VERIFIER_MEMORY)),
-            "ephemeral-storage": str(allowed.storage // 4),
-        },
+        "requests": {"cpu": f"{cpu}m", "memory": str(memory), "ephemeral-storage": str(storage)},
         "limits": {
             "cpu": f"{allowed.cpu_millis}m",
             "memory": str(allowed.memory),
@@ -81,13 +77,24 @@ def untrusted_resources(allowed: Allowance, role: Role) -> dict[str, dict[str, s
     }
 
 
-def trusted_resources(allowed: Allowance) -> dict[str, dict[str, str]]:
+def trusted_resources(allowed: Allowance, role: Role) -> dict[str, dict[str, str]]:
     """The supervisor's share. It reads what the agent floods, so it has a processor's worth of time at most."""
+    is_agents = role is Role.AGENT
+    memory, storage = (_TRUSTED_MEMORY + HELPER_MEMORY, 128 * MEBIBYTE) if is_agents else (0, 0)
     return {
-        "requests": {"cpu": "50m", "memory": str(96 * MEBIBYTE), "ephemeral-storage": str(64 * MEBIBYTE)},
+        "requests": {"cpu": "50m", "memory": str(memory), "ephemeral-storage": str(storage)},
         "limits": {
             "cpu": "1",
             "memory": str(SUPERVISOR_MEMORY),
             "ephemeral-storage": str(allowed.evidence),
         },
+    }
+
+
+def teller_resources(role: Role) -> dict[str, dict[str, str]]:
+    """Of a container that lives for milliseconds, but counts for as long as its pod does."""
+    memory, storage = (_TELLER_MEMORY, MEBIBYTE) if role is Role.AGENT else (0, 0)
+    return {
+        "requests": {"cpu": "1m", "memory": str(memory), "ephemeral-storage": str(storage)},
+        "limits": {"cpu": "500m", "memory": str(64 * MEBIBYTE), "ephemeral-storage": str(16 * MEBIBYTE)},
     }

@@ -20,8 +20,10 @@ from axiom.planning.steps import (
     write_if_new,
 )
 from axiom.planning.supplying import supply, waiting_for_workspace, workspace_found
-from axiom_sandbox.protocol.channel import Phase, SetDeadline
+from axiom_sandbox.protocol.channel import FailureReason, Phase, SetDeadline
 from axiom_sandbox.protocol.identity import Role
+
+_EXPLAINS_WITHIN_SECONDS = 10.0
 
 
 def suspend(present: Present) -> tuple[Action, ...]:
@@ -53,11 +55,20 @@ def without_sandbox(present: Present) -> tuple[Action, ...]:
     )
 
 
-def is_lost(agent: SandboxView) -> bool:
+def is_lost(present: Present, agent: SandboxView) -> bool:
     """The sandbox ended by itself, or its trusted side gave up."""
     if agent.presence is Presence.GONE:
         return True
-    return agent.phase is Phase.FAILED and agent.state is not None and agent.state.failure is not None
+    failure = agent.state.failure if agent.state and agent.phase is Phase.FAILED else None
+    return failure is not None and _seconds_of_explaining(present, agent) <= 0
+
+
+def _seconds_of_explaining(present: Present, agent: SandboxView) -> float:
+    """Where only the untrusted side went, its pod is ending, and will soon say more: how long that is waited for."""
+    failure = agent.state.failure if agent.state else None
+    if agent.state is None or failure is None or failure.reason is not FailureReason.LAUNCHER_LOST:
+        return 0
+    return agent.state.updated_ms / 1000 + _EXPLAINS_WITHIN_SECONDS - present.now.timestamp()
 
 
 def with_sandbox(present: Present, agent: SandboxView) -> tuple[Action, ...]:
@@ -94,6 +105,8 @@ def _at_phase(present: Present, agent: SandboxView) -> tuple[Action, ...]:
             return (_start(present, agent),)
         case Phase.ROUND_ENDED:
             return round_ended(present, agent)
+        case Phase.FAILED:
+            return (Wait(max(_seconds_of_explaining(present, agent), 0.1), "the sandbox's pod is ending"),)
         case _:
             return waiting(present)
 

@@ -121,7 +121,7 @@ def _work_on(present: Present) -> tuple[Action, ...]:
         return leave_room(present)
     if present.agent is None:
         return verify_without_agent(present) or without_sandbox(present)
-    if is_lost(present.agent):
+    if is_lost(present, present.agent):
         return verify_without_agent(present) or next_attempt(
             present, present.loss.message, present.loss.reason
         )

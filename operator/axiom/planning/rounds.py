@@ -29,7 +29,8 @@ from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
 from axiom_sandbox.verifying.feedback import feedback
 
 _NO_ROOM = (Reason.UNSCHEDULABLE, Reason.CREATION_REFUSED)
-_ROOM_AFTER = timedelta(seconds=30)
+_ROOM_AFTER, _ROOM_AFTER_THE_LAST_ROUND = timedelta(seconds=30), timedelta(seconds=5)
+"""With the agent's sandbox its session goes; after the last round nobody needs that any more."""
 
 
 def round_ended(present: Present, agent: SandboxView) -> tuple[Action, ...]:
@@ -146,7 +147,9 @@ def _held_up(present: Present, record: RoundStatus, trouble: Trouble) -> tuple[A
         return told
     verified = condition(present.status, ConditionType.VERIFIED)
     assert verified is not None, "it was told before"
-    left = (parse_time(verified.last_transition_time) + _ROOM_AFTER - present.now).total_seconds()
+    is_last = record.number >= present.spec.limits.max_rounds
+    patience = _ROOM_AFTER_THE_LAST_ROUND if is_last else _ROOM_AFTER
+    left = (parse_time(verified.last_transition_time) + patience - present.now).total_seconds()
     if left > 0:
         return (Wait(left, message),)
     why = f"round {record.number} is captured, and its verifier found no room"

@@ -498,3 +498,22 @@ def test_a_verifier_whose_image_is_missing_takes_nobodys_room() -> None:
     ready = condition(played.task.status, ConditionType.SANDBOX_READY)
     assert ready is not None
     assert ready.reason is Reason.READY
+
+
+def test_a_sandbox_whose_untrusted_side_went_is_waited_for_until_its_pod_says_why() -> None:
+    played = world()
+    played.failures = {1: Failure(reason=FailureReason.LAUNCHER_LOST, message="the launcher hung up")}
+    agent = played.observe().identity(Role.AGENT, 1)
+    while agent not in played.sandboxes or played.sandboxes[agent].state.phase is not Phase.FAILED:
+        played.step()
+        played.progress()
+    [wait] = played.step()
+    assert isinstance(wait, Wait)
+    assert wait.seconds == 10
+
+    played.now += timedelta(seconds=10)
+    played.step()
+    ready = condition(played.task.status, ConditionType.SANDBOX_READY)
+    assert ready is not None
+    assert (ready.reason, played.task.status.lost_attempts) == (Reason.LOST, 1)
+    assert "the launcher hung up" in ready.message
