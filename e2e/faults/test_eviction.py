@@ -22,7 +22,8 @@ def check(world: World, cluster: Connection, name: str, said: str) -> None:
     assert (status["verdict"], status["attempt"], status["lostAttempts"]) == ("Pass", 2, 1), status
     told = [(item["reason"], item["message"]) for item in world.told(name)]
     assert any(
-        reason == "Evicted" and said in message and "attempt 1 was lost" in message for reason, message in told
+        reason == "Evicted" and said in message and "attempt 1 was lost" in message
+        for reason, message in told
     ), told
     bucket = world.control_plane.environment["AXIOM_S3_BUCKET"]
     events = [record["event"] for record in sealed_ledger(cluster, bucket, task, 1)]

@@ -30,6 +30,29 @@ def test_fifty_tasks_at_once_all_get_their_verdicts(world: World, cluster: Conne
     play(world, cluster, 50, 900)
 
 
+@pytest.mark.campaign
+def test_agents_that_use_up_a_quota_leave_it_to_their_verifiers(world: World) -> None:
+    world.make_class()
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "few"},
+        "spec": {"hard": {"pods": "2"}},
+    }
+    world.kubectl.create(quota)
+    names = ("one", "two", "three")
+    for name in names:
+        world.make_task(name, limits=limits("200m"))
+    statuses = [world.wait_complete(name, 400) for name in names]
+    world.kubectl.delete("resourcequota", "few")
+
+    assert {(item["verdict"], item["attempt"], item.get("lostAttempts", 0)) for item in statuses} == {
+        ("Pass", 1, 0)
+    }
+    told = {item["reason"] for name in names for item in world.told(name)}
+    assert {"CreationRefused", "MadeRoom"} <= told
+
+
 def play(world: World, cluster: Connection, count: int, limit_seconds: float) -> None:
     """Agents ask for processors so that the node is full to the last thousandth: no verifier finds any of its own."""
     allocatable = cpu_millis(json.loads(world.kubectl("get", "node", cluster.node, "-o", "json")))
