@@ -361,7 +361,8 @@ async def test_a_pod_whose_evidence_is_stored_leaves_its_ledger_as_it_is(world: 
     side = await world.make_pod(Role.AGENT, Phase.STOPPED)
     side.offer_segment(ledger_of(1, "sandbox_started", "closed"))
     side.update(ledger=side.state.ledger.model_copy(update={"records": 2, "closed": True}))
-    await world.until(lambda: side.sealed)
+    [uid] = world.sides
+    await world.until(lambda: uid in world.gateway._carrying and world.gateway._carrying[uid].done())
     world.server.remove("pods", "ns", "p-agent")
     world.look()
     assert not world.gateway._closing
