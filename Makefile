@@ -39,9 +39,10 @@ build/installer: $(INSTALLER_SOURCES)
 
 EXPORT = $(UV) export --quiet --frozen --no-emit-project --no-annotate --no-header --only-group
 
-generate: .venv/ready ## Write crds/, docs/reference/ and the images' requirements anew
+generate: .venv/ready ## Write crds/, docs/reference/, the chart's table of values and the images' requirements anew
 	$(RUN) python -m axiom.api.generating
 	$(RUN) python -m axiom.monitoring.generating
+	$(RUN) python hack/chart_values.py
 	$(EXPORT) sandbox -o sandbox-image/requirements.txt
 	$(EXPORT) verifier -o sandbox-image/verifier/requirements.txt
 	$(EXPORT) control-plane -o operator/requirements.txt
@@ -49,6 +50,7 @@ generate: .venv/ready ## Write crds/, docs/reference/ and the images' requiremen
 verify: .venv/ready ## Check that generated files are current and locks hold
 	$(RUN) python -m axiom.api.generating --check
 	$(RUN) python -m axiom.monitoring.generating --check
+	$(RUN) python hack/chart_values.py --check
 	$(UV) lock --check
 	cd sandbox-image/launcher && go mod verify && test -z "$$(gofmt -l .)"
 

@@ -124,3 +124,39 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "axiom.fullname" . }}-
     matchExpressions:
     - {key: axiom.dev/role, operator: Exists}
 {{- end -}}
+
+{{/* A NetworkPolicy's way to the object storage. */}}
+{{- define "axiom.network.storage" -}}
+{{- if .Values.objectStorage.endpoint -}}
+- ports:
+  - {protocol: TCP, port: {{ include "axiom.storage.port" . }}}
+{{- else -}}
+- to:
+  - podSelector:
+      matchLabels: {{- include "axiom.selector" (list . "storage") | nindent 8 }}
+  ports:
+  - {protocol: TCP, port: 7070}
+{{- end -}}
+{{- end -}}
+
+{{/* Variables that say where the object storage is, and open it. */}}
+{{- define "axiom.storage.environment" -}}
+- {name: AXIOM_S3_ENDPOINT, value: {{ include "axiom.storage.endpoint" . | quote }}}
+- {name: AXIOM_S3_BUCKET, value: {{ .Values.objectStorage.bucket | quote }}}
+- {name: AXIOM_S3_REGION, value: {{ .Values.objectStorage.region | quote }}}
+- {name: AXIOM_S3_CREATE_BUCKET, value: {{ empty .Values.objectStorage.endpoint | quote }}}
+- name: AXIOM_S3_ACCESS_KEY
+  valueFrom: {secretKeyRef: {name: {{ include "axiom.secret.storage" . }}, key: accessKey}}
+- name: AXIOM_S3_SECRET_KEY
+  valueFrom: {secretKeyRef: {name: {{ include "axiom.secret.storage" . }}, key: secretKey}}
+{{- if .Values.objectStorage.caConfigMapName }}
+- {name: AXIOM_S3_CA, value: /etc/axiom/storage/ca.crt}
+{{- end }}
+{{- end -}}
+
+{{/* Annotations of what exists while `helm test` runs; call with the weight. A pod that failed stays, to be looked at. */}}
+{{- define "axiom.test.hook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}

@@ -31,21 +31,26 @@ class GatewaySettings:
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> GatewaySettings:
     """Raises SettingsError."""
-    authority = environment.get("AXIOM_S3_CA")
     return GatewaySettings(
         channel_tls=Path(needed(environment, "AXIOM_CHANNEL_TLS", "a folder with tls.crt and tls.key")),
-        storage=S3Settings(
-            endpoint=needed(environment, "AXIOM_S3_ENDPOINT", "the S3 server, such as https://s3.example"),
-            bucket=needed(environment, "AXIOM_S3_BUCKET", "the bucket for evidence"),
-            access_key=needed(environment, "AXIOM_S3_ACCESS_KEY", "the access key for the bucket"),
-            secret_key=needed(environment, "AXIOM_S3_SECRET_KEY", "the secret key for the bucket"),
-            region=environment.get("AXIOM_S3_REGION") or "us-east-1",
-            create_bucket=environment.get("AXIOM_S3_CREATE_BUCKET", "").lower() == "true",
-            certificate_authority=Path(authority) if authority else None,
-        ),
+        storage=read_storage(environment),
         scratch=Path(
             environment.get("AXIOM_GATEWAY_SCRATCH") or Path(tempfile.gettempdir()) / "axiom-gateway"
         ),
         listen=host_and_port(environment, "AXIOM_GATEWAY_LISTEN", "127.0.0.1:8080"),
         metrics=host_and_port(environment, "AXIOM_GATEWAY_METRICS", "127.0.0.1:9091"),
+    )
+
+
+def read_storage(environment: Mapping[str, str]) -> S3Settings:
+    """Where evidence is kept. Raises SettingsError."""
+    authority = environment.get("AXIOM_S3_CA")
+    return S3Settings(
+        endpoint=needed(environment, "AXIOM_S3_ENDPOINT", "the S3 server, such as https://s3.example"),
+        bucket=needed(environment, "AXIOM_S3_BUCKET", "the bucket for evidence"),
+        access_key=needed(environment, "AXIOM_S3_ACCESS_KEY", "the access key for the bucket"),
+        secret_key=needed(environment, "AXIOM_S3_SECRET_KEY", "the secret key for the bucket"),
+        region=environment.get("AXIOM_S3_REGION") or "us-east-1",
+        create_bucket=environment.get("AXIOM_S3_CREATE_BUCKET", "").lower() == "true",
+        certificate_authority=Path(authority) if authority else None,
     )
