@@ -6,18 +6,19 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from minio import Minio
 
 from e2e.cluster.connection import Connection
 from e2e.cluster.waiting import wait_until
 from e2e.support.chart import Release, build_storage_image, image_values
 from e2e.support.images import ROOT, Images
 from e2e.support.kubernetes import Kubectl, KubectlError, Object
+from e2e.support.object_storage import object_storage
 
 pytestmark = pytest.mark.e2e
 
@@ -428,26 +429,33 @@ def test_an_upgrade_keeps_keys_and_the_addresses_of_services(
     assert wait_complete(team, "after")["verdict"] == "Pass"
 
 
-def test_evidence_goes_where_it_is_told_to(
-    release: Release, admin: Kubectl, team: Kubectl, values: dict[str, Any]
+def test_evidence_goes_to_a_server_of_ones_own_with_a_certificate_of_ones_own(
+    release: Release, admin: Kubectl, team: Kubectl, values: dict[str, Any], tmp_path: Path
 ) -> None:
-    s3 = release.connection.s3
-    bucket = f"evidence-{uuid.uuid4().hex[:8]}"
-    client = Minio(s3.endpoint.removeprefix("http://"), s3.access_key, s3.secret_key, secure=False)
-    client.make_bucket(bucket)
-    keys = (f"--from-literal=accessKey={s3.access_key}", f"--from-literal=secretKey={s3.secret_key}")
-    admin("create", "secret", "generic", "evidence", *keys)
+    with object_storage(release.connection.machine_address, tmp_path) as s3:
+        client = s3.client()
+        client.make_bucket("evidence")
+        keys = (f"--from-literal=accessKey={s3.access_key}", f"--from-literal=secretKey={s3.secret_key}")
+        admin("create", "secret", "generic", "evidence", *keys)
+        admin("create", "configmap", "s3-authority", f"--from-file=ca.crt={s3.authority}")
+        storage = {
+            "endpoint": f"https://{s3.address}",
+            "bucket": "evidence",
+            "secretName": "evidence",
+            "caConfigMapName": "s3-authority",
+        }
 
-    storage = {"endpoint": s3.endpoint, "bucket": bucket, "secretName": "evidence"}
-    release.upgrade({**values, "objectStorage": storage})
-    make_task(team, "kept", "write greeting.txt hello", "exit 0")
-    status = wait_complete(team, "kept")
+        notes = release.upgrade({**values, "objectStorage": storage})
+        make_task(team, "kept", "write greeting.txt hello", "exit 0")
+        status = wait_complete(team, "kept")
 
-    assert status["verdict"] == "Pass"
-    stored = {item.object_name for item in client.list_objects(bucket, recursive=True)}
-    assert status["recording"] in stored
-    assert any(str(name).startswith(status["ledger"]["path"]) for name in stored)
-    assert admin.get("deployment", "axiom-storage") is None
+        assert "lost with the server's pod" not in notes
+        assert status["verdict"] == "Pass"
+        stored = {item.object_name for item in client.list_objects("evidence", recursive=True)}
+        assert status["recording"] in stored
+        assert any(str(name).startswith(status["ledger"]["path"]) for name in stored)
+        assert admin.get("deployment", "axiom-storage") is None
+        assert f"ok      object storage: https://{s3.address}, bucket evidence" in release.test()
 
 
 def test_nothing_of_a_release_is_left_but_definitions(release: Release, admin: Kubectl) -> None:

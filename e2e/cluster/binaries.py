@@ -86,6 +86,7 @@ PARTS = (
     Part("coredns", {"coredns": "github.com/coredns/coredns"}),
     Part("versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"}),
     Part("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}),
+    Part("kubeconform", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}),
 )
 
 

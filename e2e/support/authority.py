@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -49,6 +50,33 @@ def make_authority(folder: Path, name: str = "axiom-e2e") -> Authority:
         client_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return Authority(root.public_bytes(pem).decode(), folder)
+
+
+def make_server(folder: Path, address: str) -> Path:
+    """A server's tls.crt and tls.key for an IP address, in the folder; the certificate of its authority (PEM)."""
+    now = datetime.now(UTC)
+    key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root = (
+        _builder("axiom-e2e-servers", "axiom-e2e-servers", key.public_key(), now)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+    server = (
+        _builder("server", "axiom-e2e-servers", server_key.public_key(), now)
+        .add_extension(names, critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "tls.crt").write_bytes(server.public_bytes(pem))
+    (folder / "tls.key").write_bytes(
+        server_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    (folder / "ca.crt").write_bytes(root.public_bytes(pem))
+    return folder / "ca.crt"
 
 
 def _builder(

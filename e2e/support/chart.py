@@ -57,15 +57,19 @@ class Release:
             )
         return ended.stdout
 
-    def install(self, values: Mapping[str, Any]) -> str:
+    def install(self, values: Mapping[str, Any], chart: Path = CHART) -> str:
         """Installs and waits until everything is ready; the notes. Raises HelmError."""
         return self.helm(
-            "install", str(CHART), "--create-namespace", "--wait", "--timeout", "3m", values=values
+            "install", str(chart), "--create-namespace", "--wait", "--timeout", "3m", values=values
         )
 
-    def upgrade(self, values: Mapping[str, Any]) -> str:
+    def upgrade(self, values: Mapping[str, Any], chart: Path = CHART) -> str:
         """Upgrades and waits; the notes. Raises HelmError."""
-        return self.helm("upgrade", str(CHART), "--wait", "--timeout", "3m", values=values)
+        return self.helm("upgrade", str(chart), "--wait", "--timeout", "3m", values=values)
+
+    def test(self) -> str:
+        """Runs `helm test`; what it printed. Raises HelmError when a check failed."""
+        return self.helm("test", "--timeout", "5m")
 
     def uninstall(self) -> None:
         """Removes it and waits. Raises HelmError."""

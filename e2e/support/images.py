@@ -29,14 +29,15 @@ class Images:
     control_plane: str
 
 
-def build_product_images(connection: Connection) -> Images:
-    """Builds what is not on the node yet. Raises ClusterError."""
-    run(["make", "launcher"], cwd=ROOT, timeout_seconds=600)
+def build_product_images(connection: Connection, root: Path = ROOT) -> Images:
+    """Builds what is not on the node yet, from this or another tree of the repository. Raises ClusterError."""
+    run(["make", "launcher"], cwd=root, timeout_seconds=600)
     return Images(
         sandbox=_product(
             connection,
+            root,
             "axiom-sandbox",
-            ROOT / "sandbox-image" / "Dockerfile",
+            "sandbox-image/Dockerfile",
             (
                 "build/launcher",
                 "build/installer",
@@ -47,14 +48,16 @@ def build_product_images(connection: Connection) -> Images:
         ),
         verifier=_product(
             connection,
+            root,
             "axiom-verifier",
-            ROOT / "sandbox-image" / "verifier" / "Dockerfile",
+            "sandbox-image/verifier/Dockerfile",
             ("sandbox-image/verifier", "e2e/cluster/base_images.py"),
         ),
         control_plane=_product(
             connection,
+            root,
             "axiom-control-plane",
-            ROOT / "operator" / "Dockerfile",
+            "operator/Dockerfile",
             ("operator/axiom", "operator/requirements.txt", *_TRUSTED),
         ),
     )
@@ -87,34 +90,38 @@ def build_codex_image(connection: Connection) -> str:
     return _unless_there(connection, "agent-codex", inputs, build)
 
 
-def _product(connection: Connection, name: str, dockerfile: Path, inputs: tuple[str, ...]) -> str:
-    paths = [dockerfile, ROOT / ".dockerignore", *(ROOT / path for path in inputs)]
-    return _unless_there(connection, name, paths, lambda image: build_image(image, dockerfile, ROOT))
+def tag_image(connection: Connection, image: str, name: str) -> None:
+    """Gives an image that is on the node another name. Raises ClusterError."""
+    run([*_ctr(connection), "images", "tag", "--force", image, name])
+
+
+def _product(connection: Connection, root: Path, name: str, dockerfile: str, inputs: tuple[str, ...]) -> str:
+    paths = [root / path for path in (dockerfile, ".dockerignore", *inputs)]
+    return _unless_there(
+        connection, name, paths, lambda image: build_image(image, root / dockerfile, root), root
+    )
 
 
 def _unless_there(
-    connection: Connection, name: str, inputs: Iterable[Path], build: Callable[[str], None]
+    connection: Connection,
+    name: str,
+    inputs: Iterable[Path],
+    build: Callable[[str], None],
+    root: Path = ROOT,
 ) -> str:
-    image = f"axiom.dev/{name}:{digest_of_files(inputs)}"
-    listed = run(
-        [
-            binary("ctr"),
-            "--address",
-            connection.containerd_socket,
-            "--namespace",
-            "k8s.io",
-            "images",
-            "list",
-            "--quiet",
-        ]
-    )
+    image = f"axiom.dev/{name}:{digest_of_files(inputs, root)}"
+    listed = run([*_ctr(connection), "images", "list", "--quiet"])
     if image not in listed.split():
         build(image)
     return image
 
 
-def digest_of_files(paths: Iterable[Path]) -> str:
-    """16 hexadecimal digits over the names and contents of files and folders."""
+def _ctr(connection: Connection) -> list[str | Path]:
+    return [binary("ctr"), "--address", connection.containerd_socket, "--namespace", "k8s.io"]
+
+
+def digest_of_files(paths: Iterable[Path], root: Path = ROOT) -> str:
+    """16 hexadecimal digits over the names (from the root on) and contents of files and folders."""
     digest = hashlib.sha256()
     for path in paths:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
@@ -122,7 +129,7 @@ def digest_of_files(paths: Iterable[Path]) -> str:
             if file.is_file() and "__pycache__" not in file.parts:
                 content = hashlib.sha256(file.read_bytes()).hexdigest()
                 mode = file.stat().st_mode & 0o111
-                digest.update(f"{file.relative_to(ROOT)}\0{mode}\0{content}\n".encode())
+                digest.update(f"{file.relative_to(root)}\0{mode}\0{content}\n".encode())
     return digest.hexdigest()[:16]
 
 

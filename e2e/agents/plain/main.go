@@ -7,6 +7,7 @@
 //	clock             prints the time, in milliseconds since the epoch
 //	reach NAME ADDR   tries to connect; writes open/NAME or closed/NAME
 //	call PATH         asks $MODEL_URL/PATH with the key $MODEL_KEY; writes the answer to the file "answer"
+//	poll PATH         asks as call does, again and again until the answer is 200, at the latest after 5 minutes
 //	exit CODE         ends
 package main
 
@@ -44,6 +45,8 @@ func main() {
 			reach(rest)
 		case "call":
 			call(rest)
+		case "poll":
+			poll(rest)
 		case "exit":
 			code, err := strconv.Atoi(rest)
 			check(err)
@@ -83,14 +86,36 @@ func reach(rest string) {
 }
 
 func call(path string) {
+	status, body, err := ask(path)
+	check(err)
+	write("answer " + status + " " + body)
+}
+
+// Whatever goes wrong meanwhile, such as a proxy that is being replaced, is tried again.
+func poll(path string) {
+	until := time.Now().Add(5 * patience)
+	for time.Now().Before(until) {
+		if status, body, err := ask(path); err == nil && strings.HasPrefix(status, "200 ") {
+			write("answer " + status + " " + body)
+			return
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	fail(path + " does not say yes")
+}
+
+func ask(path string) (string, string, error) {
 	request, err := http.NewRequest(http.MethodGet, os.Getenv("MODEL_URL")+"/"+path, nil)
 	check(err)
 	request.Header.Set("Authorization", "Bearer "+os.Getenv("MODEL_KEY"))
-	answer, err := http.DefaultClient.Do(request)
-	check(err)
+	client := http.Client{Timeout: 10 * time.Second}
+	answer, err := client.Do(request)
+	if err != nil {
+		return "", "", err
+	}
+	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
-	check(err)
-	write("answer " + answer.Status + " " + string(body))
+	return answer.Status, string(body), err
 }
 
 func check(err error) {

@@ -1,0 +1,78 @@
+"""An S3 server on this machine, outside of any cluster and any release."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import urllib3
+from minio import Minio
+
+from e2e.cluster.binaries import binary
+from e2e.cluster.waiting import wait_until
+from e2e.support.authority import make_server
+
+
+@dataclass(frozen=True)
+class ObjectStorage:
+    """Where it is, and what opens it."""
+
+    address: str
+    """host:port; https."""
+    authority: Path
+    """The certificate (PEM) of whoever signed the server's."""
+    access_key: str
+    secret_key: str = field(repr=False)
+
+    def client(self) -> Minio:
+        """A client that checks the server's certificate."""
+        pool = urllib3.PoolManager(cert_reqs="CERT_REQUIRED", ca_certs=str(self.authority))
+        return Minio(self.address, self.access_key, self.secret_key, secure=True, http_client=pool)
+
+
+@contextmanager
+def object_storage(host: str, folder: Path) -> Iterator[ObjectStorage]:
+    """versitygw with a certificate of its own, at an address of this machine, while the context is open.
+
+    Raises ClusterError.
+    """
+    for name in ("objects", "attributes"):
+        (folder / name).mkdir()
+    authority = make_server(folder, host)
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port = int(probe.getsockname()[1])
+    storage = ObjectStorage(
+        f"{host}:{port}", authority, secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
+    )
+    log = folder / "server.log"
+    with log.open("wb") as stream:
+        server = subprocess.Popen(
+            [
+                binary("versitygw"), "--port", storage.address, "--cert", folder / "tls.crt", "--key", folder / "tls.key",
+                "posix", "--sidecar", folder / "attributes", folder / "objects",
+            ],
+            env={**os.environ, "ROOT_ACCESS_KEY": storage.access_key, "ROOT_SECRET_KEY": storage.secret_key},
+            stdout=stream,
+            stderr=stream,
+        )  # fmt: skip
+
+    def silent() -> str | None:
+        try:
+            socket.create_connection((host, port), timeout=2).close()
+        except OSError as error:
+            return str(error)
+        return None
+
+    try:
+        wait_until("the S3 server", silent, limit_seconds=30, diagnose=log.read_text)
+        yield storage
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
