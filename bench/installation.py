@@ -140,7 +140,7 @@ def installed() -> Iterator[Installation]:
     kubectl = Kubectl(facts, f"bench-{uuid.uuid4().hex[:6]}")
     definitions = ("--server-side", "--force-conflicts", "--field-manager=helm", "--filename")
     Kubectl(facts)("apply", *definitions, str(CHART / "crds"))  # somebody else may have made them before
-    release.install(image_values(images, build_storage_image()))
+    release.install(image_values(images, build_storage_image(facts)))
     kubectl("create", "namespace", kubectl.namespace)
     try:
         yield Installation(facts, kubectl, Kubectl(facts, release.namespace), agent, images.verifier)

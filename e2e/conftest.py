@@ -1,29 +1,72 @@
-"""Fixtures of the end-to-end tests. The hermetic cluster must be up: `make cluster`."""
+"""Fixtures of the end-to-end tests. The cluster must be up: `make cluster`; which one, E2E_CLUSTER says."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
 from e2e.cluster import connection
-from e2e.cluster.connection import Connection
-from e2e.cluster.errors import ClusterError
+from e2e.cluster.binaries import binary
+from e2e.cluster.connection import Connection, ForeignConnection, Provider, Storage, chosen
+from e2e.cluster.errors import ClusterError, NotHereError
 from e2e.support.authority import Authority, make_authority
 from e2e.support.control_plane import ControlPlane, make_control_plane
 from e2e.support.images import ROOT, Images, build_agent_image, build_product_images
 from e2e.support.kubernetes import Kubectl
+from e2e.support.object_storage import object_storage
+from e2e.support.pod_network import require_pod_network
 from e2e.support.world import World
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Connection:
-    """How the cluster is reached."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Some tests need the hermetic cluster: its node, or what it records."""
+    if chosen() is Provider.HERMETIC:
+        return
+    for item in items:
+        if marker := item.get_closest_marker("hermetic"):
+            item.add_marker(pytest.mark.skip(f"needs the hermetic cluster: {marker.args[0]}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None]:
+    """As pytest_runtest_call, of what fixtures ask for."""
     try:
-        return connection.load()
+        yield
+    except NotHereError as error:
+        pytest.skip(str(error))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    """A test that asks for what this cluster does not have is skipped."""
+    try:
+        yield
+    except NotHereError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """How the cluster is reached. A foreign one without an S3 server of the user's gets one on this machine."""
+    try:
+        found = connection.load()
     except ClusterError as error:
         pytest.fail(str(error))
+    if not isinstance(found, ForeignConnection) or found.has_storage or not binary("versitygw").exists():
+        yield found
+        return
+    host = found.machine_address if found.has_machine_address else "127.0.0.1"
+    with object_storage(host, tmp_path_factory.mktemp("s3"), https=False) as s3:
+        yield found.with_storage(Storage(f"http://{s3.address}", s3.access_key, s3.secret_key))
+
+
+@pytest.fixture(scope="session")
+def pod_network(cluster: Connection) -> None:
+    """Pods can be spoken with from this machine, as operator and gateway do that run on it. Skips where not."""
+    if cluster.provider is not Provider.HERMETIC:
+        require_pod_network(Kubectl(cluster))
 
 
 @pytest.fixture
@@ -62,7 +105,11 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def control_plane(
-    cluster: Connection, images: Images, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+    cluster: Connection,
+    pod_network: None,
+    images: Images,
+    authority: Authority,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ControlPlane]:
     namespace = f"axiom-{uuid.uuid4().hex[:8]}"
     admin = Kubectl(cluster, namespace)

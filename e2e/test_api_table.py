@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from tests.api_table import (
     changed,
 )
 
-from e2e.cluster import connection
+from e2e.cluster.connection import Connection
 
 pytestmark = pytest.mark.e2e
 
@@ -52,21 +51,13 @@ class Kubectl:
         return ended.stdout
 
 
-def find_kubectl() -> Kubectl:
-    """For the cluster that KUBECONFIG names, else for the hermetic one."""
-    if kubeconfig := os.environ.get("KUBECONFIG"):
-        return Kubectl("kubectl", kubeconfig)
-    hermetic = connection.load()
-    return Kubectl(f"{hermetic.bin_dir}/kubectl", hermetic.kubeconfig)
-
-
 def by_name(row: Case | Update) -> str:
     return row.name
 
 
 @pytest.fixture(scope="module")
-def kubectl() -> Iterator[Kubectl]:
-    kubectl = find_kubectl()
+def kubectl(cluster: Connection) -> Iterator[Kubectl]:
+    kubectl = Kubectl(f"{cluster.bin_dir}/kubectl", cluster.kubeconfig)
     kubectl.must("apply", "--server-side", "--force-conflicts", "--filename", str(CRDS))
     kubectl.must("wait", "--for=condition=Established", "--timeout=30s", "--filename", str(CRDS))
     kubectl.must("create", "namespace", kubectl.namespace)

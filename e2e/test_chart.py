@@ -13,12 +13,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from e2e.cluster.connection import Connection
+from e2e.cluster.connection import Connection, Provider
 from e2e.cluster.waiting import wait_until
 from e2e.support.chart import Release, build_storage_image, image_values
 from e2e.support.images import ROOT, Images
 from e2e.support.kubernetes import Kubectl, KubectlError, Object
 from e2e.support.object_storage import object_storage
+from e2e.support.pod_network import require_pod_network
 
 pytestmark = pytest.mark.e2e
 
@@ -58,7 +59,7 @@ def model(cluster: Connection) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def values(cluster: Connection, images: Images) -> dict[str, Any]:
     egress = {"credentialSecrets": [CREDENTIAL], "privateUpstreams": [cluster.machine_address]}
-    return {**image_values(images, build_storage_image()), "egress": egress}
+    return {**image_values(images, build_storage_image(cluster)), "egress": egress}
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +160,8 @@ def sandbox(team: Kubectl) -> str:
 
 
 def pod_address(admin: Kubectl, component: str) -> str:
+    if admin.connection.provider is not Provider.HERMETIC:
+        require_pod_network(admin)
     selector = f"app.kubernetes.io/component={component}"
     return admin("get", "pods", "--selector", selector, "--output", "jsonpath={.items[0].status.podIP}")
 
@@ -211,6 +214,7 @@ def test_an_agent_uses_a_credential_that_it_never_sees(team: Kubectl, admin: Kub
     assert KEY not in read(f"{task}/events", token)
 
 
+@pytest.mark.hermetic("knows the addresses of node, kubelet and metadata")
 def test_a_sandbox_reaches_the_egress_proxy_and_nothing_else(
     team: Kubectl, admin: Kubectl, release: Release
 ) -> None:

@@ -28,7 +28,10 @@ from e2e.support.images import ROOT, Images, build_product_images, tag_image
 from e2e.support.kubernetes import Kubectl, Object
 from e2e.support.world import SMALL, is_complete, is_running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.hermetic("its volume is a folder of the node, and images get further names there"),
+]
 
 RUNNING = ("running-1", "running-2")
 """Tasks that begin before the upgrade and end after it."""
@@ -126,7 +129,7 @@ def life(
     release = Release(cluster, f"axiom-{mark}")
     admin, team = Kubectl(cluster, release.namespace), Kubectl(cluster, f"e2e-{mark}")
     earlier = earlier_tree(tmp_path_factory.mktemp("earlier"))
-    storage = build_storage_image()
+    storage = build_storage_image(cluster)
     common = {
         "objectStorage": {"embedded": {"persistent": True, "size": "1Gi"}},
         "egress": {"privateUpstreams": [cluster.machine_address]},

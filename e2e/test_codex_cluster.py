@@ -37,7 +37,10 @@ from e2e.support.images import ROOT, Images, build_codex_image
 from e2e.support.kubernetes import Kubectl, Object
 from e2e.support.witness import Witness
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.hermetic("looks everywhere for a key, the node's processes and audit log included"),
+]
 
 INPUTS = ROOT / "e2e" / "inputs"
 STORIES = ("honest", "cheat", "two_rounds")

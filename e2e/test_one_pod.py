@@ -35,7 +35,7 @@ from e2e.support.sandboxes import (
     start_agent,
 )
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("pod_network")]
 
 GRACE_SECONDS = 30
 FEWEST_ASSERTIONS = 60
@@ -141,6 +141,7 @@ async def test_only_clients_of_the_control_plane_are_answered(pods: SandboxPods,
                 await channel.state(timeout=0)
 
 
+@pytest.mark.hermetic("kills a process of a container from outside")
 async def test_the_agent_outlives_its_supervisor(pods: SandboxPods, tmp_path: Path) -> None:
     pod = pods.create()
     async with pod.attach() as channel:

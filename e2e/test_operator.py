@@ -45,6 +45,7 @@ def read(url: str, token: str, **headers: str) -> str:
         return str(answer.read().decode())
 
 
+@pytest.mark.hermetic("counts writes in the audit log")
 def test_a_task_passes_with_few_writes_and_is_told_in_events(world: World, cluster: Connection) -> None:
     world.make_class()
     task = world.make_task("hello", "say working", "write greeting.txt hello", "exit 0")
@@ -203,6 +204,7 @@ def test_of_two_operators_one_acts_and_the_other_takes_over(world: World, tmp_pa
         first.wait_until_ready()
 
 
+@pytest.mark.hermetic("counts writes in the audit log")
 def test_an_operator_killed_at_any_moment_does_nothing_twice(world: World, cluster: Connection) -> None:
     chance = random.Random(SEED)
     operator = world.control_plane.operator

@@ -5,8 +5,8 @@ import http.client
 import json
 import ssl
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ class Api:
     host: str
     port: int
     context: ssl.SSLContext
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def get(self, path: str, *, timeout_seconds: float = 5) -> bytes:
         """The body of a successful answer.
@@ -40,7 +41,7 @@ class Api:
         connection = self._connect(timeout_seconds)
         body = None if document is None else json.dumps(document)
         try:
-            connection.request(method, path, body, {"Content-Type": "application/json"})
+            connection.request(method, path, body, {"Content-Type": "application/json", **self.headers})
             answer = connection.getresponse()
             said = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -67,6 +68,7 @@ class Api:
             connection.request(
                 "GET",
                 f"{path}?watch=1&resourceVersion={version}&timeoutSeconds=60&allowWatchBookmarks=true",
+                headers=dict(self.headers),
             )
             answer = connection.getresponse()
             if answer.status != http.client.OK:
@@ -88,16 +90,31 @@ class Api:
 
 
 def from_kubeconfig(path: Path) -> Api:
-    """The API server of a kubeconfig that `certificates.write_kubeconfig` wrote."""
+    """The API server of a kubeconfig in JSON with one context and everything in it, by certificate or token.
+
+    Raises:
+        ClusterError: the user's credentials are of another kind.
+    """
     content = json.loads(path.read_text())
     cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
-    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-    context = ssl.create_default_context(cadata=authority)
-    # The ssl module reads a client's certificate from a file only.
-    with tempfile.NamedTemporaryFile(prefix="axiom-e2e-") as pem:
-        for part in ("client-certificate-data", "client-key-data"):
-            pem.write(base64.b64decode(user[part]))
-        pem.flush()
-        context.load_cert_chain(pem.name)
+    encoded = cluster.get("certificate-authority-data", "")
+    context = ssl.create_default_context(cadata=base64.b64decode(encoded).decode() or None)
+    if cluster.get("insecure-skip-tls-verify"):
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    headers = {}
+    if "client-certificate-data" in user:
+        # The ssl module reads a client's certificate from a file only.
+        with tempfile.NamedTemporaryFile(prefix="axiom-e2e-") as pem:
+            for part in ("client-certificate-data", "client-key-data"):
+                pem.write(base64.b64decode(user[part]))
+            pem.flush()
+            context.load_cert_chain(pem.name)
+    elif "token" in user:
+        headers["Authorization"] = f"Bearer {user['token']}"
+    else:
+        raise ClusterError(
+            f"the kubeconfig's user has {', '.join(user) or 'no credentials'}; tests know certificates and tokens: "
+            "make a kubeconfig with a token (kubectl create token)"
+        )
     address = urlsplit(cluster["server"])
-    return Api(address.hostname or "", address.port or 443, context)
+    return Api(address.hostname or "", address.port or 443, context, headers)

@@ -89,10 +89,13 @@ PARTS = (
     Part("kubeconform", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}),
 )
 
+OPTIONAL_PARTS = (Part("kind", {"kind": "sigs.k8s.io/kind"}),)
+"""Compiled when they are asked for."""
+
 
 def binary(name: str) -> Path:
     """Where a compiled program is."""
-    for part in PARTS:
+    for part in (*PARTS, *OPTIONAL_PARTS):
         if name in part.binaries or name in part.links:
             return part.folder() / name
     raise ClusterError(f"no part of the cluster is named {name}")
@@ -111,6 +114,14 @@ def build_binaries() -> None:
             if not part.folder().is_dir():
                 _compile(part)
         _link_all()
+
+
+def build_part(name: str) -> None:
+    """Compile one optional part, unless it is in the cache."""
+    [part] = [part for part in OPTIONAL_PARTS if part.name == name]
+    with locked(cache() / "build.lock", "another build to finish", limit_seconds=3600):
+        if not part.folder().is_dir():
+            _compile(part)
 
 
 def _compile(part: Part) -> None:

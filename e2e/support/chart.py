@@ -13,7 +13,7 @@ from typing import Any
 
 from e2e.cluster.binaries import binary
 from e2e.cluster.connection import Connection
-from e2e.cluster.dockerfiles import build_image
+from e2e.cluster.providing import has_image, image_name, provide_image
 from e2e.support.images import ROOT, Images
 
 CHART = ROOT / "charts" / "axiom"
@@ -76,15 +76,17 @@ class Release:
         self.helm("uninstall", "--wait", "--timeout", "2m")
 
 
-def build_storage_image() -> str:
+def build_storage_image(connection: Connection) -> str:
     """An image of the S3 server alone; its name. Raises ClusterError."""
     program = binary("versitygw").resolve()
-    image = f"axiom.dev/versitygw:{program.parent.name.rpartition('-')[2]}"
+    image = image_name(connection, "versitygw", program.parent.name.rpartition("-")[2])
+    if has_image(connection, image):
+        return image
     with tempfile.TemporaryDirectory(prefix="axiom-storage-") as folder:
         shutil.copy(program, folder)
         dockerfile = Path(folder) / "Dockerfile"
         dockerfile.write_text(_STORAGE_DOCKERFILE)
-        build_image(image, dockerfile, Path(folder))
+        provide_image(connection, image, dockerfile, Path(folder))
     return image
 
 

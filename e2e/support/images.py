@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.cluster.binaries import binary
 from e2e.cluster.connection import Connection, load
-from e2e.cluster.dockerfiles import build_image
+from e2e.cluster.providing import ctr, has_image, image_name, provide_image
 from e2e.cluster.shell import run
 from e2e.inputs.codex import codex_binary
 
@@ -74,7 +73,7 @@ def build_agent_image(connection: Connection, name: str) -> str:
         with tempfile.TemporaryDirectory(prefix="axiom-agent-") as folder:
             _compile(source, Path(folder) / "agent")
             shutil.copy(source / "Dockerfile", folder)
-            build_image(image, Path(folder) / "Dockerfile", Path(folder))
+            provide_image(connection, image, Path(folder) / "Dockerfile", Path(folder))
 
     return _unless_there(connection, f"agent-{name}", [source], build)
 
@@ -84,21 +83,21 @@ def build_codex_image(connection: Connection) -> str:
     source = AGENTS / "codex"
 
     def build(image: str) -> None:
-        build_image(image, source / "Dockerfile", codex_binary().parent)
+        provide_image(connection, image, source / "Dockerfile", codex_binary().parent)
 
     inputs = [source, ROOT / "e2e" / "inputs" / "codex.py", ROOT / "e2e" / "cluster" / "base_images.py"]
     return _unless_there(connection, "agent-codex", inputs, build)
 
 
 def tag_image(connection: Connection, image: str, name: str) -> None:
-    """Gives an image that is on the node another name. Raises ClusterError."""
-    run([*_ctr(connection), "images", "tag", "--force", image, name])
+    """Gives an image that is on the hermetic cluster's node another name. Raises ClusterError."""
+    run([*ctr(connection), "images", "tag", "--force", image, name])
 
 
 def _product(connection: Connection, root: Path, name: str, dockerfile: str, inputs: tuple[str, ...]) -> str:
     paths = [root / path for path in (dockerfile, ".dockerignore", *inputs)]
     return _unless_there(
-        connection, name, paths, lambda image: build_image(image, root / dockerfile, root), root
+        connection, name, paths, lambda image: provide_image(connection, image, root / dockerfile, root), root
     )
 
 
@@ -109,15 +108,10 @@ def _unless_there(
     build: Callable[[str], None],
     root: Path = ROOT,
 ) -> str:
-    image = f"axiom.dev/{name}:{digest_of_files(inputs, root)}"
-    listed = run([*_ctr(connection), "images", "list", "--quiet"])
-    if image not in listed.split():
+    image = image_name(connection, name, digest_of_files(inputs, root))
+    if not has_image(connection, image):
         build(image)
     return image
-
-
-def _ctr(connection: Connection) -> list[str | Path]:
-    return [binary("ctr"), "--address", connection.containerd_socket, "--namespace", "k8s.io"]
 
 
 def digest_of_files(paths: Iterable[Path], root: Path = ROOT) -> str:

@@ -24,27 +24,30 @@ class ObjectStorage:
     """Where it is, and what opens it."""
 
     address: str
-    """host:port; https."""
-    authority: Path
-    """The certificate (PEM) of whoever signed the server's."""
+    """host:port"""
+    authority: Path | None
+    """The certificate (PEM) of whoever signed the server's; None without https."""
     access_key: str
     secret_key: str = field(repr=False)
 
     def client(self) -> Minio:
         """A client that checks the server's certificate."""
+        if self.authority is None:
+            return Minio(self.address, self.access_key, self.secret_key, secure=False)
         pool = urllib3.PoolManager(cert_reqs="CERT_REQUIRED", ca_certs=str(self.authority))
         return Minio(self.address, self.access_key, self.secret_key, secure=True, http_client=pool)
 
 
 @contextmanager
-def object_storage(host: str, folder: Path) -> Iterator[ObjectStorage]:
-    """versitygw with a certificate of its own, at an address of this machine, while the context is open.
+def object_storage(host: str, folder: Path, *, https: bool = True) -> Iterator[ObjectStorage]:
+    """versitygw at an address of this machine, with a certificate of its own, while the context is open.
 
     Raises ClusterError.
     """
     for name in ("objects", "attributes"):
         (folder / name).mkdir()
-    authority = make_server(folder, host)
+    authority = make_server(folder, host) if https else None
+    certificate = ("--cert", folder / "tls.crt", "--key", folder / "tls.key") if https else ()
     with socket.socket() as probe:
         probe.bind((host, 0))
         port = int(probe.getsockname()[1])
@@ -55,8 +58,8 @@ def object_storage(host: str, folder: Path) -> Iterator[ObjectStorage]:
     with log.open("wb") as stream:
         server = subprocess.Popen(
             [
-                binary("versitygw"), "--port", storage.address, "--cert", folder / "tls.crt", "--key", folder / "tls.key",
-                "posix", "--sidecar", folder / "attributes", folder / "objects",
+                binary("versitygw"), "--port", storage.address, *certificate, "posix", "--sidecar", folder / "attributes",
+                folder / "objects",
             ],
             env={**os.environ, "ROOT_ACCESS_KEY": storage.access_key, "ROOT_SECRET_KEY": storage.secret_key},
             stdout=stream,

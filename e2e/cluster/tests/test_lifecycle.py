@@ -16,6 +16,7 @@ from e2e.cluster.stopping import down, leftovers
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.hermetic("it makes clusters of its own"),
     pytest.mark.skipif(os.geteuid() != 0, reason="a cluster needs root"),
 ]
 
