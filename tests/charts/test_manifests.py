@@ -143,12 +143,13 @@ def test_every_role_is_bound_to_its_own_account_alone(items: list[Object]) -> No
 
 def test_services_lead_to_ports_that_are_there(items: list[Object]) -> None:
     for service in kinds(items, "Service"):
-        [pod] = [
-            spec
-            for _, metadata, spec in pods(items)
+        ports = {
+            port["name"]
+            for _, metadata, pod in pods(items)
             if service["spec"]["selector"].items() <= metadata["labels"].items()
-        ]
-        ports = {port["name"] for container in pod["containers"] for port in container["ports"]}
+            for container in pod["containers"]
+            for port in container.get("ports", ())
+        }
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
         assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
 
