@@ -71,7 +71,7 @@ def build_agent_image(connection: Connection, name: str) -> str:
 
     def build(image: str) -> None:
         with tempfile.TemporaryDirectory(prefix="axiom-agent-") as folder:
-            _compile(source, Path(folder) / "agent")
+            compile_agent(name, Path(folder) / "agent")
             shutil.copy(source / "Dockerfile", folder)
             provide_image(connection, image, Path(folder) / "Dockerfile", Path(folder))
 
@@ -127,10 +127,11 @@ def digest_of_files(paths: Iterable[Path], root: Path = ROOT) -> str:
     return digest.hexdigest()[:16]
 
 
-def _compile(source: Path, target: Path) -> None:
+def compile_agent(name: str, target: Path) -> None:
+    """Builds the test agent under e2e/agents/NAME as one static file. Raises ClusterError."""
     run(
         ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", target, "."],
-        cwd=source,
+        cwd=AGENTS / name,
         env={"CGO_ENABLED": "0"},
         timeout_seconds=600,
     )

@@ -2,7 +2,7 @@
 // argument, the prompt, names how:
 //
 //	linger      ignores every signal that it can, and never ends
-//	flood       writes 1 GiB to the terminal, then ends well
+//	flood [MIB] writes 1 GiB, or that many mebibytes, to the terminal, then ends well
 //	fill        fills the workspace until it cannot
 //	fork        starts itself again and again; the class bounds its processes
 //	leave       ends at once with exit code 3
@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -25,9 +26,10 @@ const (
 
 func main() {
 	signal.Ignore()
-	verb := ""
+	verb, amount := "", ""
 	if len(os.Args) > 1 {
-		verb, _, _ = strings.Cut(os.Args[1], "\n")
+		line, _, _ := strings.Cut(os.Args[1], "\n")
+		verb, amount, _ = strings.Cut(line, " ")
 	}
 	switch verb {
 	case "linger":
@@ -35,7 +37,11 @@ func main() {
 		time.Sleep(time.Hour)
 	case "flood":
 		line := append(bytes.Repeat([]byte("x"), 1023), '\n')
-		for range floodMiB * 1024 {
+		mebibytes, err := strconv.Atoi(amount)
+		if err != nil {
+			mebibytes = floodMiB
+		}
+		for range mebibytes * 1024 {
 			_, _ = os.Stdout.Write(line)
 		}
 		fmt.Println("flooded")
@@ -48,7 +54,7 @@ func main() {
 		}
 	case "fork":
 		for {
-			if exec.Command("/agent", "fork").Start() != nil {
+			if exec.Command(os.Args[0], "fork").Start() != nil {
 				time.Sleep(100 * time.Millisecond)
 			}
 		}

@@ -1,0 +1,143 @@
+"""A Docker daemon of a test's own: its data, sockets, control groups and images lie apart from any other on the machine."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+from e2e.cluster.shell import run
+from e2e.cluster.waiting import wait_until
+from e2e.support.images import ROOT
+
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+_CGROUPS = Path("/sys/fs/cgroup")
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class DockerDaemon:
+    """A daemon without network and registry."""
+
+    address: str
+    """For DOCKER_HOST."""
+    client: docker.DockerClient
+
+    def make_image(self, name: str, files: dict[str, Path]) -> str:
+        """An image of these files alone, path inside → file here, each executable; its name."""
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as archive:
+            for target, source in files.items():
+                item = archive.gettarinfo(source, target.lstrip("/"))
+                item.mode, item.uid, item.gid = 0o755, 0, 0
+                with source.open("rb") as content:
+                    archive.addfile(item, content)
+        image = f"axiom.dev/{name}:test"
+        repository, _, tag = image.partition(":")
+        self.client.api.import_image_from_data(out.getvalue(), repository=repository, tag=tag)
+        return image
+
+    def containers(self) -> list[str]:
+        """Names of all containers, those that have ended included."""
+        return [item.name for item in self.client.containers.list(all=True, ignore_removed=True)]
+
+
+@contextmanager
+def docker_daemon() -> Iterator[DockerDaemon]:
+    """Starts a daemon for as long as the context is open. Skips the test where this user or system has none to start."""
+    program = _daemon_program()
+    name = f"axiom-docker-{uuid.uuid4().hex[:8]}"
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    address = f"unix://{folder}/docker.sock"
+    (folder / "daemon.json").write_text("{}")
+    with (folder / "log").open("wb") as log:
+        daemon = subprocess.Popen(
+            [
+                program,
+                *("--config-file", folder / "daemon.json", "--data-root", folder / "data"),
+                *("--exec-root", folder / "exec", "--pidfile", folder / "pid", "--host", address),
+                *("--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"),
+                *("--ip-masq=false", "--userland-proxy=false", "--cgroup-parent", f"/{name}"),
+                *("--oom-score-adjust", "0"),
+            ],
+            env={**os.environ, "PATH": _PATH},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+        )
+    client: docker.DockerClient | None = None
+    try:
+        client = _connected(address, daemon, folder / "log")
+        yield DockerDaemon(address, client)
+        for container in client.containers.list(all=True, ignore_removed=True):
+            client.api.remove_container(container.id, force=True, v=True)
+    finally:
+        if client is not None:
+            client.close()
+        daemon.terminate()
+        try:
+            daemon.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
+        _remove(folder, name)
+
+
+def _daemon_program() -> str:
+    if os.geteuid() != 0:
+        _not_here("only root can start a Docker daemon of its own")
+    if not shutil.which("dockerd", path=_PATH):
+        run([ROOT / "hack" / "system-packages", "docker.io"], timeout_seconds=900)
+    found = shutil.which("dockerd", path=_PATH)
+    if not found:
+        _not_here("dockerd is not installed, and this is no Debian to get it from")
+    return str(found)
+
+
+def _not_here(why: str) -> None:
+    if os.environ.get("AXIOM_CI"):
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def _connected(address: str, daemon: subprocess.Popen[bytes], log: Path) -> docker.DockerClient:
+    found: list[docker.DockerClient] = []
+
+    def missing() -> str | None:
+        if daemon.poll() is not None:
+            pytest.fail(f"dockerd ended: {log.read_text()[-3000:]}")
+        try:
+            found.append(docker.DockerClient(base_url=address, timeout=60))
+        except DockerException as error:
+            return str(error)
+        return None
+
+    wait_until("dockerd", missing, limit_seconds=60, diagnose=lambda: log.read_text()[-3000:])
+    return found[0]
+
+
+def _remove(folder: Path, name: str) -> None:
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in sorted((path for path in mounted if path.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", "--lazy", mount], check=False)
+    for group in sorted(_CGROUPS.rglob(name), key=lambda path: len(path.parts), reverse=True):
+        for inner in sorted(group.rglob("*/"), reverse=True):
+            inner.rmdir()
+        group.rmdir()
+    shutil.rmtree(folder)
