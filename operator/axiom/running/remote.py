@@ -21,7 +21,7 @@ _LOOK_SECONDS = 1.0
 _UNTAKEN_LOOKS = 20
 _MISSED_LOOKS = 60
 """How often in a row the API server may be away before we stop following; the task itself does not mind."""
-_NO_SUCH_KIND = "could not find the requested resource"
+_NO_SUCH_KIND = ("could not find the requested resource", "page not found")
 
 
 @dataclass
@@ -53,7 +53,7 @@ class RemoteRun:
         try:
             await self.api.get(AGENT_CLASSES, "", name)
         except errors.NotFoundError as error:
-            if _NO_SUCH_KIND in str(error):
+            if _is_unknown_kind(error):
                 raise
             cure = "somebody who may must create it first: kubectl apply -f CLASS.yaml"
             problem = Problem("spec.agentClassName", f"the cluster has no AgentClass {name!r}; {cure}")
@@ -66,7 +66,7 @@ class RemoteRun:
         try:
             found = await self.api.get(AGENT_TASKS, self.namespace, self.task.name)
         except errors.NotFoundError as error:
-            if _NO_SUCH_KIND in str(error):
+            if _is_unknown_kind(error):
                 raise
             return None
         fields = differing_fields(_parsed(found), self.task)
@@ -129,7 +129,7 @@ class RemoteRun:
         """An answer of the API server as a sentence with a cure."""
         text = " ".join(str(error).split())
         match error:
-            case errors.NotFoundError() if _NO_SUCH_KIND in text or "page not found" in text:
+            case errors.NotFoundError() if _is_unknown_kind(error):
                 return CannotRunError(
                     "Axiom is not installed on this cluster: it knows no AgentTask; install it: helm install axiom"
                     " charts/axiom --namespace axiom-system --create-namespace"
@@ -154,6 +154,11 @@ class RemoteRun:
                 )
             case _:
                 return CannotRunError(f"{text}; check the cluster and the context with `kubectl get nodes`")
+
+
+def _is_unknown_kind(error: errors.NotFoundError) -> bool:
+    """Not the object is missing, but the definition of what it would be."""
+    return any(words in str(error) for words in _NO_SUCH_KIND)
 
 
 def _parsed(found: Object) -> AgentTask:
