@@ -19,6 +19,7 @@ from axiom.backends.host import (
     system,
     toolchain,
 )
+from axiom.backends.leftovers import PREFIX, note_elsewhere
 from axiom.backends.local import LAUNCHER_THREADS, LocalSandbox, end, last_words
 from axiom.planning.observed import Presence
 from axiom_sandbox.protocol.identity import Role
@@ -83,10 +84,12 @@ class BubblewrapSandbox(LocalSandbox):
         return settings.model_copy(update={"inside": inside})
 
     async def _start_untrusted(self, launcher: Path) -> None:
-        name = f"axiom-{os.getpid()}-{self._sockets.name}"
+        name = f"{PREFIX}{os.getpid()}-{self._sockets.name}"
         self._group = ControlGroup.create(
             name, self.spec.processes + LAUNCHER_THREADS, self.spec.memory_bytes
         )
+        for group in self._group.folders if self._group else ():
+            note_elsewhere(self._folder, group)
         with (self._folder / "bwrap.log").open("wb") as log:
             try:
                 self._bwrap = await asyncio.create_subprocess_exec(

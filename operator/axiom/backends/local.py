@@ -19,6 +19,7 @@ from pathlib import Path
 
 from axiom.backends.contract import CannotRunError, SandboxSpec
 from axiom.backends.host import PROXY_PORT, find_launcher, own_etc
+from axiom.backends.leftovers import PREFIX, note_elsewhere
 from axiom.channel import Channel
 from axiom.planning.observed import Presence
 from axiom_sandbox.protocol.identity import Role
@@ -45,7 +46,7 @@ class LocalSandbox(ABC):
     def __init__(self, spec: SandboxSpec, folder: Path, changed: Callable[[], None]) -> None:
         """`folder` keeps the ledger and the workspace; it must exist for as long as the sandbox lives."""
         self.spec, self._folder, self._changed = spec, folder, changed
-        self._sockets = Path(tempfile.mkdtemp(prefix="axiom-"))
+        self._sockets = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.supervisor: asyncio.subprocess.Process | None = None
         self._watching: list[asyncio.Task[None]] = []
         self._presence = Presence.PENDING
@@ -74,6 +75,7 @@ class LocalSandbox(ABC):
         """Lays out the folders that both sides find."""
         for name in ("state", "workspace", "home", "tmp", "etc"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
+        note_elsewhere(self._folder, self._sockets)
         (self._sockets / "run").mkdir()
         for name, content in own_etc(self.user).items():
             (self._folder / "etc" / name).write_text(content)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +18,7 @@ from axiom.api.loading import Manifest, RefusedError, load_manifest
 from axiom.backends.choosing import choose_backend
 from axiom.backends.contract import Backend, CannotRunError, Sandbox, SandboxFactory, SandboxSpec
 from axiom.backends.host import find_launcher
+from axiom.backends.leftovers import claim, remove_leftovers, remove_scratch
 from axiom.cli.run import Order
 from axiom.cli.showing import Interruption, Progress
 from axiom.running.local import LocalRun
@@ -27,7 +27,6 @@ from axiom.running.workspaces import make_base, secret_folder, secret_variable
 from axiom.storage.folder import FolderStore
 from axiom.storage.store import StorageError
 from axiom_sandbox.repositories.access import SECRET_KEYS
-from axiom_sandbox.snapshots.writing import clear
 
 _INTERRUPTED = "interrupted: the agent was ended; what was sealed by then is kept"
 
@@ -113,6 +112,8 @@ async def _run(manifest: Manifest, backend: Backend, state: Path, console: Conso
             f"{state} cannot hold the evidence: {error}; name another folder with --state"
         ) from error
     progress = Progress(console, began)
+    for left in await asyncio.to_thread(remove_leftovers, state / "runs"):
+        progress.say(f"removed what a killed run had left in {left}")
     with _scratch(folder) as scratch:
         await backend.prepare(images_of(manifest), progress.say)
         base = await make_base(task.spec.workspace, scratch, state / "runs", progress.tell_amount)
@@ -142,12 +143,10 @@ def _scratch(folder: Path) -> Iterator[Path]:
     scratch = folder / "scratch"
     try:
         scratch.mkdir()
+        claim(scratch)
         yield scratch
     finally:
-        clear(scratch)  # the agent may have closed folders to itself, and so to us
-        shutil.rmtree(scratch, ignore_errors=True)
-        with suppress(OSError):
-            folder.rmdir()
+        remove_scratch(scratch)
 
 
 def images_of(manifest: Manifest) -> frozenset[str]:

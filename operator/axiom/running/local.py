@@ -16,6 +16,7 @@ from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import AgentTask, AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.backends.contract import CannotRunError, Sandbox, SandboxFactory, SandboxSpec
+from axiom.backends.leftovers import PREFIX, note_elsewhere
 from axiom.channel import Channel, ChannelError, CommandRefusedError
 from axiom.egress.tokens import Grant, mint
 from axiom.gateway.carrying import Archive, Carrier
@@ -118,7 +119,8 @@ class LocalRun:
         from axiom.egress.settings import ProxySettings
 
         credentials = self.agent_class.spec.credentials
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="axiom-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
+        note_elsewhere(self.folder, folder)
         self._egress = folder / "egress.sock"
         hosts = frozenset(urlsplit(credential.route.upstream).hostname or "" for credential in credentials)
         await stack.enter_async_context(

@@ -306,7 +306,7 @@ def test_an_interrupted_run_cleans_up(cli: Cli, number: int, code: int) -> None:
 
 
 @pytest.mark.sandbox
-def test_a_run_that_is_killed_leaves_no_process(cli: Cli) -> None:
+def test_a_run_that_is_killed_leaves_no_process_and_the_next_run_removes_the_rest(cli: Cli) -> None:
     path = cli.write("task.yaml", agent_task("echo begun; sleep 60"), CLASS)
     state = cli.folder / "state"
     command = [sys.executable, "-m", "axiom.cli.main", "run", str(path), "--state", str(state)]
@@ -314,17 +314,16 @@ def test_a_run_that_is_killed_leaves_no_process(cli: Cli) -> None:
         wait_for(lambda: any(state.glob("runs/*/scratch/1-agent/state/fed-1")))
         process.kill()
     wait_for(lambda: not processes_with(str(cli.folder)))
-    wait_for(lambda: without_groups(process.pid))
+    assert cli.leftovers() == ["scratch"]
+    assert list(cli.folder.glob("axiom-*")) != []
 
+    ended = cli.run(agent_task(), CLASS)
 
-def without_groups(pid: int) -> bool:
-    """Removes the control groups that nobody was left to remove; True once they could be, being empty."""
-    for group in [group for root in CONTROL_GROUPS for group in root.glob(f"axiom-{pid}-*")]:
-        try:
-            group.rmdir()
-        except OSError:
-            return False
-    return True
+    assert ended.exit_code == 0, ended.stderr
+    assert "removed what a killed run had left" in ended.stderr
+    assert cli.leftovers() == []
+    assert list(cli.folder.glob("axiom-*")) == []
+    assert [group for root in CONTROL_GROUPS for group in root.glob(f"axiom-{process.pid}-*")] == []
 
 
 def wait_for(condition: Any, seconds: float = 60) -> None:
