@@ -54,7 +54,7 @@ def is_installed(agent_class: AgentClassSpec) -> bool:
     if not program.startswith("/"):
         path = next((one.value for one in agent_class.env if one.name == "PATH"), inside.path)
         return "$(" in path or shutil.which(program, path=path) is not None
-    if any(Path(program).is_relative_to(folder) for folder in inside.write_paths):
+    if any(Path(program).is_relative_to(folder) for folder in (inside.workspace, inside.home)):
         return True
     shown = [*(bind.target for bind in system().binds), *system().links, *agent_class.local.read_only_paths]
     return any(Path(program).is_relative_to(folder) for folder in shown) and Path(program).exists()
