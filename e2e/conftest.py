@@ -104,12 +104,19 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
+def git_authority() -> str:
+    """Certificates (PEM) that git servers of the module's tests have."""
+    return ""
+
+
+@pytest.fixture(scope="module")
 def control_plane(
     cluster: Connection,
     pod_network: None,
     images: Images,
     authority: Authority,
     tmp_path_factory: pytest.TempPathFactory,
+    git_authority: str,
 ) -> Iterator[ControlPlane]:
     namespace = f"axiom-{uuid.uuid4().hex[:8]}"
     admin = Kubectl(cluster, namespace)
@@ -117,7 +124,7 @@ def control_plane(
     admin("wait", "--for=condition=Established", "crd/agenttasks.axiom.dev", "crd/agentclasses.axiom.dev")
     admin("create", "namespace", namespace)
     control_plane = make_control_plane(
-        cluster, images, authority, namespace, tmp_path_factory.mktemp("control-plane")
+        cluster, images, authority, namespace, tmp_path_factory.mktemp("control-plane"), git_authority
     )
     control_plane.operator.start()
     control_plane.gateway.start()

@@ -97,9 +97,14 @@ class ControlPlane:
 
 
 def make_control_plane(
-    cluster: Connection, images: Images, authority: Authority, namespace: str, folder: Path
+    cluster: Connection,
+    images: Images,
+    authority: Authority,
+    namespace: str,
+    folder: Path,
+    git_authority: str = "",
 ) -> ControlPlane:
-    """Operator and gateway with files in this folder; not started."""
+    """Operator and gateway with files in this folder; not started. Git servers may have certificates of `git_authority`."""
     (authority.client / "ca.crt").write_text(authority.ca)
     keys = folder / "token-keys"
     keys.write_text(secrets.token_hex(32) + "\n")
@@ -117,6 +122,7 @@ def make_control_plane(
         "AXIOM_SUPERVISOR_IMAGE": images.sandbox,
         "AXIOM_VERIFIER_IMAGE": images.verifier,
         "AXIOM_NETWORK_POLICIES": "false",
+        "AXIOM_FETCH_CA": git_authority,
         "AXIOM_OPERATOR_IDENTITY": "operator-1",
         "AXIOM_OPERATOR_METRICS": operator,
         "AXIOM_S3_ENDPOINT": cluster.s3.endpoint,

@@ -26,6 +26,7 @@ from axiom_sandbox.protocol.channel import (
     Isolation,
     LedgerHead,
     Phase,
+    Pushed,
     RoundOutcome,
     SandboxState,
     SetDeadline,
@@ -78,6 +79,8 @@ class World:
     outcomes: list[str] = field(default_factory=list)
     refusal: Trouble | None = None
     source: AgentTask | None = None
+    push_failure: Failure | None = None
+    pushed_commit: str = "c" * 40
 
     def observe(self) -> Observed:
         views = tuple(sandbox.view() for sandbox in self.sandboxes.values())
@@ -148,6 +151,8 @@ class World:
             return False
         state = sandbox.state
         match state.phase:
+            case Phase.STARTING if sandbox.identity.role is Role.PUSHER:
+                self.end_push(sandbox)
             case Phase.STARTING if sandbox.identity.role.is_one_shot:
                 sandbox.change(
                     phase=Phase.FETCHED, blobs=(Blob(name="workspace", digest=DIGEST, size=1, sealed=True),)
@@ -188,6 +193,12 @@ class World:
             rounds=(*sandbox.state.rounds, outcome),
             blobs=(*sandbox.state.blobs, *blobs),
         )
+
+    def end_push(self, sandbox: SimulatedSandbox) -> None:
+        if self.push_failure:
+            self.close(sandbox, self.push_failure)
+        else:
+            sandbox.change(phase=Phase.PUSHED, pushed=Pushed(branch="b", commit=self.pushed_commit))
 
     def verification(self, identity: Identity) -> Verification:
         verdict = self.judge(identity.round, identity.trial)

@@ -49,6 +49,9 @@ ObjectKey = Annotated[str, Field(max_length=1024)]
 Timestamp = Annotated[str, Field(max_length=64)]
 """RFC 3339."""
 
+_PUSH_URL = "^(https|ssh)://[^ ]+$"
+BAD_PUSH_URL = "url is not an address to push to; write https://… or ssh://… without a password"
+PUSH_NEEDS_GIT = "result.push needs workspace.git, as the branch grows from the revision that was fetched; remove one or add the other"
 NO_HARD_CRITERION = "criteria has no Hard criterion, so nothing could fail; make at least one Hard"
 ONE_SOURCE = "only one source may be given"
 IMMUTABLE = (
@@ -216,6 +219,67 @@ class Limits(ApiModel):
     """Ceilings of the agent's container."""
 
 
+class PushWhen(StrEnum):
+    """On which verdict a branch is pushed."""
+
+    PASS = "Pass"  # noqa: S105 - a verdict, not a password
+    """On Pass alone."""
+    ALWAYS = "Always"
+    """Whatever the verdict on the last round is, as long as there is one."""
+
+
+class PushSpec(ApiModel):
+    """A branch that is made of the result, by a pod of its own, before the task is complete. What comes of it does not change
+    the verdict; the condition Pushed tells it."""
+
+    branch: Annotated[
+        str,
+        Field(max_length=200),
+        form(
+            r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
+            "is not the name of a branch; write one such as axiom/fix-leap-year",
+        ),
+        Check(
+            lambda name: ".." not in name and not name.endswith((".", ".lock")),
+            "!self.contains('..') && !self.endsWith('.') && !self.endsWith('.lock')",
+            "is not the name of a branch; it may not hold .. nor end in . or .lock",
+        ),
+    ]
+    """Name of the branch. A branch that is there is moved on where that is possible without force, else left as it is."""
+    url: Annotated[
+        str | None,
+        Field(max_length=2048),
+    ] = None
+    """https:// or ssh:// address of the repository; unset: that of workspace.git."""
+    credentials_secret: ObjectName | None = None
+    """A Secret in the task's namespace with the right to push, as in workspace.git.credentialsSecret. The pod that pushes
+    mounts it, and no other."""
+    when: PushWhen = PushWhen.PASS
+    """On which verdict it is pushed."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            f"!has(self.url) || self.url.matches({_PUSH_URL!r}) && !self.url.matches({_PASSWORD_IN_URL!r})",
+            BAD_PUSH_URL,
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _address(self) -> Self:
+        if self.url is not None and (
+            not re2.search(_PUSH_URL, self.url) or re2.search(_PASSWORD_IN_URL, self.url)
+        ):
+            raise ValueError(BAD_PUSH_URL)
+        return self
+
+
+class ResultSpec(ApiModel):
+    """What becomes of the result, besides patch and archive in object storage."""
+
+    push: PushSpec | None = None
+    """A branch of it, for workspaces from git."""
+
+
 class Retention(ApiModel):
     """What is kept once the task is complete. May be changed while the task runs."""
 
@@ -250,6 +314,8 @@ class AgentTaskSpec(ApiModel):
     """What it may use up."""
     verification: VerificationSpec = VerificationSpec()
     """Where the criteria are decided."""
+    result: ResultSpec = ResultSpec()
+    """What becomes of the result."""
     suspend: bool = False
     """True ends the pods; false starts again. May be changed while the task runs."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
@@ -259,12 +325,15 @@ class AgentTaskSpec(ApiModel):
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule("self.criteria.exists(criterion, criterion.enforcement == 'Hard')", NO_HARD_CRITERION),
+        Rule("!has(self.result.push) || has(self.workspace.git)", PUSH_NEEDS_GIT),
     )
 
     @model_validator(mode="after")
     def _decidable(self) -> Self:
         if not any(criterion.enforcement is Enforcement.HARD for criterion in self.criteria):
             raise ValueError(NO_HARD_CRITERION)
+        if self.result.push and not self.workspace.git:
+            raise ValueError(PUSH_NEEDS_GIT)
         return self
 
 
@@ -362,6 +431,21 @@ class WorkspaceStatus(ApiModel):
     """Its files and symlinks."""
 
 
+class ResultStatus(ApiModel):
+    """What the last round left, in object storage and beyond."""
+
+    patch: ObjectKey = ""
+    """Key of the changes as a patch, for people."""
+    archive: ObjectKey = ""
+    """Key of the changes archive: what was verified."""
+    digest: ObjectKey = ""
+    """SHA-256 of the changes archive."""
+    branch: ObjectKey = ""
+    """The branch that was pushed; empty: none."""
+    commit: ObjectKey = ""
+    """Its commit."""
+
+
 class AgentTaskStatus(ApiModel):
     """What has been found out. Written by the operator alone."""
 
@@ -387,6 +471,8 @@ class AgentTaskStatus(ApiModel):
     """All rounds so far."""
     workspace: WorkspaceStatus = WorkspaceStatus()
     """The base as it was taken."""
+    result: ResultStatus | None = None
+    """What the last round left. Absent until the task is complete, and where nothing was captured."""
     ledger: LedgerReference | None = None
     """The last attempt's ledger."""
     recording: ObjectKey = ""
@@ -396,7 +482,7 @@ class AgentTaskStatus(ApiModel):
     completion_time: Timestamp | None = None
     """When the outcome was written (RFC 3339)."""
     conditions: Annotated[list[Condition], Field(max_length=16), Keyed("type")] = []
-    """Accepted, SandboxReady, Isolated, Running, Verified, Complete."""
+    """Accepted, SandboxReady, Isolated, Running, Verified, Pushed (where that is asked for), Complete."""
 
 
 class AgentTask(ApiModel):

@@ -24,6 +24,8 @@ class ConditionType(StrEnum):
     """The agent works, or its work is being verified."""
     VERIFIED = "Verified"
     """The last round has a verdict."""
+    PUSHED = "Pushed"
+    """The result is a branch. Set only where spec.result.push asks for one."""
     COMPLETE = "Complete"
     """The outcome is written and will not change."""
 
@@ -98,6 +100,14 @@ class Reason(StrEnum):
     """Verified, Complete: a hard criterion failed, and no round was left."""
     INCONCLUSIVE = "Inconclusive"
     """Verified: the verification could not decide."""
+    PUSHING = "Pushing"
+    """Pushed: the verdict stands, and the branch is on its way."""
+    BRANCH_PUSHED = "BranchPushed"
+    """Pushed: status.result says which branch and commit."""
+    NOT_PUSHED = "NotPushed"
+    """Pushed: there was nothing to push, or not on this verdict."""
+    PUSH_FAILED = "PushFailed"
+    """Pushed: the branch could not be pushed; the verdict stands. The message says why, and the cure."""
     NEEDS_REVIEW = "NeedsReview"
     """Complete: a person has to look: verification stayed inconclusive, or a further round changed nothing."""
     DEADLINE_EXCEEDED = "DeadlineExceeded"
@@ -130,6 +140,9 @@ EXPECTED_REASONS = frozenset(
         Reason.PROBE_PASSED,
         Reason.AGENT_RUNNING,
         Reason.VERIFYING,
+        Reason.PUSHING,
+        Reason.BRANCH_PUSHED,
+        Reason.NOT_PUSHED,
         Reason.SUSPENDED,
         Reason.ENDED,
         Reason.PASSED,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from axiom.api.agenttask import AgentTask, ResultSpec
 from axiom.api.explaining import Problem
 from axiom.api.loading import Manifest, RefusedError, load_manifest
 from axiom.backends.choosing import choose_backend
@@ -80,6 +81,11 @@ def check_runnable(manifest: Manifest) -> None:
             raise RefusedError(manifest.agent_class.name, [Problem("spec.local.readOnlyPaths", cure)])
 
 
+def without_push(task: AgentTask) -> AgentTask:
+    """The task as it is run here: pushing is a pod's business, with credentials of its own."""
+    return task.model_copy(update={"spec": task.spec.model_copy(update={"result": ResultSpec()})})
+
+
 def _check_secret(task: str, field: str, secret: str | None) -> None:
     folder = secret_folder(secret)
     if secret and (folder is None or not folder.is_dir()):
@@ -116,6 +122,9 @@ async def _run(manifest: Manifest, backend: Backend, state: Path, console: Conso
         progress.say(f"removed what a killed run had left in {left}")
     with _scratch(folder) as scratch:
         await backend.prepare(images_of(manifest), progress.say)
+        if task.spec.result.push:
+            progress.say("spec.result.push: no branch is pushed from here; the patch is left for you")
+            task = without_push(task)
         base = await make_base(task.spec.workspace, scratch, state / "runs", progress.tell_amount)
         for note in base.notes:
             progress.say(f"workspace: {note}")

@@ -27,6 +27,7 @@ _TELLING_ORDER = (
     ConditionType.ISOLATED,
     ConditionType.VERIFIED,
     ConditionType.RUNNING,
+    ConditionType.PUSHED,
     ConditionType.COMPLETE,
 )
 _LONGEST_LINE = 1200

@@ -134,7 +134,7 @@ class Carrier:
 
 def _takes_changes(state: SandboxState) -> bool:
     match state.identity.role:
-        case Role.VERIFIER:
+        case Role.VERIFIER | Role.PUSHER:
             return state.phase is Phase.READY
         case Role.COPIER:
             return state.phase is Phase.WAITING_FOR_WORKSPACE

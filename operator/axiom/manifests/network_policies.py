@@ -4,7 +4,7 @@ Policies add up, so the first one closes every sandbox, and each of the others o
 
 - all sandboxes: in from operator and gateway, to the channel; nothing out. A verifier gets no more than this.
 - agents: out to the egress proxy's pods.
-- fetchers: out to names and to git servers (https and ssh), but not to the addresses of this cluster or of private
+- fetchers and pushers: out to names and to git servers (https and ssh), but not to the addresses of this cluster or of private
   networks, as an address to fetch from is the user's choice.
 
 They select by labels that nobody but the operator may give to a pod (a ValidatingAdmissionPolicy of the chart).
@@ -24,8 +24,9 @@ __all__ = ["POLICY_NAMES", "Destination", "Installation", "network_policies", "p
 
 NAME_LABEL, COMPONENT_LABEL = "app.kubernetes.io/name", "app.kubernetes.io/component"
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
-SANDBOXES, AGENTS, FETCHERS = "axiom-sandboxes", "axiom-agents", "axiom-fetchers"
-POLICY_NAMES = (SANDBOXES, AGENTS, FETCHERS)
+SANDBOXES, AGENTS = "axiom-sandboxes", "axiom-agents"
+FETCHERS, PUSHERS = "axiom-fetchers", "axiom-pushers"
+POLICY_NAMES = (SANDBOXES, AGENTS, FETCHERS, PUSHERS)
 
 _GIT_PORTS = (443, 22)
 _DNS_PORT = 53
@@ -71,7 +72,7 @@ class Installation:
     egress_port: int
     """Of the egress proxy's pods: policies see a packet after its Service's address was replaced."""
     fetch_also: tuple[Destination, ...] = ()
-    """Where fetchers may go besides public addresses."""
+    """Where fetchers and pushers may go besides public addresses."""
 
 
 def parse_destinations(text: str) -> tuple[Destination, ...]:
@@ -99,6 +100,7 @@ def network_policies(namespace: str, installation: Installation) -> tuple[dict[s
             egress=[{"to": [proxy], "ports": _ports([installation.egress_port])}],
         ),
         _policy(FETCHERS, namespace, Role.FETCHER, ["Egress"], egress=_fetching(installation.fetch_also)),
+        _policy(PUSHERS, namespace, Role.PUSHER, ["Egress"], egress=_fetching(installation.fetch_also)),
     )
 
 

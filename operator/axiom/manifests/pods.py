@@ -163,7 +163,7 @@ def images_of(
             return {**trusted, UNTRUSTED: class_image} if class_image else trusted
         case Role.VERIFIER:
             return {**trusted, CANDIDATE: verifier_image or images.verifier}
-        case Role.FETCHER | Role.COPIER:
+        case Role.FETCHER | Role.COPIER | Role.PUSHER:
             return trusted
 
 
@@ -222,7 +222,7 @@ def _has_own_kernel(spec: PodInput) -> bool:
 
 def _network(spec: PodInput) -> dict[str, Any]:
     """No DNS for a sandbox, as names could carry data out; the proxy's name stands in its hosts file."""
-    if spec.identity.role is Role.FETCHER:
+    if spec.identity.role in (Role.FETCHER, Role.PUSHER):
         return {"dnsPolicy": "ClusterFirst"}
     network: dict[str, Any] = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["127.0.0.1"]}}
     if spec.egress and spec.identity.role is Role.AGENT:

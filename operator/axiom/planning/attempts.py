@@ -155,7 +155,7 @@ def _is_stale(present: Present, view: SandboxView) -> bool:
     if identity.attempt != written.attempt:
         return True
     match identity.role:
-        case Role.AGENT:
+        case Role.AGENT | Role.PUSHER:
             return False
         case Role.FETCHER | Role.COPIER:
             return bool(written.workspace.digest)

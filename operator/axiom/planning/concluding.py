@@ -15,6 +15,7 @@ from axiom.planning.outcomes import (
     outcome_of_rounds,
 )
 from axiom.planning.present import Present
+from axiom.planning.pushing import push, with_result
 from axiom.planning.statuses import (
     condition,
     ledger_reference,
@@ -66,7 +67,7 @@ def conclude(present: Present, outcome: Outcome) -> tuple[Action, ...]:
         left = present.sealing_seconds_left(agent)
         if left > 0:
             return (Wait(min(left, 5), "evidence is being sealed"),)
-    return (WriteStatus(_completed(present, outcome)),)
+    return push(present, outcome) or (WriteStatus(_completed(present, outcome)),)
 
 
 def _completed(present: Present, outcome: Outcome) -> AgentTaskStatus:
@@ -93,6 +94,7 @@ def _completed(present: Present, outcome: Outcome) -> AgentTaskStatus:
         }
     )
     status = with_isolation(status, present.now, present.agent)
+    status = with_result(present, status, outcome)
     status = with_condition(status, present.now, ConditionType.RUNNING, False, Reason.ENDED)
     if outcome.reason is Reason.WORKSPACE_FAILED and not last:
         status = with_condition(

@@ -34,6 +34,8 @@ class Phase(StrEnum):
     """Verifier: the verdict is recorded."""
     FETCHED = "Fetched"
     """Fetcher: the workspace lies ready as a blob."""
+    PUSHED = "Pushed"
+    """Pusher: the branch is at the server, or there was nothing to push."""
     STOPPED = "Stopped"
     """Everything untrusted is dead and the ledger is closed."""
     FAILED = "Failed"
@@ -59,6 +61,8 @@ class FailureReason(StrEnum):
     """More processes than the class allows."""
     WORKSPACE_FAILED = "WorkspaceFailed"
     """The base could not be fetched, unpacked or captured."""
+    PUSH_FAILED = "PushFailed"
+    """The result could not be pushed."""
     LEDGER_FAILED = "LedgerFailed"
     """Evidence could not be made durable; without evidence nothing goes on."""
     INTERNAL_ERROR = "InternalError"
@@ -132,6 +136,14 @@ class Isolation(Message):
     """How long the probe took."""
 
 
+class Pushed(Message):
+    """Pusher: what is at the server now."""
+
+    branch: str
+    commit: str
+    """Whole id; empty: nothing was changed, so nothing was pushed."""
+
+
 class SandboxState(Message):
     """What the trusted side says of itself."""
 
@@ -156,6 +168,7 @@ class SandboxState(Message):
     """Fetcher: what the source's revision turned out to be, such as a whole commit id."""
     notes: tuple[str, ...] = ()
     """What a person should know of the workspace: what was left out of it, and why."""
+    pushed: Pushed | None = None
     progress: Progress | None = None
     """How far something large has come; told every half minute at most."""
     trouble: str = ""

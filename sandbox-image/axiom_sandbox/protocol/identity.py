@@ -16,11 +16,13 @@ class Role(StrEnum):
     """Gets a git workspace. Reaches git servers."""
     COPIER = "copier"
     """Makes a workspace of an archive, a volume or another task's result. Reaches nothing."""
+    PUSHER = "pusher"
+    """Pushes a result as a branch. Reaches git servers."""
 
     @property
     def is_one_shot(self) -> bool:
         """Does one thing for the control plane, and runs nothing untrusted."""
-        return self in (Role.FETCHER, Role.COPIER)
+        return self in (Role.FETCHER, Role.COPIER, Role.PUSHER)
 
 
 class Identity(Message):
@@ -41,7 +43,7 @@ class Identity(Message):
 
     @property
     def slot(self) -> str:
-        """`agent`, `fetcher`, `copier`, or `verifier-<round>-<trial>`: the role's name within the attempt."""
+        """`agent`, `fetcher`, `copier`, `pusher`, or `verifier-<round>-<trial>`: the role's name within the attempt."""
         return (
             f"{self.role.value}-{self.round}-{self.trial}" if self.role is Role.VERIFIER else self.role.value
         )

@@ -15,6 +15,7 @@ from axiom_sandbox.protocol.model import Message
 CREDENTIALS_FOLDER = Path("/axiom/credentials")
 """Secrets of a one-shot pod lie in folders below it."""
 FETCH_CREDENTIALS = CREDENTIALS_FOLDER / "fetch"
+PUSH_CREDENTIALS = CREDENTIALS_FOLDER / "push"
 SOURCE_FOLDER = Path("/axiom/source")
 """Where a copier mounts the volume that it copies."""
 
@@ -75,5 +76,22 @@ class CombineResult(Message):
         return f"spec.workspace.task {self.task}"
 
 
-Job = Annotated[FetchGit | CopyArchive | CopyVolume | CombineResult, Field(discriminator="kind")]
+class PushBranch(Message):
+    """Commit a task's changes on the revision that was fetched, and push them; the gateway brings the changes."""
+
+    kind: Literal["PushBranch"] = "PushBranch"
+    source: FetchGit
+    """Where the revision is, as it was fetched; `revision` is the whole commit id."""
+    base: str
+    """Digest of the base archive."""
+    url: str
+    branch: str
+    message: str
+    time: int
+    """Unix time in seconds of the commit."""
+    secret: str = ""
+    """Name of the Secret that lies at PUSH_CREDENTIALS; empty: none."""
+
+
+Job = Annotated[FetchGit | CopyArchive | CopyVolume | CombineResult | PushBranch, Field(discriminator="kind")]
 """One of the jobs, by its kind."""

@@ -16,13 +16,14 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from axiom_sandbox.protocol.changes import Change, ChangeKind, Changes, Entry, EntryKind, Finding
-from axiom_sandbox.snapshots.archives import Hashed, digest_of, members, writing_archive
+from axiom_sandbox.snapshots.archives import Hashed, Member, digest_of, members, writing_archive
 from axiom_sandbox.snapshots.errors import ArchiveError, SnapshotError
 from axiom_sandbox.snapshots.paths import (
     check_path,
@@ -106,6 +107,31 @@ def read_changes(archive: Path) -> Changes:
     raise ArchiveError("the changes archive is empty")
 
 
+@contextmanager
+def open_changes(archive: Path) -> Iterator[tuple[Changes, Iterator[tuple[str, int, Iterator[bytes]]]]]:
+    """The list in a changes archive, and the contents that it names: digest, bytes, chunks; each to be read before the next.
+
+    Raises ArchiveError, also while contents are read: damaged, one too many, one missing.
+    """
+    reader = members(archive, _MAX_ARCHIVE_BYTES)
+    first = next(reader, None)
+    if first is None:
+        raise ArchiveError("the changes archive is empty")
+    changes = _parse(first.path, first.size, first.chunks())
+    yield changes, _contents(reader, set(_by_digest(changes)))
+
+
+def _contents(reader: Iterator[Member], wanted: set[str]) -> Iterator[tuple[str, int, Iterator[bytes]]]:
+    for member in reader:
+        digest = member.path.removeprefix(_FOLDER)
+        if member.path != _FOLDER + digest or digest not in wanted:
+            raise ArchiveError(f"the changes archive holds {printable(member.path)!r}, which no change names")
+        wanted.remove(digest)
+        yield digest, member.size, member.chunks()
+    if wanted:
+        raise ArchiveError(f"the changes archive lacks the content {min(wanted)}")
+
+
 def apply_changes(archive: Path, root: Path) -> Changes:
     """Applies a changes archive to the unpacked base at `root`, which nobody else may be writing.
 
@@ -114,25 +140,13 @@ def apply_changes(archive: Path, root: Path) -> Changes:
         SnapshotError: it does not fit what lies at `root`.
         After an error `root` is half changed; throw it away.
     """
-    reader = members(archive, _MAX_ARCHIVE_BYTES)
-    first = next(reader, None)
-    if first is None:
-        raise ArchiveError("the changes archive is empty")
-    changes = _parse(first.path, first.size, first.chunks())
-    files = _by_digest(changes)
-    with Writer(root) as writer:
+    with open_changes(archive) as (changes, contents), Writer(root) as writer:
+        files = _by_digest(changes)
         for change in changes.changes:
             if change.kind is not ChangeKind.ADDED:
                 writer.remove(change.path)
-        for member in reader:
-            digest = member.path.removeprefix(_FOLDER)
-            if member.path != _FOLDER + digest or digest not in files:
-                raise ArchiveError(
-                    f"the changes archive holds {printable(member.path)!r}, which no change names"
-                )
-            _place(writer, root, files.pop(digest), digest, member.chunks())
-        if files:
-            raise ArchiveError(f"the changes archive lacks the content {min(files)}")
+        for digest, _, chunks in contents:
+            _place(writer, root, files[digest], digest, chunks)
         for change in changes.changes:
             if change.entry and change.entry.kind is EntryKind.SYMLINK:
                 writer.symlink(change.path, change.entry.target)

@@ -32,6 +32,10 @@ def sandbox_class(role: Role) -> type[Sandbox]:
             from axiom_sandbox.supervising.copier import CopierSandbox
 
             return CopierSandbox
+        case Role.PUSHER:
+            from axiom_sandbox.supervising.pusher import PusherSandbox
+
+            return PusherSandbox
 
 
 async def supervise(make: Callable[[SandboxSettings], Sandbox], settings: SandboxSettings) -> None:

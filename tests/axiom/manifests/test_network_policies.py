@@ -108,9 +108,10 @@ def test_verifiers_and_copiers_reach_nothing(role: Role, peer: Peer | str, port:
 
 @pytest.mark.parametrize("port", [443, 22])
 @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1"])
-def test_a_fetcher_reaches_public_git_servers(address: str, port: int) -> None:
-    assert allowed("egress", Role.FETCHER, address, port)
-    assert not allowed("egress", Role.FETCHER, address, 80)
+@pytest.mark.parametrize("role", [Role.FETCHER, Role.PUSHER])
+def test_fetchers_and_pushers_reach_public_git_servers(role: Role, address: str, port: int) -> None:
+    assert allowed("egress", role, address, port)
+    assert not allowed("egress", role, address, 80)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +134,9 @@ def test_a_fetcher_reaches_public_git_servers(address: str, port: int) -> None:
         "2002:a00:1::1",
     ],
 )
-def test_a_fetcher_reaches_no_private_address(address: str) -> None:
-    assert not allowed("egress", Role.FETCHER, address, 443)
+@pytest.mark.parametrize("role", [Role.FETCHER, Role.PUSHER])
+def test_fetchers_and_pushers_reach_no_private_address(role: Role, address: str) -> None:
+    assert not allowed("egress", role, address, 443)
 
 
 def test_a_fetcher_resolves_names() -> None:

@@ -15,7 +15,7 @@ from axiom.manifests.naming import identity_of
 from axiom.manifests.one_shot import OneShot, one_shot
 from axiom.manifests.pods import Egress, Images, Owner, PodInput, certificate_of, sandbox_pod
 from axiom_sandbox.protocol.identity import Identity, Role
-from axiom_sandbox.protocol.jobs import CopyArchive, CopyVolume, FetchGit
+from axiom_sandbox.protocol.jobs import CopyArchive, CopyVolume, FetchGit, PushBranch
 from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, SandboxSettings
 
 UID = "0d3f1c5e-8a53-4c4e-9f0e-0c2f7f5f9a11"
@@ -26,7 +26,13 @@ TASK: dict[str, Any] = {
     "metadata": {"name": "fix", "namespace": "team", "uid": UID},
     "spec": {"agentClassName": "c", "prompt": "do", "criteria": [{"name": "scope", "diff": {}}]},
 }
-JOBS = {Role.FETCHER: OneShot(FETCH), Role.COPIER: OneShot(CopyArchive(key="inputs/team/a"))}
+JOBS = {
+    Role.FETCHER: OneShot(FETCH),
+    Role.COPIER: OneShot(CopyArchive(key="inputs/team/a")),
+    Role.PUSHER: OneShot(
+        PushBranch(source=FETCH, base="0" * 64, url=FETCH.url, branch="axiom/fix", message="fix", time=1)
+    ),
+}
 TRUSTED_VOLUMES = {"state", "keys", "scratch"}
 
 
@@ -193,6 +199,41 @@ def test_a_volume_is_mounted_by_the_copier_alone_and_never_for_writing() -> None
     assert settings_of(spec).job == CopyVolume(claim="data", path="src")
     assert spec["dnsPolicy"] == "None"
     assert one_shot(task, Role.AGENT, "") is one_shot(task, Role.VERIFIER, "") is None
+
+
+def test_a_pusher_mounts_what_may_push_and_what_may_read_and_no_agent_does() -> None:
+    workspace = {"git": {**GIT, "credentialsSecret": "reader"}}
+    push = {"branch": "axiom/fix", "url": "https://git.example/fork.git", "credentialsSecret": "writer"}
+    spec = TASK["spec"] | {"workspace": workspace, "result": {"push": push}}
+    status = {
+        "acceptedTime": "2026-01-02T03:04:05.678Z",
+        "workspace": {"digest": "b" * 64, "revision": "c" * 40},
+    }
+    task = parse_task(TASK | {"spec": spec, "status": status})
+    job = one_shot(task, Role.PUSHER, "authorities")
+    assert job is not None
+    assert isinstance(job.job, PushBranch)
+    assert (job.job.url, job.job.secret, job.job.base) == (push["url"], "writer", "b" * 64)
+    assert (job.job.source.revision, job.job.source.secret) == ("c" * 40, "reader")
+    assert job.job.time == 1767323045
+    pod = pod_spec(Role.PUSHER, job=job)
+    secrets = {
+        volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume
+    }
+    assert secrets == {"fetch-credentials": "reader", "push-credentials": "writer"}
+    found = mounts(containers(pod)["supervisor"])
+    assert found["/axiom/credentials/fetch"]["readOnly"]
+    assert found["/axiom/credentials/push"]["readOnly"]
+    assert one_shot(task, Role.AGENT, "") is one_shot(task, Role.VERIFIER, "") is None
+
+
+def test_who_pushes_to_where_the_revision_came_from_may_read_there_too() -> None:
+    push = {"branch": "axiom/fix", "credentialsSecret": "writer"}
+    spec = TASK["spec"] | {"workspace": {"git": GIT}, "result": {"push": push}}
+    job = one_shot(parse_task(TASK | {"spec": spec}), Role.PUSHER, "")
+    assert job is not None
+    assert isinstance(job.job, PushBranch)
+    assert (job.job.url, job.job.source.secret) == (GIT["url"], "writer")
 
 
 def test_an_archive_lies_below_the_namespace_of_its_task() -> None:

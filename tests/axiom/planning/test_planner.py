@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.fakes.simulated_world import World
+from tests.fakes.simulated_world import DIGEST, World
 
 from axiom.api.agenttask import RoundStatus
 from axiom.api.conditions import ConditionStatus, ConditionType, Reason
@@ -18,6 +18,7 @@ from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
 from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.planner import plan
 from axiom.planning.statuses import condition, has_reason
+from axiom.storage.keys import blob_key
 from axiom_sandbox.protocol.channel import Failure, FailureReason, Phase, StartAgent
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Claim, Saying, Verdict
@@ -51,7 +52,10 @@ def test_honest_work_passes_in_one_round() -> None:
     assert [identity.role for identity in played.created] == [Role.AGENT, Role.VERIFIER]
     assert status.ledger is not None
     assert status.ledger.path == "tasks/n/u-1/attempts/1/agent/ledger/"
-    assert {item.type for item in status.conditions} == set(ConditionType)
+    assert {item.type for item in status.conditions} == set(ConditionType) - {ConditionType.PUSHED}
+    assert status.result is not None
+    assert status.result.digest == DIGEST
+    assert (status.result.patch, status.result.archive) == (blob_key(DIGEST), blob_key(DIGEST))
 
 
 def test_the_ordinary_case_stays_within_ten_writes() -> None:

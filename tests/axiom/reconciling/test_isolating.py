@@ -37,7 +37,7 @@ async def test_a_namespace_gets_every_policy_once(server: FakeApiServer, closer:
     await closer.close("team")
 
     assert writes(server) == [("POST", name) for name in POLICY_NAMES]
-    assert [server.get("networkpolicies", "team", name) is not None for name in POLICY_NAMES] == [True] * 3
+    assert [server.get("networkpolicies", "team", name) is not None for name in POLICY_NAMES] == [True] * 4
 
 
 async def test_policies_of_one_namespace_do_not_stand_for_another(
@@ -46,7 +46,7 @@ async def test_policies_of_one_namespace_do_not_stand_for_another(
     await closer.close("team")
     await closer.close("other")
 
-    assert len(writes(server)) == 6
+    assert len(writes(server)) == 8
 
 
 @pytest.mark.parametrize("change", [{"spec": {"podSelector": {}}}, {"metadata": {"labels": {}}}])

@@ -1,0 +1,105 @@
+"""The result as a branch: pushed between the verdict and the outcome, which waits for it and is not changed by it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from axiom.api.agenttask import AgentTaskStatus, PushWhen, ResultStatus, RoundStatus
+from axiom.api.conditions import ConditionType, Reason
+from axiom.planning.actions import Action, CreateSandbox, Wait, WriteStatus
+from axiom.planning.observed import Presence, SandboxView
+from axiom.planning.outcomes import Outcome
+from axiom.planning.present import Present
+from axiom.planning.statuses import condition, parse_time, with_condition
+from axiom.storage.keys import blob_key
+from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.protocol.verdicts import Verdict
+
+PUSH_TIMEOUT = timedelta(minutes=30)
+"""From the verdict on; then the task completes without its branch."""
+_LOOK_SECONDS = 5.0
+
+
+def push(present: Present, outcome: Outcome) -> tuple[Action, ...] | None:
+    """What the outcome has to wait for; None once a branch is pushed, has failed, or was never asked for."""
+    last = _to_push(present, outcome)
+    if last is None:
+        return None
+    begun = condition(present.status, ConditionType.PUSHED)
+    if begun is None:
+        status = with_condition(
+            present.status,
+            present.now,
+            ConditionType.PUSHED,
+            None,
+            Reason.PUSHING,
+            "the branch is being pushed",
+        )
+        return (WriteStatus(status),)
+    pusher = _pusher(present)
+    left = (parse_time(begun.last_transition_time) + PUSH_TIMEOUT - present.now).total_seconds()
+    if left <= 0 or (pusher and (_is_pushed(pusher) or _failure(pusher))):
+        return None
+    if pusher is None and not present.observed.creation_refused:
+        identity = present.observed.identity(Role.PUSHER, present.status.attempt)
+        return (CreateSandbox(identity, present.status.workspace.digest, last.changes),)
+    return (Wait(min(left, _LOOK_SECONDS), "the branch is being pushed"),)
+
+
+def with_result(present: Present, status: AgentTaskStatus, outcome: Outcome) -> AgentTaskStatus:
+    """The status with what the last round left, and what became of its branch."""
+    last = present.status.rounds[-1] if present.status.rounds else None
+    result = ResultStatus()
+    if last and last.changes:
+        result = ResultStatus(patch=last.diff, archive=blob_key(last.changes), digest=last.changes)
+    if present.spec.result.push:
+        pusher = _pusher(present)
+        found = pusher.state.pushed if pusher and pusher.state else None
+        if _to_push(present, outcome) is None:
+            value, reason, message = False, Reason.NOT_PUSHED, _why_not(outcome, last)
+        elif found and found.commit:
+            value, reason, message = True, Reason.BRANCH_PUSHED, f"{found.branch} is at {found.commit}"
+            result = result.model_copy(update={"branch": found.branch, "commit": found.commit})
+        elif found:
+            value, reason, message = False, Reason.NOT_PUSHED, "the agent changed nothing"
+        else:
+            value, reason, message = False, Reason.PUSH_FAILED, _why_failed(present, pusher)
+        status = with_condition(status, present.now, ConditionType.PUSHED, value, reason, message)
+    return status.model_copy(update={"result": result if result.digest else None})
+
+
+def _to_push(present: Present, outcome: Outcome) -> RoundStatus | None:
+    """The round whose changes are to be pushed."""
+    wanted, last = present.spec.result.push, present.status.rounds[-1] if present.status.rounds else None
+    if wanted is None or last is None or last.verdict is None or not last.changes:
+        return None
+    return last if wanted.when is PushWhen.ALWAYS or outcome.verdict is Verdict.PASS else None
+
+
+def _pusher(present: Present) -> SandboxView | None:
+    return present.observed.sandbox(Role.PUSHER, present.status.attempt)
+
+
+def _is_pushed(pusher: SandboxView) -> bool:
+    return bool(pusher.state and pusher.state.pushed)
+
+
+def _failure(pusher: SandboxView) -> str:
+    if pusher.state and pusher.state.failure:
+        return pusher.state.failure.message
+    return "the pusher's pod was lost" if pusher.presence is Presence.GONE else ""
+
+
+def _why_failed(present: Present, pusher: SandboxView | None) -> str:
+    if pusher and (failed := _failure(pusher)):
+        return failed
+    trouble = pusher.trouble.message if pusher and pusher.trouble else present.observed.creation_refused
+    return f"not pushed within {PUSH_TIMEOUT}: {trouble or 'the server was slow'}; the patch is in object storage"
+
+
+def _why_not(outcome: Outcome, last: RoundStatus | None) -> str:
+    if last is None or last.verdict is None or not last.changes:
+        return "there is no result that was judged"
+    return (
+        f"the verdict is {outcome.verdict.value if outcome.verdict else 'none'}, and result.push.when is Pass"
+    )

@@ -1,0 +1,85 @@
+"""The pusher's sandbox: makes a branch of a task's result. Runs nothing untrusted; the agent's files are data."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from axiom_sandbox.protocol.channel import Command, FailureReason, Phase, Pushed
+from axiom_sandbox.protocol.events import Intervention
+from axiom_sandbox.protocol.jobs import FETCH_CREDENTIALS, PUSH_CREDENTIALS, PushBranch
+from axiom_sandbox.repositories.access import Access, RepositoryError
+from axiom_sandbox.repositories.pushing import Push
+from axiom_sandbox.supervising.fetcher import FIELD as SOURCE_FIELD
+from axiom_sandbox.supervising.fetcher import write_authorities
+from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
+
+FIELD = "spec.result.push"
+_ALLOWED = "https:ssh"
+
+
+class PusherSandbox(Sandbox):
+    """Role `pusher`."""
+
+    @property
+    def uses_launcher(self) -> bool:
+        """Nothing untrusted runs here."""
+        return False
+
+    @property
+    def _changes_archive(self) -> Path:
+        return self.folder / "changes.tar.zst"
+
+    async def live(self) -> None:
+        """Changes → branch."""
+        if self.board.state.phase is not Phase.PUSHED:
+            job = self.settings.job
+            assert isinstance(job, PushBranch), "a pusher is made with what to push"
+            self.board.update(phase=Phase.READY)
+            await self.wait_until(self._changes_archive.exists, "the changes were awaited")
+            self.board.update(phase=Phase.RUNNING, trouble="")
+            await self.record(Intervention(by="pusher", action="push", detail=f"{job.branch} to {job.url}"))
+            try:
+                commit = await self._push(job)
+            except RepositoryError as error:
+                raise SandboxFailedError(FailureReason.PUSH_FAILED, str(error)) from error
+            await self.record(Intervention(by="pusher", action="pushed", detail=commit or "nothing"))
+            self.board.update(phase=Phase.PUSHED, pushed=Pushed(branch=job.branch, commit=commit))
+        await asyncio.Event().wait()
+
+    def check(self, command: Command) -> None:
+        """Takes nothing but Stop."""
+        raise RefusedError(f"a pusher takes no {command.kind}")
+
+    async def receive_changes(self, chunks: AsyncIterator[bytes], digest: str) -> None:
+        """Takes the changes archive. Raises RefusedError."""
+        if not self._changes_archive.exists():
+            await self._receive(chunks, self._changes_archive, digest)
+            self.arrived.set()
+
+    async def _push(self, job: PushBranch) -> str:
+        source, authorities = job.source, write_authorities(job.source.authorities, self.folder / "ca.crt")
+        push = Push(
+            source=Access(
+                source.url,
+                SOURCE_FIELD if source.secret != job.secret else FIELD,
+                credentials=FETCH_CREDENTIALS if source.secret else None,
+                secret=source.secret,
+                authorities=authorities,
+            ),
+            commit=source.revision,
+            base=job.base,
+            target=Access(
+                job.url,
+                FIELD,
+                credentials=PUSH_CREDENTIALS if job.secret else None,
+                secret=job.secret,
+                authorities=authorities,
+            ),
+            branch=job.branch,
+            message=job.message,
+            time=job.time,
+            protocols=_ALLOWED,
+        )
+        return await push.of(self._changes_archive, self.folder / "push")

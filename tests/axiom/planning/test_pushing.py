@@ -1,0 +1,96 @@
+"""A result that becomes a branch: after the verdict, before the outcome, and without changing either."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.axiom.planning.test_planner import CLASS, task
+from tests.fakes.simulated_world import SimulatedSandbox, World
+
+from axiom.api.agenttask import AgentTaskStatus
+from axiom.api.conditions import ConditionStatus, ConditionType, Reason
+from axiom.planning.observed import Presence
+from axiom.planning.pushing import PUSH_TIMEOUT
+from axiom.planning.statuses import condition
+from axiom_sandbox.protocol.channel import Failure, FailureReason
+from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.protocol.verdicts import Verdict
+
+GIT = {"git": {"url": "https://git.example/x.git", "revision": "main"}}
+
+
+def world(verdict: Verdict = Verdict.PASS, **push: Any) -> World:
+    spec = {"workspace": GIT, "result": {"push": {"branch": "b", **push}}, "limits": {"maxRounds": 1}}
+    return World(task(**spec), CLASS, judge=lambda _round, _trial: verdict)
+
+
+def pushed(status: AgentTaskStatus) -> tuple[ConditionStatus, Reason, str]:
+    found = condition(status, ConditionType.PUSHED)
+    assert found is not None
+    return found.status, found.reason, found.message
+
+
+def until_pushing(played: World) -> SimulatedSandbox:
+    """The pusher's sandbox, just made."""
+    while True:
+        played.step()
+        for sandbox in played.sandboxes.values():
+            if sandbox.identity.role is Role.PUSHER:
+                return sandbox
+        played.progress()
+
+
+def test_a_passed_result_becomes_a_branch_before_the_task_is_complete() -> None:
+    played = world()
+    status = played.play().status
+    assert [identity.role for identity in played.created][-1] is Role.PUSHER
+    assert pushed(status) == (ConditionStatus.TRUE, Reason.BRANCH_PUSHED, f"b is at {'c' * 40}")
+    assert status.result is not None
+    assert (status.result.branch, status.result.commit) == ("b", "c" * 40)
+    assert status.verdict is Verdict.PASS
+    played.step()
+    assert not any(sandbox.presence == "Running" for sandbox in played.sandboxes.values())
+
+
+@pytest.mark.parametrize(("when", "pushes"), [("Pass", False), ("Always", True)])
+def test_another_verdict_is_pushed_only_where_the_task_says_so(when: str, pushes: bool) -> None:
+    played = world(Verdict.FAIL, when=when)
+    status = played.play().status
+    assert (Role.PUSHER in {identity.role for identity in played.created}) is pushes
+    assert status.verdict is Verdict.FAIL
+    if not pushes:
+        assert pushed(status)[1:] == (Reason.NOT_PUSHED, "the verdict is Fail, and result.push.when is Pass")
+
+
+def test_a_push_that_fails_leaves_the_verdict_and_says_why() -> None:
+    played = world()
+    played.push_failure = Failure(reason=FailureReason.PUSH_FAILED, message="the branch 'b' is there already")
+    status = played.play().status
+    assert (status.verdict, status.state) == (Verdict.PASS, "Complete")
+    assert pushed(status) == (ConditionStatus.FALSE, Reason.PUSH_FAILED, "the branch 'b' is there already")
+    assert status.result is not None
+    assert (status.result.branch, bool(status.result.patch)) == ("", True)
+
+
+def test_a_result_without_changes_is_no_branch() -> None:
+    played = world()
+    played.pushed_commit = ""
+    assert pushed(played.play().status)[1:] == (Reason.NOT_PUSHED, "the agent changed nothing")
+
+
+def test_a_pusher_that_is_lost_is_told() -> None:
+    played = world()
+    played.lose(until_pushing(played))
+    assert pushed(played.play().status)[1:] == (Reason.PUSH_FAILED, "the pusher's pod was lost")
+
+
+def test_a_push_that_never_ends_is_given_up() -> None:
+    played = world()
+    until_pushing(played).presence = Presence.PENDING
+    played.now += PUSH_TIMEOUT + timedelta(seconds=1)
+    status = played.play().status
+    assert status.verdict is Verdict.PASS
+    assert pushed(status)[1] is Reason.PUSH_FAILED
+    assert "not pushed within 0:30:00" in pushed(status)[2]
