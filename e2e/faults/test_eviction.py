@@ -48,6 +48,7 @@ def test_a_sandbox_whose_volume_overflows_is_evicted_and_its_task_goes_on(
     check(world, cluster, "disk", 'EmptyDir volume "run" exceeds the limit')
 
 
+@pytest.mark.campaign
 def test_a_sandbox_on_a_node_that_is_short_of_memory_is_evicted_and_its_task_goes_on(
     world: World, cluster: Connection
 ) -> None:

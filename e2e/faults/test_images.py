@@ -62,10 +62,10 @@ def test_an_image_that_comes_late_costs_no_attempt(world: World, registry: Regis
         assert [record["trials"] for record in status["rounds"]] == [1]
 
 
+@pytest.mark.campaign
 def test_an_installation_whose_image_is_corrected_makes_what_is_stuck_anew(
     world: World, registry: Registry
 ) -> None:
-    """The fetcher of a git workspace has no other image than the installation's own."""
     operator = world.control_plane.operator
     missing = registry.name("sandbox")
     before = operator.environment

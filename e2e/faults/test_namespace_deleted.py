@@ -16,7 +16,7 @@ from e2e.support.world import SLOW, World, has_condition, is_running
 
 pytestmark = pytest.mark.e2e
 
-QUIET_SECONDS = 10
+QUIET_SECONDS = 5
 
 
 @pytest.fixture

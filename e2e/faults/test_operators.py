@@ -80,6 +80,7 @@ def images_of(pod: Object) -> set[str]:
     return {item["image"] for kind in ("initContainers", "containers") for item in pod["spec"].get(kind, ())}
 
 
+@pytest.mark.campaign
 def test_a_newer_operator_goes_on_with_the_pods_of_the_older_one(
     world: World, cluster: Connection, second: Program, newer_images: dict[str, str]
 ) -> None:
@@ -109,8 +110,10 @@ def test_a_newer_operator_goes_on_with_the_pods_of_the_older_one(
 
 
 def test_an_operator_that_was_paused_past_its_lease_does_nothing_stale(
-    world: World, cluster: Connection, second: Program
+    world: World, cluster: Connection, second: Program, newer_images: dict[str, str]
 ) -> None:
+    """The one that takes over is a newer version, with other images: it goes on with the pods that there are."""
+    second.environment = {**second.environment, **newer_images}
     pause_in_the_middle(world, cluster, second, random.Random(20261121), "paused")
 
 

@@ -14,8 +14,8 @@ from typing import Protocol
 from axiom.channel import Channel, CommandRefusedError
 from axiom.gateway.packing import WorkspaceError
 from axiom.storage.keys import blob_key, segment_key
-from axiom.storage.store import ObjectStore
-from axiom_sandbox.protocol.channel import Phase, SandboxState
+from axiom.storage.store import ConflictError, ObjectStore
+from axiom_sandbox.protocol.channel import SUPERSEDED, Phase, SandboxState
 from axiom_sandbox.protocol.identity import Role
 
 _SUPPLY_SECONDS = 5
@@ -118,7 +118,12 @@ class Carrier:
     async def _seal_segment(self, state: SandboxState, number: int) -> None:
         file = self._scratch / f"segment-{number}"
         await self._channel.fetch_segment(number, file)
-        await self._store.put(segment_key(state.identity, number), file)
+        try:
+            await self._store.put(segment_key(state.identity, number), file)
+        except ConflictError:
+            if state.trouble != SUPERSEDED:
+                await self._channel.tell_trouble(SUPERSEDED)
+            raise
         file.unlink()
         await self._channel.confirm_segment(number)
         self._on_sealed("segment")

@@ -8,7 +8,7 @@ from enum import StrEnum
 from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import AgentTask
 from axiom.api.conditions import Reason
-from axiom_sandbox.protocol.channel import Phase, SandboxState
+from axiom_sandbox.protocol.channel import SUPERSEDED, Phase, SandboxState
 from axiom_sandbox.protocol.identity import Identity, Role
 
 LOSSES = frozenset({Reason.LOST, Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST})
@@ -66,6 +66,11 @@ class SandboxView:
             and self.state.ledger.sealed >= self.state.ledger.segments
             and all(blob.sealed for blob in self.state.blobs)
         )
+
+    @property
+    def superseded(self) -> bool:
+        """Its evidence can never be stored: its place in object storage is another sandbox's."""
+        return bool(self.state and self.state.trouble == SUPERSEDED)
 
     def has_sealed(self, blob_name: str) -> bool:
         """A blob of this name is in object storage."""

@@ -23,6 +23,7 @@ from axiom.planning.rounds import judged, leave_room, verify_without_agent
 from axiom.planning.sources import Never, NotYet, Result, result_of
 from axiom.planning.statuses import has_reason, is_true, parse_time, rfc3339, with_condition
 from axiom.planning.steps import RETRY_SECONDS, delete, next_attempt, write_if_new
+from axiom_sandbox.protocol.channel import SUPERSEDED
 from axiom_sandbox.protocol.quantities import parse_duration
 
 
@@ -117,6 +118,8 @@ def _work_on(present: Present) -> tuple[Action, ...]:
         return suspend(present)
     if has_reason(present.status, ConditionType.RUNNING, Reason.SUSPENDED):
         return next_attempt(present, "resumed")
+    if present.is_superseded:
+        return next_attempt(present, SUPERSEDED)
     if present.made_room:
         return leave_room(present)
     if present.agent is None:

@@ -69,6 +69,16 @@ class Present:
         """The sandbox of this attempt gave up its place to its verifier."""
         return has_reason(self.status, ConditionType.SANDBOX_READY, Reason.MADE_ROOM)
 
+    @property
+    def is_superseded(self) -> bool:
+        """A sandbox of this attempt that is needed still took the name of an earlier one, which nobody here knew of."""
+        return any(
+            view.superseded
+            for view in self.current_views()
+            if view.identity.role is Role.AGENT
+            or (view.identity.role is not Role.VERIFIER and not self.status.workspace.digest)
+        )
+
     def sealing_seconds_left(self, agent: SandboxView) -> float:
         """How long a sandbox that is over is still waited for until its evidence is stored."""
         ended = agent.state.updated_ms / 1000 if agent.state else 0

@@ -22,7 +22,15 @@ from axiom.planning.statuses import (
 )
 from axiom.planning.steps import delete, next_attempt, note_trouble, send, waiting
 from axiom.storage.keys import blob_key
-from axiom_sandbox.protocol.channel import GiveFeedback, Phase, RoundOutcome, Stop, Verification, Verify
+from axiom_sandbox.protocol.channel import (
+    SUPERSEDED,
+    GiveFeedback,
+    Phase,
+    RoundOutcome,
+    Stop,
+    Verification,
+    Verify,
+)
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
@@ -165,10 +173,10 @@ def judged(present: Present) -> AgentTaskStatus | None:
     if record is None or record.verdict is not None or record.attempt != present.status.attempt:
         return None
     verifier = _verifier(present, record)
-    if verifier is None or not (verifier.sealed or verifier.presence is Presence.GONE):
+    if verifier is None or not (verifier.sealed or verifier.superseded or verifier.presence is Presence.GONE):
         return None
     state = verifier.state
-    verification = state.verification if state else None
+    verification = state.verification if state and not verifier.superseded else None
     if verification is None:
         why = _why_undecided(verifier)
         results = [_undecided(criterion, why) for criterion in present.spec.criteria]
@@ -197,6 +205,8 @@ def judged(present: Present) -> AgentTaskStatus | None:
 
 
 def _why_undecided(verifier: SandboxView) -> str:
+    if verifier.superseded:
+        return SUPERSEDED
     if verifier.state and verifier.state.failure:
         return verifier.state.failure.message
     return f"the verifier's sandbox was lost{f': {verifier.trouble.message}' if verifier.trouble else ''}"

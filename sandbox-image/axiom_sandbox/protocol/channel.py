@@ -144,6 +144,13 @@ class Pushed(Message):
     """Whole id; empty: nothing was changed, so nothing was pushed."""
 
 
+SUPERSEDED = (
+    "an earlier sandbox of the same name left other evidence in object storage,"
+    " so what this one records cannot be stored; another one, of another name, takes its place"
+)
+"""A trouble for which waiting is no cure."""
+
+
 class SandboxState(Message):
     """What the trusted side says of itself."""
 

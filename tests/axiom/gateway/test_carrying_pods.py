@@ -29,7 +29,7 @@ from axiom.storage.folder import FolderStore
 from axiom.storage.keys import blob_key, segment_key
 from axiom.storage.store import UnavailableError
 from axiom_sandbox.ledger.records import ORIGIN, decode, encode
-from axiom_sandbox.protocol.channel import LedgerHead, Phase
+from axiom_sandbox.protocol.channel import SUPERSEDED, LedgerHead, Phase
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.snapshots.archives import digest_of, read_tree
 
@@ -367,3 +367,15 @@ async def test_a_pod_whose_evidence_is_stored_leaves_its_ledger_as_it_is(world: 
     world.look()
     assert not world.gateway._closing
     assert await stored_events(world) == ["sandbox_started", "closed"]
+
+
+async def test_a_sandbox_whose_place_in_storage_is_taken_is_told_once(world: World) -> None:
+    world.make_task(FILES, digest="d" * 64)
+    owner = Identity(namespace="ns", task="t", task_id=World.task_id, attempt=1, role=Role.AGENT)
+    await world.store.put(segment_key(owner, 1), b"an earlier pod's")
+    side = await world.make_pod(Role.AGENT, Phase.RUNNING)
+    side.offer_segment(b"this pod's")
+    errors = world.metrics.errors.labels("ConflictError")
+    await world.until(lambda: errors._value.get() > 2)
+    assert side.troubles == [SUPERSEDED]
+    assert not side.sealed

@@ -19,7 +19,7 @@ from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.planner import plan
 from axiom.planning.statuses import condition, has_reason
 from axiom.storage.keys import blob_key
-from axiom_sandbox.protocol.channel import Failure, FailureReason, Phase, StartAgent
+from axiom_sandbox.protocol.channel import SUPERSEDED, Failure, FailureReason, Phase, StartAgent
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Claim, Saying, Verdict
 
@@ -521,3 +521,27 @@ def test_a_sandbox_whose_untrusted_side_went_is_waited_for_until_its_pod_says_wh
     assert ready is not None
     assert (ready.reason, played.task.status.lost_attempts) == (Reason.LOST, 1)
     assert "the launcher hung up" in ready.message
+
+
+def test_a_verifier_that_took_the_name_of_an_earlier_one_is_replaced_by_the_next_trial() -> None:
+    played = world()
+    until_verifying(played)
+    first = played.sandboxes[played.observe().identity(Role.VERIFIER, 1, 1, 1)]
+    while first.state.phase is not Phase.VERIFIED:
+        played.step()
+        played.progress()
+    first.change(trouble=SUPERSEDED)
+    status = played.play().status
+    assert (status.verdict, status.attempt, status.rounds[0].trials) == (Verdict.PASS, 1, 2)
+    assert status.rounds[0].verifier_ledger is not None
+    assert "verifier-1-2" in status.rounds[0].verifier_ledger.path
+
+
+@pytest.mark.parametrize("role", [Role.AGENT, Role.FETCHER])
+def test_an_attempt_that_took_the_name_of_an_earlier_one_is_given_up_and_not_counted(role: Role) -> None:
+    played = world(workspace=GIT)
+    while not all(played.observe().sandbox(one, 1) for one in (Role.AGENT, Role.FETCHER)):
+        played.step()
+    played.sandboxes[played.observe().identity(role, 1)].change(trouble=SUPERSEDED)
+    status = played.play().status
+    assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 2, 0)
