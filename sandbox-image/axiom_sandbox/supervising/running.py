@@ -12,6 +12,9 @@ from axiom_sandbox.supervising.sandbox import Sandbox
 from axiom_sandbox.supervising.serving import serve
 from axiom_sandbox.supervising.settings import SandboxSettings
 
+_TERMINATED = 128 + signal.SIGTERM
+"""A pod all of whose containers end with 0 has succeeded for the kubelet, which then forgets that it had evicted it."""
+
 
 def sandbox_class(role: Role) -> type[Sandbox]:
     """The sandbox of a role. Only what the role needs is imported: a pod's start waits for it."""
@@ -49,14 +52,16 @@ async def supervise(make: Callable[[SandboxSettings], Sandbox], settings: Sandbo
     living = asyncio.ensure_future(sandbox.run())
     leaving = asyncio.ensure_future(terminated.wait())
     await asyncio.wait((living, leaving), return_when=asyncio.FIRST_COMPLETED)
+    code = _TERMINATED
     if living.done():
         living.result()
         await leaving
+        code = 0
     else:
         sandbox.request_stop("the sandbox was told to end")
         await living
     await _until_sealed(sandbox, settings.sealing_grace)
-    await sandbox.end_untrusted()
+    await sandbox.end_untrusted(code)
     await sandbox.close()
     await runner.cleanup()
 

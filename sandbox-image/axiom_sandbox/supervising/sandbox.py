@@ -205,12 +205,12 @@ class Sandbox(ABC):
             except LauncherError as error:
                 self.note(Intervention(by="supervisor", action="kill", detail=f"not complete: {error}"))
 
-    async def end_untrusted(self) -> None:
-        """Makes the launcher exit, and the untrusted container with it. That it is gone already is no error."""
+    async def end_untrusted(self, code: int) -> None:
+        """Makes the launcher exit with this code, and the untrusted container with it. That it is gone is no error."""
         if self.uses_launcher and self.link.pinned:
             try:
                 await self.link.connected(_END_SECONDS)
-                await self.link.exit(0)
+                await self.link.exit(code)
             except (LauncherError, LauncherLostError):
                 return
 
