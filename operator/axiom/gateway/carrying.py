@@ -29,6 +29,8 @@ class Archive:
     path: Path
     digest: str
     """SHA-256, hexadecimal."""
+    passing: bool = False
+    """A copy for this sandbox alone: removed as soon as it is there, as it may be large."""
 
 
 class Supply(Protocol):
@@ -100,11 +102,13 @@ class Carrier:
             if base is None:
                 return False
             await self._push_base(base)
+            _let_go(base)
         if not self._has_changes and _takes_changes(state):
             changes = await self._supply.changes()
             if changes is None:
                 return state.identity.role is Role.COPIER  # of an archive or a volume
             await self._channel.put_changes(changes.path, changes.digest)
+            _let_go(changes)
             self._has_changes = True
         return True
 
@@ -135,6 +139,11 @@ class Carrier:
         file.unlink()
         await self._channel.confirm_blob(digest)
         self._on_sealed("blob")
+
+
+def _let_go(archive: Archive) -> None:
+    if archive.passing:
+        archive.path.unlink(missing_ok=True)
 
 
 def _takes_changes(state: SandboxState) -> bool:

@@ -71,7 +71,7 @@ class PodSupply:
             raise WorkspaceError(
                 f"spec.workspace.archive: there is no {key} in the bucket; upload it, and the task goes on"
             ) from error
-        return Archive(target, found.sha256)
+        return Archive(target, found.sha256, passing=True)
 
     async def _supplied(self, role: Role) -> Archive | None:
         """What the one-shot pod has, once it is in object storage."""
@@ -107,7 +107,7 @@ class PodSupply:
             raise WorkspaceError(f"spec.workspace cannot be packed: {error}") from error
         digest = await asyncio.to_thread(digest_of, archive)
         await self._store.put(blob_key(digest), archive)
-        return Archive(archive, digest)
+        return Archive(archive, digest, passing=True)
 
     async def _stored(self, digest: str, what: str) -> Archive:
         target = self._scratch / f"{digest}.input"
@@ -115,7 +115,7 @@ class PodSupply:
             await self._store.fetch(blob_key(digest), target)
         except MissingError as error:
             raise WorkspaceError(f"{what} ({digest}) is not in object storage") from error
-        return Archive(target, digest)
+        return Archive(target, digest, passing=True)
 
     def _annotation(self, name: str) -> str:
         return str((self._pod["metadata"].get("annotations") or {}).get(name) or "")

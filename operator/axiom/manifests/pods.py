@@ -28,6 +28,7 @@ from axiom.manifests.naming import annotations_of, identity_of, labels_of, pod_n
 from axiom.manifests.one_shot import OneShot
 from axiom.manifests.resources import (
     MEBIBYTE,
+    WORKSPACE_SHARE,
     Allowance,
     allowance,
     teller_resources,
@@ -382,8 +383,15 @@ def _settings(spec: PodInput) -> SandboxSettings:
             "inside": _inside(spec),
             "expect": _expectation(spec),
             "job": spec.job.job if spec.job else None,
+            "workspace_bytes": _workspace_bytes(spec),
         }
     )
+
+
+def _workspace_bytes(spec: PodInput) -> int | None:
+    if spec.identity.role is not Role.AGENT:
+        return None
+    return int(WORKSPACE_SHARE * allowance(spec.resources, spec.agent_class.ceilings).storage)
 
 
 def _inside(spec: PodInput) -> Inside:

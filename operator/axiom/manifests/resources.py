@@ -18,6 +18,8 @@ VERIFIER_CPU_MILLIS = 25
 _TRUSTED_MEMORY, _TELLER_MEMORY = 96 * MEBIBYTE, 8 * MEBIBYTE
 HELPER_MEMORY = 64 * MEBIBYTE + _TRUSTED_MEMORY + _TELLER_MEMORY
 """Memory of a verifier or fetcher. Its agent's pod sets it aside: there is room for the helper where the agent found room."""
+WORKSPACE_SHARE = 0.7
+"""Of limits.resources.storage: what a workspace may have at the start. At 0.8 of it, the agent's work is ended."""
 _LEDGER_BYTES = 4 * GIBIBYTE
 """Room for ledger and recording, besides captures."""
 

@@ -7,6 +7,7 @@ that ignores the condition would let one gateway overwrite another's evidence, s
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import itertools
 import logging
@@ -272,7 +273,14 @@ class S3Store:
         if head is None:
             return None
         digest = {name.lower(): value for name, value in (head.metadata or {}).items()}.get(_DIGEST_HEADER)
-        return ObjectStat(key, head.size, digest or digest_of(self._get(key)))
+        return ObjectStat(key, head.size, digest or self._digest_of(key))
+
+    def _digest_of(self, key: str) -> str:
+        digest = hashlib.sha256()
+        with self._reading(key) as response:
+            for chunk in response.stream(CHUNK_BYTES):
+                digest.update(chunk)
+        return digest.hexdigest()
 
     def _head(self, key: str) -> Any:
         try:

@@ -1,7 +1,12 @@
-"""A workspace as a list of entries, and the difference between two of them. Pure data."""
+"""A workspace as a list of entries, and the difference between two of them. Pure data.
+
+A workspace may have hundreds of thousands of entries, and all of them are in memory at once: so these are plain objects of a
+few hundred bytes, and not models.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from axiom_sandbox.protocol.model import Message
@@ -14,7 +19,8 @@ class EntryKind(StrEnum):
     SYMLINK = "Symlink"
 
 
-class Entry(Message):
+@dataclass(frozen=True, slots=True)
+class Entry:
     """One file or symlink of a workspace."""
 
     path: str
@@ -37,7 +43,8 @@ class ChangeKind(StrEnum):
     DELETED = "Deleted"
 
 
-class Change(Message):
+@dataclass(frozen=True, slots=True)
+class Change:
     """One path that differs between the base and the captured workspace."""
 
     path: str
@@ -46,7 +53,8 @@ class Change(Message):
     """What is there now; None when deleted."""
 
 
-class Finding(Message):
+@dataclass(frozen=True, slots=True)
+class Finding:
     """Something in the workspace that is not taken over, and why."""
 
     path: str

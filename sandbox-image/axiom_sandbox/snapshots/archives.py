@@ -112,20 +112,33 @@ def pack(
     return ArchiveInfo(digest, out.stat().st_size, len(tree.entries), total, replace(tree, digest=digest))
 
 
-def unpack(archive: Path, root: Path, limits: Limits = BASE_LIMITS) -> Tree:
+def unpack(
+    archive: Path,
+    root: Path,
+    limits: Limits = BASE_LIMITS,
+    amount: Amount | None = None,
+    most_bytes: int | None = None,
+) -> Tree:
     """An archive → files below `root`, which is made if it is missing; nothing that exists is replaced.
+
+    Args:
+        archive: made by `pack`.
+        root: where to.
+        limits: of any archive.
+        amount: counts what was written.
+        most_bytes: of all files together; None: as the limits say.
 
     Raises:
         ArchiveError: it is damaged, too large, or holds something that leaves the root or is special.
-        SnapshotError: something is already in the way below `root`.
+        SnapshotError: something is already in the way below `root`, or the files have more than `most_bytes`.
     """
     with Writer(root) as writer:
-        return _read(archive, limits, writer)
+        return _read(archive, limits, writer, amount or Amount(), most_bytes)
 
 
 def read_tree(archive: Path, limits: Limits = BASE_LIMITS) -> Tree:
     """What `unpack` would write, without writing it. Raises ArchiveError."""
-    return _read(archive, limits, None)
+    return _read(archive, limits, None, Amount(), None)
 
 
 def digest_of(path: Path) -> str:
@@ -246,7 +259,9 @@ def _checked(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
     return Member(path, EntryKind.FILE, bool(info.mode & 0o100), info.size, "", tar.extractfile(info))
 
 
-def _read(archive: Path, limits: Limits, writer: Writer | None) -> Tree:
+def _read(
+    archive: Path, limits: Limits, writer: Writer | None, amount: Amount, most_bytes: int | None
+) -> Tree:
     entries: dict[str, Entry] = {}
     directories: list[str] = []
     most = limits.max_total_bytes + limits.max_files * 4096
@@ -264,7 +279,10 @@ def _read(archive: Path, limits: Limits, writer: Writer | None) -> Tree:
             if writer:
                 writer.directory(member.path)
         else:
+            if most_bytes is not None and amount.bytes + member.size > most_bytes:
+                raise SnapshotError(f"its files have more than {most_bytes:,} bytes")
             entries[member.path] = _take(member, writer)
+            amount.add(member.size)
     return Tree(entries, (), _only_empty(directories, entries), complete=True, digest=digest_of(archive))
 
 
@@ -311,6 +329,8 @@ class Hashed:
 
 
 def _only_empty(directories: list[str], entries: dict[str, Entry]) -> tuple[str, ...]:
+    if not directories:
+        return ()
     parents = {path[:i] for path in [*entries, *directories] for i, char in enumerate(path) if char == "/"}
     return tuple(path for path in directories if path not in parents)
 

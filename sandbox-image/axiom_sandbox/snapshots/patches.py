@@ -7,10 +7,12 @@ archive is what is verified. (`git apply` itself refuses some that put a directo
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +21,7 @@ from axiom_sandbox.protocol.changes import EntryKind
 from axiom_sandbox.snapshots.archives import members
 from axiom_sandbox.snapshots.captures import apply_changes, read_changes
 from axiom_sandbox.snapshots.errors import PatchError
+from axiom_sandbox.snapshots.paths import printable
 from axiom_sandbox.snapshots.trees import BASE_LIMITS
 from axiom_sandbox.snapshots.writing import Writer
 
@@ -27,6 +30,8 @@ _COMMAND = (
     "--no-textconv", "--no-color", "--no-renames", "--no-prefix", "--", "a", "b",
 )  # fmt: skip
 _HEADER = b"diff --git "
+MAX_FILE_BYTES = 8 * 1024 * 1024
+"""Larger files are named, and not shown: git has both sides of a file in memory, several times over."""
 
 
 @dataclass(frozen=True)
@@ -51,24 +56,41 @@ def make_patch(base_archive: Path, changes_archive: Path, out: Path, timeout: fl
     """
     with tempfile.TemporaryDirectory(prefix=".patch-", dir=out.parent) as scratch:
         before, after = Path(scratch, "a"), Path(scratch, "b")
-        touched = {change.path for change in read_changes(changes_archive).changes}
-        _unpack_some(base_archive, touched, before)
-        _unpack_some(base_archive, touched, after)
+        changes = read_changes(changes_archive)
+        touched = {change.path for change in changes.changes}
+        large = {
+            change.path for change in changes.changes if change.entry and change.entry.size > MAX_FILE_BYTES
+        }
+        large |= _unpack_some(base_archive, touched, before, after)
         apply_changes(changes_archive, after)
+        for root in (before, after):
+            for path in large:
+                (root / path).unlink(missing_ok=True)
         raw = Path(scratch, "raw")
         _run_git(Path(scratch), raw, timeout)
-        return _rewrite(raw, out)
+        return _rewrite(raw, out, sorted(large))
 
 
-def _unpack_some(archive: Path, paths: set[str], root: Path) -> None:
-    with Writer(root) as writer:
+def _unpack_some(archive: Path, paths: set[str], *roots: Path) -> set[str]:
+    """Writes these paths of a base below each root; those that are too large for a patch."""
+    large = set()
+    with ExitStack() as stack:
+        writers = [stack.enter_context(Writer(root)) for root in roots]
         for member in members(archive, BASE_LIMITS.max_total_bytes):
             if member.path not in paths:
                 continue
             if member.kind is EntryKind.SYMLINK:
-                writer.symlink(member.path, member.target)
+                for writer in writers:
+                    writer.symlink(member.path, member.target)
+            elif member.kind is EntryKind.FILE and member.size > MAX_FILE_BYTES:
+                large.add(member.path)
+                for writer in writers:
+                    writer.file(member.path, (), executable=member.executable)
             elif member.kind is EntryKind.FILE:
-                writer.file(member.path, member.chunks(), executable=member.executable)
+                content = b"".join(member.chunks())
+                for writer in writers:
+                    writer.file(member.path, (content,), executable=member.executable)
+    return large
 
 
 def _run_git(scratch: Path, raw: Path, timeout: float) -> None:
@@ -96,10 +118,13 @@ def _run_git(scratch: Path, raw: Path, timeout: float) -> None:
         raise PatchError(f"git failed: {done.stderr.decode(errors='replace')[:500]}")
 
 
-def _rewrite(raw: Path, out: Path) -> PatchInfo:
+def _rewrite(raw: Path, out: Path, large: Sequence[str]) -> PatchInfo:
     digest, size = hashlib.sha256(), 0
+    left_out = (
+        f"# not shown, as larger than {MAX_FILE_BYTES:,} bytes: {printable(path)!r}\n" for path in large
+    )
     with raw.open("rb") as source, out.open("wb") as target:
-        for line in _lines(source):
+        for line in itertools.chain(map(str.encode, left_out), _lines(source)):
             digest.update(line)
             size += target.write(line)
     return PatchInfo(digest.hexdigest(), size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import time
 from abc import ABC, abstractmethod
@@ -280,11 +281,15 @@ class Sandbox(ABC):
     async def _receive(self, chunks: AsyncIterator[bytes], target: Path, digest: str) -> None:
         """Several gateways may bring the same archive at once."""
         part = target.with_name(f"{target.name}.part-{next(self._parts)}")
+        hashed, amount = hashlib.sha256(), Amount()
         try:
-            with part.open("wb") as file:
-                async for chunk in chunks:
-                    file.write(chunk)
-            found = await asyncio.to_thread(digest_of, part)
+            async with self.telling("receiving", amount):
+                with part.open("wb") as file:
+                    async for chunk in chunks:
+                        file.write(chunk)
+                        hashed.update(chunk)
+                        amount.bytes += len(chunk)
+            found = hashed.hexdigest()
             if found != digest:
                 raise RefusedError(f"the archive has the digest {found}, not {digest}")
             part.replace(target)
@@ -297,10 +302,14 @@ class Sandbox(ABC):
             return
         self.board.update(phase=Phase.WAITING_FOR_WORKSPACE)
         await self.wait_until(self.base_archive.exists, "the workspace was awaited")
+        amount = Amount()
         try:
-            tree = await asyncio.to_thread(_unpacked, self.base_archive, into)
+            async with self.telling("unpacking", amount):
+                tree = await asyncio.to_thread(self._unpacked, into, amount)
         except (SnapshotError, OSError) as error:
             message = f"the workspace cannot be unpacked: {error}"
+            if self.settings.workspace_bytes is not None and "more than" in str(error):
+                message += ", 70% of limits.resources.storage; raise that, or the class's ceiling"
             raise SandboxFailedError(FailureReason.WORKSPACE_FAILED, message) from error
         size = sum(entry.size for entry in tree.entries.values())
         await self.record(WorkspaceReady(digest=tree.digest, files=len(tree.entries), size=size))
@@ -312,6 +321,12 @@ class Sandbox(ABC):
             trouble="",
             progress=None,
         )
+
+    def _unpacked(self, into: Path | None, amount: Amount) -> Tree:
+        if into is None:
+            return read_tree(self.base_archive)
+        clear(into)
+        return unpack(self.base_archive, into, amount=amount, most_bytes=self.settings.workspace_bytes)
 
     # --- commands ---------------------------------------------------------------------------------------------
 
@@ -477,13 +492,6 @@ async def _failure_of(living: asyncio.Future[None]) -> Failure | None:
     except Exception as error:  # noqa: BLE001 - whatever it is, the task must end with its reason
         return Failure(reason=FailureReason.INTERNAL_ERROR, message=f"{type(error).__name__}: {error}")
     return None
-
-
-def _unpacked(archive: Path, into: Path | None) -> Tree:
-    if into is None:
-        return read_tree(archive)
-    clear(into)
-    return unpack(archive, into)
 
 
 def _now_ms() -> int:

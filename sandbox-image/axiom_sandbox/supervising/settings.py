@@ -65,6 +65,8 @@ class SandboxSettings(Message):
     tls: Tls | None = None
     inside: Inside = Inside()
     expect: Expectation = Expectation()
+    workspace_bytes: int | None = None
+    """Agents: most bytes that the workspace's files may have at the start, so that room is left to work; None: any."""
     job: Job | None = None
     """What a one-shot pod is made for."""
     launcher_timeout: float = 60.0

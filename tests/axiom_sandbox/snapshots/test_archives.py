@@ -1,5 +1,6 @@
 import io
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,30 @@ def test_ordinary_archives_of_others_are_taken(tmp_path: Path) -> None:
         member("./d/f", data=b"x"),
     )
     assert list(unpack(archive, tmp_path / "root").entries) == ["d/f"]
+
+
+def test_a_workspace_that_leaves_no_room_to_work_is_refused_while_it_is_unpacked(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "a").write_bytes(bytes(600))
+    (tree / "b").write_bytes(bytes(600))
+    pack(tree, tmp_path / "archive")
+    with pytest.raises(SnapshotError, match="its files have more than 1,000 bytes"):
+        unpack(tmp_path / "archive", tmp_path / "out", most_bytes=1000)
+    unpack(tmp_path / "archive", tmp_path / "whole", most_bytes=1200)
+
+
+def test_reading_and_writing_do_not_keep_the_header_of_every_member(tmp_path: Path) -> None:
+    """tarfile alone would hold 1.5 kB for each of them."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(3000):
+        (tree / f"{number:05}").write_text("x")
+    tracemalloc.start()
+    try:
+        pack(tree, tmp_path / "archive")
+        read_tree(tmp_path / "archive")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak / 3000 < 2000

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from tests.axiom_sandbox.snapshots.strategies import build, trees
 
-from axiom_sandbox.snapshots import PatchError, capture, make_patch, pack, scan, unpack
-from axiom_sandbox.snapshots.patches import name_both_sides
+from axiom_sandbox.snapshots import PatchError, capture, make_patch, pack, read_tree, scan, unpack
+from axiom_sandbox.snapshots.patches import MAX_FILE_BYTES, name_both_sides
 
 
 def patch_between(folder: Path, before, after) -> Path:
@@ -91,3 +91,21 @@ def test_git_that_fails(
         make_patch(
             tmp_path / "base", result.archive, tmp_path / "patch", timeout=0.2 if message == "longer" else 60
         )
+
+
+def test_a_file_that_is_too_large_for_a_patch_is_named(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "shrinks").write_bytes(bytes(MAX_FILE_BYTES + 1))
+    pack(tree, tmp_path / "base")
+    (tree / "shrinks").write_text("small")
+    (tree / "grows").write_bytes(bytes(MAX_FILE_BYTES + 1))
+    (tree / "shown").write_text("text\n")
+    changes = capture(read_tree(tmp_path / "base"), tree, tmp_path / "captured").archive
+    make_patch(tmp_path / "base", changes, tmp_path / "patch")
+    lines = (tmp_path / "patch").read_text().splitlines()
+    assert lines[:2] == [
+        f"# not shown, as larger than {MAX_FILE_BYTES:,} bytes: '{n}'" for n in ("grows", "shrinks")
+    ]
+    assert "+text" in lines
+    assert len(lines) < 20
