@@ -72,7 +72,7 @@ test-python:
 image: .venv/ready launcher ## Build the images with buildah: see sandbox-image/README.md
 	$(RUN) python -m e2e.support.images
 
-cluster: ## Start the hermetic Kubernetes (built from packages the first time)
+cluster: ## Start the hermetic Kubernetes (built from packages the first time), or what E2E_CLUSTER says: e2e/README.md
 	python3 -m e2e.cluster up
 
 cluster-down: ## Remove the hermetic Kubernetes

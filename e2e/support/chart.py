@@ -37,8 +37,10 @@ class Release:
     namespace: str
     name: str = "axiom"
 
-    def helm(self, verb: str, *arguments: str, values: Mapping[str, Any] | None = None) -> str:
-        """Standard output of `helm VERB RELEASE …`. Raises HelmError."""
+    def run(
+        self, verb: str, *arguments: str, values: Mapping[str, Any] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """`helm VERB RELEASE …`. Raises HelmError."""
         command = [f"{self.connection.bin_dir}/helm", "--kubeconfig", self.connection.kubeconfig]
         command += ["--namespace", self.namespace, verb, self.name, *arguments]
         if values is not None:
@@ -48,14 +50,18 @@ class Release:
             input=None if values is None else json.dumps(values),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=330,
             check=False,
         )
         if ended.returncode != 0:
             raise HelmError(
                 f"helm {verb} {' '.join(arguments)}: {ended.stderr.strip() or ended.stdout.strip()}"
             )
-        return ended.stdout
+        return ended
+
+    def helm(self, verb: str, *arguments: str, values: Mapping[str, Any] | None = None) -> str:
+        """Its standard output. Raises HelmError."""
+        return self.run(verb, *arguments, values=values).stdout
 
     def install(self, values: Mapping[str, Any], chart: Path = CHART) -> str:
         """Installs and waits until everything is ready; the notes. Raises HelmError."""
@@ -68,8 +74,8 @@ class Release:
         return self.helm("upgrade", str(chart), "--wait", "--timeout", "3m", values=values)
 
     def test(self) -> str:
-        """Runs `helm test`; what it printed. Raises HelmError when a check failed."""
-        return self.helm("test", "--timeout", "5m")
+        """Runs `helm test`; what its pod said. Raises HelmError when a check failed."""
+        return self.run("test", "--timeout", "5m").stderr
 
     def uninstall(self) -> None:
         """Removes it and waits. Raises HelmError."""

@@ -92,7 +92,7 @@ def deployment(found: Object) -> Finding:
     wanted, ready = int(found["spec"].get("replicas", 1)), int(status.get("readyReplicas", 0))
     updated = int(status.get("updatedReplicas", 0))
     is_seen = int(status.get("observedGeneration", 0)) >= int(found["metadata"].get("generation", 0))
-    passed = is_seen and ready >= wanted and updated >= wanted
+    passed = is_seen and ready >= max(wanted, 1) and updated >= wanted
     why = f"; {updated} of this version" if updated < wanted else ""
     return Finding(
         f"deployment {name}",

@@ -91,6 +91,7 @@ def test_a_deployment_is_up_when_all_its_pods_of_this_version_are_ready() -> Non
     assert "1 of 2 pods ready" in findings.deployment(deployment(1)).found
     assert "1 of this version" in findings.deployment(deployment(2, updated=1)).found
     assert not findings.deployment(deployment(2, generation=2)).passed
+    assert not findings.deployment({**deployment(0), "spec": {"replicas": 0}}).passed
 
 
 def lease(version: str, holder: str = "operator-1") -> Object:
