@@ -19,14 +19,18 @@ from e2e.support.object_storage import object_storage
 from e2e.support.pod_network import require_pod_network
 from e2e.support.world import World
 
+HERMETIC_FOLDERS = {"faults": "what fails are parts of it"}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Some tests need the hermetic cluster: its node, or what it records."""
     if chosen() is Provider.HERMETIC:
         return
     for item in items:
-        if marker := item.get_closest_marker("hermetic"):
-            item.add_marker(pytest.mark.skip(f"needs the hermetic cluster: {marker.args[0]}"))
+        marker = item.get_closest_marker("hermetic")
+        reason = marker.args[0] if marker else HERMETIC_FOLDERS.get(item.path.parent.name)
+        if reason:
+            item.add_marker(pytest.mark.skip(f"needs the hermetic cluster: {reason}"))
 
 
 @pytest.hookimpl(wrapper=True)
