@@ -6,6 +6,7 @@ what is left behind.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
@@ -13,10 +14,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -24,6 +28,10 @@ from urllib.request import Request, urlopen
 import pytest
 import yaml
 
+from axiom.backends.contract import SandboxSpec
+from axiom.backends.docker import DockerBackend
+from axiom_sandbox.protocol.identity import Identity, Role
+from axiom_sandbox.protocol.launching import Network
 from e2e.cluster.waiting import wait_until
 from e2e.support.docker_daemon import DockerDaemon, docker_daemon
 from e2e.support.images import compile_agent
@@ -61,8 +69,6 @@ SCENARIOS = {
     "honest": Scenario(
         "plain", "say working\nwrite greeting.txt hello\nexit 0", (GREETING,), 0, "Pass", "Passed", "Done"
     ),
-    "idle-talk": Scenario("plain", "say all done\nexit 0", (GREETING,), 1, "Fail", "Failed", "Done"),
-    "gives-up": Scenario("plain", "say no\nexit 3", (GREETING,), 1, "Fail", "Failed", "Failed"),
     "two-rounds": Scenario(
         "plain",
         "write out/one hello\nexit 0",
@@ -73,7 +79,7 @@ SCENARIOS = {
         "Done",
         {"maxRounds": 2},
     ),
-    "flood": Scenario("hostile", "flood 96", (NOTHING,), 0, "Pass", "Passed", "Done"),
+    "flood": Scenario("hostile", "flood 72", (NOTHING,), 0, "Pass", "Passed", "Done"),
     "lingers": Scenario(
         "hostile", "linger", (NOTHING,), 1, "Fail", "DeadlineExceeded", None, {"deadline": "15s"}
     ),
@@ -83,14 +89,18 @@ SCENARIOS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Told:
     """What `axiom run` said, and the agent's ledger."""
 
     code: int
     body: Object
     errors: str
-    records: list[Object]
+    read: Callable[[], list[Object]]
+
+    @cached_property
+    def records(self) -> list[Object]:
+        return self.read()
 
     @property
     def shape(self) -> list[str]:
@@ -118,7 +128,36 @@ class Place:
             pool.shutdown(wait=False)
         return self.results[name].result(timeout=300)
 
-    def run(self, name: str, scenario: Scenario) -> Told:
+    def run(
+        self,
+        name: str,
+        scenario: Scenario,
+        classes: list[Object] | None = None,
+        environment: dict[str, str] | None = None,
+        files: list[Object] | None = None,
+    ) -> Told:
+        ended = subprocess.run(
+            self.command(self.write(name, scenario, classes, files)),
+            env={**self.full_environment(), **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        body = json.loads(ended.stdout)
+        return Told(ended.returncode, body, ended.stderr, lambda: self.records(name, body))
+
+    def full_environment(self) -> dict[str, str]:
+        return {**os.environ, **self.environment}
+
+    def write(
+        self,
+        name: str,
+        scenario: Scenario,
+        classes: list[Object] | None = None,
+        files: list[Object] | None = None,
+    ) -> Path:
+        """The file that the command is given."""
         task = {
             "apiVersion": "axiom.dev/v1alpha1",
             "kind": "AgentTask",
@@ -126,23 +165,14 @@ class Place:
             "spec": {
                 "agentClassName": self.class_name(scenario.agent),
                 "prompt": scenario.prompt,
-                "workspace": {"files": [{"path": "README.md", "content": "Say hello.\n"}]},
+                "workspace": {"files": files or [{"path": "README.md", "content": "Say hello.\n"}]},
                 "criteria": list(scenario.criteria),
                 "limits": {"deadline": "5m", "maxRounds": 1, "resources": SMALL, **scenario.limits},
             },
         }
         file = self.folder / f"{name}.yaml"
-        file.write_text(yaml.safe_dump_all([task, *self.classes()]))
-        ended = subprocess.run(
-            self.command(file),
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        body = json.loads(ended.stdout)
-        return Told(ended.returncode, body, ended.stderr, self.records(name, body))
+        file.write_text(yaml.safe_dump_all([task, *(self.classes() if classes is None else classes)]))
+        return file
 
     def command(self, file: Path) -> list[str]:
         return [sys.executable, "-m", "axiom.cli.main", "run", str(file), "--json", *self.options]
@@ -189,14 +219,16 @@ class Here(Place):
         return [self.agent_class(agent, str(self.agents / agent), local=shown) for agent in AGENTS]
 
     def records(self, name: str, body: Object) -> list[Object]:
-        if not body.get("ledger", {}).get("path"):
-            return []
         shown = subprocess.run(
             [sys.executable, "-m", "axiom.cli.main", "ledger", "show", "--json", body["ledger"]["path"]],
             capture_output=True,
             check=True,
         )
         return [json.loads(line) for line in shown.stdout.splitlines()]
+
+    def running(self) -> list[str]:
+        """Containers that run."""
+        return [item.name for item in self.daemon.client.containers.list()] if self.daemon else []
 
     def leftovers(self) -> list[str]:
         found = [str(path) for path in self.folder.glob("state/runs/*/scratch")]
@@ -383,3 +415,160 @@ def test_nothing_is_left_behind_anywhere(place: Place) -> None:
         lambda: "; ".join(place.leftovers())[:2000] or None,
         limit_seconds=60,
     )
+
+
+# --- this machine's two ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["bubblewrap", "docker"])
+def local(request: pytest.FixtureRequest) -> Here:
+    found: Here = request.getfixturevalue(request.param)
+    return found
+
+
+def test_a_run_that_is_killed_leaves_no_process_and_the_next_removes_the_rest(local: Here) -> None:
+    waiting = Scenario("plain", "say begun\nawait never", (NOTHING,), 0, "Pass", "Passed", None)
+    state = local.folder / "killed"
+    file = local.write("killed", waiting)
+    command = [*local.command(file), "--state", str(state)]
+    with subprocess.Popen(
+        command, env=local.full_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        wait_until(
+            "the agent to work",
+            lambda: None if any(state.glob("runs/*/scratch/1-agent/state/fed-1")) else "not yet",
+            limit_seconds=90,
+        )
+        run.kill()
+    wait_until(
+        "its processes to end",
+        lambda: f"{processes_of(str(state))} live" if processes_of(str(state)) or local.running() else None,
+        limit_seconds=60,
+    )
+
+    again = subprocess.run(
+        [*local.command(local.write("again", SCENARIOS["honest"])), "--state", str(state)],
+        env=local.full_environment(), capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+    assert again.returncode == 0, again.stderr
+    assert "removed what a killed run had left" in again.stderr
+    assert list(state.glob("runs/*/scratch")) == []
+    wait_until("nothing to be left", lambda: "; ".join(local.leftovers()) or None, limit_seconds=60)
+
+
+@pytest.fixture
+def vendor() -> Iterator[tuple[str, list[str]]]:
+    """A vendor's API on loopback: its address, and the keys that it was shown."""
+    keys: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            keys.append(self.headers["Authorization"])
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"pong")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", keys
+        server.shutdown()
+        serving.join()
+
+
+def test_the_egress_proxy_is_the_only_way_out_and_puts_the_key_in(
+    local: Here, vendor: tuple[str, list[str]]
+) -> None:
+    upstream, keys = vendor
+    answered = {"name": "answer", "files": {"expect": [{"path": "answer", "matches": "^200 OK pong"}]}}
+    closed = {"name": "closed", "files": {"expect": [{"path": "closed/vendor"}]}}
+    prompt = f"reach vendor {upstream.removeprefix('http://')}\ncall v1\nexit 0"
+    scenario = Scenario("plain", prompt, (answered, closed), 0, "Pass", "Passed", "Done")
+    route = {"prefix": "/model", "upstream": upstream}
+    classes = [
+        {**item, "spec": {
+            **item["spec"],
+            "network": "Strict",
+            "credentials": [{"name": "key", "secretRef": {"name": "s", "key": "k"}, "route": route}],
+            "env": [
+                {"name": "MODEL_URL", "value": "$(AXIOM_PROXY_URL)/model"},
+                {"name": "MODEL_KEY", "value": "$(AXIOM_TOKEN)"},
+            ],
+        }}
+        for item in local.classes()
+    ]  # fmt: skip
+    told = local.run("egress", scenario, classes, {"AXIOM_CREDENTIAL_KEY": "sk-real"})
+    assert told.code == 0, (told.body, told.errors)
+    assert keys == ["Bearer sk-real"]
+    assert "sk-real" not in json.dumps(told.records)
+
+
+def test_auto_takes_docker_for_an_agent_that_is_in_its_image_alone(docker: Here) -> None:
+    options = tuple(option for option in docker.options if option not in ("--backend", "docker"))
+    told = replace(docker, options=options, results={}).run("auto", SCENARIOS["honest"])
+    assert told.code == 0, told.errors
+    [isolation] = told.payloads("isolation")
+    assert not any(item["layer"] == "user_namespace" for item in isolation["assertions"])
+
+
+def test_an_image_that_is_not_to_be_had_is_told_with_the_cure(docker: Here) -> None:
+    classes = [
+        {**item, "spec": {**item["spec"], "image": "registry.invalid/no/agent:1"}}
+        for item in docker.classes()
+    ]
+    told = docker.run("missing", SCENARIOS["honest"], classes)
+    assert told.code == 4
+    assert "registry.invalid/no/agent:1" in told.body["error"]["message"]
+    assert "docker load" in told.body["error"]["message"]
+
+
+def test_a_class_without_an_image_runs_on_this_machines_system(docker: Here) -> None:
+    """The tests of the criterion run in the clean room that is made of this machine, too."""
+    test = "from pathlib import Path\n\n\ndef test_it():\n    assert Path('out').read_text() == 'done\\n'\n"
+    task = {"path": "tests/test_it.py", "content": test}
+    criterion = {"name": "tests", "tests": {"runner": "Pytest", "failToPass": ["tests/test_it.py::test_it"]}}
+    shell = docker.agent_class("plain", "/bin/sh")
+    shell["spec"]["command"] = ["/bin/sh", "-euc", "$(AXIOM_PROMPT)"]
+    scenario = Scenario("plain", "id -u; echo done > out", (criterion,), 0, "Pass", "Passed", "Done")
+    told = docker.run("shell", scenario, [shell], files=[task])
+    assert told.code == 0, (told.body, told.errors)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"read_only": False}, "read_only_root.mounted-read-only"),
+        ({"cap_drop": [], "cap_add": ["SYS_ADMIN"]}, "no_capabilities.bounding-empty"),
+        ({"pid_mode": "host"}, "pid_namespace.launcher-is-first"),
+        ({"user": "0:0"}, "no_capabilities.not-root"),
+    ],
+    ids=["writable root", "capabilities", "machine's processes", "root"],
+)
+async def test_a_container_that_lacks_a_layer_never_gets_its_agent(
+    daemon: DockerDaemon, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], found: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", daemon.address)
+    backend = DockerBackend()
+    identity = Identity(namespace="n", task="weak", task_id=str(uuid.uuid4()), attempt=1, role=Role.AGENT)
+    spec = SandboxSpec(identity, Network.STRICT, 64, 2**28, image="axiom.dev/plain:test")
+    with tempfile.TemporaryDirectory(prefix="axiom-e2e-") as folder:
+        box = backend.sandbox(spec, Path(folder), lambda: None)
+        whole = box.container
+        monkeypatch.setattr(box, "container", lambda launcher: {**whole(launcher), **change})
+        try:
+            await box.start()
+            async with asyncio.timeout(60), box.attach() as channel:
+                state = await channel.state()
+                while state.isolation is None and state.failure is None:
+                    state = await channel.state(since=state.revision)
+        finally:
+            await box.stop()
+            await backend.close()
+    assert state.isolation is not None, state.failure
+    assert not state.isolation.passed
+    assert found in state.isolation.failed
+    assert box.name not in daemon.containers()
