@@ -41,8 +41,7 @@ def test_agents_that_use_up_a_quota_leave_it_to_their_verifiers(world: World) ->
     }
     world.kubectl.create(quota)
     names = ("one", "two", "three")
-    for name in names:
-        world.make_task(name, limits=limits("200m"))
+    world.make_tasks(names, limits=limits("200m"))
     statuses = [world.wait_complete(name, 400) for name in names]
     world.kubectl.delete("resourcequota", "few")
 
@@ -69,8 +68,7 @@ def play(world: World, cluster: Connection, count: int, limit_seconds: float) ->
     assert wish > 0, (allocatable, fixed)
 
     names = [f"task-{number:02}" for number in range(count)]
-    for name in names:
-        world.make_task(name, limits=limits(f"{wish}m"))
+    world.make_tasks(names, limits=limits(f"{wish}m"))
     statuses = {name: world.wait_complete(name, limit_seconds) for name in names}
 
     bad = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.request import Request, urlopen
@@ -45,21 +45,27 @@ class World:
         )
 
     def make_task(self, name: str, *steps: str, workspace: Object | None = None, **spec: Any) -> Object:
-        return self.kubectl.create(
-            {
-                "apiVersion": "axiom.dev/v1alpha1",
-                "kind": "AgentTask",
-                "metadata": {"name": name},
-                "spec": {
-                    "agentClassName": self.class_name,
-                    "prompt": "\n".join(steps or ("write greeting.txt hello", "exit 0")),
-                    "workspace": WORKSPACE if workspace is None else workspace,
-                    "criteria": [{"name": "greeting", "files": {"expect": [{"path": "greeting.txt"}]}}],
-                    "limits": {"deadline": "5m", "maxRounds": 1, "resources": SMALL},
-                    **spec,
-                },
-            }
-        )
+        return self.kubectl.create(self._document(name, *steps, workspace=workspace, **spec))
+
+    def make_tasks(self, names: Iterable[str], *steps: str, **spec: Any) -> None:
+        """Many tasks in one request after the other, without kubectl's start between them."""
+        items = [self._document(name, *steps, **spec) for name in names]
+        self.kubectl("create", "-f", "-", document={"apiVersion": "v1", "kind": "List", "items": items})
+
+    def _document(self, name: str, *steps: str, workspace: Object | None = None, **spec: Any) -> Object:
+        return {
+            "apiVersion": "axiom.dev/v1alpha1",
+            "kind": "AgentTask",
+            "metadata": {"name": name},
+            "spec": {
+                "agentClassName": self.class_name,
+                "prompt": "\n".join(steps or ("write greeting.txt hello", "exit 0")),
+                "workspace": WORKSPACE if workspace is None else workspace,
+                "criteria": [{"name": "greeting", "files": {"expect": [{"path": "greeting.txt"}]}}],
+                "limits": {"deadline": "5m", "maxRounds": 1, "resources": SMALL},
+                **spec,
+            },
+        }
 
     def wait(self, name: str, ready: Callable[[Object], bool], limit_seconds: float = 60) -> Object:
         return self.kubectl.wait_for("agenttask", name, ready, limit_seconds)
