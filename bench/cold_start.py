@@ -27,7 +27,7 @@ START = (
     ("asked", "accepted", "operator hears of the task, checks it, writes Accepted"),
     ("accepted", "created", "operator looks at the network policies, creates the pod"),
     ("created", "scheduled", "scheduler"),
-    ("scheduled", "sandboxed", "kubelet: volumes, network, the pod's own sandbox"),
+    ("scheduled", "sandboxed", "kubelet: volumes (which it looks at every 300 ms), network, the pod's own sandbox"),
     ("sandboxed", "told", "three containers and the installer's hook, until certificate and address are in the status"),
     ("told", "based", "control plane connects; probe, if it still runs; workspace goes in"),
     ("based", "running", "operator hears of it, writes Running"),
