@@ -95,10 +95,6 @@ class Metrics:
         self._lost_records = instruments.counter(
             "axiom_gateway_records_lost", "Records that such sandboxes had durable and not sealed."
         )
-        self.ledgers_ended = instruments.counter(
-            "axiom_gateway_ledgers_ended",
-            "Ledgers of lost sandboxes that this gateway ended with a record of what is missing.",
-        )
 
     def _make_storage(self, instruments: Instruments) -> None:
         self._operations = instruments.counter(

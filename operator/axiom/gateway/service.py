@@ -138,7 +138,6 @@ class Gateway:
             try:
                 async with self._closing_room:
                     if await close_ledger(self._store, identity, seen, why, datetime.now(UTC)):
-                        self._metrics.ledgers_ended.inc()
                         log.warning("%s: its evidence is not whole: %s", identity.agent_id, why)
                 return
             except (LedgerError, ZstdError) as error:
