@@ -134,10 +134,10 @@ class Place:
         scenario: Scenario,
         classes: list[Object] | None = None,
         environment: dict[str, str] | None = None,
-        files: list[Object] | None = None,
+        **spec: Any,
     ) -> Told:
         ended = subprocess.run(
-            self.command(self.write(name, scenario, classes, files)),
+            self.command(self.write(name, scenario, classes, **spec)),
             env={**self.full_environment(), **(environment or {})},
             capture_output=True,
             text=True,
@@ -155,7 +155,7 @@ class Place:
         name: str,
         scenario: Scenario,
         classes: list[Object] | None = None,
-        files: list[Object] | None = None,
+        **spec: Any,
     ) -> Path:
         """The file that the command is given."""
         task = {
@@ -165,9 +165,10 @@ class Place:
             "spec": {
                 "agentClassName": self.class_name(scenario.agent),
                 "prompt": scenario.prompt,
-                "workspace": {"files": files or [{"path": "README.md", "content": "Say hello.\n"}]},
+                "workspace": {"files": [{"path": "README.md", "content": "Say hello.\n"}]},
                 "criteria": list(scenario.criteria),
                 "limits": {"deadline": "5m", "maxRounds": 1, "resources": SMALL, **scenario.limits},
+                **spec,
             },
         }
         file = self.folder / f"{name}.yaml"
@@ -534,8 +535,45 @@ def test_a_class_without_an_image_runs_on_this_machines_system(docker: Here) -> 
     shell = docker.agent_class("plain", "/bin/sh")
     shell["spec"]["command"] = ["/bin/sh", "-euc", "$(AXIOM_PROMPT)"]
     scenario = Scenario("plain", "id -u; echo done > out", (criterion,), 0, "Pass", "Passed", "Done")
-    told = docker.run("shell", scenario, [shell], files=[task])
+    told = docker.run("shell", scenario, [shell], workspace={"files": [task]})
     assert told.code == 0, (told.body, told.errors)
+
+
+def test_the_tasks_own_image_is_the_clean_room(docker: Here) -> None:
+    """It holds nothing but the agent, so only there the agent's program can be the criterion."""
+    criterion = {"name": "there", "command": {"argv": ["/agent", "exit 0"]}}
+    scenario = Scenario("plain", "write out done\nexit 0", (criterion,), 0, "Pass", "Passed", "Done")
+    told = docker.run("room", scenario, verification={"image": "axiom.dev/plain:test"})
+    assert told.code == 0, (told.body, told.errors)
+
+
+def test_a_container_that_somebody_kills_costs_an_attempt(docker: Here, daemon: DockerDaemon) -> None:
+    waiting = Scenario(
+        "plain", "say begun\nawait go\nwrite greeting.txt hello", (GREETING,), 0, "Pass", "Passed", None
+    )
+    state = docker.folder / "lost"
+    command = [*docker.command(docker.write("lost", waiting)), "--state", str(state)]
+    with subprocess.Popen(
+        command, env=docker.full_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        for attempt in (1, 2):
+            wait_until(
+                f"the agent of attempt {attempt} to work",
+                lambda attempt=attempt: (
+                    None if any(state.glob(f"runs/*/scratch/{attempt}-agent/state/fed-1")) else "not yet"
+                ),  # type: ignore[misc]
+                limit_seconds=90,
+            )
+            if attempt == 1:
+                [container] = daemon.client.containers.list()
+                container.kill()
+        [workspace] = state.glob("runs/*/scratch/2-agent/workspace")
+        (workspace / "go").touch()
+        out, errors = run.communicate(timeout=120)
+    body = json.loads(out)
+    assert body["verdict"] == "Pass", errors
+    assert "/attempts/2/agent" in body["ledger"]["path"]
+    assert "the container ended with code 137" in errors
 
 
 @pytest.mark.parametrize(
