@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import AgentTask
 from axiom.api.conditions import ConditionType
+from axiom.api.usage import ProxyUsage
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
 from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
 from axiom.planning.planner import plan
@@ -81,10 +82,13 @@ class World:
     source: AgentTask | None = None
     push_failure: Failure | None = None
     pushed_commit: str = "c" * 40
+    usage: tuple[ProxyUsage, ...] = ()
 
     def observe(self) -> Observed:
         views = tuple(sandbox.view() for sandbox in self.sandboxes.values())
-        return Observed(self.task, 1, self.agent_class, self.refusal, "", views, self.source)
+        return Observed(
+            self.task, 1, self.agent_class, self.refusal, "", views, source=self.source, usage=self.usage
+        )
 
     def step(self) -> tuple[Action, ...]:
         """Plans and applies once."""

@@ -13,7 +13,7 @@ from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
 from axiom_sandbox.protocol.criteria import Argument, CriterionName, RelativePath
 from axiom_sandbox.protocol.launching import Network
 from axiom_sandbox.protocol.model import ApiModel
-from axiom_sandbox.protocol.quantities import QuantityText
+from axiom_sandbox.protocol.quantities import MoneyText, QuantityText
 
 AbsolutePath = Annotated[
     str,
@@ -119,6 +119,8 @@ class Route(ApiModel):
         ),
     ] = "Bearer {}"
     """Value of the header; {} is the credential."""
+    metered: bool = True
+    """Whether its requests are calls of models, which count as usage and which a task's budget ends. False: another service."""
 
 
 class Credential(ApiModel):
@@ -130,6 +132,28 @@ class Credential(ApiModel):
     """Where the key lies on a cluster."""
     route: Route
     """Which requests it serves."""
+
+
+class Price(ApiModel):
+    """What a vendor takes for a model's tokens, in US dollars for a million of them."""
+
+    model: Annotated[
+        str,
+        Field(max_length=128),
+        form(
+            r"^([A-Za-z0-9._:/@-]+\*?|\*)$",
+            "is not a model; write its name, or how names begin and *, such as gpt-5.5, claude-* or *",
+        ),
+    ]
+    """The model as answers name it, or how names begin and `*`. Of several that fit the longest counts."""
+    input: MoneyText
+    """Input that no cache of the vendor's has to do with."""
+    cached_input: MoneyText | None = None
+    """Input that is read from a cache. Unset: as `input`."""
+    cache_write: MoneyText | None = None
+    """Input that is written to a cache; where times of storage differ in price, the highest. Unset: as `input`."""
+    output: MoneyText
+    """Output, with what the model only thinks."""
 
 
 class Terminal(ApiModel):
@@ -182,6 +206,8 @@ class AgentClassSpec(ApiModel):
     """Files put into the agent's home before it starts."""
     credentials: Annotated[list[Credential], Field(max_length=16), Keyed("name")] = []
     """Keys that the egress proxy puts into the agent's requests."""
+    prices: Annotated[list[Price], Field(max_length=64), Keyed("model")] = []
+    """Prices of the models, without which a task has tokens but no cost, and may have no budget."""
     network: ClassNetwork = ClassNetwork.LOOPBACK
     """What the agent may reach besides the egress proxy."""
     terminal: Terminal = Terminal()
@@ -233,3 +259,13 @@ class AgentClass(ApiModel):
     def name(self) -> str:
         """metadata.name."""
         return str(self.metadata["name"])
+
+
+def budget_fault(agent_class: AgentClass, has_budget: bool) -> str:
+    """Why a task with a budget cannot be held to it with this class, and the cure; empty if it can, or has none."""
+    if not has_budget or agent_class.spec.prices:
+        return ""
+    return (
+        f"limits.budget needs prices, and AgentClass {agent_class.name!r} has none;"
+        " add spec.prices to the class, or remove limits.budget from the task"
+    )

@@ -9,6 +9,7 @@ import re2
 from pydantic import Field, model_validator
 
 from axiom.api.conditions import Condition
+from axiom.api.usage import UsageStatus
 from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
 from axiom_sandbox.protocol.criteria import Criterion, Digest, Enforcement, RelativePath
 from axiom_sandbox.protocol.identity import Role
@@ -214,7 +215,8 @@ class Limits(ApiModel):
     max_rounds: Annotated[int, Field(ge=1, le=20)] = 3
     """Most rounds: an agent's turn and its verification."""
     budget: Budget | None = None
-    """Spend at the model's vendor. Recorded in the ledger; nothing stops at it yet. May be changed while the task runs."""
+    """Spend at the model's vendor: once it is reached, no further call of a model is let out, and the task ends with
+    BudgetExceeded. The AgentClass must have prices. May be changed while the task runs."""
     resources: Resources = Resources()
     """Ceilings of the agent's container."""
 
@@ -469,6 +471,8 @@ class AgentTaskStatus(ApiModel):
     """The present round."""
     rounds: Annotated[list[RoundStatus], Field(max_length=20), Keyed("number")] = []
     """All rounds so far."""
+    usage: UsageStatus | None = None
+    """What was used at the models' vendors, as of the last time that this status was written."""
     workspace: WorkspaceStatus = WorkspaceStatus()
     """The base as it was taken."""
     result: ResultStatus | None = None

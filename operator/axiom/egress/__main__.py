@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 from kubernetes.aio import client
 
+from axiom.egress.accounting import Accounts
 from axiom.egress.errors import SettingsError
 from axiom.egress.live_directory import LiveDirectory
 from axiom.egress.metrics import Metrics
@@ -22,8 +23,10 @@ from axiom.egress.watching import ClusterWatcher, load_cluster_config
 
 log = logging.getLogger("axiom.egress")
 
-_SHUTDOWN_SECONDS = 20
-"""How long requests in flight may go on after SIGTERM; less than a pod's 30 s of grace."""
+_SHUTDOWN_SECONDS = 18
+"""How long requests in flight may go on after SIGTERM."""
+_LAST_WORD_SECONDS = 8
+"""How long the operator then has to ask for the last numbers; both together are less than a pod's 30 s of grace."""
 
 
 def main() -> int:
@@ -43,9 +46,12 @@ async def serve(settings: ServerSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     keys = TokenKeys(settings.token_keys)
-    directory, metrics = LiveDirectory(), Metrics()
-    proxy = create_runner(create_app(settings.proxy, keys.current, directory, metrics), _SHUTDOWN_SECONDS)
-    operations = web.AppRunner(create_operations_app(metrics, lambda: directory.is_ready), access_log=None)
+    directory, metrics, accounts = LiveDirectory(), Metrics(), Accounts()
+    app = create_app(settings.proxy, keys.current, directory, metrics, accounts=accounts)
+    proxy = create_runner(app, _SHUTDOWN_SECONDS)
+    operations = web.AppRunner(
+        create_operations_app(metrics, lambda: directory.is_ready, accounts, keys.current), access_log=None
+    )
     await load_cluster_config()
     async with client.ApiClient() as api:
         watching = asyncio.create_task(ClusterWatcher(api, directory, settings.namespace).run())
@@ -56,6 +62,7 @@ async def serve(settings: ServerSettings) -> None:
             await _first_of(watching, asyncio.create_task(stopped.wait()))
         finally:
             await proxy.cleanup()
+            await accounts.wait_until_told(_LAST_WORD_SECONDS)
             await operations.cleanup()
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
-from axiom.api.agentclass import Credential, Route
+from axiom.api.agentclass import Credential, Price, Route
+from axiom.egress.pricing import Tariff, tariffs_of
 from axiom.egress.tokens import Grant
 
 
@@ -37,6 +38,10 @@ class Directory(Protocol):
         """Routes that the AgentClass opens; none for a class that is not known."""
         ...
 
+    def tariffs(self, agent_class: str) -> Sequence[Tariff]:
+        """Prices of the AgentClass, as `tariffs_of` orders them; none for a class that is not known."""
+        ...
+
     async def standing(self, grant: Grant, peer: str | None) -> Standing:
         """Whether the grant's attempt runs. `peer` is the IP address of the caller; None on a Unix socket."""
         ...
@@ -45,8 +50,14 @@ class Directory(Protocol):
 class StaticDirectory:
     """Routes and keys that do not change, and attempts that run until they are ended here: for `axiom run`."""
 
-    def __init__(self, classes: Mapping[str, Sequence[Credential]], keys: Mapping[str, str]) -> None:
-        """`classes`: credentials by AgentClass name. `keys`: the real key by the credential's name."""
+    def __init__(
+        self,
+        classes: Mapping[str, Sequence[Credential]],
+        keys: Mapping[str, str],
+        prices: Mapping[str, Sequence[Price]] | None = None,
+    ) -> None:
+        """`classes`, `prices`: credentials and prices by AgentClass name. `keys`: the real key by the credential's name."""
+        self._tariffs = {name: tariffs_of(items) for name, items in (prices or {}).items()}
         self._routes = {
             name: tuple(ArmedRoute(item.route, usable_key(keys.get(item.name))) for item in credentials)
             for name, credentials in classes.items()
@@ -56,6 +67,10 @@ class StaticDirectory:
     def routes(self, agent_class: str) -> Sequence[ArmedRoute]:
         """Routes that the AgentClass opens."""
         return self._routes.get(agent_class, ())
+
+    def tariffs(self, agent_class: str) -> Sequence[Tariff]:
+        """Prices of the AgentClass."""
+        return self._tariffs.get(agent_class, ())
 
     async def standing(self, grant: Grant, peer: str | None) -> Standing:
         """ACTIVE until `end`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 
 class EgressError(Exception):
@@ -49,6 +50,8 @@ class Refusal(StrEnum):
     SLOW_REQUEST = "axiom_slow_request"
     NO_CREDENTIAL = "axiom_no_credential"
     UPSTREAM_FAILED = "axiom_upstream_failed"
+    BUDGET_SPENT = "axiom_budget_spent"
+    """Told to the agent in the vendor's own words, so that it does not try again."""
 
 
 _STATUS = {
@@ -65,15 +68,18 @@ _STATUS = {
     Refusal.SLOW_REQUEST: 408,
     Refusal.NO_CREDENTIAL: 503,
     Refusal.UPSTREAM_FAILED: 502,
+    Refusal.BUDGET_SPENT: 402,
 }
 
 
 class RefusedError(EgressError):
     """A request that the proxy answers itself, and the sentence that the agent gets to read."""
 
-    def __init__(self, refusal: Refusal, message: str) -> None:
+    def __init__(self, refusal: Refusal, message: str, body: dict[str, Any] | None = None) -> None:
+        """`body`: what is answered where that is the vendor's form, and not ours."""
         self.refusal = refusal
         self.message = message
+        self.body = body or {"error": {"type": refusal.value, "message": message}}
         super().__init__(message)
 
     @property

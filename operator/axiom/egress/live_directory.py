@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from axiom.api.agentclass import Credential, SecretKey
+from axiom.api.agentclass import Credential, Price, SecretKey
 from axiom.egress.directory import ArmedRoute, Standing, usable_key
+from axiom.egress.pricing import Tariff, tariffs_of
 from axiom.egress.tokens import Grant
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ Object = Mapping[str, Any]
 """A Kubernetes object as JSON."""
 
 _CREDENTIALS = TypeAdapter(list[Credential])
+_PRICES = TypeAdapter(list[Price])
 
 
 class AttemptKey(NamedTuple):
@@ -66,6 +68,7 @@ class LiveDirectory:
         self._pods: dict[str, AgentPod] = {}
         self._by_attempt: dict[AttemptKey, set[str]] = {}
         self._classes: dict[str, list[Credential]] = {}
+        self._tariffs: dict[str, Sequence[Tariff]] = {}
         self._secrets: dict[str, Mapping[str, str]] = {}
         self._heard: set[str] = set()
         self._news = asyncio.Event()
@@ -81,6 +84,10 @@ class LiveDirectory:
         """Routes that the AgentClass opens, with the keys as they were last read."""
         credentials = self._classes.get(agent_class, ())
         return [ArmedRoute(item.route, self._key(item.secret_ref)) for item in credentials]
+
+    def tariffs(self, agent_class: str) -> Sequence[Tariff]:
+        """Prices of the AgentClass."""
+        return self._tariffs.get(agent_class, ())
 
     async def standing(self, grant: Grant, peer: str | None) -> Standing:
         """Whether the grant's attempt runs at `peer`; waits a moment for a pod that is only about to be seen."""
@@ -115,7 +122,7 @@ class LiveDirectory:
 
     def replace_classes(self, classes: Iterable[Object]) -> None:
         """All AgentClasses there are."""
-        self._classes = {}
+        self._classes, self._tariffs = {}, {}
         for item in classes:
             self._put_class(item)
         self._tell_classes()
@@ -123,6 +130,7 @@ class LiveDirectory:
     def apply_class(self, change: str, item: Object) -> None:
         """One AgentClass was ADDED, MODIFIED or DELETED."""
         self._classes.pop(item["metadata"]["name"], None)
+        self._tariffs.pop(item["metadata"]["name"], None)
         if change != "DELETED":
             self._put_class(item)
         self._tell_classes()
@@ -157,14 +165,17 @@ class LiveDirectory:
             del self._by_attempt[old.key]
 
     def _put_class(self, item: Object) -> None:
-        name = item["metadata"]["name"]
+        name, spec = item["metadata"]["name"], item.get("spec", {})
         try:
-            self._classes[name] = _CREDENTIALS.validate_python(item.get("spec", {}).get("credentials", []))
+            self._classes[name] = _CREDENTIALS.validate_python(spec.get("credentials", []))
         except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)
+            log.warning(
+                "AgentClass %s opens no routes until its credentials are mended: %s", name, _faults(error)
             )
-            log.warning("AgentClass %s opens no routes until its credentials are mended: %s", name, faults)
+        try:
+            self._tariffs[name] = tariffs_of(_PRICES.validate_python(spec.get("prices", [])))
+        except ValidationError as error:
+            log.warning("AgentClass %s has no prices until they are mended: %s", name, _faults(error))
 
     def _key(self, reference: SecretKey) -> str | None:
         return usable_key(self._secrets.get(reference.name, {}).get(reference.key))
@@ -178,3 +189,7 @@ class LiveDirectory:
         # whoever waits holds the old event
         self._news.set()
         self._news = asyncio.Event()
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))

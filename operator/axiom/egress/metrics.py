@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from axiom.api.usage import MICROS
+from axiom.egress.accounting import Charge
 from axiom.egress.errors import Refusal
+from axiom.egress.metering import Certainty
+from axiom.egress.model_apis import Tokens
 from axiom.monitoring.instruments import AGENT_CLASS, Instruments, Label, Process, closed
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -59,6 +63,24 @@ class Metrics:
             samples=lambda: [((), float(self._is_ready()))],
         )
 
+        self._tokens = instruments.counter(
+            "axiom_egress_tokens",
+            "Tokens of models' answers.",
+            AGENT_CLASS,
+            Label("model", bounded_by="the prices of the AgentClasses: as a price names it, else `other`"),
+            closed("kind", Tokens._fields),
+        )
+        self._cost = instruments.counter(
+            "axiom_egress_cost_usd", "What models' answers cost, at the prices of their class.", AGENT_CLASS
+        )
+        self._readings = instruments.counter(
+            "axiom_egress_usage_readings",
+            "Models' answers, by how their usage is known: told by the vendor, estimated because they broke off,"
+            " untold although they ended in order.",
+            AGENT_CLASS,
+            closed("certainty", (certainty.name.lower() for certainty in Certainty)),
+        )
+
     def watch(self, is_ready: Callable[[], bool]) -> None:
         """From now on the metrics tell whether the proxy is ready."""
         self._is_ready = is_ready
@@ -71,6 +93,13 @@ class Metrics:
         self._bytes.labels(agent_class, route, "up").inc(up)
         self._bytes.labels(agent_class, route, "down").inc(down)
         self._seconds.labels(agent_class, route).observe(seconds)
+
+    def count_usage(self, agent_class: str, certainty: Certainty, charge: Charge) -> None:
+        """An answer of a model that was put on an account."""
+        self._readings.labels(agent_class, certainty.name.lower()).inc()
+        for kind, number in charge.tokens._asdict().items():
+            self._tokens.labels(agent_class, charge.model, kind).inc(number)
+        self._cost.labels(agent_class).inc(charge.cost / MICROS)
 
     def count_denial(self, reason: str) -> None:
         """A request that the proxy answered itself."""

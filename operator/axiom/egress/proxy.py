@@ -1,7 +1,8 @@
 """The streaming reverse proxy: admits a request, swaps the token for the real key, and carries bytes both ways.
 
-Who may do what is decided by `tokens`, `routing` and the Directory; which headers pass, by `headers`. Nothing is
-buffered: each chunk is handed on as it comes, and an agent that goes away ends the vendor's request.
+Who may do what is decided by `tokens`, `routing` and the Directory, and by the task's account; which headers pass, by
+`headers`. Nothing is buffered: each chunk is handed on as it comes, and an agent that goes away ends the vendor's request.
+What models' answers used is read as they pass, and put on the account.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from yarl import URL
 
+from axiom.egress import asking, model_apis, routing
 from axiom.egress import headers as passing
-from axiom.egress import routing
+from axiom.egress.accounting import Accounts
 from axiom.egress.directory import ArmedRoute, Directory, Standing
 from axiom.egress.errors import Refusal, RefusedError, TokenError, TokenFault
+from axiom.egress.metering import BYTES_PER_TOKEN, Certainty, Meter, Reading
 from axiom.egress.metrics import Metrics
 from axiom.egress.redacting import Redactor
 from axiom.egress.resolving import ForbiddenAddressError, GuardedResolver
@@ -54,6 +57,7 @@ class Admitted(NamedTuple):
     token: str
     target: routing.Target
     key: str
+    request: model_apis.Request
 
 
 @dataclass
@@ -72,6 +76,8 @@ class Exchange:
     """Bytes of the answer's body that were handed on."""
     admitted: float | None = None
     """When the vendor was asked; like `started` by the monotonic clock."""
+    is_whole: bool = False
+    """The answer came to its end."""
     awaiting_agent: bool = False
     """The next thing that has to come is a part of the agent's request."""
 
@@ -82,6 +88,7 @@ def create_app(
     directory: Directory,
     metrics: Metrics,
     clock: Callable[[], float] = time.time,
+    accounts: Accounts | None = None,
 ) -> web.Application:
     """The proxy as an application; run it with `create_runner`.
 
@@ -91,8 +98,9 @@ def create_app(
         directory: routes, real keys, and which attempts run.
         metrics: where requests are counted.
         clock: seconds since the epoch.
+        accounts: what tasks used, and may use; by default some of its own.
     """
-    proxy = _Proxy(settings, keys, directory, metrics, clock)
+    proxy = _Proxy(settings, keys, directory, metrics, clock, accounts or Accounts())
     app = web.Application()
     app.cleanup_ctx.append(proxy.run_session)
     # no routes of aiohttp's: they match a path that was decoded already
@@ -115,8 +123,14 @@ def create_runner(app: web.Application, shutdown_seconds: float = 10) -> web.App
     )
 
 
-def create_operations_app(metrics: Metrics, is_ready: Callable[[], bool]) -> web.Application:
-    """/healthz (200, or 503 until `is_ready`) and /metrics, for another port than the agents'."""
+def create_operations_app(
+    metrics: Metrics,
+    is_ready: Callable[[], bool],
+    accounts: Accounts,
+    keys: Callable[[], Sequence[bytes]],
+    clock: Callable[[], float] = time.time,
+) -> web.Application:
+    """/healthz (200, or 503 until `is_ready`), /metrics and the operator's /v1/usage, for another port than the agents'."""
     metrics.watch(is_ready)
 
     async def healthz(request: web.Request) -> web.Response:
@@ -126,9 +140,10 @@ def create_operations_app(metrics: Metrics, is_ready: Callable[[], bool]) -> web
     async def render(request: web.Request) -> web.Response:
         return web.Response(body=metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
-    app = web.Application()
+    app = web.Application(client_max_size=asking.LARGEST_QUESTION)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/metrics", render)
+    asking.add_route(app, accounts, keys, clock)
     return app
 
 
@@ -140,7 +155,9 @@ class _Proxy:
         directory: Directory,
         metrics: Metrics,
         clock: Callable[[], float],
+        accounts: Accounts,
     ) -> None:
+        self._accounts = accounts
         self._settings = settings
         self._keys = keys
         self._directory = directory
@@ -195,7 +212,12 @@ class _Proxy:
         admitted = await self._admit(request, exchange)
         try:
             upstream = await self._ask(request, admitted, exchange)
+        except asyncio.CancelledError:
+            self._charge_unanswered(request, admitted, exchange)
+            raise
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            if isinstance(error, TimeoutError):
+                self._charge_unanswered(request, admitted, exchange)
             raise _failure(error, admitted, exchange, self._settings) from error
         try:
             return await self._relay(request, upstream, admitted, exchange)
@@ -213,7 +235,16 @@ class _Proxy:
         target = routing.resolve(request.method, request.raw_path, [item.route for item in armed])
         exchange.route, exchange.host = target.route.prefix, urlsplit(target.route.upstream).hostname or ""
         _check_upgrade(request)
-        return Admitted(grant, token, target, _key_of(armed, target))
+        asked = model_apis.classify(request.method, target.path)
+        if not target.route.metered:
+            asked = model_apis.Request(model_apis.Kind.FREE)
+        self._check_budget(grant, asked)
+        return Admitted(grant, token, target, _key_of(armed, target), asked)
+
+    def _check_budget(self, grant: Grant, asked: model_apis.Request) -> None:
+        if message := self._accounts.refusal(grant, asked.kind):
+            body = asked.api.no_money(message) if asked.api else None
+            raise RefusedError(Refusal.BUDGET_SPENT, message, body)
 
     def _read(self, token: str | None) -> Grant:
         if token is None:
@@ -278,16 +309,49 @@ class _Proxy:
         if not request.content.is_eof():
             response.force_close()
         await response.prepare(request)
-        redactor = Redactor(admitted.key)
+        redactor, meter = Redactor(admitted.key), _meter_of(upstream, admitted)
         try:
             async for chunk in self._chunks(upstream, request, exchange):
+                if meter is not None:
+                    # before the agent has it, which may then hang up
+                    meter.feed(chunk)
                 await self._pass_on(response, redactor.feed(chunk), exchange)
             await self._pass_on(response, redactor.finish(), exchange)
         except (ConnectionError, TimeoutError):
             # the agent went away, or does not read
             exchange.status = _CLIENT_WENT_AWAY
             _break_off(request)
+        finally:
+            self._charge(request, upstream, admitted, exchange, meter)
         return response
+
+    def _charge(
+        self,
+        request: web.Request,
+        upstream: aiohttp.ClientResponse,
+        admitted: Admitted,
+        exchange: Exchange,
+        meter: Meter | None,
+    ) -> None:
+        """Puts what the answer used on the task's account."""
+        if meter is not None:
+            is_whole = exchange.is_whole
+            up, down = _plain_size(request, exchange), exchange.down
+            self._put_on_account(admitted.grant, meter.read(is_whole=is_whole, up=up, down=down))
+        elif admitted.request.kind is model_apis.Kind.UNKNOWN and upstream.ok:
+            self._accounts.note_unknown(admitted.grant)
+
+    def _charge_unanswered(self, request: web.Request, admitted: Admitted, exchange: Exchange) -> None:
+        """The vendor works on a question whose answer nobody waits for any more."""
+        if admitted.request.kind is model_apis.Kind.CALL and exchange.up and not exchange.awaiting_agent:
+            asked = -(-_plain_size(request, exchange) // BYTES_PER_TOKEN)
+            reading = Reading(Certainty.ESTIMATED, model_apis.Tokens(asked), "")
+            self._put_on_account(admitted.grant, reading)
+
+    def _put_on_account(self, grant: Grant, reading: Reading) -> None:
+        tariffs = self._directory.tariffs(grant.agent_class)
+        charge = self._accounts.charge(grant, reading, tariffs)
+        self._metrics.count_usage(grant.agent_class, reading.certainty, charge)
 
     async def _chunks(
         self, upstream: aiohttp.ClientResponse, request: web.Request, exchange: Exchange
@@ -302,6 +366,7 @@ class _Proxy:
                 _break_off(request)
                 return
             if not chunk:
+                exchange.is_whole = True
                 return
             yield chunk
 
@@ -344,8 +409,9 @@ def _audit(request: web.Request, exchange: Exchange, seconds: float) -> dict[str
 
 
 def _answer(error: RefusedError) -> web.Response:
-    body = {"error": {"type": error.refusal.value, "message": error.message}}
-    response = web.json_response(body, status=error.status)
+    response = web.json_response(error.body, status=error.status)
+    if error.refusal is Refusal.BUDGET_SPENT:
+        response.headers["x-should-retry"] = "false"
     # what is left of the request is not read as the next one
     response.force_close()
     return response
@@ -386,6 +452,19 @@ def _cause(error: Exception, settings: ProxySettings) -> str:
             return "it closed the connection without an answer"
         case _:
             return f"it did not answer properly ({type(error).__name__})"
+
+
+def _meter_of(upstream: aiohttp.ClientResponse, admitted: Admitted) -> Meter | None:
+    """None where there is nothing to measure: vendors take nothing for errors."""
+    api = admitted.request.api
+    if admitted.request.kind is not model_apis.Kind.CALL or api is None or not upstream.ok:
+        return None
+    return Meter(api, upstream.headers.get("Content-Type", ""))
+
+
+def _plain_size(request: web.Request, exchange: Exchange) -> int:
+    """Bytes of the question without compression; where it is compressed, as if it had been to a quarter."""
+    return exchange.up * (4 if passing.is_compressed(request.headers) else 1)
 
 
 def _break_off(request: web.Request) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from axiom.api.agentclass import Credential
+from axiom.api.agentclass import Credential, Price
+from axiom.egress.accounting import Accounts
 from axiom.egress.directory import StaticDirectory
 from axiom.egress.errors import SettingsError
 from axiom.egress.metrics import Metrics
@@ -29,6 +30,8 @@ async def serve_unix(
     credentials: Mapping[str, str],
     key: bytes,
     *,
+    prices: Mapping[str, Sequence[Price]] | None = None,
+    accounts: Accounts | None = None,
     settings: ProxySettings | None = None,
     metrics: Metrics | None = None,
     clock: Callable[[], float] = time.time,
@@ -40,6 +43,8 @@ async def serve_unix(
         routes: an AgentClass's `spec.credentials`, by the class's name.
         credentials: the real key by the credential's name; requests that need a missing one get 503.
         key: makes tokens (`tokens.mint`); at least 32 bytes.
+        prices: an AgentClass's `spec.prices`, by the class's name.
+        accounts: what tasks used, and may use.
         settings: time limits and private upstreams.
         metrics: where requests are counted; by default nowhere that is shown.
         clock: seconds since the epoch.
@@ -50,8 +55,10 @@ async def serve_unix(
     Raises:
         SettingsError: there can be no socket at this path.
     """
-    directory = StaticDirectory(routes, credentials)
-    app = create_app(settings or ProxySettings(), lambda: (key,), directory, metrics or Metrics(), clock)
+    directory = StaticDirectory(routes, credentials, prices)
+    app = create_app(
+        settings or ProxySettings(), lambda: (key,), directory, metrics or Metrics(), clock, accounts
+    )
     runner = create_runner(app, shutdown_seconds=1)
     listener = _bind_unix(path)
     try:

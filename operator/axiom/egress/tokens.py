@@ -22,6 +22,7 @@ MAX_TOKEN_LENGTH = 511
 """Characters of the longest token."""
 MIN_KEY_LENGTH = 32
 """Bytes of the shortest key that signs tokens."""
+NO_BUDGET = -1
 _SHOWN_TASK_LENGTH = 63
 
 
@@ -40,6 +41,8 @@ class Grant(NamedTuple):
     """IP address that requests must come from; "" is any."""
     expires: int
     """Seconds since the epoch; from then on the token does not count."""
+    budget: int = NO_BUDGET
+    """Micro-dollars that the whole task may spend, as it was when the token was made."""
 
     @property
     def attempt_id(self) -> str:

@@ -16,6 +16,7 @@ from axiom.planning.outcomes import (
 )
 from axiom.planning.present import Present
 from axiom.planning.pushing import push, with_result
+from axiom.planning.spending import outcome_of_spend
 from axiom.planning.statuses import (
     condition,
     ledger_reference,
@@ -34,6 +35,8 @@ from axiom_sandbox.protocol.verdicts import Verdict
 def outcome(present: Present) -> Outcome | None:
     """What ends the task now, whatever its sandbox does; None while it goes on."""
     if found := outcome_of_rounds(present.status.rounds, present.spec.limits.max_rounds):
+        return found
+    if found := outcome_of_spend(present.spec.limits.budget, present.observed):
         return found
     if present.now >= present.deadline:
         where = present.trouble_said(" while waiting: ")

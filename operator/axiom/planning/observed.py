@@ -8,6 +8,7 @@ from enum import StrEnum
 from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import AgentTask
 from axiom.api.conditions import Reason
+from axiom.api.usage import ProxyUsage
 from axiom_sandbox.protocol.channel import SUPERSEDED, Phase, SandboxState
 from axiom_sandbox.protocol.identity import Identity, Role
 
@@ -91,6 +92,8 @@ class Observed:
     sandboxes: tuple[SandboxView, ...] = ()
     source: AgentTask | None = None
     """The task that spec.workspace.task names, if it is there."""
+    usage: tuple[ProxyUsage, ...] = ()
+    """What each process of the egress proxy counted for the task, as far as it was asked."""
 
     def sandbox(self, role: Role, attempt: int, round: int = 0, trial: int = 0) -> SandboxView | None:
         """The sandbox of this slot, if it exists or existed."""

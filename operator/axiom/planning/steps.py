@@ -12,6 +12,7 @@ from axiom_sandbox.protocol.channel import Command, CommandEnvelope
 
 RETRY_SECONDS = 30.0
 NEW_FOLLOWS = "; a new one follows"
+_REFUSALS = (Reason.CLASS_NOT_FOUND, Reason.CLASS_INVALID, Reason.PRICES_MISSING, Reason.INVALID_SPEC)
 
 
 def delete(view: SandboxView) -> DeleteSandbox:
@@ -41,7 +42,7 @@ def note_trouble(
     value: bool | None = False,
 ) -> tuple[Action, ...]:
     """Say what holds the task up, once, and look again later."""
-    if trouble.reason in (Reason.CLASS_NOT_FOUND, Reason.CLASS_INVALID, Reason.INVALID_SPEC):
+    if trouble.reason in _REFUSALS:
         kind = ConditionType.ACCEPTED
     status = with_condition(present.status, present.now, kind, value, trouble.reason, trouble.message)
     left = present.seconds_left

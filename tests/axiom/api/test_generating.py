@@ -171,4 +171,4 @@ def test_reference_has_every_part_and_no_broken_link() -> None:
 def test_columns_of_kubectl_get() -> None:
     [version] = DEFINITIONS["AgentTask"]["spec"]["versions"]
     ordinary = [column["name"] for column in version["additionalPrinterColumns"] if not column["priority"]]
-    assert ordinary == ["Agent", "State", "Verdict", "Round", "Age"]
+    assert ordinary == ["Agent", "State", "Verdict", "Round", "Cost", "Age"]

@@ -1,0 +1,199 @@
+"""The accounts of tasks: what each used since this process started, and whether it may go on.
+
+A task's budget is known in two ways. Its token carries it, as it was when the attempt began: so a proxy that nobody speaks
+with holds it, too. The operator tells it again every few seconds, with what other processes of the proxy counted: so it
+may be raised while the task runs, and a proxy that was started anew knows what was spent before.
+
+What is in flight when a budget is reached is let finish: a task may pass its budget by these answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pydantic import Field
+
+from axiom.api.usage import ProxyUsage, dollars_shown
+from axiom.egress.metering import Certainty, Reading
+from axiom.egress.model_apis import Kind, Tokens
+from axiom.egress.pricing import OTHER_MODELS, Tariff, dearest, tariff_of
+from axiom.egress.tokens import Grant
+from axiom_sandbox.protocol.model import Message
+
+log = logging.getLogger(__name__)
+
+_KEPT_SECONDS = 3600
+"""How long an account stays after its last token has expired."""
+
+
+class Allowance(Message):
+    """What the operator knows of a task that runs."""
+
+    budget: int | None = None
+    """Micro-dollars; None where it has none."""
+    elsewhere: int = 0
+    """Micro-dollars that other processes of the proxy counted."""
+
+
+class Question(Message):
+    """What the operator asks of one process of the proxy: `POST /v1/usage`."""
+
+    since: int = 0
+    """The revision that was answered last; only accounts that changed after it are told. 0: all."""
+    allowances: dict[str, Allowance] = {}
+    """All tasks that run, by UID."""
+
+
+class Answer(Message):
+    """What a process of the proxy answers."""
+
+    proxy: str
+    """The process: made up anew each time that it starts."""
+    revision: int
+    usage: dict[str, ProxyUsage] = Field(default={})
+    """By the task's UID."""
+
+
+@dataclass
+class _Account:
+    """One task's numbers."""
+
+    agent_class: str
+    kept_until: float = 0
+    revision: int = 0
+    cost: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, **numbers: int) -> None:
+        for name, number in numbers.items():
+            self.counts[name] = self.counts.get(name, 0) + number
+
+
+class Charge(NamedTuple):
+    """What was put on an account for one answer, for the metrics."""
+
+    model: str
+    """As a price names it, else OTHER_MODELS."""
+    tokens: Tokens
+    cost: int
+    """Micro-dollars; 0 without a price."""
+
+
+class Accounts:
+    """All accounts of one process."""
+
+    def __init__(self, changed: Callable[[str], None] = lambda task_id: None) -> None:
+        """`changed` is called with a task's UID whenever its account grew."""
+        self.proxy = secrets.token_hex(8)
+        self._changed = changed
+        self._revision = 0
+        self._told_revision = 0
+        self._was_told = asyncio.Event()
+        self._accounts: dict[str, _Account] = {}
+        self._allowances: Mapping[str, Allowance] = {}
+
+    def refusal(self, grant: Grant, kind: Kind) -> str:
+        """Why this request must not go out, for its agent to read; empty if it may."""
+        allowance = self._allowances.get(grant.task_id) or Allowance(
+            budget=None if grant.budget < 0 else grant.budget
+        )
+        if allowance.budget is None or kind is Kind.FREE:
+            return ""
+        if kind is Kind.UNKNOWN:
+            return (
+                "the task has a budget, and what this request costs is not known;"
+                " only calls of models that answer at once are let out"
+            )
+        account = self._accounts.get(grant.task_id)
+        spent = allowance.elsewhere + ((account.cost or 0) if account else 0)
+        if spent >= allowance.budget:
+            return (
+                f"the task's budget is spent: {dollars_shown(spent)} of {dollars_shown(allowance.budget)};"
+                " the task ends, do not try again"
+            )
+        if account and (account.counts.get("unmeasured") or account.counts.get("unpriced")):
+            return (
+                "the task's budget cannot be held: an answer told no usage, or came from a model without a"
+                " price; the task ends, do not try again"
+            )
+        return ""
+
+    def charge(self, grant: Grant, reading: Reading, tariffs: Sequence[Tariff]) -> Charge:
+        """Puts an answer on its task's account."""
+        account = self._open(grant)
+        if not reading.model and reading.certainty is Certainty.ESTIMATED:
+            tariff = dearest(tariffs)
+        else:
+            tariff = tariff_of(tariffs, reading.model)
+        tokens = reading.tokens
+        account.add(
+            requests=1,
+            input_tokens=tokens.input + tokens.cached_input + tokens.cache_write,
+            cached_input_tokens=tokens.cached_input,
+            cache_write_tokens=tokens.cache_write,
+            output_tokens=tokens.output,
+            estimated=int(reading.certainty is Certainty.ESTIMATED),
+            unmeasured=int(reading.certainty is Certainty.UNTOLD),
+            unpriced=int(tariff is None and reading.certainty is not Certainty.UNTOLD),
+        )
+        cost = tariff.cost(tokens) if tariff else 0
+        if tariff:
+            account.cost = (account.cost or 0) + cost
+        self._touch(grant.task_id, account)
+        return Charge(tariff.model if tariff else OTHER_MODELS, tokens, cost)
+
+    def note_unknown(self, grant: Grant) -> None:
+        """A request of which nobody knows what it cost was answered."""
+        account = self._open(grant)
+        account.add(requests=1, unmeasured=1)
+        self._touch(grant.task_id, account)
+
+    def usage_of(self, task_id: str) -> ProxyUsage | None:
+        """A task's account; None where it has none."""
+        account = self._accounts.get(task_id)
+        return self._told(account) if account else None
+
+    def answer(self, question: Question, now: float) -> Answer:
+        """Takes what the operator tells, and tells what it asks. `now` is in seconds since the epoch."""
+        self._allowances = question.allowances
+        self._accounts = {key: one for key, one in self._accounts.items() if one.kept_until > now}
+        changed = {key: one for key, one in self._accounts.items() if one.revision > question.since}
+        self._told_revision = self._revision
+        self._was_told.set()
+        return Answer(
+            proxy=self.proxy,
+            revision=self._revision,
+            usage={key: self._told(account) for key, account in changed.items()},
+        )
+
+    async def wait_until_told(self, seconds: float) -> None:
+        """Until the operator has asked for what is on the accounts now, but no longer than this."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._told_revision < self._revision:
+                    self._was_told.clear()
+                    await self._was_told.wait()
+        except TimeoutError:
+            log.warning("the operator did not ask for the last numbers; what it does not know is lost")
+
+    def allow(self, task_id: str, budget: int | None) -> None:
+        """What `answer` takes, of one task alone, where no other process of the proxy can be."""
+        self._allowances = {**self._allowances, task_id: Allowance(budget=budget)}
+
+    def _open(self, grant: Grant) -> _Account:
+        account = self._accounts.setdefault(grant.task_id, _Account(grant.agent_class))
+        account.kept_until = max(account.kept_until, grant.expires + _KEPT_SECONDS)
+        return account
+
+    def _touch(self, task_id: str, account: _Account) -> None:
+        self._revision += 1
+        account.revision = self._revision
+        self._changed(task_id)
+
+    def _told(self, account: _Account) -> ProxyUsage:
+        return ProxyUsage(proxy=self.proxy, cost_micro_usd=account.cost, **account.counts)

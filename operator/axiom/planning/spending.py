@@ -1,0 +1,110 @@
+"""What a task used, put together from what each process of the egress proxy counted, and what its budget makes of it. Pure.
+
+A process's numbers only grow, and it has another name after a restart. So the larger of two numbers of one process is the
+newer, whether it comes from the process or from the status, and nothing is lost or counted twice when either restarts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from axiom.api.agenttask import Budget
+from axiom.api.conditions import Reason
+from axiom.api.usage import (
+    MAX_PROXIES,
+    ProxyUsage,
+    UsageCounts,
+    UsageStatus,
+    dollars,
+    dollars_shown,
+    micro_dollars,
+)
+from axiom.planning.observed import Observed
+from axiom.planning.outcomes import Outcome
+from axiom_sandbox.protocol.verdicts import Verdict
+
+_EARLIER = "earlier"
+"""Stands for the processes that were first, once there were too many to name each."""
+_COUNTS = tuple(UsageCounts.model_fields)
+
+
+def sources_of(observed: Observed) -> tuple[ProxyUsage, ...]:
+    """All that is known, from the status and from the proxies."""
+    written = observed.task.status.usage
+    return merged(written.proxies if written else (), observed.usage)
+
+
+def merged(known: Sequence[ProxyUsage], news: Sequence[ProxyUsage]) -> tuple[ProxyUsage, ...]:
+    """Each process once, with the larger of its numbers; in the order in which they came to be known."""
+    found = {source.proxy: source for source in known}
+    for source in news:
+        before = found.get(source.proxy)
+        found[source.proxy] = source if before is None else _larger(before, source)
+    return _bounded(tuple(found.values()))
+
+
+def summed_up(sources: Sequence[ProxyUsage], keep: bool = True) -> UsageStatus | None:
+    """What stands in the status; None while there is nothing to tell. `keep`: with the parts."""
+    if not sources:
+        return None
+    spent = spend_of(sources)
+    return UsageStatus(
+        **_sums(sources),
+        cost_usd=None if spent is None else dollars(spent),
+        cost="" if spent is None else dollars_shown(spent),
+        proxies=list(sources) if keep else [],
+    )
+
+
+def spend_of(sources: Iterable[ProxyUsage]) -> int | None:
+    """Micro-dollars; None while nothing had a price."""
+    costs = [source.cost_micro_usd for source in sources if source.cost_micro_usd is not None]
+    return sum(costs) if costs else None
+
+
+def outcome_of_spend(budget: Budget | None, observed: Observed) -> Outcome | None:
+    """Fail once the budget is spent, or once it cannot be told whether it is. A budget of nothing lets no call out."""
+    if budget is None:
+        return None
+    sources = sources_of(observed)
+    spent = spend_of(sources) or 0
+    if spent and spent >= micro_dollars(budget.usd):
+        message = f"limits.budget: {dollars_shown(spent)} of ${budget.usd} was spent"
+        return Outcome(Verdict.FAIL, Reason.BUDGET_EXCEEDED, message)
+    if fault := fault_of(sources):
+        message = f"limits.budget ({dollars_shown(spent)} of ${budget.usd} known to be spent) cannot be held: {fault}"
+        return Outcome(Verdict.FAIL, Reason.BUDGET_EXCEEDED, message)
+    return None
+
+
+def fault_of(sources: Iterable[UsageCounts]) -> str:
+    """Why nobody can tell what was spent, and the cure; empty if everybody can."""
+    sources = list(sources)
+    if unpriced := sum(source.unpriced for source in sources):
+        return f"{unpriced} calls were of models that spec.prices of the AgentClass does not name; add their prices"
+    if unmeasured := sum(source.unmeasured for source in sources):
+        return (
+            f"{unmeasured} answers told no usage; streamed chat completions tell it with stream_options.include_usage"
+        )
+    return ""
+
+
+def _larger(one: ProxyUsage, other: ProxyUsage) -> ProxyUsage:
+    costs = [cost for cost in (one.cost_micro_usd, other.cost_micro_usd) if cost is not None]
+    return ProxyUsage(
+        **{name: max(getattr(one, name), getattr(other, name)) for name in _COUNTS},
+        proxy=one.proxy,
+        cost_micro_usd=max(costs, default=None),
+    )
+
+
+def _bounded(sources: tuple[ProxyUsage, ...]) -> tuple[ProxyUsage, ...]:
+    """The first processes have ended long ago when there are so many; their numbers are added up."""
+    if len(sources) <= MAX_PROXIES:
+        return sources
+    first, rest = sources[: 1 - MAX_PROXIES], sources[1 - MAX_PROXIES :]
+    return (ProxyUsage(**_sums(first), proxy=_EARLIER, cost_micro_usd=spend_of(first)), *rest)
+
+
+def _sums(sources: Sequence[ProxyUsage]) -> dict[str, int]:
+    return {name: sum(getattr(source, name) for source in sources) for name in _COUNTS}

@@ -1,0 +1,214 @@
+"""What tasks used, asked of every process of the egress proxy, every few seconds while tasks run.
+
+The numbers stay in memory here, and go into a task's status with what is written anyway. In the same request each process
+is told the budgets of the tasks that run, and what the others counted. A process is found by its pod's labels, so one that
+is about to end is still asked, and one that is not asked in time holds the budgets that it was told last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import aiohttp
+
+from axiom.api.usage import ProxyUsage, micro_dollars
+from axiom.cluster.api import Api
+from axiom.cluster.channels import address_of
+from axiom.cluster.errors import ApiError
+from axiom.cluster.resources import PODS, Object, name_of, uid_of
+from axiom.egress.accounting import Allowance, Answer, Question
+from axiom.egress.asking import ask
+from axiom.manifests.network_policies import COMPONENT_LABEL, NAME_LABEL
+from axiom.planning.spending import merged, spend_of
+
+log = logging.getLogger(__name__)
+
+EGRESS_PODS = f"{NAME_LABEL}=axiom,{COMPONENT_LABEL}=egress"
+"""Label selector of the proxy's pods, in the installation's namespace."""
+_INTERVAL_SECONDS = 3.0
+_SEARCH_SECONDS = 15.0
+"""Between two lists of the proxy's pods, unless one does not answer."""
+_PATIENCE = aiohttp.ClientTimeout(total=2)
+_TROUBLE = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
+
+Ask = Callable[[str, Question], Awaitable[Answer]]
+"""Asks the process at an address `http://host:port`."""
+
+
+class Account(NamedTuple):
+    """A task that runs, as the proxies have to know it."""
+
+    task_id: str
+    budget: int | None
+    """Micro-dollars."""
+    written: Sequence[ProxyUsage]
+    """What its status holds already."""
+
+
+def account_of(task: Object) -> Account | None:
+    """From an AgentTask's JSON; None where nothing can be used any more, or yet."""
+    status, spec = task.get("status") or {}, task.get("spec") or {}
+    if not status.get("attempt") or status.get("completionTime"):
+        return None
+    try:
+        usd = ((spec.get("limits") or {}).get("budget") or {}).get("usd")
+        proxies = (status.get("usage") or {}).get("proxies") or ()
+        written = [ProxyUsage.model_validate(item) for item in proxies]
+        return Account(uid_of(task), micro_dollars(usd) if usd else None, written)
+    except ValueError:
+        return None  # its own worker says what is wrong with it
+
+
+class Collector:
+    """Holds what every process said last."""
+
+    def __init__(
+        self,
+        find: Callable[[], Awaitable[Iterable[str]]],
+        ask: Ask,
+        accounts: Callable[[], Iterator[Account]],
+        changed: Callable[[str], None] = lambda task_id: None,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            find: addresses of all processes of the proxy. Raises ApiError.
+            ask: asks one.
+            accounts: all tasks that run.
+            changed: called with a task's UID when it used more.
+            failed: called when a process did not answer.
+        """
+        self._find, self._ask, self._accounts = find, ask, accounts
+        self._changed, self._failed = changed, failed
+        self._addresses: list[str] = []
+        self._found_at = float("-inf")
+        self._revisions: dict[str, tuple[str, int]] = {}
+        """By address: which process answered there, and its last revision."""
+        self._usage: dict[str, tuple[ProxyUsage, ...]] = {}
+        self._collecting: asyncio.Task[None] | None = None
+        self._is_silent: set[str] = set()
+
+    def usage_of(self, task_id: str) -> tuple[ProxyUsage, ...]:
+        """What is known of a task."""
+        return self._usage.get(task_id, ())
+
+    def forget(self, task_id: str) -> None:
+        """The task is gone."""
+        self._usage.pop(task_id, None)
+
+    async def run(self) -> None:
+        """Collects until cancelled, while tasks run."""
+        while True:
+            await asyncio.sleep(_INTERVAL_SECONDS)
+            if next(self._accounts(), None) is not None:
+                await self.collect()
+
+    async def collect(self) -> None:
+        """Asks all processes now. What is asked for meanwhile waits for one more round, shared by all who wait."""
+        under_way = self._collecting
+        if under_way is not None and not under_way.done():
+            await asyncio.wait([under_way])  # it began before: it may have missed what we ask for
+        if self._collecting is None or self._collecting is under_way or self._collecting.done():
+            self._collecting = asyncio.create_task(self._collect(), name="collect usage")
+        await asyncio.shield(self._collecting)  # others wait for it, too
+
+    async def close(self) -> None:
+        """Stops what is under way."""
+        if self._collecting is not None:
+            self._collecting.cancel()
+            await asyncio.gather(self._collecting, return_exceptions=True)
+
+    async def _collect(self) -> None:
+        accounts = list(self._accounts())
+        known = {account.task_id: merged(account.written, self.usage_of(account.task_id)) for account in accounts}
+        await self._search()
+        await asyncio.gather(*(self._question(address, accounts, known) for address in self._addresses))
+
+    async def _search(self) -> None:
+        if time.monotonic() - self._found_at < _SEARCH_SECONDS and not self._is_silent:
+            return
+        try:
+            self._addresses = sorted(await self._find())
+        except ApiError as error:
+            log.warning("the egress proxy's pods cannot be listed: %s", error)
+            return
+        self._found_at = time.monotonic()
+        self._revisions = {key: value for key, value in self._revisions.items() if key in self._addresses}
+        self._is_silent &= set(self._addresses)
+
+    async def _question(
+        self, address: str, accounts: Sequence[Account], known: Mapping[str, Sequence[ProxyUsage]]
+    ) -> None:
+        proxy, since = self._revisions.get(address, ("", 0))
+        allowances = {
+            account.task_id: Allowance(budget=account.budget, elsewhere=_elsewhere(known[account.task_id], proxy))
+            for account in accounts
+        }
+        try:
+            answer = await self._ask(address, Question(since=since, allowances=allowances))
+        except _TROUBLE as error:
+            self._failed()
+            if address not in self._is_silent:
+                log.warning("the egress proxy at %s does not tell usage: %s", address, type(error).__name__)
+            self._is_silent.add(address)
+            return
+        self._is_silent.discard(address)
+        if proxy and answer.proxy != proxy:  # it was started anew: what was asked was meant for another
+            self._revisions[address] = answer.proxy, 0
+            await self._question(address, accounts, known)
+            return
+        self._revisions[address] = answer.proxy, answer.revision
+        for task_id, usage in answer.usage.items():
+            self._note(task_id, usage, task_id in known)
+
+    def _note(self, task_id: str, usage: ProxyUsage, is_running: bool) -> None:
+        before = self._usage.get(task_id, ())
+        after = merged(before, (usage,))
+        if after != before and is_running:
+            self._usage[task_id] = after
+            self._changed(task_id)
+
+
+def _elsewhere(sources: Iterable[ProxyUsage], proxy: str) -> int:
+    return spend_of(source for source in sources if source.proxy != proxy) or 0
+
+
+def finder(api: Api, namespace: str) -> Callable[[], Awaitable[Iterable[str]]]:
+    """Finds the proxy's pods of an installation; each names its port as `metrics`."""
+
+    async def find() -> list[str]:
+        pods = await api.list(PODS, EGRESS_PODS, namespace)
+        return [f"http://{_bracketed(address_of(pod))}:{port}" for pod in pods if (port := _port_of(pod))]
+
+    return find
+
+
+@asynccontextmanager
+async def asker(key: Callable[[], bytes]) -> AsyncIterator[Ask]:
+    """Asks by HTTP, with a key of tokens."""
+    async with aiohttp.ClientSession(timeout=_PATIENCE) as session:
+
+        async def ask_one(address: str, question: Question) -> Answer:
+            return await ask(session, address, key(), question, time.time())
+
+        yield ask_one
+
+
+def _port_of(pod: Object) -> int | None:
+    """None for a pod that has no address (yet), or has ended."""
+    if not address_of(pod) or pod.get("status", {}).get("phase") not in ("Running", "Pending"):
+        return None
+    ports = [port for container in pod["spec"]["containers"] for port in container.get("ports", ())]
+    found = next((port["containerPort"] for port in ports if port.get("name") == "metrics"), None)
+    if found is None:
+        log.warning("pod %s of the egress proxy names no port `metrics`", name_of(pod))
+    return found
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
