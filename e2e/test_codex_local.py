@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,11 @@ def unpacked(data: bytes) -> bytes:
     return data
 
 
-async def run_codex(folder: Path, script: str, max_rounds: int) -> Story:
+async def run_codex(folder: Path, script: str, max_rounds: int, budget: str = "") -> Story:
     repository = folder / "leap"
     assert make_leap_repository(repository) == REVISION
     async with ScriptedModel(load_script(INPUTS / f"{script}.json"), expected_key=CANARY) as model:
-        files = manifests(folder, f"file://{repository}", model.url, max_rounds)
+        files = manifests(folder, f"file://{repository}", model.url, max_rounds, budget)
         state = folder / "state"
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "axiom.cli.main", "run", files[0], "--class", files[1]),
@@ -83,11 +84,15 @@ async def run_codex(folder: Path, script: str, max_rounds: int) -> Story:
     return story
 
 
-def manifests(folder: Path, repository: str, upstream: str, max_rounds: int) -> tuple[Path, Path]:
+def manifests(
+    folder: Path, repository: str, upstream: str, max_rounds: int, budget: str = ""
+) -> tuple[Path, Path]:
     """The very task and class of the inputs, with this machine's addresses in them."""
     task = yaml.safe_load((INPUTS / "leap-task.yaml").read_text())
     task["spec"]["workspace"]["git"]["url"] = repository
     task["spec"]["limits"]["maxRounds"] = max_rounds
+    if budget:
+        task["spec"]["limits"]["budget"] = {"usd": budget}
     binary = str(codex_binary())
     text = (INPUTS / "codex-class.yaml").read_text().replace("/opt/codex/bin/codex", binary)
     agent_class = yaml.safe_load(text)
@@ -105,6 +110,10 @@ async def test_honest_work_passes_and_the_diff_is_the_fix(tmp_path: Path) -> Non
     assert (story.body["verdict"], story.body["rounds"]) == ("Pass", 1)
     assert [line for line in story.diff.splitlines() if line.startswith("+") and "+++" not in line] == [FIX]
     assert "1900 is a common year" in story.body["claim"]["text"]
+    usage, asked = story.body["usage"], [record for record in story.model.requests if record.items]
+    assert (usage["requests"], usage["inputTokens"]) == (len(asked), sum(100 * (one.items or 0) for one in asked))
+    cost = -(-(usage["inputTokens"] * 1_250_000 + usage["outputTokens"] * 10_000_000) // 1_000_000)
+    assert 0 <= int(Decimal(usage["costUsd"]) * 1_000_000) - cost < len(asked)
 
 
 async def test_a_test_that_was_changed_instead_fails_and_the_message_says_so(tmp_path: Path) -> None:
@@ -129,6 +138,16 @@ async def test_a_second_round_in_the_same_session_passes(tmp_path: Path) -> None
     assert first["text"].startswith("tests/test_leap.py fails. Make it pass.")
     assert "test_2000" in second["text"]
     assert [item["argv"][2] for item in story.events("agent_started")] == ["--skip-git-repo-check", "resume"]
+
+
+async def test_a_task_whose_budget_is_spent_ends_and_the_agent_does_not_insist(tmp_path: Path) -> None:
+    story = await run_codex(tmp_path, "honest", max_rounds=1, budget="0.0001")
+    assert story.code == 1, story.told
+    assert "Complete: BudgetExceeded" in story.told
+    usage = story.body["usage"]
+    assert (usage["requests"], usage["estimated"], usage["unpriced"], usage["unmeasured"]) == (1, 0, 0, 0)
+    assert float(usage["costUsd"]) >= 0.0001
+    assert [record.path for record in story.model.requests].count("/v1/responses") == 1
 
 
 async def test_the_key_is_in_no_file_of_the_run_nor_in_the_agent_s_environment(tmp_path: Path) -> None:

@@ -43,6 +43,47 @@ CLASS_CASES = [
         {"spec.ceilings": {"cpu": "2", "memory": "1Gi", "storage": "500M", "processes": 64}},
     ),
     Case(
+        "with prices",
+        {
+            "spec.prices": [
+                {"model": "gpt-5.5", "input": "1.25", "cachedInput": "0.125", "output": "10"},
+                {"model": "claude-*", "input": "3", "cacheWrite": "3.75", "output": "15"},
+                {"model": "*", "input": "0", "output": "0"},
+            ]
+        },
+    ),
+    Case(
+        "with a price for a pattern that is none",
+        {"spec.prices": [{"model": "gpt-*-mini", "input": "1", "output": "1"}]},
+        Refused("spec.prices[0].model", "is not a model; write its name, or how names begin and *"),
+    ),
+    Case(
+        "with a price in euros",
+        {"spec.prices": [{"model": "*", "input": "€1", "output": "1"}]},
+        Refused("spec.prices[0].input", "is not an amount; write US dollars as a string"),
+    ),
+    Case(
+        "with a price without output",
+        {"spec.prices": [{"model": "*", "input": "1"}]},
+        Refused("spec.prices[0].output", "this field is required; add it", server_says="Required value"),
+    ),
+    Case(
+        "with two prices of one model",
+        {
+            "spec.prices": [
+                {"model": "*", "input": "1", "output": "1"},
+                {"model": "*", "input": "2", "output": "1"},
+            ]
+        },
+        Refused(
+            "spec.prices", "two entries have the model '*'", server_says='Duplicate value: {"model":"*"}'
+        ),
+    ),
+    Case(
+        "with a route that is no model's",
+        {f"{_ROUTE}.metered": False},
+    ),
+    Case(
         "without a command",
         {"spec.command": ABSENT},
         Refused("spec.command", "this field is required; add it", server_says="Required value"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,8 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from axiom.api.agentclass import Credential
+from axiom.api.agentclass import Credential, Price
+from axiom.egress.accounting import Accounts
 from axiom.egress.directory import StaticDirectory
 from axiom.egress.metrics import Metrics
 from axiom.egress.serving import serve_unix
@@ -71,6 +72,7 @@ class Way:
     directory: StaticDirectory
     metrics: Metrics
     socket: Path
+    accounts: Accounts
 
     def request(
         self,
@@ -132,7 +134,9 @@ async def run_way(
     keys: Mapping[str, str] | None = None,
     settings: ProxySettings | None = None,
     now: Callable[[], float] = lambda: NOW,
+    prices: Sequence[Mapping[str, str]] = (),
 ) -> AsyncIterator[Way]:
+    accounts = Accounts()
     socket, metrics = folder / "egress.sock", Metrics()
     other = credential("http://192.0.2.1", "/anthropic", "anthropic")
     async with (
@@ -141,10 +145,12 @@ async def run_way(
             {"codex": credentials, "claude": [other]},
             {"openai": CANARY} if keys is None else keys,
             KEY,
+            prices={"codex": [Price.model_validate(price) for price in prices]},
+            accounts=accounts,
             settings=settings or LOOPBACK,
             metrics=metrics,
             clock=now,
         ) as directory,
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket)), auto_decompress=False) as client,
     ):
-        yield Way(client, directory, metrics, socket)
+        yield Way(client, directory, metrics, socket, accounts)

@@ -20,7 +20,9 @@ def agent_tasks() -> dict[str, Any]:
         _column("State", ".status.state", "One word, derived from the conditions."),
         _column("Verdict", ".status.verdict", "What the verifiers found."),
         _column("Round", ".status.round", "The present round.", type="integer"),
-        _column("Cost", ".status.usage.cost", "What its models' vendors take for it, where prices are known."),
+        _column(
+            "Cost", ".status.usage.cost", "What its models' vendors take for it, where prices are known."
+        ),
         _column("Age", ".metadata.creationTimestamp", "Since the task was created.", type="date"),
         _column(
             "Reason",

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from axiom.api.agenttask import AgentTask, ResultSpec
+from axiom.api.agentclass import budget_fault
 from axiom.api.explaining import Problem
 from axiom.api.loading import Manifest, RefusedError, load_manifest
 from axiom.backends.choosing import choose_backend
@@ -67,6 +68,8 @@ def check_runnable(manifest: Manifest) -> None:
         raise RefusedError(
             manifest.task.name, [Problem("spec.suspend", "is true, so nothing would run; remove it")]
         )
+    if fault := budget_fault(manifest.agent_class, spec.limits.budget is not None):
+        raise RefusedError(manifest.task.name, [Problem("spec.limits.budget", fault)])
     missing = [
         credential.name
         for credential in manifest.agent_class.spec.credentials

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from axiom.api.agenttask import AgentTaskStatus, RoundStatus
 from axiom.api.conditions import Condition, ConditionStatus, ConditionType, Reason
+from axiom.api.usage import UsageStatus
 from axiom.running.results import Result
 from axiom_sandbox.protocol.progress import Progress as Amount
 from axiom_sandbox.protocol.verdicts import Verdict
@@ -143,9 +144,17 @@ def print_result(result: Result, as_json: bool) -> None:
     if status.claim:
         disagreement = "  [yellow](the evidence says otherwise)[/]" if status.claim_disagreement else ""
         out.print(f"claim    {status.claim.says.value}{disagreement}")
+    if status.usage:
+        out.print(f"usage    {_usage_line(status.usage)}")
     for name, value in (("diff", result.diff), ("result", result.workspace), ("ledger", result.ledger)):
         if value:
             out.print(f"{name:8} {escape(value)}", soft_wrap=True)
+
+
+def _usage_line(usage: UsageStatus) -> str:
+    cost = f"{usage.cost}, " if usage.cost else ""
+    tokens = f"{usage.input_tokens:,} tokens in ({usage.cached_input_tokens:,} cached), {usage.output_tokens:,} out"
+    return f"{cost}{tokens}, {usage.requests:,} requests"
 
 
 def leave(console: Console, as_json: bool, code: ExitCode, message: str) -> NoReturn:

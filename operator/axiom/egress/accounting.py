@@ -181,10 +181,6 @@ class Accounts:
         except TimeoutError:
             log.warning("the operator did not ask for the last numbers; what it does not know is lost")
 
-    def allow(self, task_id: str, budget: int | None) -> None:
-        """What `answer` takes, of one task alone, where no other process of the proxy can be."""
-        self._allowances = {**self._allowances, task_id: Allowance(budget=budget)}
-
     def _open(self, grant: Grant) -> _Account:
         account = self._accounts.setdefault(grant.task_id, _Account(grant.agent_class))
         account.kept_until = max(account.kept_until, grant.expires + _KEPT_SECONDS)

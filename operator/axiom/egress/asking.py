@@ -62,7 +62,9 @@ def add_route(
     app.router.add_post(PATH, answer)
 
 
-async def ask(session: aiohttp.ClientSession, base: str, key: bytes, question: Question, now: float) -> Answer:
+async def ask(
+    session: aiohttp.ClientSession, base: str, key: bytes, question: Question, now: float
+) -> Answer:
     """Asks the process at `base` (`http://host:port`). Raises aiohttp.ClientError, OSError, TimeoutError, ValueError."""
     body = question.model_dump_json().encode()
     headers = {"Authorization": f"Bearer {proof_of(key, body, now)}"}

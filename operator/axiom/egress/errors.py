@@ -75,14 +75,12 @@ _STATUS = {
 class RefusedError(EgressError):
     """A request that the proxy answers itself, and the sentence that the agent gets to read."""
 
-    def __init__(self, refusal: Refusal, message: str, body: dict[str, Any] | None = None) -> None:
-        """`body`: what is answered where that is the vendor's form, and not ours."""
+    def __init__(
+        self, refusal: Refusal, message: str, body: dict[str, Any] | None = None, status: int | None = None
+    ) -> None:
+        """`body`, `status`: what is answered where that is in the vendor's form, and not ours."""
         self.refusal = refusal
         self.message = message
         self.body = body or {"error": {"type": refusal.value, "message": message}}
+        self.status = status or _STATUS[refusal]
         super().__init__(message)
-
-    @property
-    def status(self) -> int:
-        """HTTP status of the answer."""
-        return _STATUS[self.refusal]

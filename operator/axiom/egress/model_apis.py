@@ -49,6 +49,8 @@ class ModelApi:
     tokens: Callable[[Counts], Tokens]
     no_money: Callable[[str], dict[str, Any]]
     """Message → the body by which the vendor says that an account is empty."""
+    no_money_status: int
+    """Its HTTP status: one after which the vendor's own agent does not try again."""
     free: re.Pattern[str] = re.compile("(?!)")
     """Ends of paths that cost nothing, with POST."""
 
@@ -129,6 +131,7 @@ MODEL_APIS = (
         failures=("error.type",),
         tokens=_with_cache_beside,
         no_money=_anthropic_error,
+        no_money_status=402,
     ),
     ModelApi(
         name="OpenAI Responses",
@@ -140,6 +143,7 @@ MODEL_APIS = (
         failures=("error.message", "error.code", "response.error.message", "response.error.code"),
         tokens=_with_cache_inside,
         no_money=_openai_error,
+        no_money_status=429,  # Codex tries again after 402, and with this code it does not after 429
     ),
     ModelApi(
         name="OpenAI Chat Completions",
@@ -150,6 +154,7 @@ MODEL_APIS = (
         failures=("error.message", "error.code"),
         tokens=_with_cache_inside,
         no_money=_openai_error,
+        no_money_status=429,  # Codex tries again after 402, and with this code it does not after 429
     ),
     ModelApi(
         name="Google generateContent",
@@ -161,6 +166,7 @@ MODEL_APIS = (
         failures=("error.message", f"{ANY}.error.message"),
         tokens=_with_thoughts_beside,
         no_money=_google_error,
+        no_money_status=402,
     ),
 )
 

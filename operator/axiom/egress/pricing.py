@@ -23,7 +23,12 @@ class Tariff(NamedTuple):
     @classmethod
     def parse(cls, price: Price) -> Tariff:
         """From the AgentClass."""
-        texts = (price.input, price.cached_input or price.input, price.cache_write or price.input, price.output)
+        texts = (
+            price.input,
+            price.cached_input or price.input,
+            price.cache_write or price.input,
+            price.output,
+        )
         return cls(price.model, Tokens(*(micro_dollars(text) for text in texts)))
 
     def cost(self, tokens: Tokens) -> int:

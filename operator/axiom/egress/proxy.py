@@ -243,8 +243,9 @@ class _Proxy:
 
     def _check_budget(self, grant: Grant, asked: model_apis.Request) -> None:
         if message := self._accounts.refusal(grant, asked.kind):
-            body = asked.api.no_money(message) if asked.api else None
-            raise RefusedError(Refusal.BUDGET_SPENT, message, body)
+            api = asked.api
+            said = (api.no_money(message), api.no_money_status) if api else ()
+            raise RefusedError(Refusal.BUDGET_SPENT, message, *said)
 
     def _read(self, token: str | None) -> Grant:
         if token is None:

@@ -8,6 +8,7 @@ import yaml
 
 from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import AgentTask
+from axiom.api.usage import micro_dollars
 from axiom_sandbox.protocol.channel import AgentProgram, Envelope, HomeFile, Limits, StartAgent, TerminalSize
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.quantities import parse_duration, parse_quantity
@@ -18,6 +19,12 @@ TOKEN_PLACEHOLDER = "$(AXIOM_ATTEMPT_TOKEN)"  # noqa: S105 - what `reconciling` 
 def deadline_of(task: AgentTask, accepted: datetime) -> datetime:
     """When the task's time is over."""
     return accepted + parse_duration(task.spec.limits.deadline)
+
+
+def budget_of(task: AgentTask) -> int:
+    """Micro-dollars that the task may spend; -1 where it has no budget."""
+    budget = task.spec.limits.budget
+    return micro_dollars(budget.usd) if budget else -1
 
 
 def limits_of(task: AgentTask, agent_class: AgentClass, accepted: datetime) -> Limits:

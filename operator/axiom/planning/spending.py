@@ -83,9 +83,7 @@ def fault_of(sources: Iterable[UsageCounts]) -> str:
     if unpriced := sum(source.unpriced for source in sources):
         return f"{unpriced} calls were of models that spec.prices of the AgentClass does not name; add their prices"
     if unmeasured := sum(source.unmeasured for source in sources):
-        return (
-            f"{unmeasured} answers told no usage; streamed chat completions tell it with stream_options.include_usage"
-        )
+        return f"{unmeasured} answers told no usage; streamed chat completions tell it with stream_options.include_usage"
     return ""
 
 

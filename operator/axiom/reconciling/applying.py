@@ -22,7 +22,7 @@ from axiom.manifests.network_policies import Installation
 from axiom.manifests.one_shot import one_shot
 from axiom.manifests.pods import Egress, Images, Owner, PodInput, images_of, pod_name, sandbox_pod
 from axiom.planning.actions import CreateSandbox, DeleteSandbox, Send, WriteStatus
-from axiom.planning.briefing import TOKEN_PLACEHOLDER, deadline_of
+from axiom.planning.briefing import TOKEN_PLACEHOLDER, budget_of, deadline_of
 from axiom.planning.observed import SandboxView
 from axiom.planning.statuses import parse_time
 from axiom.reconciling.following import Known, Sandboxes
@@ -184,6 +184,7 @@ class Applier:
             agent_class=task.spec.agent_class_name,
             address=address_of(pod),
             expires=int(subject.deadline.timestamp()),
+            budget=budget_of(task),
         )
         token = mint(self._around.token_key(), grant)
         return envelope.model_copy(update={"command": command.model_copy(update={"token": token})})

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import aiohttp
 
+from axiom.api.conditions import ConditionType
 from axiom.api.usage import ProxyUsage, micro_dollars
 from axiom.cluster.api import Api
 from axiom.cluster.channels import address_of
@@ -24,7 +24,11 @@ from axiom.cluster.resources import PODS, Object, name_of, uid_of
 from axiom.egress.accounting import Allowance, Answer, Question
 from axiom.egress.asking import ask
 from axiom.manifests.network_policies import COMPONENT_LABEL, NAME_LABEL
+from axiom.planning.observed import Observed
 from axiom.planning.spending import merged, spend_of
+from axiom.planning.statuses import is_true
+from axiom_sandbox.protocol.channel import Phase
+from axiom_sandbox.protocol.identity import Role
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +52,26 @@ class Account(NamedTuple):
     """Micro-dollars."""
     written: Sequence[ProxyUsage]
     """What its status holds already."""
+
+
+class Moment(NamedTuple):
+    """A rest of a task's agent."""
+
+    attempt: int
+    round: int
+    phase: Phase
+
+
+def moment_of_rest(observed: Observed) -> Moment | None:
+    """When nothing can be used before the agent goes on, or any more; None while it may work, or never has a model."""
+    agent = observed.sandbox(Role.AGENT, observed.task.status.attempt)
+    if agent is None or agent.state is None or is_true(observed.task.status, ConditionType.COMPLETE):
+        return None
+    if observed.agent_class is not None and not observed.agent_class.spec.credentials:
+        return None
+    if agent.phase is not Phase.ROUND_ENDED and not agent.over:
+        return None
+    return Moment(agent.identity.attempt, agent.state.round, agent.state.phase)
 
 
 def account_of(task: Object) -> Account | None:
@@ -125,7 +149,9 @@ class Collector:
 
     async def _collect(self) -> None:
         accounts = list(self._accounts())
-        known = {account.task_id: merged(account.written, self.usage_of(account.task_id)) for account in accounts}
+        known = {
+            account.task_id: merged(account.written, self.usage_of(account.task_id)) for account in accounts
+        }
         await self._search()
         await asyncio.gather(*(self._question(address, accounts, known) for address in self._addresses))
 
@@ -146,7 +172,9 @@ class Collector:
     ) -> None:
         proxy, since = self._revisions.get(address, ("", 0))
         allowances = {
-            account.task_id: Allowance(budget=account.budget, elsewhere=_elsewhere(known[account.task_id], proxy))
+            account.task_id: Allowance(
+                budget=account.budget, elsewhere=_elsewhere(known[account.task_id], proxy)
+            )
             for account in accounts
         }
         try:
@@ -188,15 +216,15 @@ def finder(api: Api, namespace: str) -> Callable[[], Awaitable[Iterable[str]]]:
     return find
 
 
-@asynccontextmanager
-async def asker(key: Callable[[], bytes]) -> AsyncIterator[Ask]:
+def asker(key: Callable[[], bytes]) -> Ask:
     """Asks by HTTP, with a key of tokens."""
-    async with aiohttp.ClientSession(timeout=_PATIENCE) as session:
 
-        async def ask_one(address: str, question: Question) -> Answer:
+    async def ask_one(address: str, question: Question) -> Answer:
+        # a connection of its own: every few seconds, and to a process that may be another by then
+        async with aiohttp.ClientSession(timeout=_PATIENCE) as session:
             return await ask(session, address, key(), question, time.time())
 
-        yield ask_one
+    return ask_one
 
 
 def _port_of(pod: Object) -> int | None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from axiom.api.agenttask import AgentTask, AgentTaskStatus, TaskState
 from axiom.api.conditions import ConditionType, Reason
+from axiom.api.usage import UsageStatus
 from axiom.cluster.resources import Object, name_of
 from axiom.monitoring.clients import ApiCalls, Watches, watch_certificates
 from axiom.monitoring.instruments import AGENT_CLASS, Instruments, Label, Process, closed
@@ -179,6 +180,19 @@ class Metrics:
             closed("phase", Stage),
             buckets=_PHASE_BUCKETS,
         )
+        self.tokens = instruments.counter(
+            "axiom_tokens",
+            "Tokens of tasks that are over; no token is in two kinds.",
+            AGENT_CLASS,
+            closed("kind", ("input", "cached_input", "cache_write", "output")),
+        )
+        self.cost = instruments.counter(
+            "axiom_cost_usd",
+            "What the models of tasks that are over cost, where the class has prices: that of a verified success is"
+            " this, of all verdicts, divided by axiom_tasks_completed_total with verdict Pass.",
+            AGENT_CLASS,
+            _VERDICT,
+        )
         self.lost_attempts = instruments.counter(
             "axiom_attempts_lost", "Attempts that ended by no fault of the agent.", AGENT_CLASS
         )
@@ -253,6 +267,9 @@ class Metrics:
             "Writes to the API server.",
             Label("verb", bounded_by="Kubernetes' verbs"),
             Label("resource", bounded_by="the resources that the operator's role names"),
+        )
+        self.usage_errors = instruments.counter(
+            "axiom_usage_errors", "Times that a process of the egress proxy did not tell what tasks used."
         )
         self.lease_held = instruments.gauge(
             "axiom_lease_held", "1: this operator holds the Lease and acts. 0: it waits for it."
@@ -349,10 +366,21 @@ class Metrics:
         self.completed.labels(agent_class, verdict, reason).inc()
         self.claims.labels(agent_class, status.claim.says.value if status.claim else NONE, verdict).inc()
         self.rounds.labels(agent_class).observe(len(status.rounds))
+        if status.usage is not None:
+            self._note_usage(agent_class, verdict, status.usage)
         if created := task.metadata.get("creationTimestamp"):
             self.task_seconds.labels(agent_class).observe(
                 (self._now() - parse_time(str(created))).total_seconds()
             )
+
+    def _note_usage(self, agent_class: str, verdict: str, usage: UsageStatus) -> None:
+        plain = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
+        self.tokens.labels(agent_class, "input").inc(plain)
+        self.tokens.labels(agent_class, "cached_input").inc(usage.cached_input_tokens)
+        self.tokens.labels(agent_class, "cache_write").inc(usage.cache_write_tokens)
+        self.tokens.labels(agent_class, "output").inc(usage.output_tokens)
+        if usage.cost_usd is not None:
+            self.cost.labels(agent_class, verdict).inc(float(usage.cost_usd))
 
     # --- counted when somebody asks -----------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from axiom.api.agentclass import AgentClass
+from axiom.api.agentclass import AgentClass, budget_fault
 from axiom.api.agenttask import AgentTask, AgentTaskSpec, AgentTaskStatus, Limits, Retention, Workspace
 from axiom.api.conditions import Reason
 from axiom.api.loading import RefusedError, parse_class, parse_task
@@ -42,6 +42,14 @@ def read_class(name: str, item: Object | None) -> tuple[AgentClass | None, Troub
         message = f"AgentClass {name!r} names no image, and without one there is no pod; set spec.image"
         return None, Trouble(Reason.CLASS_INVALID, message)
     return found, None
+
+
+def read_together(task: AgentTask, agent_class: AgentClass | None) -> Trouble | None:
+    """Why this class cannot carry out this task, each of them being right by itself."""
+    if agent_class is None:
+        return None
+    fault = budget_fault(agent_class, task.spec.limits.budget is not None)
+    return Trouble(Reason.PRICES_MISSING, fault) if fault else None
 
 
 def _own_fields(item: Object) -> dict[str, object]:

@@ -29,11 +29,12 @@ from axiom.planning.planner import plan
 from axiom.planning.statuses import is_true
 from axiom.planning.steps import RETRY_SECONDS
 from axiom.reconciling.applying import Applier, Subject
+from axiom.reconciling.collecting import Collector, Moment, moment_of_rest
 from axiom.reconciling.following import Sandboxes
 from axiom.reconciling.lease import LeaseLostError
 from axiom.reconciling.metrics import Metrics
 from axiom.reconciling.narrating import Narrator, News, news_of
-from axiom.reconciling.reading import read_class, read_task
+from axiom.reconciling.reading import read_class, read_task, read_together
 from axiom.reconciling.views import is_outdated
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class _Worker:
     task: asyncio.Task[None] | None = None
     creation_refused: str = ""
     refused_at: float = 0.0
+    counted: Moment | None = None
+    """When usage was asked for last because the agent rested."""
     waits_since: float | None = None
     """By the monotonic clock: since when it is to begin a pass, and too many others are at work."""
 
@@ -68,11 +71,13 @@ class Reconciler:
         applier: Applier,
         narrator: Narrator,
         metrics: Metrics,
+        collector: Collector,
         concurrency: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._tasks, self._classes, self._sandboxes = tasks, classes, sandboxes
         self._applier, self._narrator, self._metrics = applier, narrator, metrics
+        self._collector = collector
         self._free, self._now = asyncio.Semaphore(concurrency), now
         self._workers: dict[str, _Worker] = {}
         self._is_open = False
@@ -121,6 +126,7 @@ class Reconciler:
             worker.task.cancel()
         self._sandboxes.forget_task(task_id)
         self._metrics.forget(task_id)
+        self._collector.forget(task_id)
 
     async def close(self) -> None:
         """Stops all workers, wherever they are: everything they do may be done again."""
@@ -206,10 +212,19 @@ class Reconciler:
                 item, News(observed.refusal.reason.value, observed.refusal.message, warning=True)
             )
             return None
+        observed = await self._with_usage(observed, worker)
         actions = plan(observed, now)
         for action in _batched(actions, observed):
             await self._apply(action, subject, observed, worker, now)
         return _pause(actions, bool(worker.creation_refused) and not observed.creation_refused)
+
+    async def _with_usage(self, observed: Observed, worker: _Worker) -> Observed:
+        """With what was used; asked for anew once the agent rests or has ended, as nothing is added before it goes on."""
+        moment = moment_of_rest(observed)
+        if moment is not None and moment != worker.counted:
+            await self._collector.collect()
+            worker.counted = moment
+        return replace(observed, usage=self._collector.usage_of(observed.task.uid))
 
     def _observe(
         self, item: Object, views: tuple[SandboxView, ...], worker: _Worker, now: datetime
@@ -224,7 +239,7 @@ class Reconciler:
             task=task,
             generation=int(item["metadata"].get("generation", 1)),
             agent_class=agent_class,
-            refusal=refusal or class_refusal,
+            refusal=refusal or class_refusal or read_together(task, agent_class),
             creation_refused=worker.creation_refused,
             sandboxes=tuple(self._compared(view, task, agent_class) for view in views),
             source=self._source_of(task),

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
 from axiom.cluster.api import Api
@@ -20,6 +20,7 @@ from axiom.manifests.network_policies import Installation
 from axiom.manifests.pods import CHANNEL_PORT, Egress, Images
 from axiom.operations import operations_app, serving
 from axiom.reconciling.applying import Applier, Surroundings
+from axiom.reconciling.collecting import Account, Collector, account_of, asker, finder
 from axiom.reconciling.following import Sandboxes
 from axiom.reconciling.lease import Lease
 from axiom.reconciling.metrics import Metrics
@@ -49,16 +50,33 @@ class Operator:
         self.narrator = Narrator(api, settings.lease.identity)
         around = surroundings(settings)
         applier = Applier(api, self.pods, self.tasks, self.sandboxes, connect, around, fence)
-        self.reconciler = Reconciler(
-            self.tasks, self.classes, self.sandboxes, applier, self.narrator, metrics, settings.concurrency
+        self.collector = Collector(
+            finder(api, settings.namespace),
+            asker(around.token_key),
+            self._accounts,
+            self._usage_changed,
+            metrics.usage_errors.inc,
         )
+        self.reconciler = Reconciler(
+            self.tasks, self.classes, self.sandboxes, applier, self.narrator, metrics, self.collector,
+            settings.concurrency,
+        )  # fmt: skip
         self._metrics = metrics
         metrics.watch(self)
 
     async def close(self) -> None:
         """Stops workers and long polls."""
         await self.reconciler.close()
+        await self.collector.close()
         await self.sandboxes.close()
+
+    def _accounts(self) -> Iterator[Account]:
+        return (account for task in self.tasks if (account := account_of(task)))
+
+    def _usage_changed(self, task_id: str) -> None:
+        task = self.tasks.get(task_id)
+        if task is not None and (task["spec"].get("limits") or {}).get("budget"):
+            self.reconciler.wake(task_id)
 
     def _task_changed(self, item: Object, is_there: bool) -> None:
         if is_there:
@@ -143,12 +161,18 @@ async def _act(
     await watcher.fill()
     parts = [
         asyncio.create_task(part)
-        for part in (lease.keep(), watcher.run(), operator.narrator.run(), _retake(watcher, stopped))
+        for part in (
+            lease.keep(),
+            watcher.run(),
+            operator.narrator.run(),
+            operator.collector.run(),
+            _retake(watcher, stopped),
+        )
     ]
     operator.reconciler.open()
     is_ready.set()
     try:
-        done, _ = await asyncio.wait(parts[:3], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(parts[:4], return_when=asyncio.FIRST_COMPLETED)
         for part in done:
             part.result()
         if not stopped.is_set():

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from axiom.api.agentclass import AgentClass
@@ -22,7 +23,7 @@ from axiom.egress.tokens import Grant, mint
 from axiom.gateway.carrying import Archive, Carrier
 from axiom.manifests.resources import allowance
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
-from axiom.planning.briefing import deadline_of
+from axiom.planning.briefing import budget_of, deadline_of
 from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
 from axiom.planning.planner import plan
 from axiom.planning.statuses import is_true, parse_time
@@ -31,6 +32,9 @@ from axiom.storage.keys import blob_key
 from axiom.storage.store import ObjectStore, StorageError
 from axiom_sandbox.protocol.channel import SandboxState, StartAgent
 from axiom_sandbox.protocol.identity import Identity, Role
+
+if TYPE_CHECKING:
+    from axiom.egress.accounting import Accounts
 
 _RETRY_SECONDS = 0.2
 _VERIFIER_PROCESSES = 512
@@ -87,6 +91,7 @@ class LocalRun:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _egress: Path | None = None
+    _accounts: Accounts | None = None
 
     def __post_init__(self) -> None:
         """The base is here already: nobody has to fetch it."""
@@ -115,9 +120,11 @@ class LocalRun:
 
     async def _open_egress(self, stack: AsyncExitStack) -> None:
         # Only here: most classes that are tried on one machine have no credential, and a run begins sooner without.
+        from axiom.egress.accounting import Accounts
         from axiom.egress.serving import serve_unix
         from axiom.egress.settings import ProxySettings
 
+        self._accounts = Accounts(lambda _: self._changed.set())
         credentials = self.agent_class.spec.credentials
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
         note_elsewhere(self.folder, folder)
@@ -129,6 +136,8 @@ class LocalRun:
                 {self.agent_class.name: credentials},
                 self.credentials,
                 self._key,
+                prices={self.agent_class.name: self.agent_class.spec.prices},
+                accounts=self._accounts,
                 settings=ProxySettings(allow_private_upstreams=hosts),
             )
         )
@@ -148,7 +157,13 @@ class LocalRun:
 
     def _observe(self) -> Observed:
         views = tuple(_view(identity, running) for identity, running in self._running.items())
-        return Observed(task=self.task, agent_class=self.agent_class, sandboxes=views)
+        used = self._accounts.usage_of(self.task.uid) if self._accounts else None
+        return Observed(
+            task=self.task,
+            agent_class=self.agent_class,
+            sandboxes=views,
+            usage=(used,) if used else (),
+        )
 
     async def _apply(self, action: Action) -> None:
         match action:
@@ -243,6 +258,7 @@ class LocalRun:
             agent_class=self.agent_class.name,
             address="",
             expires=int(deadline.timestamp()),
+            budget=budget_of(self.task),
         )
         return mint(self._key, grant)
 

@@ -74,6 +74,9 @@ class Result:
             },
             "diff": self.diff,
             "workspace": self.workspace,
+            "usage": status.usage.model_dump(by_alias=True, mode="json", exclude={"proxies", "cost"})
+            if status.usage
+            else None,
             "durationSeconds": round(self.seconds, 3),
         }
         if status.verdict is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def meter(path: str, content_type: str) -> Meter:
 def read(path: str, content_type: str, body: bytes, cuts: tuple[int, ...] = (), **end: Any) -> Reading:
     measured = meter(path, content_type)
     places = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
-    for begin, stop in zip(places, places[1:], strict=False):
+    for begin, stop in pairwise(places):
         measured.feed(body[begin:stop])
     return measured.read(**{"is_whole": True, "up": 0, "down": 0, **end})
 
@@ -85,7 +86,7 @@ RESPONSE = {
     "error": None,
     "instructions": "i" * 5000,
     "model": "gpt-5.5",
-    "output": [{"content": [{"text": "\\\"{["}]}],
+    "output": [{"content": [{"text": '\\"{['}]}],
     "usage": RESPONSE_USAGE,
 }
 RESPONSES_STREAM = events(
@@ -202,7 +203,11 @@ def test_any_split_of_an_answer_that_breaks_off_is_the_same(answer: Any, end: in
     assert sum(whole.tokens) > 0
 
 
-@given(st.sampled_from(["/v1/messages", "/v1/responses", f"{GEMINI}:generateContent"]), st.binary(), st.booleans())
+@given(
+    st.sampled_from(["/v1/messages", "/v1/responses", f"{GEMINI}:generateContent"]),
+    st.binary(),
+    st.booleans(),
+)
 def test_rubbish_is_no_error(path: str, body: bytes, is_stream: bool) -> None:
     meter(path, SSE if is_stream else JSON).feed(body + b"\n" + body)
 
@@ -239,7 +244,7 @@ def test_the_scanner_finds_what_the_standard_library_does(
         JsonScanner(tree_of([place]), lambda place, item: found[place].append(item)) for place in places
     ]
     ends = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
-    for begin, end in zip(ends, ends[1:], strict=False):
+    for begin, end in pairwise(ends):
         for scanner in scanners:
             scanner.feed(text[begin:end])
     for place in places:
@@ -262,7 +267,7 @@ def test_memory_does_not_grow_with_the_answer() -> None:
 
 
 def test_a_stream_that_breaks_off_is_estimated_from_what_was_told_and_its_size() -> None:
-    begun = ANTHROPIC_STREAM[: ANTHROPIC_STREAM.index(b"event: x\ndata: {\"type\": \"message_delta\"")]
+    begun = ANTHROPIC_STREAM[: ANTHROPIC_STREAM.index(b'event: x\ndata: {"type": "message_delta"')]
     assert read("/v1/messages", SSE, begun, is_whole=False, up=8000, down=4001) == Reading(
         Certainty.ESTIMATED, Tokens(25, 4000, 300, 1001), "claude-sonnet-4-5"
     )
@@ -273,7 +278,7 @@ def test_a_stream_that_breaks_off_is_estimated_from_what_was_told_and_its_size()
 
 
 def test_an_agent_that_hangs_up_after_the_usage_saves_nothing() -> None:
-    end = ANTHROPIC_STREAM.index(b"event: x\ndata: {\"type\": \"message_stop\"")
+    end = ANTHROPIC_STREAM.index(b'event: x\ndata: {"type": "message_stop"')
     assert read("/v1/messages", SSE, ANTHROPIC_STREAM[:end], is_whole=False).certainty is Certainty.TOLD
 
 

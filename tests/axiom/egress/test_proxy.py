@@ -19,6 +19,7 @@ import pytest
 from aiohttp import web
 from tests.fakes.vendor import CANARY, KEY, LOOPBACK, NOW, Vendor, Way, credential, make_token, run_way
 
+from axiom.egress.accounting import Accounts
 from axiom.egress.directory import Standing, StaticDirectory
 from axiom.egress.metrics import Metrics
 from axiom.egress.proxy import audit_log, create_app, create_operations_app, create_runner
@@ -631,7 +632,7 @@ async def test_metrics_count_bytes_and_seconds_by_route(way: Way) -> None:
 async def test_health_and_metrics_have_a_port_of_their_own(ready: bool) -> None:
     metrics = Metrics()
     metrics.count_denial("axiom_no_route")
-    runner = web.AppRunner(create_operations_app(metrics, lambda: ready))
+    runner = web.AppRunner(create_operations_app(metrics, lambda: ready, Accounts(), lambda: [KEY]))
     address = await listen_tcp(runner, Address("127.0.0.1", 0))
     async with aiohttp.ClientSession(f"http://127.0.0.1:{address.port}") as client:
         async with client.get("/healthz") as response:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.fakes.vendor import KEY, NOW, make_grant, make_token
 
 from axiom.egress.errors import TokenError, TokenFault
-from axiom.egress.tokens import MAX_TOKEN_LENGTH, mint, read
+from axiom.egress.tokens import MAX_TOKEN_LENGTH, NO_BUDGET, mint, read
 
 OTHER_KEY = b"o" * 32
 
@@ -34,9 +34,16 @@ def signed(payload: bytes) -> str:
     return f"{text}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
-@pytest.mark.parametrize("changes", [{}, {"address": "10.1.2.3"}, {"address": "fd00::12"}, {"attempt": 42}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"address": "10.1.2.3"}, {"address": "fd00::12"}, {"attempt": 42}, {"budget": 2_000_000}]
+)
 def test_a_token_gives_back_its_grant(changes: dict[str, Any]) -> None:
     assert read([KEY], make_token(**changes), NOW) == make_grant(**changes)
+
+
+def test_a_token_of_a_release_before_budgets_still_counts() -> None:
+    grant = read([KEY], signed(b'["u","n","t",1,"c","",1900000000]'), NOW)
+    assert (grant.task_id, grant.budget) == ("u", NO_BUDGET)
 
 
 def test_a_token_looks_like_an_api_key() -> None:
@@ -44,7 +51,9 @@ def test_a_token_looks_like_an_api_key() -> None:
 
 
 def test_the_longest_usual_names_fit() -> None:
-    token = make_token(namespace="n" * 63, task="t" * 253, agent_class="c" * 63, address="f" * 39)
+    token = make_token(
+        namespace="n" * 63, task="t" * 253, agent_class="c" * 63, address="f" * 39, budget=10**13
+    )
     assert len(token) <= MAX_TOKEN_LENGTH
     assert read([KEY], token, NOW).task == "t" * 63
 
@@ -108,7 +117,8 @@ HEAD, PAYLOAD, MAC = TOKEN.split(".")
         (signed(b"[]"), TokenFault.MALFORMED),
         (signed(b'["u","n","t",true,"c","",1900000000]'), TokenFault.MALFORMED),
         (signed(b'["u","n","t",1,"c","","1900000000"]'), TokenFault.MALFORMED),
-        (signed(b'["u","n","t",1,"c","",1900000000,0]'), TokenFault.MALFORMED),
+        (signed(b'["u","n","t",1,"c","",1900000000,"0"]'), TokenFault.MALFORMED),
+        (signed(b'["u","n","t",1,"c","",1900000000,0,0]'), TokenFault.MALFORMED),
     ],
 )
 def test_what_is_no_token_of_ours_is_refused(token: str, fault: TokenFault) -> None:

@@ -1,0 +1,273 @@
+"""Usage and budgets through the real proxy: every vendor's shape, from an agent's socket to the account."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from tests.axiom.egress.test_metering import (
+    ANSWERS,
+    CHAT_USAGE,
+    JSON,
+    NAMES,
+    RESPONSES_STREAM,
+    SSE,
+    events,
+)
+from tests.fakes.vendor import Vendor, Way, credential, make_grant, make_token, run_way
+
+from axiom.api.usage import ProxyUsage
+from axiom.egress.accounting import Allowance, Question
+from axiom.egress.model_apis import Tokens
+
+TASK = make_grant().task_id
+PRICES = [
+    {"model": "gpt-*", "input": "1.25", "cachedInput": "0.125", "output": "10"},
+    {"model": "claude-*", "input": "3", "cachedInput": "0.3", "cacheWrite": "3.75", "output": "15"},
+    {"model": "gemini-*", "input": "0.3", "output": "2.5"},
+]
+
+
+@pytest.fixture
+async def priced(vendor: Vendor, tmp_path: Path) -> AsyncIterator[Way]:
+    async with run_way(tmp_path, [credential(vendor.url)], prices=PRICES) as way:
+        yield way
+
+
+def usage(way: Way) -> ProxyUsage:
+    found = way.accounts.usage_of(TASK)
+    assert found is not None
+    return found
+
+
+def says(vendor: Vendor, body: bytes, content_type: str = SSE, **headers: str) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        response = web.StreamResponse(headers={"Content-Type": content_type, **headers})
+        await response.prepare(request)
+        for start in range(0, len(body), 97):
+            await response.write(body[start : start + 97])
+        return response
+
+    vendor.answer = answer
+
+
+async def call(way: Way, path: str, budget: int = -1, method: str = "POST") -> tuple[int, bytes]:
+    async with way.request(
+        method, f"/openai{path}", token=make_token(budget=budget), data=b"q" * 400
+    ) as response:
+        return response.status, await response.read()
+
+
+@pytest.mark.parametrize(("path", "content_type", "body", "tokens", "model"), ANSWERS, ids=NAMES)
+async def test_every_vendors_answer_passes_as_it_is_and_is_put_on_the_account(
+    vendor: Vendor, priced: Way, path: str, content_type: str, body: bytes, tokens: Tokens, model: str
+) -> None:
+    says(vendor, body, content_type)
+    assert await call(priced, path) == (200, body)
+    found = usage(priced)
+    assert (found.requests, found.output_tokens) == (1, tokens.output)
+    assert found.input_tokens == tokens.input + tokens.cached_input + tokens.cache_write
+    assert (found.unmeasured, found.estimated, found.unpriced) == (0, 0, int(model == "e"))
+    assert (found.cost_micro_usd is None) == (model == "e")
+
+
+async def test_metrics_name_prices_and_never_what_an_agent_chose(vendor: Vendor, priced: Way) -> None:
+    says(vendor, RESPONSES_STREAM)
+    await call(priced, "/v1/responses")
+    says(vendor, json.dumps({"model": "chosen-by-agent", "usage": CHAT_USAGE}).encode(), JSON)
+    await call(priced, "/v1/chat/completions")
+    text = priced.metrics.render().decode()
+    assert 'axiom_egress_tokens_total{agent_class="codex",kind="cached_input",model="gpt-*"} 600.0' in text
+    assert 'axiom_egress_tokens_total{agent_class="codex",kind="output",model="other"} 70.0' in text
+    assert "chosen-by-agent" not in text
+    assert 'axiom_egress_cost_usd_total{agent_class="codex"} 0.00' in text
+
+
+async def test_a_vendor_that_compresses_nevertheless_is_measured(vendor: Vendor, priced: Way) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        body = gzip.compress(RESPONSES_STREAM)
+        return web.Response(body=body, headers={"Content-Type": SSE, "Content-Encoding": "gzip"})
+
+    vendor.answer = answer
+    assert await call(priced, "/v1/responses") == (200, RESPONSES_STREAM)
+    assert usage(priced).output_tokens == 70
+
+
+async def test_rubbish_passes_and_is_counted_as_unmeasured(vendor: Vendor, priced: Way) -> None:
+    says(vendor, b"\xff{]" * 1000, JSON)
+    assert await call(priced, "/v1/responses") == (200, b"\xff{]" * 1000)
+    assert (usage(priced).requests, usage(priced).unmeasured) == (1, 1)
+
+
+async def test_errors_cost_nothing(vendor: Vendor, priced: Way) -> None:
+    async def overloaded(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": {"message": "no"}}, status=529)
+
+    vendor.answer = overloaded
+    assert (await call(priced, "/v1/messages"))[0] == 529
+    assert priced.accounts.usage_of(TASK) is None
+
+
+async def test_an_agent_that_hangs_up_pays_for_what_it_saw(vendor: Vendor, priced: Way) -> None:
+    begun = RESPONSES_STREAM[: RESPONSES_STREAM.index(b'event: x\ndata: {"type": "response.completed"')]
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        response = web.StreamResponse(headers={"Content-Type": SSE})
+        await response.prepare(request)
+        await response.write(begun)
+        await asyncio.sleep(3600)
+        return response
+
+    vendor.answer = endless
+    async with priced.request("POST", "/openai/v1/responses", data=b"q" * 400) as response:
+        await response.content.readexactly(len(begun))
+        response.close()
+    async with asyncio.timeout(20):
+        while priced.accounts.usage_of(TASK) is None:
+            await asyncio.sleep(0.01)
+    found = usage(priced)
+    assert (found.estimated, found.input_tokens) == (1, 100)
+    assert found.output_tokens == -(-len(begun) // 4)
+    assert found.cost_micro_usd
+
+
+async def test_an_agent_that_does_not_wait_for_an_answer_pays_for_its_question(
+    vendor: Vendor, priced: Way
+) -> None:
+    asked = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        asked.set()
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    vendor.answer = silent
+
+    async def ask() -> None:
+        async with priced.request("POST", "/openai/v1/responses", data=b"q" * 400):
+            pass
+
+    asking = asyncio.create_task(ask())
+    async with asyncio.timeout(20):
+        await asked.wait()
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        while priced.accounts.usage_of(TASK) is None:
+            await asyncio.sleep(0.01)
+    assert (usage(priced).estimated, usage(priced).input_tokens, usage(priced).unpriced) == (1, 100, 0)
+
+
+async def test_a_vendor_that_breaks_off_is_estimated(vendor: Vendor, priced: Way) -> None:
+    async def broken(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": SSE})
+        await response.prepare(request)
+        await response.write(RESPONSES_STREAM[:100])
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    vendor.answer = broken
+    with pytest.raises(aiohttp.ClientError):
+        await call(priced, "/v1/responses")
+    assert (usage(priced).requests, usage(priced).estimated) == (1, 1)
+
+
+# budgets
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        ("/v1/messages", 402, {"type": "error", "error": {"type": "billing_error"}}),
+        ("/v1/responses", 429, {"error": {"type": "insufficient_quota", "code": "insufficient_quota"}}),
+        ("/v1/chat/completions", 429, {"error": {"code": "insufficient_quota"}}),
+        ("/v1beta/models/g:streamGenerateContent", 402, {"error": {"status": "RESOURCE_EXHAUSTED"}}),
+    ],
+)
+async def test_a_spent_budget_is_told_in_the_vendors_words(
+    vendor: Vendor, priced: Way, path: str, status: int, body: dict[str, Any]
+) -> None:
+    says(vendor, RESPONSES_STREAM)
+    assert (await call(priced, "/v1/responses", budget=1000))[0] == 200
+    asked = len(vendor.requests)
+    async with priced.request("POST", f"/openai{path}", token=make_token(budget=1000), data=b"q") as response:
+        assert (response.status, response.headers["x-should-retry"]) == (status, "false")
+        told = await response.json()
+    assert "budget is spent: <$0.01 of <$0.01" in told["error"]["message"]
+    assert {key: told["error"][key] for key in body["error"]} == body["error"]
+    assert told.get("type") == body.get("type")
+    assert len(vendor.requests) == asked
+    assert 'reason="axiom_budget_spent"} 1.0' in priced.metrics.render().decode()
+
+
+async def test_what_is_in_flight_when_the_budget_is_reached_is_finished(vendor: Vendor, priced: Way) -> None:
+    go_on = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        response = web.StreamResponse(headers={"Content-Type": SSE})
+        await response.prepare(request)
+        await response.write(RESPONSES_STREAM[:50])
+        await go_on.wait()
+        await response.write(RESPONSES_STREAM[50:])
+        return response
+
+    vendor.answer = slow
+    calls = [asyncio.create_task(call(priced, "/v1/responses", budget=1)) for _ in range(3)]
+    async with asyncio.timeout(20):
+        while len(vendor.requests) < 3:
+            await asyncio.sleep(0.01)
+        go_on.set()
+        assert [(await one)[0] for one in calls] == [200, 200, 200]
+    assert (await call(priced, "/v1/responses", budget=1))[0] == 429
+    assert usage(priced).requests == 3
+
+
+async def test_under_a_budget_only_what_is_measured_or_free_goes_out(vendor: Vendor, priced: Way) -> None:
+    for path, method, status in (
+        ("/v1/images/generations", "POST", 402),
+        ("/v1/messages/batches", "POST", 402),
+        ("/v1/messages/count_tokens", "POST", 200),
+        ("/v1/models", "GET", 200),
+    ):
+        assert (await call(priced, path, budget=1, method=method))[0] == status, path
+    assert (await call(priced, "/v1/images/generations"))[0] == 200
+    assert usage(priced).unmeasured == 1
+
+
+async def test_a_service_that_is_no_models_is_neither_measured_nor_stopped(
+    vendor: Vendor, tmp_path: Path
+) -> None:
+    other = credential(vendor.url).model_copy(
+        update={"route": credential(vendor.url).route.model_copy(update={"metered": False})}
+    )
+    says(vendor, RESPONSES_STREAM)
+    async with run_way(tmp_path, [other], prices=PRICES) as way:
+        assert (await call(way, "/v1/search", budget=0))[0] == 200
+        assert (await call(way, "/v1/responses", budget=0))[0] == 200
+        assert way.accounts.usage_of(TASK) is None
+
+
+async def test_a_budget_cannot_be_held_for_a_model_without_a_price(vendor: Vendor, priced: Way) -> None:
+    says(vendor, events({"model": "llama", "choices": [], "usage": CHAT_USAGE}, "[DONE]"))
+    assert (await call(priced, "/v1/chat/completions", budget=10**9))[0] == 200
+    status, body = await call(priced, "/v1/chat/completions", budget=10**9)
+    assert (status, b"cannot be held" in body) == (429, True)
+
+
+async def test_the_operator_raises_a_budget_while_the_task_runs(vendor: Vendor, priced: Way) -> None:
+    says(vendor, RESPONSES_STREAM)
+    await call(priced, "/v1/responses", budget=1000)
+    assert (await call(priced, "/v1/responses", budget=1000))[0] == 429
+    priced.accounts.answer(Question(allowances={TASK: Allowance(budget=10**6)}), 0)
+    assert (await call(priced, "/v1/responses", budget=1000))[0] == 200
