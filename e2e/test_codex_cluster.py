@@ -1,7 +1,7 @@
-"""The real Codex CLI on a cluster: three stories about one git repository, from `kubectl apply` to the verdict.
+"""The real Codex CLI on a cluster: four stories about one git repository, from `kubectl apply` to the verdict.
 
 The chart is installed as it is. Codex speaks through the egress proxy with a model that plays a script, the repository
-comes from a git server with an authority of its own, and evidence goes to the cluster's S3 server. The three tasks run
+comes from a git server with an authority of its own, and evidence goes to the cluster's S3 server. The four tasks run
 at the same time.
 """
 
@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,10 @@ pytestmark = [
 ]
 
 INPUTS = ROOT / "e2e" / "inputs"
-STORIES = ("honest", "cheat", "two_rounds")
+STORIES = ("honest", "cheat", "two_rounds", "spendthrift")
+SCRIPTS = {"spendthrift": "honest"}
+"""What a story's model plays, where that is another story's script."""
+BUDGETS = {"honest": "1.00", "spendthrift": "0.0001"}
 FIX = "+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)"
 LIMIT_SECONDS = 180
 ZSTD = b"\x28\xb5\x2f\xfd"
@@ -84,7 +88,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All three, and whatever could be read meanwhile and afterwards."""
+    """All of them, and whatever could be read meanwhile and afterwards."""
 
     outcomes: dict[str, Outcome]
     witness: Witness
@@ -99,7 +103,7 @@ class Evidence:
 def model(story: str, address: str, key: str, log: Path) -> Iterator[Model]:
     command = [
         "--script",
-        str(INPUTS / f"{story}.json"),
+        str(INPUTS / f"{SCRIPTS.get(story, story)}.json"),
         "--host",
         address,
         "--expect-key",
@@ -202,6 +206,8 @@ def apply_story(kubectl: Kubectl, story: str, image: str, model: Model, git: Git
     task["metadata"]["name"] = task_name(story)
     task["spec"]["agentClassName"] = class_name(story, kubectl)
     task["spec"]["workspace"]["git"]["url"] = f"{git.url}/leap.git"
+    if story in BUDGETS:
+        task["spec"]["limits"]["budget"] = {"usd": BUDGETS[story]}
     kubectl.apply(agent_class)
     kubectl.apply(task)
 
@@ -254,7 +260,7 @@ def gateway_url(admin: Kubectl) -> str:
 def evidence(
     cluster: Connection, images: Images, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Evidence]:
-    """The three stories, told at the same time."""
+    """All stories, told at the same time."""
     folder, key, namespace = tmp_path_factory.mktemp("codex"), f"sk-{secrets.token_hex(24)}", new_name()
     image = build_codex_image(cluster)
     address = cluster.machine_address
@@ -336,6 +342,30 @@ def test_evidence_of_the_first_round_leads_to_the_fix_in_the_same_session(eviden
     assert {request["turn"] for request in outcome.requests} == {1, 2}
     [session] = {request["conversation"] for request in outcome.requests}
     assert outcome.screen.count(session) == 2, "Codex prints its session's id at the start of each round"
+
+
+def test_a_task_whose_budget_is_spent_ends_with_what_it_cost(evidence: Evidence) -> None:
+    outcome = evidence.outcomes["spendthrift"]
+
+    conditions = {item["type"]: item["reason"] for item in outcome.status["conditions"]}
+    assert (outcome.status["verdict"], conditions["Complete"]) == ("Fail", "BudgetExceeded"), outcome.status[
+        "message"
+    ]
+    assert "of $0.0001 was spent" in outcome.status["message"]
+    assert [request["status"] for request in outcome.requests if request["items"]] == [200]
+    assert "Quota exceeded" in outcome.screen
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_usage_is_what_the_model_told(evidence: Evidence, story: str) -> None:
+    outcome = evidence.outcomes[story]
+
+    usage, asked = outcome.status["usage"], [request for request in outcome.requests if request["items"]]
+    assert usage["requests"] == len(asked)
+    assert usage["inputTokens"] == sum(100 * request["items"] for request in asked)
+    assert (usage["estimated"], usage["unmeasured"], usage["unpriced"]) == (0, 0, 0)
+    least = usage["inputTokens"] * 1_250_000 + usage["outputTokens"] * 10_000_000
+    assert 0 <= int(Decimal(usage["costUsd"]) * 10**6) - -(-least // 10**6) < len(asked)
 
 
 def test_the_model_was_asked_with_the_key_by_nobody_else(evidence: Evidence) -> None:

@@ -111,7 +111,10 @@ async def test_honest_work_passes_and_the_diff_is_the_fix(tmp_path: Path) -> Non
     assert [line for line in story.diff.splitlines() if line.startswith("+") and "+++" not in line] == [FIX]
     assert "1900 is a common year" in story.body["claim"]["text"]
     usage, asked = story.body["usage"], [record for record in story.model.requests if record.items]
-    assert (usage["requests"], usage["inputTokens"]) == (len(asked), sum(100 * (one.items or 0) for one in asked))
+    assert (usage["requests"], usage["inputTokens"]) == (
+        len(asked),
+        sum(100 * (one.items or 0) for one in asked),
+    )
     cost = -(-(usage["inputTokens"] * 1_250_000 + usage["outputTokens"] * 10_000_000) // 1_000_000)
     assert 0 <= int(Decimal(usage["costUsd"]) * 1_000_000) - cost < len(asked)
 
