@@ -230,13 +230,67 @@ def _calls(selector: str, by: str) -> Row:
     )
 
 
+def _cost(selector: str) -> Row:
+    return Row(
+        "Tokens and cost",
+        (
+            stat(
+                "Cost of a verified success",
+                "What all tasks that ended in the chosen time cost, for each that passed. Classes without prices cost nothing here.",
+                "currencyUSD",
+                _share(
+                    _increase("axiom_cost_usd_total", selector),
+                    _increase("axiom_tasks_completed_total", f'{selector}, verdict="Pass"'),
+                ),
+            ),
+            bars(
+                "Cost by verdict",
+                "Of tasks that ended in the chosen time: what was spent on work that did not pass, too.",
+                "currencyUSD",
+                _increase("axiom_cost_usd_total", selector, "agent_class, verdict"),
+                "{{agent_class}} {{verdict}}",
+                width=10,
+            ),
+            bars(
+                "Tokens of tasks that ended",
+                "In the chosen time, by kind; each kind has its price.",
+                "short",
+                _increase("axiom_tokens_total", selector, "kind"),
+                "{{kind}}",
+                width=10,
+            ),
+            lines(
+                "Spend an hour",
+                "Of calls as they are answered, also of tasks that still run.",
+                "currencyUSD",
+                Query(
+                    f"{_rate('axiom_egress_cost_usd_total', selector, 'agent_class')} * 3600",
+                    "{{agent_class}}",
+                ),
+            ),
+            lines(
+                "Tokens by model",
+                "As prices of the class name them. `other`: models without a price, whose cost nobody knows.",
+                "short",
+                Query(_rate("axiom_egress_tokens_total", selector, "model, kind"), "{{model}} {{kind}}"),
+            ),
+            lines(
+                "How usage is known",
+                "Told by the vendor; estimated, because the answer broke off; untold: the class's budgets cannot be held.",
+                "reqps",
+                Query(_rate("axiom_egress_usage_readings_total", selector, "certainty"), "{{certainty}}"),
+            ),
+        ),
+    )
+
+
 def overview() -> Dashboard:
     """For whoever has tasks."""
     return Dashboard(
         "axiom-overview",
         "Axiom / Overview",
         "What agents do, what came of it, how long it takes and what it costs.",
-        (_work(_CHOSEN), _outcomes(_CHOSEN), _time(_CHOSEN), _calls(_CHOSEN, "agent_class")),
+        (_work(_CHOSEN), _outcomes(_CHOSEN), _time(_CHOSEN), _cost(_CHOSEN), _calls(_CHOSEN, "agent_class")),
         (_CLASSES,),
     )
 
@@ -246,8 +300,8 @@ def one_class() -> Dashboard:
     return Dashboard(
         "axiom-class",
         "Axiom / One agent class",
-        "How one kind of agent does: outcomes, time, rounds, calls to its models.",
-        (_work(_ONE), _outcomes(_ONE), _time(_ONE), _calls(_ONE, "route")),
+        "How one kind of agent does: outcomes, time, rounds, cost, calls to its models.",
+        (_work(_ONE), _outcomes(_ONE), _time(_ONE), _cost(_ONE), _calls(_ONE, "route")),
         (_CLASS,),
     )
 
@@ -353,6 +407,7 @@ def _reconciling() -> Row:
                 "ops",
                 Query(_rate("axiom_reconcile_seconds_count"), "passes"),
                 Query(_rate("axiom_reconcile_errors_total", by="kind"), "{{kind}}"),
+                Query(_rate("axiom_usage_errors_total"), "usage not told by the egress proxy"),
             ),
             lines("How long a pass takes", "For one task.", "s", *_quantiles("axiom_reconcile_seconds")),
             lines(

@@ -21,7 +21,7 @@ from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.present import Present
 from axiom.planning.rounds import judged, leave_room, verify_without_agent
 from axiom.planning.sources import Never, NotYet, Result, result_of
-from axiom.planning.spending import sources_of, summed_up
+from axiom.planning.spending import summed_up, usage_known
 from axiom.planning.statuses import has_reason, is_true, parse_time, rfc3339, with_condition
 from axiom.planning.steps import RETRY_SECONDS, delete, next_attempt, write_if_new
 from axiom_sandbox.protocol.channel import SUPERSEDED
@@ -47,9 +47,9 @@ def _with_usage(observed: Observed, action: Action) -> Action:
     """Usage is written with what is written anyway, never for itself."""
     if not isinstance(action, WriteStatus):
         return action
-    sources = sources_of(observed)
+    used = usage_known(observed)
     is_over = is_true(action.status, ConditionType.COMPLETE)
-    return WriteStatus(action.status.model_copy(update={"usage": summed_up(sources, keep=not is_over)}))
+    return WriteStatus(action.status.model_copy(update={"usage": summed_up(used, keep=not is_over)}))
 
 
 def _after_completion(observed: Observed, now: datetime) -> tuple[Action, ...]:

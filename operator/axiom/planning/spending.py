@@ -28,7 +28,7 @@ _EARLIER = "earlier"
 _COUNTS = tuple(UsageCounts.model_fields)
 
 
-def sources_of(observed: Observed) -> tuple[ProxyUsage, ...]:
+def usage_known(observed: Observed) -> tuple[ProxyUsage, ...]:
     """All that is known, from the status and from the proxies."""
     written = observed.task.status.usage
     return merged(written.proxies if written else (), observed.usage)
@@ -66,7 +66,7 @@ def outcome_of_spend(budget: Budget | None, observed: Observed) -> Outcome | Non
     """Fail once the budget is spent, or once it cannot be told whether it is. A budget of nothing lets no call out."""
     if budget is None:
         return None
-    sources = sources_of(observed)
+    sources = usage_known(observed)
     spent = spend_of(sources) or 0
     if spent and spent >= micro_dollars(budget.usd):
         message = f"limits.budget: {dollars_shown(spent)} of ${budget.usd} was spent"
