@@ -292,7 +292,9 @@ def evidence(
             story: Outcome(
                 status=statuses[task_name(story)],
                 events=read(f"{base}/{task_name(story)}/events", token),
-                diff=read(f"{base}/{task_name(story)}/diff", token),
+                diff=read(f"{base}/{task_name(story)}/diff", token)
+                if statuses[task_name(story)].get("rounds")
+                else "",
                 recording=read(f"{base}/{task_name(story)}/recording", token),
                 requests=models[story].requests(),
             )

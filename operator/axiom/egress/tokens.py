@@ -62,7 +62,9 @@ def mint(key: bytes, grant: Grant) -> str:
     """
     _check_key(key)
     fields = grant._replace(task=grant.task[:_SHOWN_TASK_LENGTH])
-    payload = json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
+    # without a budget as tokens were before there were any: a proxy of the last release reads them
+    written = fields[:-1] if grant.budget == NO_BUDGET else fields
+    payload = json.dumps(written, ensure_ascii=True, separators=(",", ":"))
     signed = PREFIX + _encode(payload.encode("ascii"))
     token = f"{signed}.{_mac(key, signed)}"
     if len(token) > MAX_TOKEN_LENGTH:
