@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from axiom.api.agenttask import AgentTask, ResultSpec
 from axiom.api.agentclass import budget_fault
+from axiom.api.agenttask import AgentTask, ResultSpec
 from axiom.api.explaining import Problem
 from axiom.api.loading import Manifest, RefusedError, load_manifest
 from axiom.backends.choosing import choose_backend

@@ -43,6 +43,7 @@ def test_no_label_can_hold_what_the_author_of_a_task_or_an_agent_chooses(metric:
         if not label.values:
             assert label.name in BOUNDED_BY_THE_INSTALLATION | BOUNDED_BY_THE_CODE, label.name
         assert len(set(label.values)) == len(label.values) <= 64
+        assert len(set(label.values)) == len(label.values) <= 60
         assert label.name not in (
             "task",
             "namespace",
