@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -20,11 +21,13 @@ import docker
 import pytest
 from docker.errors import DockerException
 
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.layout import cache
 from e2e.cluster.shell import run
 from e2e.cluster.waiting import wait_until
-from e2e.support.images import ROOT
 
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+_PACKAGES = ("docker.io", "containerd", "runc", "tini", "libdevmapper1.02.1")
 _CGROUPS = Path("/sys/fs/cgroup")
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -60,7 +63,7 @@ class DockerDaemon:
 @contextmanager
 def docker_daemon() -> Iterator[DockerDaemon]:
     """Starts a daemon for as long as the context is open. Skips the test where this user or system has none to start."""
-    program = _daemon_program()
+    program, environment = _programs()
     name = f"axiom-docker-{uuid.uuid4().hex[:8]}"
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
     address = f"unix://{folder}/docker.sock"
@@ -75,7 +78,7 @@ def docker_daemon() -> Iterator[DockerDaemon]:
                 *("--ip-masq=false", "--userland-proxy=false", "--cgroup-parent", f"/{name}"),
                 *("--oom-score-adjust", "0"),
             ],
-            env={**os.environ, "PATH": _PATH},
+            env=environment,
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -99,15 +102,37 @@ def docker_daemon() -> Iterator[DockerDaemon]:
         _remove(folder, name)
 
 
-def _daemon_program() -> str:
+def _programs() -> tuple[str, dict[str, str]]:
+    """dockerd, and the environment in which it finds what it needs."""
     if os.geteuid() != 0:
         _not_here("only root can start a Docker daemon of its own")
-    if not shutil.which("dockerd", path=_PATH):
-        run([ROOT / "hack" / "system-packages", "docker.io"], timeout_seconds=900)
-    found = shutil.which("dockerd", path=_PATH)
-    if not found:
+    if found := shutil.which("dockerd", path=_PATH):
+        return found, {**os.environ, "PATH": _PATH}
+    if not shutil.which("dpkg-deb"):
         _not_here("dockerd is not installed, and this is no Debian to get it from")
-    return str(found)
+    return _unpacked(
+        cache() / f"docker-{platform.freedesktop_os_release().get('VERSION_CODENAME', 'debian')}"
+    )
+
+
+def _unpacked(root: Path) -> tuple[str, dict[str, str]]:
+    """Debian's packages, unpacked and not installed: that would start a daemon that changes the machine's firewall."""
+    if not root.exists():
+        root.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix="docker-packages-", dir=root.parent))
+        try:
+            run(["apt-get", "download", *_PACKAGES], cwd=unfinished, timeout_seconds=600)
+        except ClusterError:
+            run(["apt-get", "update", "-qq"], timeout_seconds=600)
+            run(["apt-get", "download", *_PACKAGES], cwd=unfinished, timeout_seconds=600)
+        for package in unfinished.glob("*.deb"):
+            run(["dpkg-deb", "--extract", package, unfinished / "root"])
+        (unfinished / "root").rename(root)
+        shutil.rmtree(unfinished)
+    libraries = ":".join(str(folder) for folder in root.glob("**/lib/*-linux-gnu"))
+    path = f"{root}/usr/sbin:{root}/usr/bin:{_PATH}"
+    environment = {**os.environ, "PATH": path, "LD_LIBRARY_PATH": libraries}
+    return f"{root}/usr/sbin/dockerd", environment
 
 
 def _not_here(why: str) -> None:

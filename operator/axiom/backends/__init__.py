@@ -1,1 +1,1 @@
-"""Where sandboxes run: one contract, implemented by bubblewrap here and by pods on a cluster."""
+"""Where sandboxes of one machine run: one contract, implemented by bubblewrap and by Docker."""

@@ -26,7 +26,6 @@ from axiom.manifests.naming import MANAGED_BY, MANAGED_BY_LABEL
 OWNER_LABEL = "axiom.dev/owner"
 """The process whose run a container belongs to, as `Owner` writes it."""
 _TIMEOUT_SECONDS = 60
-_PULL_TIMEOUT_SECONDS = 600
 _TELL_SECONDS = 2.0
 _NEEDED = {
     "PidsLimit": "the number of processes",
