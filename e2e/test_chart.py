@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from cryptography import x509
 
 from e2e.cluster.connection import Connection, Provider
 from e2e.cluster.waiting import wait_until
@@ -460,6 +462,31 @@ def test_evidence_goes_to_a_server_of_ones_own_with_a_certificate_of_ones_own(
         assert any(str(name).startswith(status["ledger"]["path"]) for name in stored)
         assert admin.get("deployment", "axiom-storage") is None
         assert f"ok      object storage: https://{s3.address}, bucket evidence" in release.test()
+
+
+def test_an_authority_is_replaced_and_the_former_pair_stays_beside_the_new_one(
+    release: Release, admin: Kubectl, values: dict[str, Any]
+) -> None:
+    """That tasks go on meanwhile: e2e/faults/test_rotation.py."""
+    channels = [name for name in SECRETS if name.endswith("-channel")]
+    before = secrets(admin)
+
+    release.upgrade({**values, "secrets": {"channelGeneration": 2}})
+    after = secrets(admin)
+
+    assert {after[name]["ca.crt"] for name in channels} == {after[channels[0]]["ca.crt"]}
+    for name in channels:
+        old, new = before[name], after[name]
+        assert (new["previous.crt"], new["previous.key"]) == (old["tls.crt"], old["tls.key"])
+        current, former = x509.load_pem_x509_certificates(b64decode(new["ca.crt"]))
+        load(new["tls.crt"]).verify_directly_issued_by(current)
+        load(old["tls.crt"]).verify_directly_issued_by(former)
+    release.upgrade({**values, "secrets": {"channelGeneration": 2}})
+    assert secrets(admin) == after
+
+
+def load(encoded: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(b64decode(encoded))
 
 
 def test_nothing_of_a_release_is_left_but_definitions(release: Release, admin: Kubectl) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from axiom.storage.s3 import ACCESS_KEY_FILE, SECRET_KEY_FILE
 from e2e.cluster.connection import Connection
 from e2e.cluster.waiting import wait_until
 from e2e.support.authority import Authority
@@ -108,6 +109,10 @@ def make_control_plane(
     (authority.client / "ca.crt").write_text(authority.ca)
     keys = folder / "token-keys"
     keys.write_text(secrets.token_hex(32) + "\n")
+    storage_keys = folder / "storage-keys"
+    storage_keys.mkdir()
+    (storage_keys / ACCESS_KEY_FILE).write_text(cluster.s3.access_key)
+    (storage_keys / SECRET_KEY_FILE).write_text(cluster.s3.secret_key)
     temporary = folder / "tmp"
     temporary.mkdir()
     operator, gateway, people = (f"127.0.0.1:{free_port()}" for _ in range(3))
@@ -126,8 +131,7 @@ def make_control_plane(
         "AXIOM_OPERATOR_IDENTITY": "operator-1",
         "AXIOM_OPERATOR_METRICS": operator,
         "AXIOM_S3_ENDPOINT": cluster.s3.endpoint,
-        "AXIOM_S3_ACCESS_KEY": cluster.s3.access_key,
-        "AXIOM_S3_SECRET_KEY": cluster.s3.secret_key,
+        "AXIOM_S3_CREDENTIALS": str(storage_keys),
         "AXIOM_S3_BUCKET": namespace,
         "AXIOM_S3_CREATE_BUCKET": "true",
         "AXIOM_GATEWAY_LISTEN": people,

@@ -67,6 +67,12 @@ class FaultyPath:
         """From now on; connections that are open are cut."""
         asyncio.run_coroutine_threadsafe(self._change(_Weather(fault, delay_seconds)), self._loop).result(10)
 
+    def retarget(self, host: str, port: int) -> tuple[str, int]:
+        """Leads to another server from now on; to which it led before. Connections that are open are cut."""
+        before, self._target = self._target, (host, port)
+        self.set(self._weather.fault, self._weather.delay_seconds)
+        return before
+
     async def _change(self, weather: _Weather) -> None:
         self._weather = weather
         for task in list(self._connections):

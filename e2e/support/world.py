@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -29,7 +30,7 @@ class World:
     image: str
     control_plane: ControlPlane
 
-    def make_class(self, image: str | None = None, processes: int = 512) -> None:
+    def make_class(self, image: str | None = None, processes: int = 512, **spec: Any) -> None:
         self.kubectl.apply(
             {
                 "apiVersion": "axiom.dev/v1alpha1",
@@ -40,6 +41,7 @@ class World:
                     "command": ["/agent", "$(AXIOM_PROMPT)"],
                     "showCriteria": False,
                     "ceilings": {"processes": processes},
+                    **spec,
                 },
             }
         )
@@ -83,10 +85,14 @@ class World:
 
     def let_go(self, task: Object, path: str = "go.txt") -> None:
         """Puts the file that the agent awaits into its workspace, from the node: also while the kubelet is away."""
+        (self.workspace_on_node(task) / path).touch()
+
+    def workspace_on_node(self, task: Object) -> Path:
+        """The workspace of the task's agent, where the kubelet keeps it."""
         agents = [pod for pod in self.pods(task) if pod["metadata"]["labels"]["axiom.dev/role"] == "agent"]
         pod = max(agents, key=lambda pod: int(pod["metadata"]["labels"]["axiom.dev/attempt"]))
         volumes = the_node().pod_folder(pod["metadata"]["uid"]) / "volumes" / "kubernetes.io~empty-dir"
-        (volumes / "files" / "workspace" / path).touch()
+        return volumes / "files" / "workspace"
 
     def told(self, name: str) -> list[Object]:
         """The Events about a task."""

@@ -13,6 +13,8 @@ import aiohttp
 from axiom_sandbox.protocol.channel import CommandEnvelope, SandboxState
 
 _POLL_SECONDS = 30
+_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
+"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the ssl module has no name for."""
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5, sock_connect=5, sock_read=_POLL_SECONDS + 30)
 
 
@@ -75,6 +77,10 @@ class Channel:
         """Tells why inputs do not arrive; "" when that is over."""
         await self._read("PUT", "/v1/trouble", data=text.encode())
 
+    async def tell_storage_trouble(self, text: str) -> None:
+        """Tells why object storage cannot be used; "" when that is over."""
+        await self._read("PUT", "/v1/trouble/storage", data=text.encode())
+
     async def fetch_segment(self, number: int, target: Path) -> None:
         """Copies a cut segment of the ledger."""
         await self._pull(f"/v1/segments/{number}", target)
@@ -129,19 +135,21 @@ class Channel:
             raise _unreachable(error) from error
 
 
-def pod_context(certificate: str, client: Path) -> ssl.SSLContext:
+def pod_context(certificate: str, client: Path, pair: str = "tls") -> ssl.SSLContext:
     """TLS 1.3 for one pod's channel.
 
     Args:
         certificate: the pod's own (PEM), the only one that is trusted.
-        client: folder with our certificate, tls.crt, and its key, tls.key (PEM).
+        client: folder with our certificate, <pair>.crt, and its key, <pair>.key (PEM).
+        pair: which of the certificates in the folder.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False  # addresses of pods are no names; the certificate itself is pinned
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    # Nor are dates looked at: the pin is good for as long as the pod lives, whatever a clock here shows.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
     context.load_verify_locations(cadata=certificate)
-    context.load_cert_chain(client / "tls.crt", client / "tls.key")
+    context.load_cert_chain(client / f"{pair}.crt", client / f"{pair}.key")
     return context
 
 

@@ -382,4 +382,4 @@ def test_keys_that_somebody_brings_are_used() -> None:
     }
 
     assert kinds(items, "Secret") == []
-    assert mounted == {"mine-1", "mine-2", "mine-3"}
+    assert mounted == {"mine-1", "mine-2", "mine-3", "evidence"}

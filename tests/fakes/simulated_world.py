@@ -50,12 +50,23 @@ class SimulatedSandbox:
     state: SandboxState
     presence: Presence = Presence.RUNNING
     trouble: Trouble | None = None
+    quiet_seconds: float = 0.0
+    seen: tuple[int, datetime] | None = None
+    """Its revision, and when that was seen first."""
 
     def change(self, **changes: object) -> None:
         self.state = self.state.model_copy(update={**changes, "revision": self.state.revision + 1})
 
+    def see(self, now: datetime) -> None:
+        """An observer looks: how long it is quiet counts from when it was first seen so."""
+        if self.seen is None or self.seen[0] != self.state.revision:
+            self.seen = self.state.revision, now
+        self.quiet_seconds = (now - self.seen[1]).total_seconds()
+
     def view(self) -> SandboxView:
-        return SandboxView(self.identity, self.presence, self.identity.agent_id, self.trouble, self.state)
+        return SandboxView(
+            self.identity, self.presence, self.identity.agent_id, self.trouble, self.state, self.quiet_seconds
+        )
 
 
 def passing(_: int, __: int) -> Verdict:
@@ -85,6 +96,8 @@ class World:
     usage: tuple[ProxyUsage, ...] = ()
 
     def observe(self) -> Observed:
+        for sandbox in self.sandboxes.values():
+            sandbox.see(self.now)
         views = tuple(sandbox.view() for sandbox in self.sandboxes.values())
         return Observed(
             self.task, 1, self.agent_class, self.refusal, "", views, source=self.source, usage=self.usage
@@ -142,9 +155,7 @@ class World:
     def close(self, sandbox: SimulatedSandbox, failure: Failure | None) -> None:
         phase = Phase.FAILED if failure else Phase.STOPPED
         ledger = LedgerHead(records=9, head=DIGEST, segments=1, sealed=0, closed=True)
-        sandbox.change(
-            phase=phase, failure=failure, ledger=ledger, updated_ms=int(self.now.timestamp() * 1000)
-        )
+        sandbox.change(phase=phase, failure=failure, ledger=ledger)
 
     def progress(self) -> bool:
         """Every sandbox does its next thing. False when nothing moved."""

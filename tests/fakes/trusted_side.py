@@ -34,6 +34,8 @@ class FakeTrustedSide:
     sealed: list[str] = field(default_factory=list)
     refuses: bool = False
     """Whether commands and uploads are answered with 409."""
+    is_old: bool = False
+    """Whether it knows nothing of what was added later."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def channel(self) -> Channel:
@@ -90,6 +92,13 @@ class FakeTrustedSide:
         self.update(trouble=self.troubles[-1])
         return web.Response(status=204)
 
+    async def _put_storage_trouble(self, request: web.Request) -> web.Response:
+        if self.is_old:
+            return web.Response(status=404)
+        self.troubles.append(await request.text())
+        self.update(storage_trouble=self.troubles[-1])
+        return web.Response(status=204)
+
     async def _segment(self, request: web.Request) -> web.Response:
         return web.Response(body=self.segments[int(request.match_info["number"])])
 
@@ -122,6 +131,7 @@ class FakeTrustedSide:
                 web.put("/v1/workspace", self._put_workspace),
                 web.put("/v1/changes", self._put_changes),
                 web.put("/v1/trouble", self._put_trouble),
+                web.put("/v1/trouble/storage", self._put_storage_trouble),
                 web.get("/v1/segments/{number}", self._segment),
                 web.post("/v1/segments/{number}/sealed", self._segment_sealed),
                 web.get("/v1/blobs/{digest}", self._blob),

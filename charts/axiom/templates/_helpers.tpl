@@ -145,10 +145,7 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "axiom.fullname" . }}-
 - {name: AXIOM_S3_BUCKET, value: {{ .Values.objectStorage.bucket | quote }}}
 - {name: AXIOM_S3_REGION, value: {{ .Values.objectStorage.region | quote }}}
 - {name: AXIOM_S3_CREATE_BUCKET, value: {{ empty .Values.objectStorage.endpoint | quote }}}
-- name: AXIOM_S3_ACCESS_KEY
-  valueFrom: {secretKeyRef: {name: {{ include "axiom.secret.storage" . }}, key: accessKey}}
-- name: AXIOM_S3_SECRET_KEY
-  valueFrom: {secretKeyRef: {name: {{ include "axiom.secret.storage" . }}, key: secretKey}}
+- {name: AXIOM_S3_CREDENTIALS, value: /etc/axiom/storage-keys}
 {{- if .Values.objectStorage.caConfigMapName }}
 - {name: AXIOM_S3_CA, value: /etc/axiom/storage/ca.crt}
 {{- end }}

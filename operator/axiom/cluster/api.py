@@ -6,6 +6,8 @@ import json
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -67,6 +69,8 @@ class Api:
         self._headers_until = 0.0
         self._session: aiohttp.ClientSession | None = None
         self._server = ""
+        self.server_time: datetime | None = None
+        """What the API server's clock showed in its last answer."""
 
     async def __aenter__(self) -> Self:
         info = self._login()
@@ -175,6 +179,7 @@ class Api:
                 method, self._server + path, params=query, data=data, headers=headers
             ) as response:
                 answer = _parsed(await response.read())
+                self.server_time = _time_of(response.headers.get("Date", "")) or self.server_time
                 if response.status >= 400:
                     raise error_of(
                         response.status, str(answer.get("reason", "")), str(answer.get("message", ""))
@@ -184,6 +189,14 @@ class Api:
             raise UnavailableError(
                 f"{method} {path}: the API server does not answer: {type(error).__name__}: {error}"
             ) from error
+
+
+def _time_of(header: str) -> datetime | None:
+    """An HTTP date."""
+    try:
+        return parsedate_to_datetime(header)
+    except ValueError:
+        return None
 
 
 def _parsed(data: bytes) -> dict[str, Any]:

@@ -6,17 +6,20 @@ cut the segments, so all of them copy the same bytes to the same keys.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from axiom.channel import Channel, CommandRefusedError
+from axiom.channel import Channel, ChannelError, CommandRefusedError
 from axiom.gateway.packing import WorkspaceError
 from axiom.storage.keys import blob_key, segment_key
-from axiom.storage.store import ConflictError, ObjectStore
+from axiom.storage.store import ConflictError, ObjectStore, StorageError
 from axiom_sandbox.protocol.channel import SUPERSEDED, Phase, SandboxState
 from axiom_sandbox.protocol.identity import Role
+
+log = logging.getLogger(__name__)
 
 _SUPPLY_SECONDS = 5
 """Longest pause between two questions for an input that is not there yet."""
@@ -67,7 +70,7 @@ class Carrier:
         state, asked = await self._channel.state(), 0
         while True:
             seen(state)
-            waits = await self.step(state)
+            waits = await self._step_and_tell(state)
             if all_sealed(state):
                 return
             if waits:
@@ -77,6 +80,26 @@ class Carrier:
                 )
             else:
                 state = await self._channel.state(since=state.revision)
+
+    async def _step_and_tell(self, state: SandboxState) -> bool:
+        """A step; the sandbox is told when object storage fails, so that its task can say what it waits for."""
+        try:
+            waits = await self.step(state)
+        except ConflictError:
+            raise  # storage is well: another sandbox has this one's place
+        except StorageError as error:
+            if not state.storage_trouble:
+                await self._tell_storage_trouble(error)
+            raise
+        if state.storage_trouble:
+            await self._channel.tell_storage_trouble("")
+        return waits
+
+    async def _tell_storage_trouble(self, error: StorageError) -> None:
+        try:
+            await self._channel.tell_storage_trouble(str(error))
+        except ChannelError as also:  # a sandbox of an older version does not listen to this
+            log.info("the sandbox could not be told that storage fails: %s", also)
 
     async def step(self, state: SandboxState) -> bool:
         """Does everything that this state calls for. Returns whether inputs are still wanted."""

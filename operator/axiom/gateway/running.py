@@ -18,6 +18,7 @@ from axiom.gateway.settings import GatewaySettings
 from axiom.operations import operations_app, serving
 from axiom.storage.measured import MeasuredStore
 from axiom.storage.s3 import S3Store
+from axiom.storage.store import UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,9 @@ async def run(settings: GatewaySettings) -> None:
         await stack.enter_async_context(
             serving(operations_app(metrics.render, is_ready.is_set), *settings.metrics)
         )
-        bucket = await S3Store.connect(settings.storage)
+        bucket = S3Store(settings.storage)
         stack.callback(bucket.close)
+        await _prove(bucket)
         store = MeasuredStore(bucket, metrics)
         api = await stack.enter_async_context(Api("axiom-gateway", on_answer=metrics.api.note))
         gateway = Gateway(api, store, connector(settings.channel_tls), settings.scratch, metrics)
@@ -45,6 +47,14 @@ async def run(settings: GatewaySettings) -> None:
         log.info("people are served on %s port %d", settings.listen[0], port)
         is_ready.set()
         await _until_stopped(watcher, stopped)
+
+
+async def _prove(store: S3Store) -> None:
+    """That storage is away now is no reason to end: sandboxes are told, and each write tries again."""
+    try:
+        await store.prove()
+    except UnavailableError as error:
+        log.warning("%s; what is to be stored waits in the sandboxes", error)
 
 
 async def _until_stopped(watcher: Watcher, stopped: asyncio.Event) -> None:

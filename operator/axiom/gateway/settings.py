@@ -19,8 +19,8 @@ class GatewaySettings:
     channel_tls: Path
     """AXIOM_CHANNEL_TLS: folder with tls.crt and tls.key, our client's certificate."""
     storage: S3Settings
-    """AXIOM_S3_ENDPOINT, AXIOM_S3_BUCKET, AXIOM_S3_ACCESS_KEY, AXIOM_S3_SECRET_KEY; AXIOM_S3_REGION (us-east-1),
-    AXIOM_S3_CREATE_BUCKET (true or false), AXIOM_S3_CA (a PEM file)."""
+    """AXIOM_S3_ENDPOINT, AXIOM_S3_BUCKET, AXIOM_S3_CREDENTIALS (a folder with the files accessKey and secretKey, read anew
+    when they change); AXIOM_S3_REGION (us-east-1), AXIOM_S3_CREATE_BUCKET (true or false), AXIOM_S3_CA (a PEM file)."""
     scratch: Path
     """AXIOM_GATEWAY_SCRATCH: folder for what is on its way; emptied at the start. By default under /tmp."""
     listen: tuple[str, int]
@@ -48,8 +48,11 @@ def read_storage(environment: Mapping[str, str]) -> S3Settings:
     return S3Settings(
         endpoint=needed(environment, "AXIOM_S3_ENDPOINT", "the S3 server, such as https://s3.example"),
         bucket=needed(environment, "AXIOM_S3_BUCKET", "the bucket for evidence"),
-        access_key=needed(environment, "AXIOM_S3_ACCESS_KEY", "the access key for the bucket"),
-        secret_key=needed(environment, "AXIOM_S3_SECRET_KEY", "the secret key for the bucket"),
+        credentials=Path(
+            needed(
+                environment, "AXIOM_S3_CREDENTIALS", "the folder with the bucket's accessKey and secretKey"
+            )
+        ),
         region=environment.get("AXIOM_S3_REGION") or "us-east-1",
         create_bucket=environment.get("AXIOM_S3_CREATE_BUCKET", "").lower() == "true",
         certificate_authority=Path(authority) if authority else None,

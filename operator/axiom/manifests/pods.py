@@ -179,6 +179,16 @@ def certificate_of(pod: Mapping[str, Any]) -> str | None:
     return None
 
 
+def client_ca_of(pod: Mapping[str, Any]) -> str:
+    """The authorities (PEM) that the pod's trusted side accepts clients of; "" where the pod does not say."""
+    spec = pod.get("spec") or {}
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        for variable in container.get("env") or ():
+            if variable["name"] == installing.CLIENT_CA_VARIABLE:
+                return str(variable.get("value") or "")
+    return ""
+
+
 def _pod_spec(spec: PodInput) -> dict[str, Any]:
     allowed = allowance(spec.resources, spec.agent_class.ceilings)
     supervisor, teller = _supervisor(spec, allowed), _teller(spec)

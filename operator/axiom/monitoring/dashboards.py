@@ -337,7 +337,6 @@ def _control_plane() -> Row:
                 (1, Colour.GOOD),
                 legend="{{component}} {{version}}",
                 base=Colour.BAD,
-                width=8,
             ),
             stat(
                 "Egress proxies ready",
@@ -346,6 +345,13 @@ def _control_plane() -> Row:
                 "sum (axiom_egress_ready)",
                 (1, Colour.GOOD),
                 base=Colour.BAD,
+            ),
+            stat(
+                "Clock is off by",
+                "The operator's machine against the API server. Tasks are not measured by it; certificates and logs are.",
+                "s",
+                "max (abs (axiom_operator_clock_offset_seconds))",
+                (30, Colour.WARNING),
             ),
             stat(
                 "Certificates run out in",

@@ -68,7 +68,7 @@ def _seconds_of_explaining(present: Present, agent: SandboxView) -> float:
     failure = agent.state.failure if agent.state else None
     if agent.state is None or failure is None or failure.reason is not FailureReason.LAUNCHER_LOST:
         return 0
-    return agent.state.updated_ms / 1000 + _EXPLAINS_WITHIN_SECONDS - present.now.timestamp()
+    return _EXPLAINS_WITHIN_SECONDS - agent.quiet_seconds
 
 
 def with_sandbox(present: Present, agent: SandboxView) -> tuple[Action, ...]:
@@ -98,7 +98,7 @@ def _at_phase(present: Present, agent: SandboxView) -> tuple[Action, ...]:
         case None | Phase.STARTING:
             return waiting(present)
         case Phase.WAITING_FOR_WORKSPACE:
-            return waiting_for_workspace(present)
+            return waiting_for_workspace(present, agent)
         case Phase.READY | Phase.RUNNING if not present.had_sandbox:
             return (WriteStatus(_running(present, agent)),)
         case Phase.READY:

@@ -25,7 +25,7 @@ from axiom.planning.statuses import (
     with_isolation,
     with_verified,
 )
-from axiom.planning.steps import NEW_FOLLOWS, send
+from axiom.planning.steps import NEW_FOLLOWS, send, wait_for_gateway
 from axiom.storage.keys import blob_key
 from axiom_sandbox.protocol.channel import Stop
 from axiom_sandbox.protocol.identity import Role
@@ -67,9 +67,10 @@ def conclude(present: Present, outcome: Outcome) -> tuple[Action, ...]:
                 send(agent, "stop", Stop(reason=outcome.reason.value)),
                 Wait(5, "the sandbox is stopping"),
             )
-        left = present.sealing_seconds_left(agent)
-        if left > 0:
-            return (Wait(min(left, 5), "evidence is being sealed"),)
+        if present.sealing_seconds_left(agent) > 0:
+            return wait_for_gateway(
+                present, agent, "to store the agent's evidence", ConditionType.COMPLETE, value=False
+            )
     return push(present, outcome) or (WriteStatus(_completed(present, outcome)),)
 
 

@@ -45,6 +45,8 @@ class SandboxView:
     trouble: Trouble | None = None
     state: SandboxState | None = None
     """The last state that the trusted side gave; stays after the sandbox is gone."""
+    quiet_seconds: float = 0.0
+    """How long ago its state last changed, by the observer's own clock: those of two machines are never compared."""
     outdated: bool = False
     """Made now, it would have other images: its class, or the installation's settings, were changed."""
 
@@ -72,6 +74,17 @@ class SandboxView:
     def superseded(self) -> bool:
         """Its evidence can never be stored: its place in object storage is another sandbox's."""
         return bool(self.state and self.state.trouble == SUPERSEDED)
+
+    @property
+    def storage_trouble(self) -> Trouble | None:
+        """Why its evidence cannot be stored now, as the gateway told."""
+        if self.presence is not Presence.RUNNING or not self.state or not self.state.storage_trouble:
+            return None
+        return Trouble(Reason.STORAGE_UNAVAILABLE, self.state.storage_trouble)
+
+    def has_blob(self, blob_name: str) -> bool:
+        """A blob of this name lies ready in it."""
+        return bool(self.state and any(blob.name == blob_name for blob in self.state.blobs))
 
     def has_sealed(self, blob_name: str) -> bool:
         """A blob of this name is in object storage."""

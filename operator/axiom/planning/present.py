@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from axiom.api.agenttask import AgentTask, AgentTaskSpec, AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
@@ -13,7 +13,8 @@ from axiom.planning.observed import LOSSES, Observed, SandboxView, Trouble
 from axiom.planning.statuses import has_reason, is_true, parse_time
 from axiom_sandbox.protocol.identity import Role
 
-_SEALING_TIMEOUT = timedelta(minutes=2)
+_SEALING_SECONDS = 1800.0
+"""How long an outcome waits for evidence of which nothing more is stored. Less than a pod outlives its deadline."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,7 @@ class Present:
 
     def sealing_seconds_left(self, agent: SandboxView) -> float:
         """How long a sandbox that is over is still waited for until its evidence is stored."""
-        ended = agent.state.updated_ms / 1000 if agent.state else 0
-        return ended + _SEALING_TIMEOUT.total_seconds() - self.now.timestamp()
+        return _SEALING_SECONDS - agent.quiet_seconds
 
     @property
     def loss(self) -> Trouble:

@@ -20,7 +20,15 @@ from axiom.planning.statuses import (
     with_round,
     with_verified,
 )
-from axiom.planning.steps import delete, next_attempt, note_trouble, send, waiting
+from axiom.planning.steps import (
+    delete,
+    gateway_is_back,
+    next_attempt,
+    note_trouble,
+    send,
+    wait_for_gateway,
+    waiting,
+)
 from axiom.storage.keys import blob_key
 from axiom_sandbox.protocol.channel import (
     SUPERSEDED,
@@ -108,7 +116,9 @@ def leave_room(present: Present) -> tuple[Action, ...]:
 
 def _verify(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[Action, ...]:
     if not _is_stored(agent, record):
-        return (Wait(5, "the captured workspace is being stored"),)
+        return wait_for_gateway(
+            present, agent, "to store what the agent changed", ConditionType.VERIFIED, value=None
+        )
     return _judge(present, record)
 
 
@@ -123,6 +133,8 @@ def _verifier(present: Present, record: RoundStatus) -> SandboxView | None:
 def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
     """From a stored capture to a verdict, by the verifier of the present trial."""
     trial, verifier = record.trials + 1, _verifier(present, record)
+    if is_over := gateway_is_back(present, verifier, ConditionType.VERIFIED, Reason.VERIFYING):
+        return is_over
     if verifier is None and present.observed.creation_refused:
         return _held_up(present, record, Trouble(Reason.CREATION_REFUSED, present.observed.creation_refused))
     if verifier is None:
@@ -142,6 +154,14 @@ def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
             return (delete(verifier),)
         case _ if verifier.trouble:
             return _held_up(present, record, verifier.trouble)
+        case Phase.WAITING_FOR_WORKSPACE:
+            return wait_for_gateway(
+                present, verifier, "to bring the verifier's inputs", ConditionType.VERIFIED, value=None
+            )
+        case Phase.STOPPED | Phase.FAILED:
+            return wait_for_gateway(
+                present, verifier, "to store the verifier's evidence", ConditionType.VERIFIED, value=None
+            )
         case _:
             return waiting(present)
 

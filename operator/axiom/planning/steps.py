@@ -7,10 +7,13 @@ from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, DeleteSandbox, Send, Wait, WriteStatus
 from axiom.planning.observed import Observed, SandboxView, Trouble
 from axiom.planning.present import Present
-from axiom.planning.statuses import with_condition
+from axiom.planning.statuses import condition, with_condition
 from axiom_sandbox.protocol.channel import Command, CommandEnvelope
 
 RETRY_SECONDS = 30.0
+GATEWAY_SECONDS = 30.0
+"""A sandbox that waits for the gateway for longer is not forgotten: somebody should look."""
+_LOOK_SECONDS = 5.0
 NEW_FOLLOWS = "; a new one follows"
 _REFUSALS = (Reason.CLASS_NOT_FOUND, Reason.CLASS_INVALID, Reason.PRICES_MISSING, Reason.INVALID_SPEC)
 
@@ -49,6 +52,46 @@ def note_trouble(
     return write_if_new(present.observed, status) or (
         Wait(min(RETRY_SECONDS, max(left, 0.1)), trouble.message),
     )
+
+
+def carrying_trouble(view: SandboxView, waits_for: str) -> Trouble | None:
+    """Why the gateway does not do for this sandbox what it waits for; None while it may just take its time."""
+    if view.storage_trouble:
+        return view.storage_trouble
+    if view.quiet_seconds < GATEWAY_SECONDS:
+        return None
+    message = f"no gateway has come {waits_for}; see whether one runs, and its log"
+    return Trouble(Reason.GATEWAY_SILENT, message)
+
+
+def wait_for_gateway(
+    present: Present,
+    view: SandboxView,
+    waits_for: str,
+    kind: ConditionType,
+    value: bool | None,
+) -> tuple[Action, ...]:
+    """Look again soon; what holds the gateway up is said in this condition."""
+    trouble = carrying_trouble(view, waits_for)
+    look_again = Wait(
+        min(_LOOK_SECONDS, max(present.seconds_left, 0.1)), f"the gateway is awaited {waits_for}"
+    )
+    if trouble is None:
+        return (look_again,)
+    status = with_condition(present.status, present.now, kind, value, trouble.reason, trouble.message)
+    return write_if_new(present.observed, status) or (look_again,)
+
+
+def gateway_is_back(
+    present: Present, view: SandboxView | None, kind: ConditionType, reason: Reason
+) -> tuple[Action, ...]:
+    """Takes back what `wait_for_gateway` said in a condition that stays open, once it is over."""
+    said = condition(present.status, kind)
+    if said is None or said.reason not in (Reason.STORAGE_UNAVAILABLE, Reason.GATEWAY_SILENT):
+        return ()
+    if view and carrying_trouble(view, ""):
+        return ()
+    return (WriteStatus(with_condition(present.status, present.now, kind, None, reason)),)
 
 
 def next_attempt(present: Present, why: str, loss: Reason | None = None) -> tuple[Action, ...]:

@@ -9,7 +9,7 @@ from axiom.planning.observed import Presence, SandboxView, Trouble
 from axiom.planning.present import Present
 from axiom.planning.sources import Never, NotYet, Result, result_of
 from axiom.planning.statuses import has_reason, with_condition
-from axiom.planning.steps import RETRY_SECONDS, delete, note_trouble, waiting, write_if_new
+from axiom.planning.steps import RETRY_SECONDS, delete, note_trouble, wait_for_gateway, waiting, write_if_new
 from axiom_sandbox.protocol.channel import Phase, SandboxState
 from axiom_sandbox.protocol.identity import Role
 
@@ -31,18 +31,26 @@ def supply(present: Present) -> tuple[Action, ...]:
     return ()
 
 
-def waiting_for_workspace(present: Present) -> tuple[Action, ...]:
+def waiting_for_workspace(present: Present, agent: SandboxView) -> tuple[Action, ...]:
     """The agent's sandbox is up, and its workspace is not in it yet."""
     supplier = _supplier(present)
     failure = supplier.state.failure if supplier and supplier.state else None
     if supplier and failure:
         if not has_reason(present.status, ConditionType.SANDBOX_READY, Reason.WORKSPACE_FAILED):
             return note_trouble(present, Trouble(Reason.WORKSPACE_FAILED, failure.message))
-        age = present.now.timestamp() - (supplier.state.updated_ms / 1000 if supplier.state else 0)
+        age = supplier.quiet_seconds
         return (delete(supplier),) if age > RETRY_SECONDS else (Wait(RETRY_SECONDS - age, failure.message),)
     if trouble := _trouble(present, supplier):
         return (*supply(present), *note_trouble(present, trouble))
-    return (*supply(present), *(_tell_progress(present, supplier) or waiting(present)))
+    supplying = supply(present)
+    if told := _tell_progress(present, supplier):
+        return (*supplying, *told)
+    if supplying or (supplier and not supplier.has_blob("workspace")):
+        return (*supplying, *waiting(present))
+    waits = supplier if supplier and not supplier.has_sealed("workspace") else agent
+    return wait_for_gateway(
+        present, waits, "to bring the workspace", ConditionType.SANDBOX_READY, value=False
+    )
 
 
 def workspace_found(present: Present, agent: SandboxState) -> tuple[WorkspaceStatus, str]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import AgentTask
@@ -32,6 +32,8 @@ from axiom_sandbox.protocol.identity import Identity, Role
 
 log = logging.getLogger(__name__)
 
+TOKEN_MARGIN = timedelta(hours=12)
+"""How long a token outlives the deadline: clocks differ, and deadlines are moved. It counts only while its pod runs."""
 _SEALED_GRACE_SECONDS = 1
 """A sandbox whose evidence is stored has nothing left to finish."""
 
@@ -41,7 +43,8 @@ class Surroundings:
     """What pods and commands are made with, besides task and class."""
 
     images: Images
-    client_ca: str
+    client_ca: Callable[[], str]
+    """The certificates (PEM) that a new sandbox trusts its clients by."""
     egress: Callable[[], Awaitable[Egress | None]]
     token_key: Callable[[], bytes]
     fetch_ca: str = ""
@@ -123,14 +126,15 @@ class Applier:
         self._pods.put(pod)
         return ""
 
-    async def send(self, subject: Subject, action: Send) -> None:
+    async def send(self, subject: Subject, action: Send, now: datetime) -> None:
         """Sends a command, with the attempt's token put in."""
         known = self._sandboxes.get(action.identity)
         if known is None or known.pod is None:
             return
         async with self._channel(known) as channel:
             self._fence()
-            await channel.send(self._with_token(subject, action.envelope, known.pod))
+            envelope = self._with_token(subject, action.envelope, known.pod)
+            await channel.send(envelope.model_copy(update={"sent_ms": int(now.timestamp() * 1000)}))
 
     async def delete(self, action: DeleteSandbox, view: SandboxView | None) -> None:
         """Deletes this very pod; the slot of one that is gone already becomes free."""
@@ -183,7 +187,7 @@ class Applier:
             attempt=task.status.attempt,
             agent_class=task.spec.agent_class_name,
             address=address_of(pod),
-            expires=int(subject.deadline.timestamp()),
+            expires=int((subject.deadline + TOKEN_MARGIN).timestamp()),
             budget=budget_of(task),
         )
         token = mint(self._around.token_key(), grant)
@@ -199,7 +203,7 @@ class Applier:
             agent_class=agent_class.spec,
             resources=task.spec.limits.resources,
             images=self._around.images,
-            client_ca=self._around.client_ca,
+            client_ca=self._around.client_ca(),
             seconds_left=(subject.deadline - now).total_seconds(),
             egress=await self._egress(agent_class, identity),
             base=action.base,

@@ -38,6 +38,8 @@ class Known:
     """None once it was deleted."""
     uid: str
     state: SandboxState | None = None
+    changed_at: float = 0.0
+    """When its state was last seen to change, by our clock."""
     was_asked: bool = False
     """The channel was tried since this process began."""
     silent_since: float | None = None
@@ -123,7 +125,8 @@ class Sandboxes:
 
     def _view(self, known: Known) -> SandboxView:
         silent = 0.0 if known.silent_since is None else self._clock() - known.silent_since
-        return view_of(known.identity, known.pod, known.state, silent, known.silence, known.loss)
+        quiet = 0.0 if known.state is None else self._clock() - known.changed_at
+        return view_of(known.identity, known.pod, known.state, silent, known.silence, known.loss, quiet)
 
     async def _follow(self, known: Known) -> None:
         failures = 0
@@ -154,6 +157,8 @@ class Sandboxes:
                 await asyncio.sleep(_COALESCE_SECONDS)
 
     def _note_state(self, known: Known, state: SandboxState) -> None:
+        if known.state is None or known.state.revision != state.revision:
+            known.changed_at = self._clock()
         news = state != known.state or known.silent_since is not None or not known.was_asked
         known.state, known.was_asked = state, True
         known.silent_since, known.silence = None, ""

@@ -274,6 +274,10 @@ class Metrics:
         self.lease_held = instruments.gauge(
             "axiom_lease_held", "1: this operator holds the Lease and acts. 0: it waits for it."
         )
+        self.clock_offset = instruments.gauge(
+            "axiom_operator_clock_offset_seconds",
+            "How far this machine's clock is ahead of the API server's; negative: behind.",
+        )
 
     def watch(self, census: Census) -> None:
         """From now on gauges count what is there."""

@@ -53,7 +53,7 @@ def news_of(before: AgentTaskStatus, after: AgentTaskStatus) -> Iterator[News]:
 
 
 def _news(new: Condition, status: AgentTaskStatus) -> News:
-    if new.type is ConditionType.COMPLETE:
+    if new.type is ConditionType.COMPLETE and new.status is ConditionStatus.TRUE:
         verdict = status.verdict.value if status.verdict else "no verdict"
         bad = new.reason is not Reason.PASSED
         return News(new.reason.value, f"{verdict}: {new.message or status.message}", bad)

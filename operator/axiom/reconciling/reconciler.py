@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import assert_never
 
 from axiom.api.agentclass import AgentClass
@@ -73,8 +73,9 @@ class Reconciler:
         metrics: Metrics,
         collector: Collector,
         concurrency: int,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime],
     ) -> None:
+        """`now` gives the time that deadlines are measured by: it must not jump."""
         self._tasks, self._classes, self._sandboxes = tasks, classes, sandboxes
         self._applier, self._narrator, self._metrics = applier, narrator, metrics
         self._collector = collector
@@ -280,7 +281,7 @@ class Reconciler:
                 if refused := await self._applier.create(subject, action, now):
                     worker.creation_refused, worker.refused_at = refused, now.timestamp()
             case Send():
-                await self._applier.send(subject, action)
+                await self._applier.send(subject, action, now)
             case DeleteSandbox(identity=identity):
                 view = next((view for view in observed.sandboxes if view.identity == identity), None)
                 await self._applier.delete(action, view)

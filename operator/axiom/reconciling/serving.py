@@ -8,7 +8,10 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
 
+from axiom.clocks import SteadyClock
 from axiom.cluster.api import Api
 from axiom.cluster.channels import Connect, connector
 from axiom.cluster.resources import AGENT_CLASSES, AGENT_TASKS, PODS, Object, name_of, uid_of
@@ -30,6 +33,9 @@ from axiom.reconciling.settings import OperatorSettings
 
 log = logging.getLogger(__name__)
 
+_ASTRAY_SECONDS = 30.0
+_COMPARE_SECONDS = 5.0
+
 
 class Operator:
     """Everything that the operator consists of, wired together; nothing of it runs yet."""
@@ -40,9 +46,10 @@ class Operator:
         settings: OperatorSettings,
         metrics: Metrics,
         connect: Connect,
+        clock: Callable[[], datetime],
         fence: Callable[[], None] = lambda: None,
     ) -> None:
-        """`fence` raises LeaseLostError where another operator may be acting."""
+        """`clock` gives a time that does not jump; `fence` raises LeaseLostError where another operator may be acting."""
         self.tasks = Cache(AGENT_TASKS, changed=self._task_changed)
         self.classes = Cache(AGENT_CLASSES, changed=self._class_changed)
         self.pods = Cache(PODS, ALL_PODS_SELECTOR, changed=self._pod_changed)
@@ -59,7 +66,7 @@ class Operator:
         )
         self.reconciler = Reconciler(
             self.tasks, self.classes, self.sandboxes, applier, self.narrator, metrics, self.collector,
-            settings.concurrency,
+            settings.concurrency, clock,
         )  # fmt: skip
         self._metrics = metrics
         metrics.watch(self)
@@ -126,13 +133,15 @@ async def run(settings: OperatorSettings) -> None:
         api = await stack.enter_async_context(
             Api("axiom-operator", on_write=before_write, on_answer=metrics.api.note)
         )
-        operator = Operator(api, settings, metrics, connector(settings.channel_tls), lease.check)
+        clock = SteadyClock()
+        metrics.clock_offset.set_function(clock.offset_seconds)
+        operator = Operator(api, settings, metrics, connector(settings.channel_tls), clock, lease.check)
         stack.push_async_callback(operator.close)
         is_ready = asyncio.Event()
         app = operations_app(metrics.render, is_ready.is_set)
         await stack.enter_async_context(serving(app, settings.listen_host, settings.listen_port))
         _on_signals(stopped.set)
-        work = asyncio.create_task(_act(api, lease, operator, metrics, is_ready, stopped))
+        work = asyncio.create_task(_act(api, lease, operator, metrics, clock, is_ready, stopped))
         await asyncio.wait(
             {work, stopping := asyncio.create_task(stopped.wait())}, return_when=asyncio.FIRST_COMPLETED
         )
@@ -151,6 +160,7 @@ async def _act(
     lease: Lease,
     operator: Operator,
     metrics: Metrics,
+    clock: SteadyClock,
     is_ready: asyncio.Event,
     stopped: asyncio.Event,
 ) -> None:
@@ -159,6 +169,8 @@ async def _act(
     metrics.lease_held.set(1)
     watcher = Watcher(api, (operator.classes, operator.tasks, operator.pods), metrics.watches)
     await watcher.fill()
+    if api.server_time is not None:
+        clock.set(api.server_time)
     parts = [
         asyncio.create_task(part)
         for part in (
@@ -166,6 +178,7 @@ async def _act(
             watcher.run(),
             operator.narrator.run(),
             operator.collector.run(),
+            _compare_clocks(clock),
             _retake(watcher, stopped),
         )
     ]
@@ -183,6 +196,24 @@ async def _act(
         await asyncio.gather(*parts, return_exceptions=True)
 
 
+async def _compare_clocks(clock: SteadyClock) -> None:
+    """Says once that the machine's clock went astray, and once that it is right again."""
+    was_astray = False
+    while True:
+        offset = clock.offset_seconds()
+        is_astray = abs(offset) > _ASTRAY_SECONDS
+        if is_astray and not was_astray:
+            log.warning(
+                "this machine's clock is %+.0f s off the API server's; tasks are not measured by it, but certificates and"
+                " logs are: mend the clock",
+                offset,
+            )
+        elif was_astray and not is_astray:
+            log.info("this machine's clock agrees with the API server's again")
+        was_astray = is_astray
+        await asyncio.sleep(_COMPARE_SECONDS)
+
+
 async def _retake(watcher: Watcher, stopped: asyncio.Event) -> None:
     """kopf installs handlers of its own for signals; what a signal means is decided here."""
     await watcher.wait_until_ready()
@@ -197,19 +228,35 @@ def _on_signals(stop: Callable[[], None]) -> None:
 def surroundings(settings: OperatorSettings) -> Surroundings:
     """What pods are made with. Raises SettingsError."""
     keys = TokenKeys(settings.token_keys)
-    authority = settings.channel_tls / "ca.crt"
-    try:
-        client_ca = authority.read_text()
-    except OSError as error:
-        raise SettingsError(f"{authority} cannot be read: {error.strerror}") from error
+    authority = Authority(settings.channel_tls / "ca.crt")
     return Surroundings(
         images=Images(sandbox=settings.supervisor_image, verifier=settings.verifier_image),
-        client_ca=client_ca,
+        client_ca=authority.current,
         egress=_egress(settings.egress),
         token_key=lambda: keys.current()[0],
         fetch_ca=settings.fetch_ca,
         installation=_installation(settings),
     )
+
+
+class Authority:
+    """The certificates that sandboxes trust, in a file that may be replaced while the operator runs."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SettingsError when the file cannot be read."""
+        self._path = path
+        try:
+            self._known = path.read_text()
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+
+    def current(self) -> str:
+        """As they are now; while the file cannot be read, as they were."""
+        try:
+            self._known = self._path.read_text() or self._known
+        except OSError as error:
+            log.warning("the authority of sandboxes' clients stays as it was: %s", error)
+        return self._known
 
 
 def _installation(settings: OperatorSettings) -> Installation | None:

@@ -81,9 +81,12 @@ def view_of(
     silent_seconds: float = 0.0,
     silence: str = "",
     loss: Trouble | None = None,
+    quiet_seconds: float = 0.0,
 ) -> SandboxView:
-    """The planner's view. `pod` is None once it was deleted, `loss` is then why; `silent_seconds`: since when its channel
-    does not answer."""
+    """The planner's view. `pod` is None once it was deleted, `loss` is then why.
+
+    `silent_seconds`: since when its channel does not answer; `quiet_seconds`: since when its state is the same.
+    """
     if pod is None:
         return SandboxView(identity, Presence.GONE, trouble=loss, state=state)
     presence = presence_of(pod)
@@ -92,7 +95,9 @@ def view_of(
         trouble = Trouble(Reason.WORKSPACE_FAILED, state.trouble)
     if trouble is None and presence is Presence.RUNNING and silent_seconds >= SILENCE_SECONDS:
         trouble = Trouble(Reason.SUPERVISOR_UNREACHABLE, _clip(silence))
-    return SandboxView(identity, presence, uid=uid_of(pod), trouble=trouble, state=state)
+    return SandboxView(
+        identity, presence, uid=uid_of(pod), trouble=trouble, state=state, quiet_seconds=quiet_seconds
+    )
 
 
 def _phase(pod: Object) -> str:

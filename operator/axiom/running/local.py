@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from axiom.api.conditions import ConditionType, Reason
 from axiom.backends.contract import CannotRunError, Sandbox, SandboxFactory, SandboxSpec
 from axiom.backends.leftovers import PREFIX, note_elsewhere
 from axiom.channel import Channel, ChannelError, CommandRefusedError
+from axiom.clocks import SteadyClock
 from axiom.egress.tokens import Grant, mint
 from axiom.gateway.carrying import Archive, Carrier
 from axiom.manifests.resources import allowance
@@ -49,6 +50,8 @@ class _Running:
     channel: Channel
     following: asyncio.Task[None]
     state: SandboxState | None = None
+    changed_at: float = field(default_factory=time.monotonic)
+    """When its state was last seen to change."""
     trouble: Trouble | None = None
 
 
@@ -92,6 +95,7 @@ class LocalRun:
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _egress: Path | None = None
     _accounts: Accounts | None = None
+    _now: SteadyClock = field(default_factory=SteadyClock)
 
     def __post_init__(self) -> None:
         """The base is here already: nobody has to fetch it."""
@@ -143,7 +147,7 @@ class LocalRun:
         )
 
     async def _step(self) -> None:
-        actions = plan(self._observe(), datetime.now(UTC))
+        actions = plan(self._observe(), self._now())
         for action in actions:
             await self._apply(action)
         if any(isinstance(action, WriteStatus) for action in actions):
@@ -219,6 +223,8 @@ class LocalRun:
 
         def seen(state: SandboxState) -> None:
             running = self._running[identity]
+            if running.state is None or running.state.revision != state.revision:
+                running.changed_at = time.monotonic()
             running.state, running.trouble = state, None
             self._changed.set()
 
@@ -240,7 +246,8 @@ class LocalRun:
             command = envelope.command.model_copy(update={"token": self._token(action.identity)})
             envelope = envelope.model_copy(update={"command": command})
         try:
-            await running.channel.send(envelope)
+            sent_ms = int(self._now().timestamp() * 1000)
+            await running.channel.send(envelope.model_copy(update={"sent_ms": sent_ms}))
         except ChannelError as error:
             refused = isinstance(error, CommandRefusedError)
             reason = Reason.INTERNAL_ERROR if refused else Reason.SUPERVISOR_UNREACHABLE
@@ -279,7 +286,8 @@ def _view(identity: Identity, running: _Running) -> SandboxView:
     presence, trouble = running.sandbox.presence, running.trouble
     if presence is Presence.GONE and (why := running.sandbox.diagnosis()):
         trouble = Trouble(Reason.LOST, why)
-    return SandboxView(identity, presence, identity.agent_id, trouble, running.state)
+    quiet = time.monotonic() - running.changed_at
+    return SandboxView(identity, presence, identity.agent_id, trouble, running.state, quiet)
 
 
 def _failure_of(task: asyncio.Task[None]) -> BaseException | None:

@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
@@ -24,12 +26,16 @@ from urllib.parse import parse_qs, urlsplit
 import certifi
 import urllib3
 from minio import Minio
+from minio.credentials.credentials import Credentials
+from minio.credentials.providers import Provider, StaticProvider
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.time import to_amz_date
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
     retry_if_exception,
     stop_after_attempt,
+    stop_after_delay,
     wait_random_exponential,
 )
 
@@ -49,12 +55,15 @@ from axiom.storage.store import (
 
 log = logging.getLogger(__name__)
 
+ACCESS_KEY_FILE, SECRET_KEY_FILE = "accessKey", "secretKey"
+"""Names of the files in a folder of credentials, as of the keys in a Secret."""
 _DIGEST_METADATA = "axiom-sha256"
 _DIGEST_HEADER = f"x-amz-meta-{_DIGEST_METADATA}"
 _PAGE = 1000
 _PROBE = b"Axiom wrote this to learn whether this store honours If-None-Match. It may be deleted.\n"
 _PROBE_KEY = "axiom-probe/conditional-put"
 _LARGE_PROBE_KEY = "axiom-probe/conditional-multipart"
+_TOLERATED_SKEW = timedelta(minutes=1)
 _SMALLEST_PART = 5 * 2**20
 """Bytes; what S3 allows."""
 _PASSING_CODES = frozenset({
@@ -73,8 +82,10 @@ class S3Settings:
     endpoint: str
     """`http://host:port` or `https://host`."""
     bucket: str
-    access_key: str
-    secret_key: str = field(repr=False)
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    credentials: Path | None = None
+    """Folder with the files accessKey and secretKey, read anew for each request; instead of the two above."""
     region: str = "us-east-1"
     create_bucket: bool = False
     """Whether a missing bucket is made."""
@@ -82,6 +93,8 @@ class S3Settings:
     """PEM file that the server's certificate is checked with, instead of the public ones."""
     attempts: int = 6
     """How often a request is tried before the store counts as unavailable."""
+    patience: float = 30
+    """Seconds after which a request is not tried again, however often it was."""
     longest_wait: float = 10
     """Seconds between two tries, at most."""
     part_bytes: int = 16 * 2**20
@@ -94,7 +107,37 @@ class _VanishedError(Exception):
     """An object that was there a moment ago is gone: somebody deletes. Tried again."""
 
 
-class _CreateOnlyPool(urllib3.PoolManager):
+class _Offset:
+    """How far the server's clock is ahead of ours, by its last answer. Signatures carry the server's time."""
+
+    def __init__(self) -> None:
+        self.time = timedelta()
+
+    def learn(self, date: str) -> None:
+        """From an answer's Date header. What two clocks differ by ordinarily is left alone."""
+        try:
+            ahead = parsedate_to_datetime(date) - datetime.now(UTC)
+        except ValueError:
+            return
+        self.time = ahead if abs(ahead) > _TOLERATED_SKEW else timedelta()
+
+
+class _Pool(urllib3.PoolManager):
+    """Learns the server's time."""
+
+    def __init__(self, offset: _Offset, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._offset = offset
+
+    def urlopen(  # type: ignore[override]
+        self, method: str, url: str, redirect: bool = True, **rest: Any
+    ) -> urllib3.BaseHTTPResponse:
+        response = super().urlopen(method, url, redirect=redirect, **rest)
+        self._offset.learn(response.headers.get("Date", ""))
+        return response
+
+
+class _CreateOnlyPool(_Pool):
     """Sends everything that creates an object on the condition that its key is free.
 
     minio-py lets nobody add a header to a put. The header needs no place in the signature: AWS asks only for Host and
@@ -109,15 +152,30 @@ class _CreateOnlyPool(urllib3.PoolManager):
         return super().urlopen(method, url, redirect=redirect, **rest)
 
 
+class _Client(Minio):
+    """Dates its requests by the server's clock: a machine whose own is off could otherwise neither read nor write."""
+
+    offset: _Offset
+
+    def _build_headers(self, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], datetime]:
+        headers, date = super()._build_headers(*args, **kwargs)
+        date += self.offset.time
+        headers["x-amz-date"] = to_amz_date(date)
+        return headers, date
+
+
 class S3Store:
     """An ObjectStore in one bucket. Made by `connect`, and closed after use."""
 
     def __init__(self, settings: S3Settings) -> None:
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.connections, thread_name_prefix="s3")
-        self._reader = _client(settings, urllib3.PoolManager)
-        self._writer = _client(settings, _CreateOnlyPool)
+        self._offset = offset = _Offset()
+        self._reader = _client(settings, _Pool, offset)
+        self._writer = _client(settings, _CreateOnlyPool, offset)
         self._parts_are_conditional = False
+        self._is_proven = False
+        self._proving = asyncio.Lock()
 
     @classmethod
     async def connect(cls, settings: S3Settings) -> Self:
@@ -129,12 +187,23 @@ class S3Store:
         """
         store = cls(settings)
         try:
-            await store._ensure_bucket()
-            await store._require_condition(_PROBE_KEY, _PROBE)
+            await store.prove()
         except BaseException:
             store.close()
             raise
         return store
+
+    async def prove(self) -> None:
+        """Makes sure that the bucket exists and that the server keeps the contract. Raises as `connect`.
+
+        Nothing is written before this succeeded once: whoever could not do it at the start may go on, and each write
+        tries it first.
+        """
+        async with self._proving:
+            if not self._is_proven:
+                await self._ensure_bucket()
+                await self._require_condition(_PROBE_KEY, _PROBE)
+                self._is_proven = True
 
     def close(self) -> None:
         """Ends connections; requests that run are waited for by nobody."""
@@ -147,6 +216,7 @@ class S3Store:
         check_key(key)
         if isinstance(source, Path) and not source.is_file():
             raise FileNotFoundError(f"{source} is no file, so it cannot be stored as {key}")
+        await self.prove()
         if _size(source) > self._settings.part_bytes and not self._parts_are_conditional:
             await self._require_condition(_LARGE_PROBE_KEY, bytes(_SMALLEST_PART + 1))
             self._parts_are_conditional = True
@@ -310,7 +380,7 @@ class S3Store:
         """Runs it in a thread, again while what fails may pass. Raises StorageError."""
         retrying = AsyncRetrying(
             retry=retry_if_exception(_is_passing),
-            stop=stop_after_attempt(self._settings.attempts),
+            stop=stop_after_attempt(self._settings.attempts) | stop_after_delay(self._settings.patience),
             wait=wait_random_exponential(multiplier=0.2, max=self._settings.longest_wait),
             before_sleep=partial(_log_retry, what),
             reraise=True,
@@ -325,27 +395,70 @@ class S3Store:
             ) from error
 
     async def _run(self, operation: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, operation)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._dated(operation))
+
+    def _dated(self, operation: Callable[[], T]) -> Callable[[], T]:
+        """Once more where the refusal taught us that our clock is off: to a HEAD the server does not say why it refuses."""
+
+        def run() -> T:
+            before = self._offset.time
+            try:
+                return operation()
+            except S3Error:
+                if abs(self._offset.time - before) <= _TOLERATED_SKEW:
+                    raise
+            return operation()
+
+        return run
 
 
-def _client(settings: S3Settings, pool: type[urllib3.PoolManager]) -> Minio:
+def _client(settings: S3Settings, pool: type[_Pool], offset: _Offset) -> Minio:
     address = urlsplit(settings.endpoint)
     if address.scheme not in {"http", "https"} or not address.netloc or address.path.strip("/"):
         raise UnsuitableError(f"{settings.endpoint!r} is no endpoint; write http://host:port or https://host")
-    return Minio(
+    client = _Client(
         address.netloc,
-        access_key=settings.access_key,
-        secret_key=settings.secret_key,
+        credentials=_keys(settings),
         region=settings.region,
         secure=address.scheme == "https",
         http_client=pool(
+            offset,
             maxsize=settings.connections,
             retries=False,
-            timeout=urllib3.Timeout(connect=10, read=60),
+            timeout=urllib3.Timeout(connect=10, read=30),
             cert_reqs="CERT_REQUIRED",
             ca_certs=str(settings.certificate_authority or certifi.where()),
         ),
     )
+    client.offset = offset
+    return client
+
+
+class _KeysInFolder(Provider):
+    """Keys in files that are replaced while the process runs, as those of a mounted Secret are."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def retrieve(self) -> Credentials:
+        # of a mounted Secret both files come from one folder, behind a link that is replaced as a whole
+        folder = self._folder / "..data"
+        folder = folder.resolve() if folder.exists() else self._folder
+        try:
+            keys = [(folder / name).read_text().strip() for name in (ACCESS_KEY_FILE, SECRET_KEY_FILE)]
+        except OSError as error:
+            raise UnavailableError(
+                f"the keys of object storage cannot be read from {self._folder}: {error.strerror}"
+            ) from error
+        if not all(keys):
+            raise UnavailableError(f"{self._folder} holds an empty key of object storage")
+        return Credentials(access_key=keys[0], secret_key=keys[1])
+
+
+def _keys(settings: S3Settings) -> Provider:
+    if settings.credentials:
+        return _KeysInFolder(settings.credentials)
+    return StaticProvider(settings.access_key, settings.secret_key)
 
 
 def _creates_object(method: str, url: str) -> bool:

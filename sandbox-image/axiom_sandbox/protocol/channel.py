@@ -180,6 +180,8 @@ class SandboxState(Message):
     """How far something large has come; told every half minute at most."""
     trouble: str = ""
     """Why the inputs do not arrive, as the gateway told; empty once they do."""
+    storage_trouble: str = ""
+    """Why nothing goes to or comes from object storage, as the gateway told; empty once it does."""
     deadline_ms: int | None = None
     """Unix time in ms of the deadline that it was last given."""
     first_output_ms: int | None = None
@@ -309,3 +311,7 @@ class CommandEnvelope(Message):
     key: str
     """A command whose key was seen before is answered, and not carried out again."""
     command: Command
+    sent_ms: int = 0
+    """Unix time in ms when it was sent, by the clock that its deadline is by; 0: by the sandbox's own."""
+    taken_ms: int = 0
+    """Unix time in ms when it was taken, by the sandbox's clock; the sandbox fills it in."""

@@ -302,7 +302,7 @@ class AgentSandbox(Sandbox):
             limits,
             self.link,
             tuple(folder for folder in folders if folder is not None),
-            lambda: self.deadline_ms or limits.deadline_ms,
+            self.seconds_left,
         )
 
     async def _end_of_turn(self, number: int, watchdog: Watchdog) -> Exit:

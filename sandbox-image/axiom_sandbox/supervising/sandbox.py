@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import math
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -95,7 +96,12 @@ class Sandbox(ABC):
         self._notes: set[asyncio.Task[object]] = set()
         self._provocations = Counter[str]()
         self._parts = itertools.count()
+        self.deadline_ms: int | None = None
+        """The deadline last given, as it was given."""
+        self._steady, self._deadline_at = time.monotonic, math.inf
         self._commands = self._load_commands()
+        for envelope in self._commands:
+            self._note_deadline(envelope)
         for command in self.commands():
             if isinstance(command, Stop):
                 self.request_stop(command.reason)
@@ -278,6 +284,11 @@ class Sandbox(ABC):
         if text != self.board.state.trouble:
             self.board.update(trouble=text)
 
+    def note_storage_trouble(self, text: str) -> None:
+        """What the gateway says of object storage; "" when that is over."""
+        if text != self.board.state.storage_trouble:
+            self.board.update(storage_trouble=text)
+
     async def _receive(self, chunks: AsyncIterator[bytes], target: Path, digest: str) -> None:
         """Several gateways may bring the same archive at once."""
         part = target.with_name(f"{target.name}.part-{next(self._parts)}")
@@ -339,10 +350,12 @@ class Sandbox(ABC):
             if self.board.state.phase in _FINAL:
                 raise RefusedError(f"nothing is begun in phase {self.board.state.phase}")
             self.check(command)
+        envelope = envelope.model_copy(update={"taken_ms": _now_ms()})
         taken = [*self._commands, envelope]
         lines = (one.model_dump_json().encode() + b"\n" for one in taken)
         write_durably(self.folder / "commands.jsonl", b"".join(lines))
         self._commands = taken
+        self._note_deadline(envelope)
         self._carry_out(command)
         self.arrived.set()
 
@@ -361,19 +374,18 @@ class Sandbox(ABC):
         """Every command taken so far, in order."""
         return [taken.command for taken in self._commands]
 
-    @property
-    def deadline_ms(self) -> int | None:
-        """The deadline last given."""
-        given = None
-        for command in self.commands():
-            match command:
-                case SetDeadline(deadline_ms=moved) | Verify(deadline_ms=moved):
-                    given = moved
-                case StartAgent(envelope=envelope):
-                    given = envelope.limits.deadline_ms
-                case _:
-                    pass
-        return given
+    def _note_deadline(self, envelope: CommandEnvelope) -> None:
+        """Clocks are looked at once, here: afterwards the deadline comes nearer by a clock that only goes forward."""
+        deadline = _deadline_in(envelope.command)
+        if deadline is None:
+            return
+        now, taken = _now_ms(), envelope.taken_ms or _now_ms()
+        left = deadline - (envelope.sent_ms or taken) - max(now - taken, 0)
+        self.deadline_ms, self._deadline_at = deadline, self._steady() + left / 1000
+
+    def seconds_left(self) -> float:
+        """Until the deadline last given, at least 0; without end before one was given."""
+        return max(self._deadline_at - self._steady(), 0)
 
     def request_stop(self, reason: str) -> None:
         """Ends this sandbox in order: from the control plane, or from the pod's own hook."""
@@ -389,15 +401,12 @@ class Sandbox(ABC):
         while not ready():
             self.arrived.clear()
             try:
-                async with asyncio.timeout(self._seconds_left()):
+                left = self.seconds_left()
+                async with asyncio.timeout(None if math.isinf(left) else left):
                     await self.arrived.wait()
             except TimeoutError:
                 message = f"limits.deadline passed while {meanwhile}"
                 raise SandboxFailedError(FailureReason.DEADLINE_EXCEEDED, message) from None
-
-    def _seconds_left(self) -> float | None:
-        deadline = self.deadline_ms
-        return None if deadline is None else max(deadline - _now_ms(), 0) / 1000
 
     def _load_commands(self) -> list[CommandEnvelope]:
         file = self.folder / "commands.jsonl"
@@ -492,6 +501,16 @@ async def _failure_of(living: asyncio.Future[None]) -> Failure | None:
     except Exception as error:  # noqa: BLE001 - whatever it is, the task must end with its reason
         return Failure(reason=FailureReason.INTERNAL_ERROR, message=f"{type(error).__name__}: {error}")
     return None
+
+
+def _deadline_in(command: Command) -> int | None:
+    match command:
+        case SetDeadline(deadline_ms=deadline) | Verify(deadline_ms=deadline):
+            return deadline
+        case StartAgent(envelope=envelope):
+            return envelope.limits.deadline_ms
+        case _:
+            return None
 
 
 def _now_ms() -> int:

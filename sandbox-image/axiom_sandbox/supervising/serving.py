@@ -39,6 +39,7 @@ class Channel:
                 web.put("/v1/workspace", self._workspace),
                 web.put("/v1/changes", self._changes),
                 web.put("/v1/trouble", self._trouble),
+                web.put("/v1/trouble/storage", self._storage_trouble),
                 web.post("/v1/commands", self._command),
             ]
         )
@@ -94,6 +95,10 @@ class Channel:
 
     async def _trouble(self, request: web.Request) -> web.Response:
         self._sandbox.note_trouble((await request.text())[:_LONGEST_TROUBLE])
+        return web.Response(status=204)
+
+    async def _storage_trouble(self, request: web.Request) -> web.Response:
+        self._sandbox.note_storage_trouble((await request.text())[:_LONGEST_TROUBLE])
         return web.Response(status=204)
 
     async def _command(self, request: web.Request) -> web.Response:

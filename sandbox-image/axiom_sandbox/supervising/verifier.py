@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 from axiom_sandbox.protocol.channel import Command, FailureReason, Phase, Verification, Verify
@@ -63,12 +62,11 @@ class VerifierSandbox(Sandbox):
         return next((command for command in self.commands() if isinstance(command, Verify)), None)
 
     async def _verify(self, order: Verify) -> Verification:
-        left = (self.deadline_ms or order.deadline_ms) / 1000 - datetime.now(UTC).timestamp()
         scratch = self.folder / "scratch"
         scratch.mkdir(exist_ok=True)
         await self._forget_candidates()
         try:
-            async with asyncio.timeout(max(left, 0)):
+            async with asyncio.timeout(self.seconds_left()):
                 return await verify(
                     LauncherRoom(self.link, self.settings),
                     self.base_archive,

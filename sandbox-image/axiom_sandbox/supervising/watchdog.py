@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from axiom_sandbox.protocol.channel import FailureReason, Limits
@@ -25,9 +24,9 @@ class Watchdog:
     """Looks every second, or less often where the workspace takes long to count."""
 
     def __init__(
-        self, limits: Limits, link: LauncherLink, folders: tuple[Path, ...], deadline_ms: Callable[[], int]
+        self, limits: Limits, link: LauncherLink, folders: tuple[Path, ...], seconds_left: Callable[[], float]
     ) -> None:
-        self._limits, self._link, self._folders, self._deadline_ms = limits, link, folders, deadline_ms
+        self._limits, self._link, self._folders, self._seconds_left = limits, link, folders, seconds_left
         self._loop = asyncio.get_running_loop()
         self._last_output = self._loop.time()
         self._crowded_since: float | None = None
@@ -51,7 +50,7 @@ class Watchdog:
             pause = min(max(_LOOK_SECONDS, 4 * (self._loop.time() - began)), _LONGEST_PAUSE)
 
     def _look_at_deadline(self) -> None:
-        if datetime.now(UTC).timestamp() * 1000 > self._deadline_ms():
+        if self._seconds_left() <= 0:
             raise SandboxFailedError(
                 FailureReason.DEADLINE_EXCEEDED, "limits.deadline passed while the agent worked"
             )

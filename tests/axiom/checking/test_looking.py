@@ -27,8 +27,7 @@ ENVIRONMENT = {
     "AXIOM_GATEWAY": "http://gateway/",
     "AXIOM_S3_ENDPOINT": "http://127.0.0.1:1",
     "AXIOM_S3_BUCKET": "axiom",
-    "AXIOM_S3_ACCESS_KEY": "key",
-    "AXIOM_S3_SECRET_KEY": "secret",
+    "AXIOM_S3_CREDENTIALS": "/etc/axiom/storage-keys",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import kopf
@@ -41,6 +42,13 @@ def test_paths_are_those_of_the_api() -> None:
         AGENT_TASKS.path("ns", "t", "status") == "/apis/axiom.dev/v1alpha1/namespaces/ns/agenttasks/t/status"
     )
     assert AGENT_CLASSES.path() == "/apis/axiom.dev/v1alpha1/agentclasses"
+
+
+async def test_the_servers_clock_is_known_by_its_answers(api: Api) -> None:
+    assert api.server_time is None
+    await api.list(PODS)
+    assert api.server_time is not None
+    assert abs((api.server_time - datetime.now(UTC)).total_seconds()) < 60
 
 
 async def test_a_second_object_of_a_name_is_told_from_a_conflict(server: FakeApiServer, api: Api) -> None:

@@ -236,7 +236,10 @@ async def test_evidence_is_sealed_once_and_the_carrier_ends(world: World) -> Non
     assert list((world.folder / "scratch").iterdir()) == []
 
 
-async def test_storage_that_is_away_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_old", [False, True], ids=["now", "a sandbox that knows nothing of it"])
+async def test_storage_that_is_away_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_old: bool
+) -> None:
     put, failures = world.store.put, [UnavailableError("away"), UnavailableError("away")]
 
     async def flaky(key: str, source: Path | bytes, **more: Any) -> Any:
@@ -246,9 +249,12 @@ async def test_storage_that_is_away_is_waited_for(world: World, monkeypatch: pyt
 
     monkeypatch.setattr(world.store, "put", flaky)
     side = await world.make_pod(Role.AGENT, Phase.RUNNING)
+    side.is_old = is_old
     side.offer_segment(b"one")
     await world.until(lambda: side.sealed)
+    await world.until(lambda: not side.state.storage_trouble)
     assert 'axiom_gateway_errors_total{kind="UnavailableError"} 2.0' in world.metrics.render().decode()
+    assert side.troubles == ([] if is_old else ["away", ""]), "the sandbox is told, once, and that it is over"
 
 
 async def test_a_pod_that_is_gone_is_no_longer_carried_for(world: World) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.fakes.simulated_world import DIGEST, World
+from tests.fakes.simulated_world import DIGEST, SimulatedSandbox, World
 
 from axiom.api.agenttask import RoundStatus
 from axiom.api.conditions import ConditionStatus, ConditionType, Reason
@@ -19,7 +19,7 @@ from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.planner import plan
 from axiom.planning.statuses import condition, has_reason
 from axiom.storage.keys import blob_key
-from axiom_sandbox.protocol.channel import SUPERSEDED, Failure, FailureReason, Phase, StartAgent
+from axiom_sandbox.protocol.channel import SUPERSEDED, Blob, Failure, FailureReason, Phase, StartAgent
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Claim, Saying, Verdict
 
@@ -545,3 +545,103 @@ def test_an_attempt_that_took_the_name_of_an_earlier_one_is_given_up_and_not_cou
     played.sandboxes[played.observe().identity(role, 1)].change(trouble=SUPERSEDED)
     status = played.play().status
     assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 2, 0)
+
+
+def _played_until(phase: Phase, role: Role) -> tuple[World, SimulatedSandbox]:
+    played = world()
+    for _ in range(40):
+        played.step()
+        found = [box for box in played.sandboxes.values() if box.identity.role is role]
+        if found and found[0].state.phase is phase:
+            return played, found[0]
+        played.progress()
+    raise AssertionError(f"{role} never came to {phase}")
+
+
+WAITS = [
+    (Phase.WAITING_FOR_WORKSPACE, Role.AGENT, ConditionType.SANDBOX_READY),
+    (Phase.ROUND_ENDED, Role.AGENT, ConditionType.VERIFIED),
+    (Phase.WAITING_FOR_WORKSPACE, Role.VERIFIER, ConditionType.VERIFIED),
+    (Phase.STOPPED, Role.VERIFIER, ConditionType.VERIFIED),
+    (Phase.STOPPED, Role.AGENT, ConditionType.COMPLETE),
+]
+
+
+@pytest.mark.parametrize(("phase", "role", "kind"), WAITS)
+def test_a_task_that_waits_for_object_storage_says_so_once_and_goes_on(
+    phase: Phase, role: Role, kind: ConditionType
+) -> None:
+    played, sandbox = _played_until(phase, role)
+    for _ in range(2):
+        played.step()
+    sandbox.change(storage_trouble="the object store is away")
+    before = played.writes["status"]
+    for _ in range(5):
+        played.step()
+
+    found = condition(played.task.status, kind)
+    assert found is not None
+    assert (found.reason, found.message) == (Reason.STORAGE_UNAVAILABLE, "the object store is away")
+    assert found.status is not ConditionStatus.TRUE
+    assert played.writes["status"] == before + 1
+    assert played.task.status.verdict is None
+    sandbox.change(storage_trouble="")
+    if kind is ConditionType.VERIFIED and phase is not Phase.STOPPED:
+        played.progress()
+        played.step()
+        found = condition(played.task.status, kind)
+        assert found is not None
+        assert found.reason is Reason.VERIFYING, "what is over is taken back before the verdict"
+    status = played.play().status
+    assert status.verdict is Verdict.PASS
+    assert Reason.STORAGE_UNAVAILABLE not in {item.reason for item in status.conditions}
+
+
+@pytest.mark.parametrize(("phase", "role", "kind"), WAITS)
+def test_a_task_that_no_gateway_comes_for_says_so(phase: Phase, role: Role, kind: ConditionType) -> None:
+    played, sandbox = _played_until(phase, role)
+    for _ in range(2):
+        played.step()
+    found = condition(played.task.status, kind)
+    assert found is None or found.reason is not Reason.GATEWAY_SILENT
+    played.now += timedelta(seconds=31)
+    played.step()
+
+    assert sandbox.quiet_seconds == 31
+    found = condition(played.task.status, kind)
+    assert found is not None
+    assert found.reason is Reason.GATEWAY_SILENT
+    assert "gateway" in found.message
+
+
+def test_an_outcome_waits_for_its_evidence_by_the_observers_own_clock() -> None:
+    played, sandbox = _played_until(Phase.STOPPED, Role.AGENT)
+    played.step()
+    later = played.now + timedelta(minutes=40)
+    seen_just_now = played.observe()
+    assert not any(isinstance(action, WriteStatus) for action in plan(seen_just_now, later))
+    played.now = later
+    played.step()
+    assert sandbox.quiet_seconds > 1800
+    assert played.task.status.verdict is Verdict.PASS
+    assert "could not be sealed" in played.task.status.message
+
+
+def test_a_git_workspace_that_cannot_be_stored_names_object_storage() -> None:
+    played = world(workspace={"git": {"url": "https://git.example/x.git", "revision": "main"}})
+    for _ in range(3):
+        played.step()
+    agent, fetcher = (
+        next(box for box in played.sandboxes.values() if box.identity.role is role)
+        for role in (Role.AGENT, Role.FETCHER)
+    )
+    agent.change(phase=Phase.WAITING_FOR_WORKSPACE)
+    fetcher.change(
+        phase=Phase.FETCHED,
+        blobs=(Blob(name="workspace", digest="a" * 64, size=1),),
+        storage_trouble="the object store is away",
+    )
+    played.step()
+    found = condition(played.task.status, ConditionType.SANDBOX_READY)
+    assert found is not None
+    assert found.reason is Reason.STORAGE_UNAVAILABLE

@@ -19,6 +19,7 @@ from tests.fakes.trusted_side import FakeTrustedSide, fake_trusted_side
 
 import axiom.reconciling.reconciler as reconciler_module
 from axiom.channel import Channel
+from axiom.clocks import SteadyClock
 from axiom.cluster.api import Api
 from axiom.cluster.resources import Object, uid_of
 from axiom.cluster.watching import Cache
@@ -162,7 +163,7 @@ async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             side = sides.get(uid_of(pod))
             return side.channel() if side else Channel.over_unix(tmp_path / "nobody")
 
-        operator = Operator(api, settings, metrics, connect)
+        operator = Operator(api, settings, metrics, connect, SteadyClock())
         narrating = asyncio.create_task(operator.narrator.run())
         stack.callback(narrating.cancel)
         stack.push_async_callback(operator.close)
@@ -210,10 +211,13 @@ async def test_the_token_is_put_in_for_the_pods_address_and_never_logged(
 
     await world.until(lambda: side.commands)
 
-    command = side.commands[0].command
+    envelope = side.commands[0]
+    command = envelope.command
     assert isinstance(command, StartAgent)
     grant = read_token([KEY.encode()], command.token, time.time())
     assert (grant.address, grant.attempt, grant.agent_class) == ("10.0.0.9", 1, "plain")
+    assert grant.expires > time.time() + 6 * 3600, "a proxy whose clock is an hour ahead takes it, too"
+    assert abs(envelope.sent_ms / 1000 - time.time()) < 60
     assert grant.task_id == uid_of(world.task)
     assert command.token not in caplog.text
     assert "axm1." not in str(world.server.requests)

@@ -8,7 +8,6 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -25,8 +24,8 @@ from axiom.environment import SettingsError
 from axiom.gateway.settings import read_settings as read_gateway_settings
 from axiom.reconciling.lease import LeaseLostError, LeaseSettings
 from axiom.reconciling.settings import OperatorSettings, read_settings
-from axiom.storage.folder import FolderStore
 from axiom.storage.s3 import S3Store
+from axiom.storage.store import UnavailableError
 
 
 def free_port() -> int:
@@ -112,21 +111,19 @@ async def test_an_operator_without_its_files_says_which(server: FakeApiServer, t
         await operator_serving.run(settings)
 
 
-async def test_the_gateway_serves_until_sigterm(
+async def test_the_gateway_serves_until_sigterm_though_storage_is_away(
     server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def connect(settings: Any) -> Any:
-        store = FolderStore(tmp_path / "store")
-        return SimpleNamespace(put=store.put, get=store.get, close=lambda: None)
+    async def away(_: S3Store) -> None:
+        raise UnavailableError("object storage does not answer")
 
-    monkeypatch.setattr(S3Store, "connect", connect)
+    monkeypatch.setattr(S3Store, "prove", away)
     settings = read_gateway_settings(
         {
             "AXIOM_CHANNEL_TLS": str(tmp_path),
             "AXIOM_S3_ENDPOINT": "http://s3",
             "AXIOM_S3_BUCKET": "b",
-            "AXIOM_S3_ACCESS_KEY": "a",
-            "AXIOM_S3_SECRET_KEY": "s",
+            "AXIOM_S3_CREDENTIALS": str(tmp_path),
             "AXIOM_GATEWAY_LISTEN": f"127.0.0.1:{PEOPLE_PORT}",
             "AXIOM_GATEWAY_METRICS": f"127.0.0.1:{GATEWAY_PORT}",
             "AXIOM_GATEWAY_SCRATCH": str(tmp_path / "scratch"),

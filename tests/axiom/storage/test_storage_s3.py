@@ -7,6 +7,8 @@ import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,11 +32,21 @@ SETTINGS = S3Settings(
 
 
 @asynccontextmanager
-async def server_that_answers(status: Status) -> AsyncIterator[tuple[S3Settings, list[str]]]:
-    """A server that plays S3's errors: `status` is a number, or the code of an S3 error with its number."""
+async def server_that_answers(
+    status: Status, ahead: timedelta = timedelta()
+) -> AsyncIterator[tuple[S3Settings, list[str]]]:
+    """A server that plays S3's errors: `status` is a number, or the code of an S3 error with its number.
+
+    Its clock is `ahead` of ours, and it refuses what is dated otherwise.
+    """
     seen: list[str] = []
 
     async def handle(request: web.Request) -> web.Response:
+        shown = request.headers.get("X-Amz-Date", "")
+        sent = datetime.strptime(shown, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        if abs(sent - datetime.now(UTC) - ahead) > timedelta(minutes=15):
+            seen.append("refused")
+            return web.Response(status=403)
         await request.read()
         seen.append(f"{request.method} {request.path} {request.headers.get('If-None-Match', '-')}")
         answer = status(request)
@@ -44,7 +56,11 @@ async def server_that_answers(status: Status) -> AsyncIterator[tuple[S3Settings,
         text = "" if request.method == "HEAD" else f"<Error><Code>{code}</Code><Message>m</Message></Error>"
         return web.Response(status=int(number), text=text, content_type="application/xml")
 
+    async def date(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = format_datetime(datetime.now(UTC) + ahead, usegmt=True)
+
     app = web.Application(client_max_size=2**30)
+    app.on_response_prepare.append(date)
     app.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -207,3 +223,68 @@ async def test_a_list_longer_than_a_page_is_complete(
         await store.put(f"page/{number}", b"x")
     assert [key async for key in store.list("page/")] == [f"page/{number}" for number in range(8)]
     store.close()
+
+
+async def test_keys_in_a_folder_are_read_anew_for_each_request(
+    s3_settings: S3Settings, tmp_path: Path
+) -> None:
+    mounted, link = tmp_path / "mounted", tmp_path / "mounted" / "..data"
+    for name, secret in (("old", s3_settings.secret_key), ("new", "not-the-servers-secret-000")):
+        folder = mounted / name
+        folder.mkdir(parents=True)
+        (folder / "accessKey").write_text(f"{s3_settings.access_key}\n")
+        (folder / "secretKey").write_text(secret)
+    link.symlink_to("new")
+    store = S3Store(replace(s3_settings, access_key="", secret_key="", credentials=mounted, attempts=2))
+
+    with pytest.raises(UnsuitableError, match="credentials"):
+        await store.prove()
+    replacement = mounted / "..data_tmp"
+    replacement.symlink_to("old")
+    replacement.replace(link)
+    assert await store.put("a/key", b"stored") is PutResult.CREATED
+    (mounted / "old" / "secretKey").unlink()
+    with pytest.raises(UnavailableError, match="keys of object storage cannot be read"):
+        await store.get("a/key")
+    store.close()
+
+
+async def test_a_store_that_is_away_at_the_start_is_proven_before_the_first_write() -> None:
+    answers, probes = ["ServiceUnavailable 503"] * 3, list[str]()
+
+    def status(request: web.Request) -> int | str:
+        if answers:
+            return answers.pop()
+        is_taken = request.path.endswith("conditional-put") and len(probes) > 0
+        if request.path.endswith("conditional-put"):
+            probes.append(request.path)
+        return "PreconditionFailed 412" if is_taken else 200
+
+    async with server_that_answers(status) as (settings, seen):
+        store = S3Store(settings)
+        with pytest.raises(UnavailableError):
+            await store.prove()
+        await store.put("a/key", b"x")
+        store.close()
+    written = [line.split()[1] for line in seen if line.startswith("PUT")]
+    assert written == ["/evidence/axiom-probe/conditional-put"] * 2 + ["/evidence/a/key"]
+
+
+async def test_a_slow_failure_is_not_repeated_for_ever() -> None:
+    async with server_that_answers(lambda request: "SlowDown 503") as (settings, seen):
+        store = S3Store(replace(settings, attempts=1000, patience=0.05))
+        with pytest.raises(UnavailableError):
+            await store.get("a/key")
+        store.close()
+    assert len(seen) < 1000
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_requests_are_dated_by_the_servers_clock_where_ours_is_off(hours: int) -> None:
+    ahead = timedelta(hours=hours)
+    async with server_that_answers(lambda request: 200, ahead) as (settings, seen):
+        store = S3Store(replace(settings, attempts=1))
+        assert await store.exists("a/key")
+        assert await store.exists("a/key")
+        store.close()
+    assert seen == ["refused", *["HEAD /evidence/a/key -"] * 2]

@@ -12,6 +12,7 @@ from tests.axiom_sandbox.supervising.benches import open_bench, soon, start
 
 from axiom.channel import CommandRefusedError
 from axiom_sandbox.protocol.channel import (
+    CommandEnvelope,
     FailureReason,
     GiveFeedback,
     HomeFile,
@@ -26,6 +27,8 @@ from axiom_sandbox.protocol.verdicts import Saying
 from axiom_sandbox.snapshots import read_changes
 from axiom_sandbox.supervising.agent import AgentSandbox
 from axiom_sandbox.terminal.recording import OUTPUT_LIMIT
+
+HOUR = 3600
 
 pytestmark = pytest.mark.sandbox
 
@@ -215,6 +218,24 @@ async def test_the_deadline_holds_between_rounds_and_can_be_moved(tmp_path: Path
         state = await life.until(lambda state: state.phase is Phase.FAILED)
         assert state.failure is not None
         assert state.failure.message == "limits.deadline passed while the verdict on round 1 was awaited"
+
+
+async def test_a_deadline_is_by_its_senders_clock_whatever_this_machines_shows(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        command = start("echo on; sleep 2; echo over", limits={"deadline_ms": soon(60 - HOUR)})
+        await life.channel.send(CommandEnvelope(key="start", command=command, sent_ms=soon(-HOUR)))
+        await life.until(lambda state: state.first_output_ms is not None)
+        assert 50 < life.sandbox.seconds_left() < 60
+        await life.end()
+        life = await bench.begin()
+        assert 50 < life.sandbox.seconds_left() < 60, "a supervisor that starts again knows it, too"
+        await life.reached(Phase.ROUND_ENDED, 1)
+        moved = SetDeadline(deadline_ms=soon(HOUR + 0.5))
+        await life.channel.send(CommandEnvelope(key="sooner", command=moved, sent_ms=soon(HOUR)))
+        state = await life.until(lambda state: state.phase is Phase.FAILED)
+        assert state.failure is not None
+        assert state.failure.reason is FailureReason.DEADLINE_EXCEEDED
 
 
 async def test_a_stop_in_the_middle_records_what_is_known(tmp_path: Path) -> None:
