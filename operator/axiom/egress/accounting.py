@@ -43,6 +43,8 @@ class Allowance(Message):
 class Question(Message):
     """What the operator asks of one process of the proxy: `POST /v1/usage`."""
 
+    proxy: str = ""
+    """The process that is meant; to any other the allowances say nothing, as it may be among those `elsewhere`."""
     since: int = 0
     """The revision that was answered last; only accounts that changed after it are told. 0: all."""
     allowances: dict[str, Allowance] = {}
@@ -160,7 +162,8 @@ class Accounts:
 
     def answer(self, question: Question, now: float) -> Answer:
         """Takes what the operator tells, and tells what it asks. `now` is in seconds since the epoch."""
-        self._allowances = question.allowances
+        if question.proxy == self.proxy:
+            self._allowances = question.allowances
         self._accounts = {key: one for key, one in self._accounts.items() if one.kept_until > now}
         changed = {key: one for key, one in self._accounts.items() if one.revision > question.since}
         self._told_revision = self._revision

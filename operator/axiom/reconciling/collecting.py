@@ -170,29 +170,41 @@ class Collector:
     async def _question(
         self, address: str, accounts: Sequence[Account], known: Mapping[str, Sequence[ProxyUsage]]
     ) -> None:
-        proxy, since = self._revisions.get(address, ("", 0))
+        try:
+            proxy = self._revisions.get(address, ("", 0))[0]
+            answered = await self._exchange(address, proxy, accounts, known)
+            if answered != proxy:  # a process that was not known: what was told was not for it
+                await self._exchange(address, answered, accounts, known)
+        except _TROUBLE as error:
+            self._failed()
+            if address not in self._is_silent:
+                log.warning("the egress proxy at %s does not tell usage: %s", address, type(error).__name__)
+            self._is_silent.add(address)
+        else:
+            self._is_silent.discard(address)
+
+    async def _exchange(
+        self,
+        address: str,
+        proxy: str,
+        accounts: Sequence[Account],
+        known: Mapping[str, Sequence[ProxyUsage]],
+    ) -> str:
+        """Asks the process that is thought to be there. Returns which one answered."""
+        known_as, since = self._revisions.get(address, ("", 0))
         allowances = {
             account.task_id: Allowance(
                 budget=account.budget, elsewhere=_elsewhere(known[account.task_id], proxy)
             )
             for account in accounts
         }
-        try:
-            answer = await self._ask(address, Question(since=since, allowances=allowances))
-        except _TROUBLE as error:
-            self._failed()
-            if address not in self._is_silent:
-                log.warning("the egress proxy at %s does not tell usage: %s", address, type(error).__name__)
-            self._is_silent.add(address)
-            return
-        self._is_silent.discard(address)
-        if proxy and answer.proxy != proxy:  # it was started anew: what was asked was meant for another
-            self._revisions[address] = answer.proxy, 0
-            await self._question(address, accounts, known)
-            return
-        self._revisions[address] = answer.proxy, answer.revision
+        answer = await self._ask(address, Question(proxy=proxy, since=since, allowances=allowances))
+        # one that was started anew may have told less than all: its revisions began at 0 again
+        is_all = answer.proxy == known_as or since == 0
+        self._revisions[address] = answer.proxy, answer.revision if is_all else 0
         for task_id, usage in answer.usage.items():
             self._note(task_id, usage, task_id in known)
+        return answer.proxy
 
     def _note(self, task_id: str, usage: ProxyUsage, is_running: bool) -> None:
         before = self._usage.get(task_id, ())

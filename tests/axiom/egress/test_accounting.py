@@ -120,7 +120,7 @@ def test_a_tokens_budget_holds_without_an_operator() -> None:
 
 
 def allow(accounts: Accounts, **allowance: Any) -> None:
-    accounts.answer(Question(allowances={TASK: Allowance(**allowance)}), NOW)
+    accounts.answer(Question(proxy=accounts.proxy, allowances={TASK: Allowance(**allowance)}), NOW)
 
 
 def test_the_operator_may_raise_lower_and_remove_it() -> None:
@@ -133,7 +133,9 @@ def test_the_operator_may_raise_lower_and_remove_it() -> None:
     assert "$2.00 of $2.00" in accounts.refusal(BUDGET, Kind.CALL)
     allow(accounts, budget=None)
     assert accounts.refusal(BUDGET, Kind.CALL) == ""
-    accounts.answer(Question(), NOW)
+    accounts.answer(Question(proxy="another", allowances={TASK: Allowance(budget=0)}), NOW)
+    assert accounts.refusal(BUDGET, Kind.CALL) == ""
+    accounts.answer(Question(proxy=accounts.proxy), NOW)
     assert accounts.refusal(BUDGET, Kind.CALL)
 
 
@@ -210,7 +212,13 @@ async def test_usage_is_asked_for_over_http_with_a_key_alone() -> None:
     base = f"http://127.0.0.1:{address.port}"
     try:
         async with ClientSession() as session:
-            answer = await ask(session, base, KEY, Question(allowances={TASK: Allowance(budget=1)}), NOW)
+            answer = await ask(
+                session,
+                base,
+                KEY,
+                Question(proxy=accounts.proxy, allowances={TASK: Allowance(budget=1)}),
+                NOW,
+            )
             assert answer.usage[TASK].input_tokens == 7
             assert accounts.refusal(make_grant(), Kind.CALL)
             for headers, body, status in (

@@ -269,5 +269,6 @@ async def test_the_operator_raises_a_budget_while_the_task_runs(vendor: Vendor, 
     says(vendor, RESPONSES_STREAM)
     await call(priced, "/v1/responses", budget=1000)
     assert (await call(priced, "/v1/responses", budget=1000))[0] == 429
-    priced.accounts.answer(Question(allowances={TASK: Allowance(budget=10**6)}), 0)
+    told = Question(proxy=priced.accounts.proxy, allowances={TASK: Allowance(budget=10**6)})
+    priced.accounts.answer(told, 0)
     assert (await call(priced, "/v1/responses", budget=1000))[0] == 200

@@ -96,7 +96,8 @@ async def test_only_news_is_asked_for(world: World) -> None:
     spend(world.processes["a"], 1)
     await world.collector.collect()
     await world.collector.collect()
-    assert [question.since for address, question in world.questions if address == "a"] == [0, 1, 2]
+    # twice at first: what is told is told to a process that is known
+    assert [question.since for address, question in world.questions if address == "a"] == [0, 1, 1, 2]
     assert len(world.changed) == 2
 
 
@@ -123,17 +124,17 @@ async def test_a_process_that_is_gone_stays_in_the_sum(world: World) -> None:
 
 
 async def test_an_operator_that_is_started_anew_goes_on_from_the_status(world: World) -> None:
-    dead = ProxyUsage(proxy="dead", requests=4, cost_micro_usd=400)
-    world.running = [Account(TASK, 1000, (dead,))]
+    spend(world.processes["a"], 500)
+    alive = world.processes["a"].usage_of(TASK)
+    assert alive is not None
+    world.running = [Account(TASK, 1000, (ProxyUsage(proxy="dead", requests=4, cost_micro_usd=400), alive))]
+    await world.collector.collect()
+    assert world.processes["a"].refusal(GRANT, Kind.CALL) == "", "900 of 1000, each counted once"
     spend(world.processes["a"], 100)
+    assert world.processes["a"].refusal(GRANT, Kind.CALL)
     await world.collector.collect()
-    await world.collector.collect()
-    assert {
-        question.allowances[TASK].elsewhere for address, question in world.questions if address == "a"
-    } == {400}
-    assert {
-        question.allowances[TASK].elsewhere for address, question in world.questions[2:] if address == "b"
-    } == {500}
+    told = {address: question.allowances[TASK].elsewhere for address, question in world.questions}
+    assert told == {"a": 400, "b": 900}
 
 
 async def test_one_that_is_silent_keeps_nobody_from_answering(
@@ -171,7 +172,7 @@ async def test_who_asks_during_a_round_waits_for_the_next_which_all_share(world:
     world.held.set()
     async with asyncio.timeout(5):
         await asyncio.gather(first, *others)
-    assert len(world.questions) == 2
+    assert len(world.questions) == 3, "two for the first round, as nobody was known yet"
     assert world.spent == 7
 
 
