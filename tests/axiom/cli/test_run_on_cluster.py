@@ -22,6 +22,7 @@ from tests.fakes.api_server import FakeApiServer, fake_api_server
 from typer.testing import CliRunner
 
 from axiom.cli.main import app
+from axiom.running import remote
 
 TASK = {
     "apiVersion": "axiom.dev/v1alpha1",
@@ -92,6 +93,11 @@ class Desk:
         return [
             body for method, path, body in self.server.requests if method == "POST" and "agenttasks" in path
         ]
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_LOOK_SECONDS", 0.02)
 
 
 @pytest.fixture
