@@ -393,7 +393,7 @@ def test_the_result_has_the_same_fields_everywhere(place: Place) -> None:
     body = place.told("honest").body
     assert list(body) == [
         "task", "verdict", "reason", "claim", "rounds", "criteria", "ledger", "diff", "workspace",
-        "durationSeconds",
+        "usage", "durationSeconds",
     ]  # fmt: skip
     assert [sorted(item) for item in body["criteria"]] == [
         ["enforcement", "message", "name", "type", "verdict"]
