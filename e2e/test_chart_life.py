@@ -20,7 +20,9 @@ from urllib.request import Request, urlopen
 import pytest
 import yaml
 
+from axiom.manifests.network_policies import POLICY_NAMES
 from e2e.cluster.connection import Connection
+from e2e.cluster.shell import run
 from e2e.cluster.waiting import wait_until
 from e2e.support.chart import CHART, HelmError, Release, build_storage_image, image_values
 from e2e.support.earlier import earlier_tree, has_earlier_commit
@@ -306,10 +308,11 @@ def test_another_operator_takes_over_and_helm_test_finds_all_well(life: Life) ->
 # --- removed, and made anew ---------------------------------------------------------------------------------------
 
 
-def documented(beginning: str) -> list[str]:
-    """The arguments of the only command in the chart's README that begins so, without the program."""
+def documented(beginning: str, connection: Connection, *options: str) -> None:
+    """Gives the only command of the chart's README that begins so."""
     [line] = [line for line in (CHART / "README.md").read_text().splitlines() if line.startswith(beginning)]
-    return line.split()[1:]
+    kubectl = f"{connection.bin_dir}/kubectl"
+    run([kubectl, "--kubeconfig", connection.kubeconfig, *line.split()[1:], *options])
 
 
 def test_what_is_not_the_charts_own_stays_when_it_is_removed(life: Life, vendor: Vendor) -> None:
@@ -331,14 +334,14 @@ def test_what_is_not_the_charts_own_stays_when_it_is_removed(life: Life, vendor:
         "--output",
         "name",
     )
-    assert len(life.team(*around_sandboxes).split()) == 3
-    life.admin(*documented("kubectl delete networkpolicies"))
+    assert len(life.team(*around_sandboxes).split()) == len(POLICY_NAMES)
+    documented("kubectl delete networkpolicies", life.release.connection)
     assert life.team(*around_sandboxes) == ""
 
 
 def test_a_new_installation_goes_on_with_what_it_finds(life: Life, vendor: Vendor) -> None:
     life.make_task("waited", "poll waited")
-    life.admin(*documented("kubectl delete pods"), "--wait=false")
+    documented("kubectl delete pods", life.release.connection, "--wait=false")
     values = {key: value for key, value in life.values.items() if key not in ("operator", "gateway")}
 
     life.release.install(values)

@@ -37,10 +37,8 @@ class Release:
     namespace: str
     name: str = "axiom"
 
-    def run(
-        self, verb: str, *arguments: str, values: Mapping[str, Any] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """`helm VERB RELEASE …`. Raises HelmError."""
+    def helm(self, verb: str, *arguments: str, values: Mapping[str, Any] | None = None) -> str:
+        """Standard output of `helm VERB RELEASE …`. Raises HelmError, with all that was said."""
         command = [f"{self.connection.bin_dir}/helm", "--kubeconfig", self.connection.kubeconfig]
         command += ["--namespace", self.namespace, verb, self.name, *arguments]
         if values is not None:
@@ -55,13 +53,9 @@ class Release:
         )
         if ended.returncode != 0:
             raise HelmError(
-                f"helm {verb} {' '.join(arguments)}: {ended.stderr.strip() or ended.stdout.strip()}"
+                f"helm {verb} {' '.join(arguments)}: {ended.stderr.strip()}\n{ended.stdout.strip()}"
             )
-        return ended
-
-    def helm(self, verb: str, *arguments: str, values: Mapping[str, Any] | None = None) -> str:
-        """Its standard output. Raises HelmError."""
-        return self.run(verb, *arguments, values=values).stdout
+        return ended.stdout
 
     def install(self, values: Mapping[str, Any], chart: Path = CHART) -> str:
         """Installs and waits until everything is ready; the notes. Raises HelmError."""
@@ -74,8 +68,8 @@ class Release:
         return self.helm("upgrade", str(chart), "--wait", "--timeout", "3m", values=values)
 
     def test(self) -> str:
-        """Runs `helm test`; what its pod said. Raises HelmError when a check failed."""
-        return self.run("test", "--timeout", "5m").stderr
+        """Runs `helm test`; what it and its pod said. Raises HelmError, with that, when a check failed."""
+        return self.helm("test", "--logs", "--timeout", "5m")
 
     def uninstall(self) -> None:
         """Removes it and waits. Raises HelmError."""
