@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import aiohttp
@@ -228,13 +229,13 @@ def finder(api: Api, namespace: str) -> Callable[[], Awaitable[Iterable[str]]]:
     return find
 
 
-def asker(key: Callable[[], bytes]) -> Ask:
-    """Asks by HTTP, with a key of tokens."""
+def asker(key: Callable[[], bytes], now: Callable[[], datetime]) -> Ask:
+    """Asks by HTTP, with a key of tokens. `now` gives the time that the question is dated by."""
 
     async def ask_one(address: str, question: Question) -> Answer:
         # a connection of its own: every few seconds, and to a process that may be another by then
         async with aiohttp.ClientSession(timeout=_PATIENCE) as session:
-            return await ask(session, address, key(), question, time.time())
+            return await ask(session, address, key(), question, now().timestamp())
 
     return ask_one
 

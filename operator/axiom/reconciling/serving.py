@@ -59,7 +59,7 @@ class Operator:
         applier = Applier(api, self.pods, self.tasks, self.sandboxes, connect, around, fence)
         self.collector = Collector(
             finder(api, settings.namespace),
-            asker(around.token_key),
+            asker(around.token_key, clock),
             self._accounts,
             self._usage_changed,
             metrics.usage_errors.inc,
