@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ _SERVER_TIMEOUT = 240
 _CLIENT_TIMEOUT = 270
 """Seconds after which we do, if it did not."""
 _RESYNC_SECONDS = 300
+_LONGEST_BACKOFF = 5.0
 
 
 @dataclass
@@ -175,6 +177,18 @@ def _subscribe(registry: kopf.OperatorRegistry, cache: Cache, witness: Witness) 
     kopf.on.event(group, version, cache.resource.plural, registry=registry, id=cache.resource.plural)(seen)
 
 
+class Backoffs:
+    """Seconds between two tries, without end: a watch waits for the API server, however long that is away.
+
+    kopf's own end after a minute, and the process with them, though there is work without the API server.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.5, 1, 2, 3)
+        while True:
+            yield _LONGEST_BACKOFF * random.uniform(0.8, 1)  # noqa: S311 - jitter
+
+
 def _settings(caches: Sequence[Cache]) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
@@ -184,6 +198,7 @@ def _settings(caches: Sequence[Cache]) -> kopf.OperatorSettings:
     settings.watching.client_timeout = _CLIENT_TIMEOUT
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = Backoffs()
     settings.process.ultimate_exiting_timeout = 20
     for cache in caches:
         if cache.selector:

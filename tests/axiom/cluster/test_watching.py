@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sized
+from itertools import islice
 from typing import Any
 
 import kopf
@@ -23,6 +24,15 @@ def item(name: str, version: int, uid: str = "") -> Object:
     return {
         "metadata": {"name": name, "namespace": "ns", "uid": uid or name, "resourceVersion": str(version)}
     }
+
+
+def test_a_watch_waits_for_the_api_server_without_end_and_is_back_soon_after_it() -> None:
+    backoffs = watching._settings([]).networking.error_backoffs
+    assert not isinstance(backoffs, float | Sized), "what has a length has an end"
+    for _ in range(2):
+        pauses = list(islice(backoffs, 1000))
+        assert len(pauses) == 1000
+        assert max(pauses) <= 5
 
 
 def test_an_older_version_never_replaces_a_newer_one() -> None:
