@@ -25,7 +25,7 @@ LEASE_SECONDS = 10
 
 
 @pytest.mark.parametrize(
-    "seconds", [pytest.param(14, id="short"), pytest.param(60, id="long", marks=pytest.mark.campaign)]
+    "seconds", [pytest.param(12, id="short"), pytest.param(60, id="long", marks=pytest.mark.campaign)]
 )
 def test_agents_run_on_and_nothing_is_done_twice(
     world: World, cluster: Connection, keeper: Keeper, tmp_path: Path, seconds: float

@@ -27,7 +27,7 @@ def waits_for_storage(task: Object) -> bool:
 
 
 @pytest.mark.parametrize(
-    "seconds", [pytest.param(8, id="short"), pytest.param(60, id="long", marks=pytest.mark.campaign)]
+    "seconds", [pytest.param(5, id="short"), pytest.param(60, id="long", marks=pytest.mark.campaign)]
 )
 def test_tasks_wait_for_object_storage_and_lose_nothing(
     world: World,
