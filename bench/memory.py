@@ -11,7 +11,7 @@ from bench.installation import Installation
 _FEW, _MANY = 50, 500
 _AT_A_TIME = 6
 _LIMIT_SECONDS = 2700.0
-_SETTLING_SECONDS = 40.0
+_SETTLING_SECONDS = 60.0
 """Longer than the pods' end, the tasks' time to live and the longest poll take."""
 _RESOURCES = {"cpu": "400m", "memory": "128Mi", "storage": "64Mi"}
 
@@ -26,7 +26,7 @@ def memory(installation: Installation) -> Part:
         time.sleep(_SETTLING_SECONDS)
         found[upto] = {name: installation.resident_bytes(name) / 2**20 for name in ("operator", "gateway")}
     method = (
-        f"private memory of the process, {_AT_A_TIME} tasks at a time, each with a verifier, deleted 5 s after its completion;"
+        f"private memory of the process, {_AT_A_TIME} tasks at a time, each with a verifier, deleted 20 s after its completion;"
         f" {_SETTLING_SECONDS:.0f} s after the last"
     )
     figures = []
@@ -62,7 +62,7 @@ def _work_off(installation: Installation, start: int, end: int) -> None:
                 prompt="write out.txt done",
                 criteria=[{"name": "out", "files": {"expect": [{"path": "out.txt"}]}}],
                 limits={"deadline": "5m", "maxRounds": 1, "resources": _RESOURCES},
-                retention={"ttlAfterComplete": "5s"},
+                retention={"ttlAfterComplete": "20s"},
             )
             known[name] = ""
             next_one += 1

@@ -39,6 +39,5 @@ class ApiModel(BaseModel):
 class Message(BaseModel):
     """Something one part of Axiom tells another. Fields that a newer sender added are ignored."""
 
-    model_config = ConfigDict(
-        extra="ignore", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
+    # Every start of a pod waits for these classes: they are built when they are first used.
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, defer_build=True)
