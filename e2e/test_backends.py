@@ -83,7 +83,6 @@ SCENARIOS = {
     "lingers": Scenario(
         "hostile", "linger", (NOTHING,), 1, "Fail", "DeadlineExceeded", None, {"deadline": "15s"}
     ),
-    "silent": Scenario("hostile", "linger", (NOTHING,), 0, "Pass", "Passed", "Silent", {"idle": "3s"}),
     "fills": Scenario("hostile", "fill", (NOTHING,), 1, "Fail", "StorageExceeded", None),
     "forks": Scenario("hostile", "fork", (NOTHING,), 1, "Fail", "ProcessLimitExceeded", None),
 }
@@ -508,14 +507,6 @@ def test_the_egress_proxy_is_the_only_way_out_and_puts_the_key_in(
     assert "sk-real" not in json.dumps(told.records)
 
 
-def test_auto_takes_docker_for_an_agent_that_is_in_its_image_alone(docker: Here) -> None:
-    options = tuple(option for option in docker.options if option not in ("--backend", "docker"))
-    told = replace(docker, options=options, results={}).run("auto", SCENARIOS["honest"])
-    assert told.code == 0, told.errors
-    [isolation] = told.payloads("isolation")
-    assert not any(item["layer"] == "user_namespace" for item in isolation["assertions"])
-
-
 def test_an_image_that_is_not_to_be_had_is_told_with_the_cure(docker: Here) -> None:
     classes = [
         {**item, "spec": {**item["spec"], "image": "registry.invalid/no/agent:1"}}
@@ -539,12 +530,18 @@ def test_a_class_without_an_image_runs_on_this_machines_system(docker: Here) -> 
     assert told.code == 0, (told.body, told.errors)
 
 
-def test_the_tasks_own_image_is_the_clean_room(docker: Here) -> None:
-    """It holds nothing but the agent, so only there the agent's program can be the criterion."""
+def test_auto_takes_docker_for_an_agent_that_is_in_its_image_alone_and_the_tasks_image_is_the_clean_room(
+    docker: Here,
+) -> None:
+    """The clean room's image holds nothing but the agent, so only there the agent's program can be the criterion."""
+    options = tuple(option for option in docker.options if option not in ("--backend", "docker"))
     criterion = {"name": "there", "command": {"argv": ["/agent", "exit 0"]}}
     scenario = Scenario("plain", "write out done\nexit 0", (criterion,), 0, "Pass", "Passed", "Done")
-    told = docker.run("room", scenario, verification={"image": "axiom.dev/plain:test"})
+    place = replace(docker, options=options, results={})
+    told = place.run("room", scenario, verification={"image": "axiom.dev/plain:test"})
     assert told.code == 0, (told.body, told.errors)
+    [isolation] = told.payloads("isolation")
+    assert not any(item["layer"] == "user_namespace" for item in isolation["assertions"])
 
 
 def test_a_container_that_somebody_kills_costs_an_attempt(docker: Here, daemon: DockerDaemon) -> None:
