@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,7 @@ from axiom.cluster.resources import Object, name_of
 from axiom.monitoring.clients import ApiCalls, Watches, watch_certificates
 from axiom.monitoring.instruments import AGENT_CLASS, Instruments, Label, Process, closed
 from axiom.planning.observed import Observed, SandboxView
+from axiom.planning.outcomes import LIMIT_REASONS
 from axiom.planning.statuses import condition, has_reason, is_true, parse_time, round_of
 from axiom_sandbox.protocol.channel import FailureReason, Phase
 from axiom_sandbox.protocol.identity import Identity, Role
@@ -38,7 +40,20 @@ _OVER = {
     TaskState.NEEDS_REVIEW: (Verdict.FAIL, Verdict.INCONCLUSIVE),
     TaskState.FAILED: (NONE,),
 }
-_USUAL_OUTCOMES = ((Verdict.PASS, Reason.PASSED), (Verdict.FAIL, Reason.FAILED))
+_OUTCOMES = (
+    (Verdict.PASS, Reason.PASSED),
+    (Verdict.FAIL, Reason.FAILED),
+    (Verdict.FAIL, Reason.NEEDS_REVIEW),
+    (Verdict.INCONCLUSIVE, Reason.NEEDS_REVIEW),
+    *((Verdict.FAIL, reason) for reason in LIMIT_REASONS.values()),
+    (NONE, Reason.ATTEMPTS_EXHAUSTED),
+    (NONE, Reason.ISOLATION_FAILED),
+    (NONE, Reason.START_FAILED),
+    (NONE, Reason.WORKSPACE_FAILED),
+    (NONE, Reason.LEDGER_FAILED),
+    (NONE, Reason.INTERNAL_ERROR),
+)
+"""How tasks end. Of a class they are counted from 0 on: `increase` does not see a series' first value."""
 _NOT_NOTICED = "NotNoticed"
 """What a task waits for where the operator not written anything about it yet."""
 _USUAL_ERRORS = ("ConflictError", "UnavailableError", "RefusedError", "NotFoundError", "ChannelError")
@@ -288,11 +303,11 @@ class Metrics:
         self.writes.labels(verb, resource).inc()
 
     def note_class(self, name: str) -> None:
-        """An AgentClass exists: what its tasks are usually counted by begins at 0."""
-        for verdict, reason in _USUAL_OUTCOMES:
-            self.completed.labels(name, verdict.value, reason.value)
-            for saying in (Saying.DONE, Saying.FAILED):
-                self.claims.labels(name, saying.value, verdict.value)
+        """An AgentClass exists: what its tasks are counted by begins at 0."""
+        for verdict, reason in _OUTCOMES:
+            self.completed.labels(name, verdict, reason.value)
+        for saying, found in itertools.product(_CLAIM.values, _VERDICT.values):
+            self.claims.labels(name, saying, found)
         for stage in Stage:
             self.phase_seconds.labels(name, stage.value)
         for metric in (self.lost_attempts, self.rounds, self.task_seconds):
