@@ -22,7 +22,7 @@ from e2e.support.chart import CHART, Release, build_storage_image, image_values
 from e2e.support.images import ROOT, Images
 from e2e.support.kubernetes import Kubectl, Object
 from e2e.support.prometheus import Prometheus, prometheus
-from e2e.support.world import SMALL, is_complete
+from e2e.support.world import SMALL, is_complete, is_running
 
 pytestmark = pytest.mark.e2e
 
@@ -112,7 +112,7 @@ def load(
     agent_image: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Load]:
-    """Tasks of all kinds, twice, with a scrape between."""
+    """Tasks of all kinds, twice, with a scrape between; and one whose agent works for a minute."""
     admin = Kubectl(release.connection, release.namespace)
     rules = admin("get", "configmap", "axiom-rules", "--output", "jsonpath={.data['axiom\\.yaml']}")
     folder = tmp_path_factory.mktemp("prometheus")
@@ -128,6 +128,8 @@ def load(
                 tasks += run_tasks(team, classes, wave)
                 read_events(team, admin, f"passes-{wave}")
                 wait_scraped(watcher, wave)
+            make_task(team, "works", classes["good"], "await never.txt")
+            team.wait_for("agenttask", "works", is_running, 90)
             yield Load(watcher, admin, team, images, classes, tuple(tasks))
     finally:
         team.run("delete", "agentclass", *classes.values())
@@ -227,6 +229,7 @@ def test_every_panel_has_data(load: Load) -> None:
             for target in panel["targets"]:
                 chosen = load.classes["good"] if board["uid"] == "axiom-class" else ".*"
                 found = load.prometheus.query(plain(target["expr"], chosen))
+                # a share of nothing is no number
                 if not any(math.isfinite(value) for _, value in found):
                     empty.append(f"{board['title']} / {panel['title']}: {target['expr']} gives {found}")
     assert len(boards) == 4
