@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -105,6 +106,16 @@ def test_only_the_chosen_prometheus_may_read_metrics(component: str) -> None:
 
     assert way_in(render()) == [{"ports": [port]}]
     assert way_in(monitoring(scrapeFrom=[peer])) == [{"ports": [port], "from": [peer]}]
+
+
+def test_the_values_that_the_documentation_shows_are_accepted() -> None:
+    text = (CHART.parent.parent / "docs/monitoring.md").read_text()
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    shown = [block for block in blocks if "monitoring" in block]
+
+    assert len(shown) == 2
+    for values in shown:
+        render(values)
 
 
 @pytest.mark.parametrize(
