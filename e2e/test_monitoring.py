@@ -31,14 +31,29 @@ WATCHERS = "watchers"
 """A label of namespaces that may read metrics."""
 
 
+ANSWER = {
+    "model": "model-1",
+    "choices": [],
+    "usage": {
+        "prompt_tokens": 30_000,
+        "completion_tokens": 10_000,
+        "prompt_tokens_details": {"cached_tokens": 10_000},
+    },
+}
+"""Of a model, with what it used."""
+
+
 class Model(BaseHTTPRequestHandler):
     """A vendor that answers whatever it is asked."""
 
-    def do_GET(self) -> None:
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = json.dumps(ANSWER).encode()
         self.send_response(200)
-        self.send_header("Content-Length", "5")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(b"fine\n")
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing."""
@@ -163,11 +178,11 @@ def run_tasks(team: Kubectl, classes: dict[str, str], wave: int) -> list[str]:
     """One that passes, one that says Done and is not, one that gives up, two that the proxy refuses, one without a class."""
     good = classes["good"]
     kinds: dict[str, tuple[str, tuple[str, ...]]] = {
-        "passes": (good, ("call v1/answer", "write greeting.txt hello", "exit 0")),
+        "passes": (good, ("ask v1/chat/completions", "write greeting.txt hello", "exit 0")),
         "lies": (good, ("say done", "exit 0")),
         "gives-up": (good, ("exit 3",)),
         "strays": (good, ("call ../secrets", "exit 0")),
-        "keyless": (classes["keyless"], ("call v1/answer", "exit 0")),
+        "keyless": (classes["keyless"], ("ask v1/chat/completions", "exit 0")),
         "classless": ("nobodys-class", ("exit 0",)),
     }
     for kind, (agent_class, steps) in kinds.items():

@@ -8,6 +8,7 @@
 //	reach NAME ADDR   tries to connect; writes open/NAME or closed/NAME
 //	call PATH         asks $MODEL_URL/PATH with the key $MODEL_KEY; writes the answer to the file "answer"
 //	poll PATH         asks as call does, again and again until the answer is 200, at the latest after 5 minutes
+//	post PATH         the same as call, by POST, as models are asked
 //	exit CODE         ends
 package main
 
@@ -44,7 +45,9 @@ func main() {
 		case "reach":
 			reach(rest)
 		case "call":
-			call(rest)
+			call(http.MethodGet, rest, "")
+		case "post":
+			call(http.MethodPost, rest, "{}")
 		case "poll":
 			poll(rest)
 		case "exit":
@@ -85,8 +88,8 @@ func reach(rest string) {
 	write("open/" + name + " " + address)
 }
 
-func call(path string) {
-	status, body, err := ask(path)
+func call(method, path, sent string) {
+	status, body, err := ask(method, path, sent)
 	check(err)
 	write("answer " + status + " " + body)
 }
@@ -95,7 +98,7 @@ func call(path string) {
 func poll(path string) {
 	until := time.Now().Add(5 * patience)
 	for time.Now().Before(until) {
-		if status, body, err := ask(path); err == nil && strings.HasPrefix(status, "200 ") {
+		if status, body, err := ask(http.MethodGet, path, ""); err == nil && strings.HasPrefix(status, "200 ") {
 			write("answer " + status + " " + body)
 			return
 		}
@@ -104,8 +107,8 @@ func poll(path string) {
 	fail(path + " does not say yes")
 }
 
-func ask(path string) (string, string, error) {
-	request, err := http.NewRequest(http.MethodGet, os.Getenv("MODEL_URL")+"/"+path, nil)
+func ask(method, path, sent string) (string, string, error) {
+	request, err := http.NewRequest(method, os.Getenv("MODEL_URL")+"/"+path, strings.NewReader(sent))
 	check(err)
 	request.Header.Set("Authorization", "Bearer "+os.Getenv("MODEL_KEY"))
 	client := http.Client{Timeout: 10 * time.Second}
