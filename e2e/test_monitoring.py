@@ -24,7 +24,7 @@ from e2e.support.kubernetes import Kubectl, Object
 from e2e.support.prometheus import Prometheus, prometheus
 from e2e.support.world import SMALL, is_complete, is_running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.hermetic("reaches pods from this machine")]
 
 CREDENTIAL = "model"
 WATCHERS = "watchers"
@@ -92,7 +92,7 @@ def release(cluster: Connection, images: Images) -> Iterator[Release]:
     admin("create", "namespace", release.namespace)
     admin("create", "secret", "generic", CREDENTIAL, "--from-literal=key=sk-the-real-key")
     values = {
-        **image_values(images, build_storage_image()),
+        **image_values(images, build_storage_image(cluster)),
         "egress": {"credentialSecrets": [CREDENTIAL], "privateUpstreams": [cluster.machine_address]},
         "monitoring": {
             "scrapeFrom": [{"namespaceSelector": {"matchLabels": {WATCHERS: release.namespace}}}],
@@ -178,11 +178,11 @@ def run_tasks(team: Kubectl, classes: dict[str, str], wave: int) -> list[str]:
     """One that passes, one that says Done and is not, one that gives up, two that the proxy refuses, one without a class."""
     good = classes["good"]
     kinds: dict[str, tuple[str, tuple[str, ...]]] = {
-        "passes": (good, ("ask v1/chat/completions", "write greeting.txt hello", "exit 0")),
+        "passes": (good, ("post v1/chat/completions", "write greeting.txt hello", "exit 0")),
         "lies": (good, ("say done", "exit 0")),
         "gives-up": (good, ("exit 3",)),
         "strays": (good, ("call ../secrets", "exit 0")),
-        "keyless": (classes["keyless"], ("ask v1/chat/completions", "exit 0")),
+        "keyless": (classes["keyless"], ("post v1/chat/completions", "exit 0")),
         "classless": ("nobodys-class", ("exit 0",)),
     }
     for kind, (agent_class, steps) in kinds.items():
