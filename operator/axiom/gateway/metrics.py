@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from axiom.gateway.carrying import all_sealed
 from axiom.monitoring.clients import ApiCalls, Watches, watch_certificates
 from axiom.monitoring.instruments import Instruments, Label, Process, closed
 from axiom_sandbox.protocol.channel import SandboxState
@@ -90,10 +89,11 @@ class Metrics:
         )
         self._lost_ledgers = instruments.counter(
             "axiom_gateway_ledgers_lost",
-            "Sandboxes that were gone before this gateway had seen all of their evidence sealed.",
+            "Sandboxes that were gone before all of their evidence was sealed: this gateway ended their ledgers with a gap.",
         )
         self._lost_records = instruments.counter(
-            "axiom_gateway_records_lost", "Records that such sandboxes had durable and not sealed."
+            "axiom_gateway_records_lost",
+            "Records that such sandboxes had durable and not sealed, where this gateway had heard of them.",
         )
 
     def _make_storage(self, instruments: Instruments) -> None:
@@ -140,10 +140,13 @@ class Metrics:
 
     def note_gone(self, pod: str) -> None:
         """Nothing more is carried for this pod: everything is sealed, or it is gone."""
-        known = self._carried.pop(pod, None)
-        if known is not None and not all_sealed(known.state):
-            self._lost_ledgers.inc()
-            self._lost_records.inc(_unsealed(known.state))
+        self._carried.pop(pod, None)
+
+    def note_lost(self, state: SandboxState | None) -> None:
+        """A ledger was ended for a sandbox that is gone; `state` is the last that it told, None where it never did."""
+        self._lost_ledgers.inc()
+        if state is not None:
+            self._lost_records.inc(_unsealed(state))
 
     def render(self) -> bytes:
         """In Prometheus' text format."""

@@ -138,6 +138,7 @@ class Gateway:
             try:
                 async with self._closing_room:
                     if await close_ledger(self._store, identity, seen, why, datetime.now(UTC)):
+                        self._metrics.note_lost(seen)
                         log.warning("%s: its evidence is not whole: %s", identity.agent_id, why)
                 return
             except (LedgerError, ZstdError) as error:

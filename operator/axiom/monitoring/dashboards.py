@@ -604,9 +604,9 @@ def _tightness() -> Row:
             ),
             stat(
                 "Evidence lost",
-                "Sandboxes that were gone before all of their evidence was in storage, as every gateway saw it.",
+                "Sandboxes that were gone before all of their evidence was in storage. Their ledgers end with a gap that says so.",
                 "short",
-                f"min (increase(axiom_gateway_ledgers_lost_total[{_RANGE}]))",
+                _increase("axiom_gateway_ledgers_lost_total"),
                 (0.5, Colour.BAD),
                 base=Colour.GOOD,
             ),

@@ -123,12 +123,9 @@ CASES = {
     "AxiomEvidenceLost": Case(
         {
             'axiom_gateway_ledgers_lost_total{pod="a"}': "0x20 1x40",
-            'axiom_gateway_ledgers_lost_total{pod="b"}': "0x20 2x40",
-        },
-        {
-            'axiom_gateway_ledgers_lost_total{pod="a"}': "0x20 1x40",
             'axiom_gateway_ledgers_lost_total{pod="b"}': "0x60",
         },
+        {'axiom_gateway_ledgers_lost_total{pod="a"}': "1x60"},
     ),
     "AxiomLedgerGaps": Case(
         {'axiom_ledger_gaps_total{role="agent"}': "0+1x60"},
