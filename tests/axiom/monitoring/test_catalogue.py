@@ -42,8 +42,7 @@ def test_no_label_can_hold_what_the_author_of_a_task_or_an_agent_chooses(metric:
         assert label.values or label.bounded_by, f"{label.name}: what bounds it?"
         if not label.values:
             assert label.name in BOUNDED_BY_THE_INSTALLATION | BOUNDED_BY_THE_CODE, label.name
-        assert len(set(label.values)) == len(label.values) <= 64
-        assert len(set(label.values)) == len(label.values) <= 60
+        assert len(set(label.values)) == len(label.values) <= 80
         assert label.name not in (
             "task",
             "namespace",
