@@ -91,11 +91,13 @@ def release(cluster: Connection, images: Images) -> Iterator[Release]:
         admin(*take, "--filename", str(ROOT / "crds"))
     admin("create", "namespace", release.namespace)
     admin("create", "secret", "generic", CREDENTIAL, "--from-literal=key=sk-the-real-key")
+    watchers = {"namespaceSelector": {"matchLabels": {WATCHERS: release.namespace}}}
+    this_machine = {"ipBlock": {"cidr": f"{cluster.machine_address}/32"}}
     values = {
         **image_values(images, build_storage_image(cluster)),
         "egress": {"credentialSecrets": [CREDENTIAL], "privateUpstreams": [cluster.machine_address]},
         "monitoring": {
-            "scrapeFrom": [{"namespaceSelector": {"matchLabels": {WATCHERS: release.namespace}}}],
+            "scrapeFrom": [watchers, this_machine],
             "rulesConfigMap": {"enabled": True},
         },
     }
