@@ -34,6 +34,7 @@ _ROUND_BUCKETS = (1, 2, 3, 4, 5, 7, 10, 15, 20)
 _VERDICT = closed("verdict", (*Verdict, NONE))
 _CLAIM = closed("claim", (*Saying, NONE))
 _ROLE = closed("role", Role)
+_TOKENS = closed("kind", ("input", "cached_input", "cache_write", "output"))
 _UNSTARTED = (TaskState.PENDING, TaskState.STARTING)
 _OVER = {
     TaskState.COMPLETE: (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE),
@@ -199,7 +200,7 @@ class Metrics:
             "axiom_tokens",
             "Tokens of tasks that are over; no token is in two kinds.",
             AGENT_CLASS,
-            closed("kind", ("input", "cached_input", "cache_write", "output")),
+            _TOKENS,
         )
         self.cost = instruments.counter(
             "axiom_cost_usd",
@@ -310,6 +311,10 @@ class Metrics:
             self.claims.labels(name, saying, found)
         for stage in Stage:
             self.phase_seconds.labels(name, stage.value)
+        for kind in _TOKENS.values:
+            self.tokens.labels(name, kind)
+        for found in _VERDICT.values:
+            self.cost.labels(name, found)
         for metric in (self.lost_attempts, self.rounds, self.task_seconds):
             metric.labels(name)
 

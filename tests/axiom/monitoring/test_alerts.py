@@ -164,6 +164,26 @@ CASES = {
         {'axiom_egress_denials_total{reason="axiom_no_credential"}': "0x25 1x30"},
         {'axiom_egress_denials_total{reason="axiom_no_credential"}': "0 1x60"},
     ),
+    "AxiomCostBurst": Case(
+        {'axiom_egress_cost_usd_total{agent_class="a"}': "0+0.01x1440 14+0.5x120"},
+        {
+            'axiom_egress_cost_usd_total{agent_class="a"}': "0+0.5x1560",
+            'axiom_egress_cost_usd_total{agent_class="b"}': "0+0.001x1440 1.4+0.1x120",
+        },
+        1500,
+    ),
+    "AxiomUsageUnknown": Case(
+        {
+            'axiom_egress_usage_readings_total{agent_class="a",certainty="untold"}': "0+1x120",
+            'axiom_egress_usage_readings_total{agent_class="a",certainty="told"}': "0+2x120",
+        },
+        {
+            'axiom_egress_usage_readings_total{agent_class="a",certainty="estimated"}': "0+1x120",
+            'axiom_egress_usage_readings_total{agent_class="a",certainty="told"}': "0+9x120",
+            'axiom_egress_usage_readings_total{agent_class="b",certainty="untold"}': "0x30 3x90",
+        },
+        90,
+    ),
     "AxiomUpstreamFailing": Case(
         {
             'axiom_egress_requests_total{agent_class="a",route="/m",status="5xx"}': "0+3x60",
