@@ -100,12 +100,26 @@ def test_only_the_chosen_prometheus_may_read_metrics(component: str) -> None:
     peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     port = {"protocol": "TCP", "port": PORTS[component]}
 
-    def way_in(items: list[Object]) -> list[Object]:
+    def way_in(items: list[Object]) -> Object:
         policy = find(items, "NetworkPolicy", f"axiom-{component}")
-        return [rule for rule in policy["spec"]["ingress"] if port in rule["ports"]]
+        *_, rule = (rule for rule in policy["spec"]["ingress"] if port in rule["ports"])
+        return rule
 
-    assert way_in(render()) == [{"ports": [port]}]
-    assert way_in(monitoring(scrapeFrom=[peer])) == [{"ports": [port], "from": [peer]}]
+    assert way_in(render()) == {"ports": [port]}
+    assert way_in(monitoring(scrapeFrom=[peer])) == {"ports": [port], "from": [peer]}
+
+
+def test_the_operator_learns_what_tasks_used_whoever_may_read_metrics() -> None:
+    peer = {"ipBlock": {"cidr": "192.0.2.1/32"}}
+    items = monitoring(scrapeFrom=[peer])
+    rules = [
+        rule
+        for rule in find(items, "NetworkPolicy", "axiom-egress")["spec"]["ingress"]
+        if {"protocol": "TCP", "port": PORTS["egress"]} in rule["ports"]
+    ]
+    operator = find(items, "Deployment", "axiom-operator")["spec"]["selector"]["matchLabels"]
+
+    assert [rule["from"] for rule in rules] == [[{"podSelector": {"matchLabels": operator}}], [peer]]
 
 
 def test_the_values_that_the_documentation_shows_are_accepted() -> None:
