@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from minio import Minio
 from tests.axiom_sandbox.repositories.test_fetching import POINTER, commit, git, make
 from tests.fakes.git_server import GitServer, serve_git
 
 from e2e.cluster.connection import Connection
 from e2e.cluster.waiting import wait_until
+from e2e.support.inputs import put_input
 from e2e.support.kubernetes import Kubectl, Object
 from e2e.support.world import World, condition, has_condition
 
@@ -39,9 +38,6 @@ class Git:
     @property
     def host(self) -> str:
         return self.server.url.removeprefix("https://")
-
-    def branches(self) -> str:
-        return git(self.folder / "served" / "app.git", "branch", "--list")
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +84,6 @@ def git_workspace(repositories: Git, **source: object) -> Object:
             **source,
         }
     }
-
-
-def put_input(cluster: Connection, bucket: str, key: str, data: bytes) -> None:
-    s3 = cluster.s3
-    client = Minio(
-        urlsplit(s3.endpoint).netloc, access_key=s3.access_key, secret_key=s3.secret_key, secure=False
-    )
-    client.put_object(bucket, key, io.BytesIO(data), len(data))
 
 
 def tar_gz(**files: str) -> bytes:

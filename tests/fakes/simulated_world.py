@@ -92,6 +92,7 @@ class World:
     refusal: Trouble | None = None
     source: AgentTask | None = None
     push_failure: Failure | None = None
+    commit: str = "e" * 40
     pushed_commit: str = "c" * 40
     usage: tuple[ProxyUsage, ...] = ()
 
@@ -170,7 +171,9 @@ class World:
                 self.end_push(sandbox)
             case Phase.STARTING if sandbox.identity.role.is_one_shot:
                 sandbox.change(
-                    phase=Phase.FETCHED, blobs=(Blob(name="workspace", digest=DIGEST, size=1, sealed=True),)
+                    phase=Phase.FETCHED,
+                    revision_id=self.commit,
+                    blobs=(Blob(name="workspace", digest=DIGEST, size=1, sealed=True),),
                 )
             case Phase.STARTING:
                 sandbox.change(

@@ -14,9 +14,10 @@ from typing import Protocol
 
 from axiom.channel import Channel, ChannelError, CommandRefusedError
 from axiom.gateway.packing import WorkspaceError
+from axiom.gateway.room import Room
 from axiom.storage.keys import blob_key, segment_key
 from axiom.storage.store import ConflictError, ObjectStore, StorageError
-from axiom_sandbox.protocol.channel import SUPERSEDED, Phase, SandboxState
+from axiom_sandbox.protocol.channel import SUPERSEDED, Blob, Phase, SandboxState
 from axiom_sandbox.protocol.identity import Role
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,8 @@ class Archive:
     path: Path
     digest: str
     """SHA-256, hexadecimal."""
-    passing: bool = False
-    """A copy for this sandbox alone: removed as soon as it is there, as it may be large."""
+    let_go: Callable[[], None] = lambda: None
+    """Called once it is no longer needed: a copy for one sandbox alone may be large."""
 
 
 class Supply(Protocol):
@@ -59,8 +60,11 @@ class Carrier:
         supply: Supply,
         scratch: Path,
         on_sealed: Callable[[str], None] = lambda kind: None,
+        room: Room | None = None,
     ) -> None:
-        """`on_sealed` is called with `segment` or `blob` for each that is in object storage now."""
+        """`on_sealed` is called with `segment` or `blob` for each that is in object storage now; `room` is that of `scratch`,
+        shared with other carriers."""
+        self._room = room or Room()
         self._channel, self._store, self._supply, self._scratch = channel, store, supply, scratch
         self._on_sealed = on_sealed
         self._has_changes = False
@@ -108,7 +112,7 @@ class Carrier:
             await self._seal_segment(state, number)
         for blob in state.blobs:
             if not blob.sealed:
-                await self._seal_blob(blob.digest)
+                await self._seal_blob(blob)
         return waits
 
     async def _supply_inputs(self, state: SandboxState) -> bool:
@@ -124,14 +128,18 @@ class Carrier:
             base = await self._supply.base()
             if base is None:
                 return False
-            await self._push_base(base)
-            _let_go(base)
+            try:
+                await self._push_base(base)
+            finally:
+                base.let_go()
         if not self._has_changes and _takes_changes(state):
             changes = await self._supply.changes()
             if changes is None:
                 return state.identity.role is Role.COPIER  # of an archive or a volume
-            await self._channel.put_changes(changes.path, changes.digest)
-            _let_go(changes)
+            try:
+                await self._channel.put_changes(changes.path, changes.digest)
+            finally:
+                changes.let_go()
             self._has_changes = True
         return True
 
@@ -155,18 +163,17 @@ class Carrier:
         await self._channel.confirm_segment(number)
         self._on_sealed("segment")
 
-    async def _seal_blob(self, digest: str) -> None:
-        file = self._scratch / digest
-        await self._channel.fetch_blob(digest, file)
-        await self._store.put(blob_key(digest), file)
-        file.unlink()
-        await self._channel.confirm_blob(digest)
+    async def _seal_blob(self, blob: Blob) -> None:
+        file = self._scratch / blob.digest
+        await self._room.enter(blob.size)
+        try:
+            await self._channel.fetch_blob(blob.digest, file)
+            await self._store.put(blob_key(blob.digest), file)
+        finally:
+            file.unlink(missing_ok=True)
+            self._room.leave(blob.size)
+        await self._channel.confirm_blob(blob.digest)
         self._on_sealed("blob")
-
-
-def _let_go(archive: Archive) -> None:
-    if archive.passing:
-        archive.path.unlink(missing_ok=True)
 
 
 def _takes_changes(state: SandboxState) -> bool:

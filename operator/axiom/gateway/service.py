@@ -29,6 +29,7 @@ from axiom.cluster.watching import Cache
 from axiom.gateway.carrying import Carrier, all_sealed
 from axiom.gateway.closing import close_ledger
 from axiom.gateway.metrics import Metrics
+from axiom.gateway.room import Room
 from axiom.gateway.supplying import PodSupply
 from axiom.manifests.losses import loss_of
 from axiom.manifests.naming import ALL_PODS_SELECTOR, NotASandboxPodError, identity_of
@@ -62,6 +63,7 @@ class Gateway:
         self._closing: dict[str, asyncio.Task[None]] = {}
         self._closing_room = asyncio.Semaphore(_CLOSING_AT_ONCE)
         self._news = asyncio.Event()
+        self._room = Room()
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
 
@@ -184,9 +186,10 @@ class Gateway:
             supplier=lambda role: self.channel_of(
                 identity.model_copy(update={"role": role, "round": 0, "trial": 0})
             ),
+            room=self._room,
         )
         async with self._connect(pod) as channel:
-            carrier = Carrier(channel, self._store, supply, scratch, self._metrics.note_sealed)
+            carrier = Carrier(channel, self._store, supply, scratch, self._metrics.note_sealed, self._room)
             await carrier.carry(lambda state: self._note_state(pod, state))
 
     def _note_state(self, pod: Object, state: SandboxState) -> None:

@@ -14,6 +14,7 @@ from axiom.cluster.errors import NotFoundError
 from axiom.cluster.resources import CONFIG_MAPS, Object
 from axiom.gateway.carrying import Archive
 from axiom.gateway.packing import PlainFile, WorkspaceError, config_map_files, inline_files, pack_files
+from axiom.gateway.room import Room
 from axiom.manifests.naming import BASE_ANNOTATION, CHANGES_ANNOTATION
 from axiom.storage.keys import blob_key, input_key
 from axiom.storage.store import MissingError, ObjectStore
@@ -34,8 +35,11 @@ class PodSupply:
         scratch: Path,
         task: Callable[[], AgentTask | None],
         supplier: Callable[[Role], Channel | None],
+        room: Room,
     ) -> None:
-        """`task` gives the task if it is known, `supplier` the channel to the one-shot pod of the same attempt."""
+        """`task` gives the task if it is known, `supplier` the channel to the one-shot pod of the same attempt, `room`
+        is that of `scratch`."""
+        self._room = room
         self._pod, self._identity, self._api, self._store = pod, identity, api, store
         self._scratch, self._task, self._supplier = scratch, task, supplier
 
@@ -66,12 +70,11 @@ class PodSupply:
             return None
         key, target = input_key(task.namespace, source.key), self._scratch / "given.input"
         try:
-            found = await self._store.fetch(key, target)
+            return await self._fetch(key, target)
         except MissingError as error:
             raise WorkspaceError(
                 f"spec.workspace.archive: there is no {key} in the bucket; upload it, and the task goes on"
             ) from error
-        return Archive(target, found.sha256, passing=True)
 
     async def _supplied(self, role: Role) -> Archive | None:
         """What the one-shot pod has, once it is in object storage."""
@@ -107,15 +110,32 @@ class PodSupply:
             raise WorkspaceError(f"spec.workspace cannot be packed: {error}") from error
         digest = await asyncio.to_thread(digest_of, archive)
         await self._store.put(blob_key(digest), archive)
-        return Archive(archive, digest, passing=True)
+        return Archive(archive, digest, archive.unlink)
 
     async def _stored(self, digest: str, what: str) -> Archive:
         target = self._scratch / f"{digest}.input"
         try:
-            await self._store.fetch(blob_key(digest), target)
+            return await self._fetch(blob_key(digest), target)
         except MissingError as error:
             raise WorkspaceError(f"{what} ({digest}) is not in object storage") from error
-        return Archive(target, digest, passing=True)
+
+    async def _fetch(self, key: str, target: Path) -> Archive:
+        """A copy of an object, as soon as there is room for it. Raises MissingError, StorageError."""
+        size = await self._store.size(key)
+        if size is None:
+            raise MissingError(key)
+        await self._room.enter(size)
+
+        def let_go() -> None:
+            target.unlink(missing_ok=True)
+            self._room.leave(size)
+
+        try:
+            found = await self._store.fetch(key, target)
+        except BaseException:
+            let_go()
+            raise
+        return Archive(target, found.sha256, let_go)
 
     def _annotation(self, name: str) -> str:
         return str((self._pod["metadata"].get("annotations") or {}).get(name) or "")

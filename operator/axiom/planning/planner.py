@@ -73,7 +73,7 @@ def _accept(observed: Observed, now: datetime) -> tuple[Action, ...]:
     """A task that works on another's result begins when that is there: until then its deadline does not count."""
     source = observed.task.spec.workspace.task
     if source and not observed.task.status.workspace.digest:
-        match result_of(source, observed.source):
+        match result_of(source, observed.source, observed.task.name):
             case NotYet(why):
                 return _refuse(observed, Trouble(Reason.WAITING_FOR_TASK, why), now)
             case Never(why):

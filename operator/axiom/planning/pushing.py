@@ -38,6 +38,8 @@ def push(present: Present, outcome: Outcome) -> tuple[Action, ...] | None:
         return (WriteStatus(status),)
     pusher = _pusher(present)
     left = (parse_time(begun.last_transition_time) + PUSH_TIMEOUT - present.now).total_seconds()
+    if not present.status.workspace.revision:
+        return None
     if left <= 0 or (pusher and (_is_pushed(pusher) or _failure(pusher))):
         return None
     if pusher is None and not present.observed.creation_refused:
@@ -91,6 +93,8 @@ def _failure(pusher: SandboxView) -> str:
 
 
 def _why_failed(present: Present, pusher: SandboxView | None) -> str:
+    if not present.status.workspace.revision:
+        return "the commit that the task began with was lost with the fetcher's pod; the patch is in object storage"
     if pusher and (failed := _failure(pusher)):
         return failed
     trouble = pusher.trouble.message if pusher and pusher.trouble else present.observed.creation_refused

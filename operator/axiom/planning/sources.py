@@ -38,9 +38,11 @@ class Never:
     why: str
 
 
-def result_of(source: TaskSource, other: AgentTask | None) -> Result | NotYet | Never:
-    """What the other task, if there is one, has to offer."""
+def result_of(source: TaskSource, other: AgentTask | None, own_name: str = "") -> Result | NotYet | Never:
+    """What the other task, if there is one, has to offer to the one that is called `own_name`."""
     name = source.name
+    if name == own_name:
+        return Never(f"{FIELD}: a task cannot work on its own result; name another")
     if other is None:
         return NotYet(
             f"{FIELD}: there is no AgentTask {name!r} in this namespace; create it, and the task goes on"

@@ -57,6 +57,11 @@ class FolderStore:
         """As ObjectStore.stat; reads the whole object to learn its digest."""
         return await asyncio.to_thread(self._stat, check_key(key))
 
+    async def size(self, key: str) -> int | None:
+        """As ObjectStore.size."""
+        path = self._root / check_key(key)
+        return path.stat().st_size if path.is_file() else None
+
     async def exists(self, key: str) -> bool:
         """As ObjectStore.exists."""
         return await asyncio.to_thread((self._root / check_key(key)).is_file)

@@ -55,6 +55,11 @@ class MeasuredStore:
         with self._measured("stat"):
             return await self._store.stat(key)
 
+    async def size(self, key: str) -> int | None:
+        """As ObjectStore.size."""
+        with self._measured("stat"):
+            return await self._store.size(key)
+
     async def exists(self, key: str) -> bool:
         """As ObjectStore.exists."""
         with self._measured("stat"):

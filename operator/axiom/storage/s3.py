@@ -234,6 +234,11 @@ class S3Store:
         """As ObjectStore.stat; an object that another program made is read to learn its digest."""
         return await self._do(f"stat {key}", partial(self._stat, check_key(key)))
 
+    async def size(self, key: str) -> int | None:
+        """As ObjectStore.size."""
+        head = await self._do(f"stat {key}", partial(self._head, check_key(key)))
+        return int(head.size) if head else None
+
     async def exists(self, key: str) -> bool:
         """As ObjectStore.exists."""
         return await self._do(f"stat {key}", partial(self._head, check_key(key))) is not None

@@ -103,6 +103,10 @@ class ObjectStore(Protocol):
         """Size and digest, or None when there is no such object. Raises UnavailableError."""
         ...
 
+    async def size(self, key: str) -> int | None:
+        """Bytes, or None when there is no such object. Reads nothing of it. Raises UnavailableError."""
+        ...
+
     async def exists(self, key: str) -> bool:
         """Whether the key is taken. Raises UnavailableError."""
         ...

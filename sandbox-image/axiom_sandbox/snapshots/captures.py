@@ -12,18 +12,15 @@ cannot be taken over, and what was there is gone.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from axiom_sandbox.protocol.changes import Change, ChangeKind, Changes, Entry, EntryKind, Finding
+from axiom_sandbox.snapshots import manifests
 from axiom_sandbox.snapshots.archives import Hashed, Member, digest_of, members, writing_archive
 from axiom_sandbox.snapshots.errors import ArchiveError, SnapshotError
 from axiom_sandbox.snapshots.paths import (
@@ -99,7 +96,7 @@ def applied(base: Tree, changes: Changes) -> Tree:
 def fingerprint(changes: Changes) -> str:
     """SHA-256 over the canonical form of the changes, in hexadecimal. Findings do not count."""
     digest = hashlib.sha256()
-    for piece in _canonical(Changes(base=changes.base, changes=changes.changes)):
+    for piece in manifests.written(Changes(base=changes.base, changes=changes.changes)):
         digest.update(piece)
     return digest.hexdigest()
 
@@ -214,7 +211,7 @@ def _git_findings(before: Mapping[str, Entry], now: Mapping[str, Entry]) -> Iter
 def _write(changes: Changes, staging: Path, out_dir: Path, *, complete: bool) -> CaptureResult:
     manifest, out = staging / "manifest", staging / "archive"
     with manifest.open("wb") as file:
-        file.writelines(_canonical(changes))
+        file.writelines(manifests.written(changes))
     with writing_archive(out) as archive:
         for name, path in [
             (_MANIFEST, manifest),
@@ -227,49 +224,16 @@ def _write(changes: Changes, staging: Path, out_dir: Path, *, complete: bool) ->
     return CaptureResult(changes, final, digest, final.stat().st_size, fingerprint(changes), complete)
 
 
-def _canonical(changes: Changes) -> Iterator[bytes]:
-    """JSON in ASCII, piece by piece: names that are no UTF-8 survive as escaped surrogates, which pydantic's own refuses."""
-    yield b'{"base":%b,"changes":[' % _json(changes.base)
-    yield from _joined(changes.changes)
-    yield b'],"findings":['
-    yield from _joined(changes.findings)
-    yield b"]}"
-
-
-def _joined(items: Sequence[Change | Finding]) -> Iterator[bytes]:
-    for number, item in enumerate(items):
-        yield b"," * (number > 0) + _json(asdict(item))
-
-
-def _json(content: object) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
-
-
 def _parse(name: str, size: int, chunks: Iterable[bytes]) -> Changes:
     if name != _MANIFEST or size > _MAX_MANIFEST_BYTES:
         raise ArchiveError(f"the changes archive begins with {printable(name)!r}, not with its list")
     try:
-        changes = Changes.model_validate(json.loads(b"".join(chunks), object_hook=_object))
-    except (ValueError, ValidationError) as error:
+        changes = manifests.read(chunks)
+    except ValueError as error:
         raise ArchiveError("the changes archive's list cannot be read") from error
     for change in changes.changes:
         _check(change)
     return changes
-
-
-_KINDS: tuple[tuple[str, TypeAdapter[Change] | TypeAdapter[Finding] | TypeAdapter[Entry]], ...] = (
-    ("entry", TypeAdapter(Change)),
-    ("reason", TypeAdapter(Finding)),
-    ("path", TypeAdapter(Entry)),
-)
-
-
-def _object(content: dict[str, Any]) -> Any:
-    """Each object of the list as soon as it is read, so that the list is never there as dictionaries."""
-    for key, kind in _KINDS:
-        if key in content:
-            return kind.validate_python(content)
-    return content
 
 
 def _check(change: Change) -> None:

@@ -94,3 +94,13 @@ def test_a_push_that_never_ends_is_given_up() -> None:
     assert status.verdict is Verdict.PASS
     assert pushed(status)[1] is Reason.PUSH_FAILED
     assert "not pushed within 0:30:00" in pushed(status)[2]
+
+
+def test_without_the_commit_that_was_fetched_nothing_is_pushed() -> None:
+    played = world()
+    played.commit = ""
+    status = played.play().status
+    assert Role.PUSHER not in {identity.role for identity in played.created}
+    assert status.verdict is Verdict.PASS
+    assert pushed(status)[1] is Reason.PUSH_FAILED
+    assert "was lost with the fetcher's pod" in pushed(status)[2]

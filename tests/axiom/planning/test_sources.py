@@ -90,6 +90,13 @@ def test_waiting_for_a_task_is_one_write_and_neither_pod_nor_deadline() -> None:
     assert isinstance(wait, Wait)
 
 
+def test_a_task_that_names_itself_ends_at_once() -> None:
+    [write] = plan(Observed(task(workspace={"task": {"name": "t"}}), agent_class=CLASS, source=None), NOW)
+    assert isinstance(write, WriteStatus)
+    assert "cannot work on its own result" in write.status.message
+    assert write.status.state == "Failed"
+
+
 def test_a_task_whose_source_failed_ends_at_once_without_a_verdict() -> None:
     [write] = plan(Observed(task(**FOLLOWER), agent_class=CLASS, source=other(Verdict.FAIL)), NOW)
     assert isinstance(write, WriteStatus)
