@@ -9,7 +9,7 @@ from e2e.support.ledgers import sealed_ledger
 from e2e.support.node import the_node
 from e2e.support.world import SLOW, World, is_running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("keeper")]
 
 MOST_OF_ANY_MACHINE = "95%"
 

@@ -13,7 +13,7 @@ import pytest
 from e2e.cluster.connection import Connection
 from e2e.support.world import SLOW, World, is_running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("keeper")]
 
 WRITES_ALLOWED = 12
 """Ten as ever; one says that the pod waits for room, one that it does no longer."""

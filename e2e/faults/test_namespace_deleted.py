@@ -14,7 +14,7 @@ from e2e.support.kubernetes import Kubectl
 from e2e.support.ledgers import sealed_keys
 from e2e.support.world import SLOW, World, has_condition, is_running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("keeper")]
 
 QUIET_SECONDS = 5
 

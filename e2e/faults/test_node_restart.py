@@ -10,7 +10,11 @@ from e2e.support.ledgers import sealed_ledger
 from e2e.support.node import the_node
 from e2e.support.world import SLOW, World, has_condition, is_running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.hermetic("its node is crashed and started again")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.hermetic("its node is crashed and started again"),
+    pytest.mark.usefixtures("keeper"),
+]
 
 
 def test_a_kubelet_that_is_started_again_loses_nothing(world: World) -> None:
