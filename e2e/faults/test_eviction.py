@@ -9,7 +9,11 @@ from e2e.support.ledgers import sealed_ledger
 from e2e.support.node import the_node
 from e2e.support.world import SLOW, World, is_running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("keeper")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.hermetic("its kubelet is given other settings, and volumes are filled from the node"),
+    pytest.mark.usefixtures("keeper"),
+]
 
 MOST_OF_ANY_MACHINE = "95%"
 

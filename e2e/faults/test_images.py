@@ -13,7 +13,10 @@ from e2e.cluster.shell import run
 from e2e.support.images import Images
 from e2e.support.world import World, condition, has_condition
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.hermetic("images are brought to its node"),
+]
 
 
 class Registry:

@@ -13,7 +13,11 @@ import pytest
 from e2e.cluster.connection import Connection
 from e2e.support.world import SLOW, World, is_running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("keeper")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.hermetic("its audit log is counted"),
+    pytest.mark.usefixtures("keeper"),
+]
 
 WRITES_ALLOWED = 12
 """Ten as ever; one says that the pod waits for room, one that it does no longer."""

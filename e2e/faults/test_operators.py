@@ -22,7 +22,10 @@ from e2e.support.images import Images
 from e2e.support.kubernetes import Object
 from e2e.support.world import SLOW, World, is_running
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.hermetic("its audit log is counted"),
+]
 
 
 @pytest.fixture
