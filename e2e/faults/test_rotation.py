@@ -247,7 +247,7 @@ def wait_until_called(vendor: Vendor, path: str, key: str | None) -> None:
 
 
 def wait_until_new_key(world: World, vendor: Vendor) -> None:
-    """The proxy reads Secrets twice a minute: short tasks call until one comes with the new key."""
+    """The proxy reads Secrets every 10 s: short tasks call until one comes with the new key."""
     vendor.takes = {OLD_KEY, NEW_KEY}
     for number in range(30):
         name = f"asks-{number}"

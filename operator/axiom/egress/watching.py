@@ -37,7 +37,7 @@ class Pace:
     """Length of one watch request; a connection that died is noticed after it."""
     pause_seconds: float = 1
     """Between two lists."""
-    secrets_seconds: float = 30
+    secrets_seconds: float = 10
     """Between two reads of the Secrets: how long a rotated key may still be used."""
     longest_wait: float = 30
     """Between two tries when the API server is away."""
