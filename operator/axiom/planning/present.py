@@ -98,5 +98,5 @@ class Present:
 
     def trouble_said(self, before: str) -> str:
         """What is known of the sandbox's trouble, after `before`."""
-        trouble = self.agent.trouble if self.agent else None
+        trouble = (self.agent.trouble or self.agent.storage_trouble) if self.agent else None
         return f"{before}{trouble.message}" if trouble else ""

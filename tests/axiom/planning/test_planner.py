@@ -645,3 +645,12 @@ def test_a_git_workspace_that_cannot_be_stored_names_object_storage() -> None:
     found = condition(played.task.status, ConditionType.SANDBOX_READY)
     assert found is not None
     assert found.reason is Reason.STORAGE_UNAVAILABLE
+
+
+def test_a_deadline_that_passes_in_an_outage_of_object_storage_says_so() -> None:
+    played, sandbox = _played_until(Phase.ROUND_ENDED, Role.AGENT)
+    sandbox.change(storage_trouble="the object store is away")
+    played.now += timedelta(hours=2)
+    status = played.play().status
+    assert status.verdict is Verdict.FAIL
+    assert "passed while waiting: the object store is away" in status.message
