@@ -41,8 +41,6 @@ ANSWER = {
     },
 }
 """Of a model, with what it used."""
-COST = 1.3
-"""Of such an answer in dollars: 30,000 tokens at 10 and 10,000 at 100 for a million."""
 
 
 class Model(BaseHTTPRequestHandler):
@@ -248,7 +246,6 @@ def test_every_panel_has_data(load: Load) -> None:
             for target in panel["targets"]:
                 chosen = load.classes["good"] if board["uid"] == "axiom-class" else ".*"
                 found = load.prometheus.query(plain(target["expr"], chosen))
-                # a share of nothing is no number
                 if not any(math.isfinite(value) for _, value in found):
                     empty.append(f"{board['title']} / {panel['title']}: {target['expr']} gives {found}")
     assert len(boards) == 4
@@ -275,9 +272,6 @@ def test_panels_tell_what_happened(load: Load) -> None:
     assert total(f'axiom_egress_requests_total{{{good}, status="2xx"}}') == 2
     assert total("axiom_gateway_ledgers_lost_total") == 0
     assert total("axiom_lease_held") == 1
-    assert total(f'axiom_cost_usd_total{{{good}, verdict="Pass"}}') == pytest.approx(2 * COST)
-    assert total(f"axiom_egress_cost_usd_total{{{good}}}") == pytest.approx(2 * COST)
-    assert total(f'axiom_egress_tokens_total{{{good}, kind="cached_input"}}') == 20_000
     for phase in ("queue", "pod_start", "probe", "workspace", "agent", "verification", "sealing"):
         assert total(f'axiom_task_phase_seconds_count{{{good}, phase="{phase}"}}') > 0, phase
 
