@@ -7,7 +7,7 @@ and `scratch` are the supervisor's alone. Both containers have the same user id,
 could read files of mode 0600; what keeps them apart are their own mount and PID namespaces, and that the launcher is
 not dumpable. There is no fsGroup: it would only set the setgid bit on every folder of the workspace.
 
-A pod's start waits for nothing that the kubelet looks at once a second only (docs/adr/0011): the supervisor's postStart hook
+A pod's start waits for nothing that the kubelet looks at once a second only (docs/adr/0006): the supervisor's postStart hook
 installs what the others need while the supervisor imports, and the kubelet starts no other container before the hook is
 through. Then `certificate` says the channel's certificate as its termination message and ends, and the untrusted container
 starts. There is no startup probe; the launcher connects when there is somebody to connect to.
