@@ -81,7 +81,7 @@ def test_a_workspace_that_leaves_no_room_to_work_is_refused_with_the_cure(
 ) -> None:
     world.make_class()
     bucket = world.control_plane.environment["AXIOM_S3_BUCKET"]
-    data = large_tar(10, 60_000_000)
+    data = large_tar(600, 60_000_000)
     put_input(cluster, bucket, f"inputs/{world.kubectl.namespace}/roomy.tar.gz", data)
     world.make_task("roomy", workspace={"archive": {"key": "roomy.tar.gz"}})  # storage: 64Mi
     status = world.wait_complete("roomy", limit_seconds=180)
