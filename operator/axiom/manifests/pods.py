@@ -62,6 +62,8 @@ _ADDRESS_VARIABLE = "AXIOM_POD_ADDRESS"
 _OWN_KERNELS = ("gvisor", "runsc", "kata")
 """RuntimeClasses with one of these in their name bring a kernel of their own: no user namespace, no Landlock."""
 _RUN_FOLDER = "/axiom/run"
+_UNTRUSTED_TMP = "/axiom/tmp"
+"""Where the supervisor sees the untrusted side's /tmp: it counts what is in it, and empties it between two candidates."""
 _SOCKET = f"{_RUN_FOLDER}/launcher.sock"
 
 
@@ -297,7 +299,7 @@ def _supervisor(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
             _mount("files", installing.FILES_FOLDER),
             _mount("run", _RUN_FOLDER),
             _mount("scratch", "/tmp"),  # noqa: S108 - a volume of the container's own
-            *(spec.job.mounts if spec.job else ()),
+            *(spec.job.mounts if spec.job else [_mount("tmp", _UNTRUSTED_TMP)]),
         ],
     )
 
@@ -379,6 +381,7 @@ def _settings(spec: PodInput) -> SandboxSettings:
             "state": "/axiom/state",
             "workspace": files / installing.WORKSPACE,
             "home": files / installing.HOME,
+            "tmp": None if spec.job else _UNTRUSTED_TMP,
             "launcher_socket": _SOCKET,
             "channel_socket": installing.CHANNEL_SOCKET,
             "listen_host": f"$({_ADDRESS_VARIABLE})",  # the kubelet puts the address in

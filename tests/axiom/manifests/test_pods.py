@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,6 +131,19 @@ def test_the_untrusted_side_sees_no_volume_of_the_trusted(role: Role, name: str)
     assert not TRUSTED_VOLUMES & {mount["name"] for mount in mounted.values()}
     writable = {path for path, mount in mounted.items() if not mount.get("readOnly")}
     assert writable == {"/workspace", "/home/agent", "/tmp"}
+
+
+@untrusted
+def test_the_trusted_side_reaches_all_that_the_untrusted_may_write(role: Role, name: str) -> None:
+    spec = pod_spec(role)
+    settings, written = settings_of(spec), {"files", "tmp"}
+    own = {mount["name"]: path for path, mount in mounts(containers(spec)["supervisor"]).items()}
+    assert {
+        mount["name"] for mount in mounts(containers(spec)[name]).values() if not mount.get("readOnly")
+    } == written
+    assert settings.tmp == Path(own["tmp"])
+    assert settings.workspace.is_relative_to(own["files"])
+    assert settings.home.is_relative_to(own["files"])
 
 
 @untrusted
