@@ -167,6 +167,7 @@ def make_class(team: Kubectl, name: str, image: str, model: str, secret: str) ->
                     {"name": "MODEL_URL", "value": "$(AXIOM_PROXY_URL)/model"},
                     {"name": "MODEL_KEY", "value": "$(AXIOM_TOKEN)"},
                 ],
+                "prices": [{"model": "model-*", "input": "10", "output": "100"}],
                 "credentials": [
                     {"name": "model", "secretRef": {"name": secret, "key": "key"}, "route": route}
                 ],

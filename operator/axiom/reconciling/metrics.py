@@ -328,7 +328,9 @@ class Metrics:
         """A status was written in place of the observed one."""
         self._advance(observed, status)
         before, agent_class = observed.task.status, observed.task.spec.agent_class_name
-        self.lost_attempts.labels(agent_class).inc(max(status.lost_attempts - before.lost_attempts, 0))
+        if (lost := status.lost_attempts - before.lost_attempts) > 0:
+            # of a task that was never accepted the class may be any name
+            self.lost_attempts.labels(agent_class).inc(lost)
         if is_true(status, ConditionType.COMPLETE) and not is_true(before, ConditionType.COMPLETE):
             self._note_outcome(observed.task, status)
 

@@ -264,6 +264,14 @@ def test_a_class_is_counted_from_its_first_task_on() -> None:
     assert world.value("axiom_tasks_completed_total", **labels) == 0
 
 
+def test_a_task_whose_class_does_not_exist_adds_no_series() -> None:
+    world = World()
+    world.look(0)
+    world.write(1, world.condition(ConditionType.ACCEPTED, False, Reason.CLASS_NOT_FOUND))
+    world.look(60)
+    assert 'agent_class="codex"' not in world.metrics.render().decode()
+
+
 NAMES = st.from_regex(r"zz[a-z]{6,20}", fullmatch=True)
 
 
