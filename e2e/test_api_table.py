@@ -105,13 +105,13 @@ def test_update(kubectl: Kubectl, update: Update) -> None:
 
 def test_columns_that_a_person_sees(kubectl: Kubectl) -> None:
     kubectl.must("create", "--filename", "-", document=changed(GOOD_TASK, {"metadata.name": "shown"}))
-    status = {"status": {"state": "Complete", "verdict": "Pass", "round": 2}}
+    status = {"status": {"state": "Complete", "verdict": "Pass", "round": 2, "usage": {"cost": "$0.41"}}}
     kubectl.must(
         "patch", "at", "shown", "--subresource=status", "--type=merge", "--patch", json.dumps(status)
     )
     header, row = kubectl.must("get", "at", "shown").splitlines()
-    assert header.split() == ["NAME", "AGENT", "STATE", "VERDICT", "ROUND", "AGE"]
-    assert row.split()[:-1] == ["shown", "no-such-class", "Complete", "Pass", "2"]
+    assert header.split() == ["NAME", "AGENT", "STATE", "VERDICT", "ROUND", "COST", "AGE"]
+    assert row.split()[:-1] == ["shown", "no-such-class", "Complete", "Pass", "2", "$0.41"]
     assert "shown" in kubectl.must("get", "axiom", "--output", "name")
 
 
