@@ -54,6 +54,8 @@ class _Worker:
     task: asyncio.Task[None] | None = None
     creation_refused: str = ""
     refused_at: float = 0.0
+    refused_class: AgentClass | None = None
+    """With which class: another one may be allowed what this one was not."""
     counted: Moment | None = None
     """When usage was asked for last because the agent rested."""
     waits_since: float | None = None
@@ -109,8 +111,6 @@ class Reconciler:
         """An AgentClass changed: so may what can be done for its tasks."""
         for item in self._tasks:
             if item.get("spec", {}).get("agentClassName") == name:
-                if worker := self._workers.get(uid_of(item)):
-                    worker.creation_refused = ""
                 self.wake(uid_of(item))
 
     def waiting(self) -> Iterator[float]:
@@ -234,7 +234,7 @@ class Reconciler:
         name = task.spec.agent_class_name
         raw_class = next((found for found in self._classes if name_of(found) == name), None)
         agent_class, class_refusal = read_class(name, raw_class)
-        if now.timestamp() - worker.refused_at >= RETRY_SECONDS:
+        if now.timestamp() - worker.refused_at >= RETRY_SECONDS or agent_class != worker.refused_class:
             worker.creation_refused = ""
         observed = Observed(
             task=task,
@@ -280,6 +280,7 @@ class Reconciler:
             case CreateSandbox():
                 if refused := await self._applier.create(subject, action, now):
                     worker.creation_refused, worker.refused_at = refused, now.timestamp()
+                    worker.refused_class = subject.agent_class
             case Send():
                 await self._applier.send(subject, action, now)
             case DeleteSandbox(identity=identity):
