@@ -145,7 +145,7 @@ def stale(present: Present, actions: tuple[Action, ...]) -> tuple[Action, ...]:
     return tuple(
         delete(view)
         for view in present.observed.sandboxes
-        if view.presence is not Presence.GONE and view.identity not in deleted and _is_stale(present, view)
+        if view.deletable and view.identity not in deleted and _is_stale(present, view)
     )
 
 

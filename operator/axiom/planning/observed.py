@@ -47,6 +47,8 @@ class SandboxView:
     """The last state that the trusted side gave; stays after the sandbox is gone."""
     quiet_seconds: float = 0.0
     """How long ago its state last changed, by the observer's own clock: those of two machines are never compared."""
+    remains: bool = False
+    """It is gone by itself, and what is left of it is still to be deleted."""
     outdated: bool = False
     """Made now, it would have other images: its class, or the installation's settings, were changed."""
 
@@ -69,6 +71,11 @@ class SandboxView:
             and self.state.ledger.sealed >= self.state.ledger.segments
             and all(blob.sealed for blob in self.state.blobs)
         )
+
+    @property
+    def deletable(self) -> bool:
+        """There is something to delete that nobody has deleted yet."""
+        return self.presence is not Presence.GONE or self.remains
 
     @property
     def superseded(self) -> bool:

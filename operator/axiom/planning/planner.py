@@ -16,7 +16,7 @@ from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, DeleteTask, Wait, WriteStatus
 from axiom.planning.attempts import is_lost, stale, suspend, with_sandbox, without_sandbox
 from axiom.planning.concluding import conclude, outcome
-from axiom.planning.observed import Observed, Presence, Trouble
+from axiom.planning.observed import Observed, Trouble
 from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.present import Present
 from axiom.planning.rounds import judged, leave_room, verify_without_agent
@@ -53,7 +53,7 @@ def _with_usage(observed: Observed, action: Action) -> Action:
 
 
 def _after_completion(observed: Observed, now: datetime) -> tuple[Action, ...]:
-    deletions = tuple(delete(view) for view in observed.sandboxes if view.presence is not Presence.GONE)
+    deletions = tuple(delete(view) for view in observed.sandboxes if view.deletable)
     ttl, ended = observed.task.spec.retention.ttl_after_complete, observed.task.status.completion_time
     if not ttl or not ended:
         return deletions

@@ -96,7 +96,13 @@ def view_of(
     if trouble is None and presence is Presence.RUNNING and silent_seconds >= SILENCE_SECONDS:
         trouble = Trouble(Reason.SUPERVISOR_UNREACHABLE, _clip(silence))
     return SandboxView(
-        identity, presence, uid=uid_of(pod), trouble=trouble, state=state, quiet_seconds=quiet_seconds
+        identity,
+        presence,
+        uid=uid_of(pod),
+        trouble=trouble,
+        state=state,
+        quiet_seconds=quiet_seconds,
+        remains=presence is Presence.GONE and not pod["metadata"].get("deletionTimestamp"),
     )
 
 

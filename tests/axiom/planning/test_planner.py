@@ -654,3 +654,21 @@ def test_a_deadline_that_passes_in_an_outage_of_object_storage_says_so() -> None
     status = played.play().status
     assert status.verdict is Verdict.FAIL
     assert "passed while waiting: the object store is away" in status.message
+
+
+def test_what_is_left_of_lost_sandboxes_is_deleted_during_the_task_and_after_it() -> None:
+    played = world()
+    until_verifying(played)
+    agent = played.observe().identity(Role.AGENT, 1)
+    evicted = SandboxView(agent, Presence.GONE, "uid-1", Trouble(Reason.EVICTED, "low"), remains=True)
+
+    def seen() -> Observed:
+        others = [view for view in played.observe().sandboxes if view.identity != agent]
+        return replace(played.observe(), sandboxes=(*others, evicted))
+
+    assert DeleteSandbox(agent, "uid-1") not in plan(seen(), played.now)
+    done = played.play()
+    assert DeleteSandbox(agent, "uid-1") in plan(seen(), played.now)
+    following = done.status.model_copy(update={"attempt": 2, "conditions": [], "rounds": []})
+    observed = replace(seen(), task=done.model_copy(update={"status": following}))
+    assert DeleteSandbox(agent, "uid-1") in plan(observed, played.now)

@@ -191,6 +191,22 @@ def test_a_pod_is_outdated_when_the_installation_names_another_image_for_its_tru
     assert is_outdated(shown, {"agent": "agent:1", "supervisor": "sandbox:2"})
 
 
+@pytest.mark.parametrize(
+    ("shown", "remains"),
+    [
+        (up(), False),
+        (pod("Failed"), True),
+        (pod("Failed", deleted=True), False),
+        (pod("Running", deleted=True), False),
+        (None, False),
+    ],
+)
+def test_only_a_pod_that_ended_by_itself_remains_to_be_deleted(
+    shown: dict[str, Any] | None, remains: bool
+) -> None:
+    assert view_of(IDENTITY, shown, None).remains is remains
+
+
 def test_why_a_pod_ended_outlives_it() -> None:
     evicted = pod("Failed", reason="Evicted", message="The node was low on resource: memory.")
     seen = view_of(IDENTITY, evicted, None)
