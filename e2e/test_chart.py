@@ -18,6 +18,7 @@ from cryptography import x509
 from e2e.cluster.connection import Connection, Provider
 from e2e.cluster.waiting import wait_until
 from e2e.support.chart import Release, build_storage_image, image_values
+from e2e.support.doctor import troubles
 from e2e.support.images import ROOT, Images
 from e2e.support.kubernetes import Kubectl, KubectlError, Object
 from e2e.support.object_storage import object_storage
@@ -121,6 +122,33 @@ def team(
     yield restricted_kubectl
     restricted_kubectl.run("delete", "agenttasks", "--all", timeout=120)
     restricted_kubectl.run("delete", "agentclass", name)
+
+
+@pytest.fixture
+def without_gateway(admin: Kubectl) -> Iterator[None]:
+    """The gateway is away for the test."""
+    admin("scale", "deployment/axiom-gateway", "--replicas=0")
+    admin(
+        "wait",
+        "--for=delete",
+        "pod",
+        "--selector=app.kubernetes.io/component=gateway",
+        "--timeout=60s",
+        timeout=70,
+    )
+    yield
+    admin("scale", "deployment/axiom-gateway", "--replicas=1")
+    admin("rollout", "status", "deployment/axiom-gateway", "--timeout=60s", timeout=70)
+
+
+@pytest.mark.usefixtures("team")
+def test_the_doctor_finds_nothing_wrong(release: Release) -> None:
+    assert troubles(release.connection) == {}
+
+
+@pytest.mark.usefixtures("team", "without_gateway")
+def test_the_doctor_finds_the_gateway_that_is_away(release: Release) -> None:
+    assert troubles(release.connection) == {f"gateway in {release.namespace}": ["GatewayAway"]}
 
 
 def make_task(team: Kubectl, name: str, *steps: str, expect: tuple[str, ...] = ("greeting.txt",)) -> Object:

@@ -12,6 +12,7 @@ from e2e.cluster.connection import Connection
 from e2e.cluster.layout import Cluster
 from e2e.cluster.outages import without_api_server
 from e2e.cluster.waiting import wait_until
+from e2e.support.doctor import troubles
 from e2e.support.evidence import check_evidence
 from e2e.support.keeping import Keeper
 from e2e.support.kubernetes import Object
@@ -45,6 +46,7 @@ def test_agents_run_on_and_nothing_is_done_twice(
 
     with without_api_server(machine):
         began = time.monotonic()
+        assert troubles(cluster) == {"API server": ["ApiServerAway"]}
         for name, file in (("working", "greeting.txt"), ("wrong", "other.txt")):
             (workspaces[name] / "go.txt").touch()
             wait_until(

@@ -53,6 +53,7 @@ def test_an_image_that_comes_late_costs_no_attempt(world: World, registry: Regis
     waiting = condition(world.wait("agent", has_condition("SandboxReady", "ImagePullFailed")), "SandboxReady")
     assert f"container agent: the image '{agent}' cannot be pulled" in waiting["message"]
     assert "the AgentClass's spec.image" in waiting["message"]
+    assert world.diagnosis("agent") == ["ImagePullFailed"]
     registry.bring(world.image, agent)
     world.make_task("verifier", verification={"image": verifier})
     waiting = condition(world.wait("verifier", has_condition("Verified", "ImagePullFailed"), 120), "Verified")

@@ -56,6 +56,7 @@ def test_tasks_wait_for_object_storage_and_lose_nothing(
     keeper.kill(gateway)  # one that starts while storage is away must not give up
     for name in ("working", "new"):
         world.wait(name, waits_for_storage, 60)
+    assert world.diagnosis("working") == ["StorageUnavailable"]
     wait_until("the outage to last", lambda: _left(began + seconds), limit_seconds=seconds + 5)
     for name in VERDICTS:
         task = world.kubectl.get("agenttask", name)

@@ -11,6 +11,7 @@ from urllib.request import Request, urlopen
 
 from e2e.cluster.waiting import wait_until
 from e2e.support.control_plane import ControlPlane
+from e2e.support.doctor import troubles
 from e2e.support.kubernetes import Kubectl, Object
 from e2e.support.node import the_node
 
@@ -106,6 +107,12 @@ class World:
         account = f"--serviceaccount={self.kubectl.namespace}:reader"
         self.kubectl("create", "rolebinding", "reader", "--role=reader", account)
         return self.kubectl("create", "token", "reader").strip()
+
+    def diagnosis(self, name: str) -> list[str]:
+        """What `axiom doctor` finds wrong with a task."""
+        namespace = self.kubectl.namespace
+        found = troubles(self.kubectl.connection, name, "--namespace", namespace)
+        return found.get(f"AgentTask {namespace}/{name}", [])
 
     def events(self, name: str) -> list[Object]:
         """The records of the agent's ledger, through the gateway."""
