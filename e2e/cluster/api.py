@@ -37,7 +37,10 @@ class Api:
         """Creates an object; the body of the answer. Raises ClusterError as `get` does."""
         return self._request("POST", path, document, timeout_seconds)
 
-    def _request(self, method: str, path: str, document: Object | None, timeout_seconds: float) -> bytes:
+    def ask(
+        self, method: str, path: str, document: Object | None, timeout_seconds: float = 10
+    ) -> tuple[int, bytes]:
+        """Status and body of the answer, whatever it is. Raises ClusterError where none comes."""
         connection = self._connect(timeout_seconds)
         body = None if document is None else json.dumps(document)
         try:
@@ -48,8 +51,12 @@ class Api:
             raise ClusterError(f"{method} {path}: {error}") from error
         finally:
             connection.close()
-        if answer.status not in (http.client.OK, http.client.CREATED):
-            raise ClusterError(f"{method} {path}: {answer.status} {said[:300].decode(errors='replace')}")
+        return answer.status, said
+
+    def _request(self, method: str, path: str, document: Object | None, timeout_seconds: float) -> bytes:
+        status, said = self.ask(method, path, document, timeout_seconds)
+        if status not in (http.client.OK, http.client.CREATED):
+            raise ClusterError(f"{method} {path}: {status} {said[:300].decode(errors='replace')}")
         return said
 
     def list(self, path: str) -> tuple[list[Object], str]:
