@@ -38,11 +38,6 @@ def segment_key(identity: Identity, number: int) -> str:
     return f"{ledger_prefix(identity)}{number:06d}.jsonl.zst"
 
 
-def recording_key(identity: Identity) -> str:
-    """`<prefix>/recording.cast`."""
-    return f"{identity.prefix}/recording.cast"
-
-
 def check_key(key: str) -> str:
     """The key itself. Raises ValueError unless each part is plain, so that it is also a path inside a folder."""
     if len(key.encode()) > MAX_KEY_BYTES:

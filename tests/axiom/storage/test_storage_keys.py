@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from axiom.storage.keys import blob_key, check_key, recording_key, segment_key
+from axiom.storage.keys import blob_key, check_key, segment_key
 from axiom_sandbox.protocol.identity import Identity, Role
 
 AGENT = Identity(namespace="team-a", task="fix", task_id="5ac8ee7c", attempt=2, role=Role.AGENT)
@@ -13,7 +13,6 @@ VERIFIER = AGENT.model_copy(update={"role": Role.VERIFIER, "round": 3, "trial": 
 
 def test_evidence_lies_under_its_sandbox() -> None:
     assert segment_key(AGENT, 7) == "tasks/team-a/5ac8ee7c/attempts/2/agent/ledger/000007.jsonl.zst"
-    assert recording_key(VERIFIER) == "tasks/team-a/5ac8ee7c/attempts/2/verifier-3-1/recording.cast"
     assert check_key(segment_key(VERIFIER, 999_999))
 
 
