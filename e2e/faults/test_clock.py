@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,7 +94,7 @@ def test_no_task_is_ended_or_held_up_by_a_clock(
             assert abs(datetime.fromisoformat(moment) - began) < timedelta(minutes=30), (
                 "times are the API server's"
             )
-    assert "clock is +3600 s off" in operator.log.read_text()
+    assert re.search(r"clock is \+3(59|60)\d s off", operator.log.read_text())
     assert keeper.exits == [(operator.module, -9)]
     for name in statuses:
         task = world.kubectl.get("agenttask", name)
