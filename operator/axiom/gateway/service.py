@@ -34,6 +34,7 @@ from axiom.gateway.supplying import PodSupply
 from axiom.manifests.losses import loss_of
 from axiom.manifests.naming import ALL_PODS_SELECTOR, NotASandboxPodError, identity_of
 from axiom.manifests.pods import certificate_of
+from axiom.planning.observed import identity_in
 from axiom.planning.statuses import is_true
 from axiom.storage.store import ObjectStore, StorageError
 from axiom_sandbox.ledger.errors import LedgerError
@@ -222,23 +223,11 @@ def _identity(pod: Object) -> Identity | None:
 
 def _sandboxes_of(task: AgentTask) -> Iterator[Identity]:
     """Agents and verifiers that the status tells of."""
-
-    def identity(attempt: int, role: Role, round: int = 0, trial: int = 0) -> Identity:
-        return Identity(
-            namespace=task.namespace,
-            task=task.name,
-            task_id=task.uid,
-            attempt=attempt,
-            role=role,
-            round=round,
-            trial=trial,
-        )
-
     for attempt in range(1, task.status.attempt + 1):
-        yield identity(attempt, Role.AGENT)
+        yield identity_in(task, Role.AGENT, attempt)
     for record in task.status.rounds:
         for trial in range(1, record.trials + 1):
-            yield identity(record.attempt, Role.VERIFIER, record.number, trial)
+            yield identity_in(task, Role.VERIFIER, record.attempt, record.number, trial)
 
 
 def _has_ended(pod: Object) -> bool:

@@ -126,13 +126,17 @@ class Observed:
 
     def identity(self, role: Role, attempt: int, round: int = 0, trial: int = 0) -> Identity:
         """The identity of a slot of this task."""
-        task = self.task
-        return Identity(
-            namespace=task.namespace,
-            task=task.name,
-            task_id=task.uid,
-            attempt=attempt,
-            role=role,
-            round=round,
-            trial=trial,
-        )
+        return identity_in(self.task, role, attempt, round, trial)
+
+
+def identity_in(task: AgentTask, role: Role, attempt: int, round: int = 0, trial: int = 0) -> Identity:
+    """The identity of a slot of a task."""
+    return Identity(
+        namespace=task.namespace,
+        task=task.name,
+        task_id=task.uid,
+        attempt=attempt,
+        role=role,
+        round=round,
+        trial=trial,
+    )

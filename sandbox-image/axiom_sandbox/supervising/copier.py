@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import assert_never
 
-from axiom_sandbox.protocol.channel import Command, FailureReason, Phase
+from axiom_sandbox.protocol.channel import FailureReason, Phase
 from axiom_sandbox.protocol.events import Intervention
 from axiom_sandbox.protocol.jobs import SOURCE_FOLDER, CombineResult, CopyArchive, CopyVolume
 from axiom_sandbox.snapshots.archives import ArchiveInfo, digest_of, pack, unpack
@@ -31,11 +31,6 @@ class CopierSandbox(Sandbox):
     source = SOURCE_FOLDER
 
     @property
-    def uses_launcher(self) -> bool:
-        """Nothing untrusted runs here."""
-        return False
-
-    @property
     def _changes_archive(self) -> Path:
         return self.folder / "changes.tar.zst"
 
@@ -53,10 +48,6 @@ class CopierSandbox(Sandbox):
                 message = f"{job.shown}: {error}"
                 raise SandboxFailedError(FailureReason.WORKSPACE_FAILED, message) from error
         await asyncio.Event().wait()
-
-    def check(self, command: Command) -> None:
-        """Takes nothing but Stop."""
-        raise RefusedError(f"a copier takes no {command.kind}")
 
     async def receive_changes(self, chunks: AsyncIterator[bytes], digest: str) -> None:
         """Takes the changes of another task's result. Raises RefusedError."""

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from axiom_sandbox.protocol.channel import Command, FailureReason, Phase
+from axiom_sandbox.protocol.channel import FailureReason, Phase
 from axiom_sandbox.protocol.events import Intervention
 from axiom_sandbox.protocol.jobs import FETCH_CREDENTIALS, FetchGit
 from axiom_sandbox.repositories.access import Access, RepositoryError
 from axiom_sandbox.repositories.fetching import Fetch
 from axiom_sandbox.snapshots.trees import Amount
-from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
+from axiom_sandbox.supervising.sandbox import Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.usage import folder_bytes
 
 FIELD = "spec.workspace.git"
@@ -24,11 +24,6 @@ _LOOK_SECONDS = 5.0
 
 class FetcherSandbox(Sandbox):
     """Role `fetcher`."""
-
-    @property
-    def uses_launcher(self) -> bool:
-        """Nothing untrusted runs here."""
-        return False
 
     async def live(self) -> None:
         """Repository → blob `workspace`."""
@@ -44,10 +39,6 @@ class FetcherSandbox(Sandbox):
             except RepositoryError as error:
                 raise SandboxFailedError(FailureReason.WORKSPACE_FAILED, str(error)) from error
         await asyncio.Event().wait()
-
-    def check(self, command: Command) -> None:
-        """Takes nothing but Stop."""
-        raise RefusedError(f"a fetcher takes no {command.kind}")
 
     async def _fetch(self, job: FetchGit) -> None:
         archive, checkout, amount = self.folder / "workspace.tar.zst", self.folder / "checkout", Amount()

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from axiom_sandbox.protocol.channel import Command, FailureReason, Phase, Pushed
+from axiom_sandbox.protocol.channel import FailureReason, Phase, Pushed
 from axiom_sandbox.protocol.events import Intervention
 from axiom_sandbox.protocol.jobs import FETCH_CREDENTIALS, PUSH_CREDENTIALS, PushBranch
 from axiom_sandbox.repositories.access import Access, RepositoryError
 from axiom_sandbox.repositories.pushing import Push
 from axiom_sandbox.supervising.fetcher import FIELD as SOURCE_FIELD
 from axiom_sandbox.supervising.fetcher import write_authorities
-from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
+from axiom_sandbox.supervising.sandbox import Sandbox, SandboxFailedError
 
 FIELD = "spec.result.push"
 _ALLOWED = "https:ssh"
@@ -21,11 +21,6 @@ _ALLOWED = "https:ssh"
 
 class PusherSandbox(Sandbox):
     """Role `pusher`."""
-
-    @property
-    def uses_launcher(self) -> bool:
-        """Nothing untrusted runs here."""
-        return False
 
     @property
     def _changes_archive(self) -> Path:
@@ -47,10 +42,6 @@ class PusherSandbox(Sandbox):
             await self.record(Intervention(by="pusher", action="pushed", detail=commit or "nothing"))
             self.board.update(phase=Phase.PUSHED, pushed=Pushed(branch=job.branch, commit=commit))
         await asyncio.Event().wait()
-
-    def check(self, command: Command) -> None:
-        """Takes nothing but Stop."""
-        raise RefusedError(f"a pusher takes no {command.kind}")
 
     async def receive_changes(self, chunks: AsyncIterator[bytes], digest: str) -> None:
         """Takes the changes archive. Raises RefusedError."""

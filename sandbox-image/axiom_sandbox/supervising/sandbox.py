@@ -163,15 +163,15 @@ class Sandbox(ABC):
     @property
     def uses_launcher(self) -> bool:
         """Whether this role runs anything untrusted."""
-        return True
+        return not self.settings.identity.role.is_one_shot
 
     @abstractmethod
     async def live(self) -> None:
         """What this role does once the sandbox is proven. Raises SandboxFailedError; returns when nothing is left."""
 
-    @abstractmethod
     def check(self, command: Command) -> None:
         """Whether a command of this role fits now. Raises RefusedError."""
+        raise RefusedError(f"a {self.settings.identity.role} takes no {command.kind}")
 
     def carry_out(self, command: Command) -> None:
         """Does at once what a command, durable by now, asks for, where nobody waits for it."""
