@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from axiom.api.agenttask import AgentTaskStatus, LedgerReference, RoundStatus, TaskState
 from axiom.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from axiom.planning.observed import SandboxView
+from axiom.storage.keys import blob_key
 from axiom_sandbox.protocol.verdicts import Verdict
 
 _ORDER = list(ConditionType)
@@ -112,6 +113,19 @@ def ledger_reference(view: SandboxView) -> LedgerReference | None:
         return None
     head = view.state.ledger
     return LedgerReference(path=f"{view.identity.prefix}/ledger/", records=head.records, head=head.head)
+
+
+def with_evidence(status: AgentTaskStatus, agent: SandboxView | None) -> AgentTaskStatus:
+    """The status with where the agent's evidence lies; as it was where its sandbox is not known any more."""
+    if agent is None or agent.state is None:
+        return status
+    recording = next((blob for blob in agent.state.blobs if blob.name == "recording"), None)
+    return status.model_copy(
+        update={
+            "ledger": ledger_reference(agent),
+            "recording": blob_key(recording.digest) if recording else "",
+        }
+    )
 
 
 def with_isolation(status: AgentTaskStatus, now: datetime, agent: SandboxView | None) -> AgentTaskStatus:
