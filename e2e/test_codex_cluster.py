@@ -75,6 +75,11 @@ class Outcome:
     requests: list[Object]
 
     @property
+    def records(self) -> list[Object]:
+        """The agent's ledger."""
+        return [json.loads(line) for line in self.events.splitlines()]
+
+    @property
     def screen(self) -> str:
         """What the agent's terminal showed."""
         events = map(json.loads, self.recording.splitlines()[1:])
@@ -355,7 +360,9 @@ def test_a_task_whose_budget_is_spent_ends_with_what_it_cost(evidence: Evidence)
     ]
     assert "of $0.0001 was spent" in outcome.status["message"]
     assert [request["status"] for request in outcome.requests if request["items"]] == [200]
-    assert "Quota exceeded" in outcome.screen
+    # The operator looks every few seconds: it may end the agent before that asks the model again and is refused.
+    [exited] = [record["payload"] for record in outcome.records if record["event"] == "agent_exited"]
+    assert ("Quota exceeded" in outcome.screen) is (exited["code"] is not None), (exited, outcome.screen)
 
 
 @pytest.mark.parametrize("story", STORIES)
