@@ -57,6 +57,11 @@ func (e *expectation) tries(layer string) bool {
 	return e.promises(layer) || slices.Contains(e.MayMiss, layer)
 }
 
+// demands reports whether a layer must be there.
+func (e *expectation) demands(layer string) bool {
+	return e.promises(layer) && !slices.Contains(e.MayMiss, layer)
+}
+
 func (e *expectation) promises(layer string) bool {
 	switch layer {
 	case layerUserNamespace:

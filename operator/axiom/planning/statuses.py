@@ -134,9 +134,12 @@ def with_isolation(status: AgentTaskStatus, now: datetime, agent: SandboxView | 
     if found is None:
         return status
     if found.passed:
-        message = f"{found.assertions} assertions held"
+        held = [layer.name for layer in found.layers if layer.name not in found.missing_layers]
+        message = f"{sum(layer.held for layer in found.layers) or found.assertions} assertions held"
+        if held:
+            message += f"; layers: {', '.join(held)}"
         if found.missing_layers:
-            message += f"; layers missing here: {', '.join(found.missing_layers)}"
+            message += f"; missing: {', '.join(found.missing_layers)}"
         return with_condition(status, now, ConditionType.ISOLATED, True, Reason.PROBE_PASSED, message)
     message = ", ".join(found.failed)
     return with_condition(status, now, ConditionType.ISOLATED, False, Reason.ISOLATION_FAILED, message)
