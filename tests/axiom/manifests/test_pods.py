@@ -349,7 +349,8 @@ def test_another_runtime_keeps_the_user_namespace() -> None:
 
 def test_a_class_that_may_miss_landlock_keeps_the_user_namespace() -> None:
     spec = pod_spec(
-        Role.AGENT, agent_class=CLASS.model_copy(update={"isolation": IsolationSettings(mayMiss=["Landlock"])})
+        Role.AGENT,
+        agent_class=CLASS.model_copy(update={"isolation": IsolationSettings(mayMiss=["Landlock"])}),
     )
     assert spec["hostUsers"] is False
     assert settings_of(spec).expect.may_miss == (Layer.LANDLOCK,)
