@@ -296,6 +296,9 @@ class VerificationSpec(ApiModel):
     """Image of the clean room's untrusted side; with Python and pytest for tests. Unset: the installation's own."""
 
 
+Criteria = Annotated[list[Criterion], Field(min_length=1, max_length=16), Keyed("name")]
+
+
 class AgentTaskSpec(ApiModel):
     """What is to be done, and how it is decided that it was."""
 
@@ -310,7 +313,7 @@ class AgentTaskSpec(ApiModel):
     """What the agent is told."""
     workspace: Workspace = Workspace()
     """What it finds in its working directory."""
-    criteria: Annotated[list[Criterion], Field(min_length=1, max_length=16), Keyed("name")]
+    criteria: Criteria
     """What must be true at the end; at least one of them Hard."""
     limits: Limits = Limits()
     """What it may use up."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, model_validator
 
 from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import (
@@ -15,11 +15,15 @@ from axiom.api.agenttask import (
     IMMUTABLE,
     MUTABLE_LIMITS,
     MUTABLE_SPEC_FIELDS,
+    NO_HARD_CRITERION,
     AgentTask,
+    Criteria,
     ObjectName,
+    VerificationSpec,
 )
 from axiom.api.explaining import Problem, explain
 from axiom.api.yaml_files import Document, UnreadableError, read_documents
+from axiom_sandbox.protocol.criteria import Enforcement
 from axiom_sandbox.protocol.model import ApiModel
 
 _Object = TypeVar("_Object", bound=ApiModel)
@@ -34,6 +38,21 @@ class RefusedError(ValueError):
         self.source = source
         self.problems = tuple(problems)
         super().__init__("\n".join(f"{source}: {problem}" for problem in problems))
+
+
+class CriteriaFile(ApiModel):
+    """What `axiom verify` decides: the criteria and the place, as they stand in a task's spec."""
+
+    criteria: Criteria
+    """What must be true; at least one of them Hard."""
+    verification: VerificationSpec = VerificationSpec()
+    """Where the criteria are decided."""
+
+    @model_validator(mode="after")
+    def _decidable(self) -> Self:
+        if not any(criterion.enforcement is Enforcement.HARD for criterion in self.criteria):
+            raise ValueError(NO_HARD_CRITERION)
+        return self
 
 
 class Manifest(NamedTuple):
@@ -78,6 +97,15 @@ def load_class(path: Path) -> AgentClass:
     return next(iter(classes.values()))
 
 
+def load_criteria(path: Path) -> CriteriaFile:
+    """A file with `criteria:` at its top, or one AgentTask, whose criteria are taken. Raises RefusedError."""
+    documents = _documents(path)
+    if len(documents) == 1 and "kind" not in documents[0]:
+        return _validated(CriteriaFile, documents[0], str(path))
+    spec = load_task(path).spec
+    return CriteriaFile(criteria=spec.criteria, verification=spec.verification)
+
+
 def differing_fields(one: AgentTask, other: AgentTask) -> list[str]:
     """Where two tasks' specs differ: paths such as `spec.prompt`."""
     first, second = _comparable(one), _comparable(other)
@@ -108,8 +136,12 @@ def _is_immutable(field: str) -> bool:
 
 
 def _parse(model: type[_Object], document: Document, source: str) -> _Object:
-    """Strictly, as the API server does: a quoted number is no number. A field that is null is a field left out."""
     _require_name(document, source)
+    return _validated(model, document, source)
+
+
+def _validated(model: type[_Object], document: Document, source: str) -> _Object:
+    """Strictly, as the API server does: a quoted number is no number. A field that is null is a field left out."""
     try:
         text = json.dumps(_without_nulls(document))
     except (TypeError, ValueError, RecursionError) as error:

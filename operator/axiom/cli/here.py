@@ -7,8 +7,6 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -18,16 +16,14 @@ from axiom.api.agenttask import AgentTask, ResultSpec
 from axiom.api.explaining import Problem
 from axiom.api.loading import Manifest, RefusedError, load_manifest
 from axiom.backends.choosing import choose_backend
-from axiom.backends.contract import Backend, CannotRunError, Sandbox, SandboxFactory, SandboxSpec
+from axiom.backends.contract import Backend
 from axiom.backends.host import find_launcher
-from axiom.backends.leftovers import claim, remove_leftovers, remove_scratch
 from axiom.cli.run import Order
 from axiom.cli.showing import Interruption, Progress
 from axiom.running.local import LocalRun
+from axiom.running.places import default_state, run_place, sandboxes_in
 from axiom.running.results import Result, collect
 from axiom.running.workspaces import make_base, secret_folder, secret_variable
-from axiom.storage.folder import FolderStore
-from axiom.storage.store import StorageError
 from axiom_sandbox.repositories.access import SECRET_KEYS
 
 _INTERRUPTED = "interrupted: the agent was ended; what was sealed by then is kept"
@@ -43,11 +39,6 @@ def run_here(order: Order, console: Console) -> Result:
         return asyncio.run(_run(manifest, backend, order.state or default_state(), console))
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise Interruption(error, _INTERRUPTED) from error
-
-
-def default_state() -> Path:
-    """`$XDG_STATE_HOME/axiom`, usually ~/.local/state/axiom."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "axiom"
 
 
 def check_runnable(manifest: Manifest) -> None:
@@ -105,39 +96,26 @@ def credential_variable(name: str) -> str:
 
 
 async def _run(manifest: Manifest, backend: Backend, state: Path, console: Console) -> Result:
-    running = asyncio.current_task()
-    assert running is not None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    cancel_on_signals()
     began = time.monotonic()
     uid = str(uuid.uuid4())
     task = manifest.task.model_copy(update={"metadata": {**manifest.task.metadata, "uid": uid}})
-    try:
-        store = FolderStore(state / "store")
-        folder = state / "runs" / f"{task.name}-{uid[:8]}"
-        folder.mkdir(parents=True, mode=0o700)
-    except (OSError, StorageError) as error:
-        raise CannotRunError(
-            f"{state} cannot hold the evidence: {error}; name another folder with --state"
-        ) from error
     progress = Progress(console, began)
-    for left in await asyncio.to_thread(remove_leftovers, state / "runs"):
-        progress.say(f"removed what a killed run had left in {left}")
-    with _scratch(folder) as scratch:
+    with run_place(state, f"{task.name}-{uid[:8]}", progress.say) as place:
         await backend.prepare(images_of(manifest), progress.say)
         if task.spec.result.push:
             progress.say("spec.result.push: no branch is pushed from here; the patch is left for you")
             task = without_push(task)
-        base = await make_base(task.spec.workspace, scratch, state / "runs", progress.tell_amount)
+        base = await make_base(task.spec.workspace, place.scratch, place.runs, progress.tell_amount)
         for note in base.notes:
             progress.say(f"workspace: {note}")
         local = LocalRun(
             task=task,
             agent_class=manifest.agent_class,
             base=base,
-            store=store,
-            folder=scratch,
-            make_sandbox=_factory(backend, scratch),
+            store=place.store,
+            folder=place.scratch,
+            make_sandbox=sandboxes_in(backend, place.scratch),
             credentials=_credentials(manifest),
             on_status=progress,
         )
@@ -146,34 +124,23 @@ async def _run(manifest: Manifest, backend: Backend, state: Path, console: Conso
         finally:
             await backend.close()
         seconds = time.monotonic() - began
-        return await collect(task, status, store, state / "store", folder, base.archive.path, seconds)
+        return await collect(
+            task, status, place.store, place.store_folder, place.folder, base.archive.path, seconds
+        )
 
 
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """Where sandboxes live. Removed at the end, and `folder` with it if nothing was left there to keep."""
-    scratch = folder / "scratch"
-    try:
-        scratch.mkdir()
-        claim(scratch)
-        yield scratch
-    finally:
-        remove_scratch(scratch)
+def cancel_on_signals() -> None:
+    """SIGTERM and SIGHUP end the present task, which then removes what it made."""
+    running = asyncio.current_task()
+    assert running is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
 
 
 def images_of(manifest: Manifest) -> frozenset[str]:
     """The images that a run needs, where its backend knows images."""
     named = (manifest.agent_class.spec.image, manifest.task.spec.verification.image)
     return frozenset(image for image in named if image)
-
-
-def _factory(backend: Backend, scratch: Path) -> SandboxFactory:
-    def make_sandbox(spec: SandboxSpec, changed: Callable[[], None]) -> Sandbox:
-        own = scratch / f"{spec.identity.attempt}-{spec.identity.slot}"
-        own.mkdir()
-        return backend.sandbox(spec, own, changed)
-
-    return make_sandbox
 
 
 def _credentials(manifest: Manifest) -> dict[str, str]:

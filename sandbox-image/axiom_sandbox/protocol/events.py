@@ -9,7 +9,7 @@ from axiom_sandbox.protocol.channel import Envelope, FailureReason
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.launching import Assertion
 from axiom_sandbox.protocol.model import Message
-from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Verdict
+from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Remark, Verdict
 
 
 class Event(Message):
@@ -134,6 +134,8 @@ class CriterionChecked(Event):
     round: int
     result: CriterionResult
     evidence: dict[str, Any]
+    remarks: tuple[Remark, ...] = ()
+    """The first of what was found at places of the workspace."""
 
 
 class VerdictReached(Event):

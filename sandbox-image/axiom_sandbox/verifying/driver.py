@@ -28,6 +28,7 @@ from axiom_sandbox.verifying.texts import clean, clean_bytes
 Record = Callable[[Event], Awaitable[None]]
 
 _ENTROPY_BYTES = 64
+_MAX_REMARKS = 500
 
 
 async def verify(
@@ -62,7 +63,14 @@ async def verify(
         judged = [case.judge(desk.subject) for case in cases]
     results = tuple(map(_result, criteria, judged))
     for result, judgement in zip(results, judged, strict=True):
-        await record(CriterionChecked(round=round, result=result, evidence=judgement.evidence))
+        await record(
+            CriterionChecked(
+                round=round,
+                result=result,
+                evidence=judgement.evidence,
+                remarks=judgement.remarks[:_MAX_REMARKS],
+            )
+        )
     verdict = combine(results)
     await record(VerdictReached(round=round, verdict=verdict))
     return Verification(verdict=verdict, results=results)

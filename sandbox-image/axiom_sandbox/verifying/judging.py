@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from axiom_sandbox.protocol.changes import Changes
-from axiom_sandbox.protocol.verdicts import Strength, Verdict
+from axiom_sandbox.protocol.verdicts import Remark, Strength, Verdict
 from axiom_sandbox.snapshots.paths import is_derived
 from axiom_sandbox.snapshots.trees import Tree
 from axiom_sandbox.verifying.rooms import Job, Outcome, Place
@@ -84,6 +84,8 @@ class Judgement:
     message: str
     evidence: dict[str, Any] = field(default_factory=dict)
     """What the ledger keeps of it: plain JSON."""
+    remarks: tuple[Remark, ...] = ()
+    """What was found at places of the workspace; the ledger keeps the first of them."""
 
 
 Spec = TypeVar("Spec")
