@@ -179,6 +179,7 @@ def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
                 round=record.number,
                 criteria=tuple(present.spec.criteria),
                 deadline_ms=int(present.deadline.timestamp() * 1000),
+                said=record.claim.text if record.claim else "",
             )
             return (send(verifier, "verify", command),)
         case Phase.VERIFIED:

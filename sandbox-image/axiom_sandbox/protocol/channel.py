@@ -290,6 +290,8 @@ class Verify(Message):
     round: int
     criteria: tuple[Criterion, ...]
     deadline_ms: int
+    said: str = ""
+    """The end of what the agent said, as its claim has it: to be looked through, never to be believed."""
 
 
 class SetDeadline(Message):

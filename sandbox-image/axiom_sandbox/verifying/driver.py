@@ -40,6 +40,7 @@ async def verify(
     scratch: Path,
     record: Record,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
+    said: str = "",
 ) -> Verification:
     """Decides every criterion on base plus changes.
 
@@ -48,11 +49,12 @@ async def verify(
         scratch: a directory of ours that no candidate sees; it is emptied first.
         record: makes an event durable.
         entropy: n → n random bytes, for nonces and orders.
+        said: the agent's last words.
 
     A room or an archive that cannot be used gives Inconclusive, never an exception.
     """
     try:
-        desk = await asyncio.to_thread(_lay_out, base_archive, changes_archive, scratch)
+        desk = await asyncio.to_thread(_lay_out, base_archive, changes_archive, scratch, said)
     except (SnapshotError, OSError) as error:
         message = clean(f"Base and changes could not be put together: {error}")
         judged = [Judgement(Verdict.INCONCLUSIVE, message) for _ in criteria]
@@ -60,7 +62,7 @@ async def verify(
         cases = [_Case(*verifier_of(criterion)) for criterion in criteria]
         session = _Session(room, desk, record, entropy)
         await session.run_all(cases)
-        judged = [case.judge(desk.subject) for case in cases]
+        judged = [await asyncio.to_thread(case.judge, desk.subject) for case in cases]
     results = tuple(map(_result, criteria, judged))
     for result, judgement in zip(results, judged, strict=True):
         await record(
@@ -145,7 +147,7 @@ class _Session:
         return ran
 
 
-def _lay_out(base_archive: Path, changes_archive: Path, scratch: Path) -> _Desk:
+def _lay_out(base_archive: Path, changes_archive: Path, scratch: Path, said: str) -> _Desk:
     scratch.mkdir(parents=True, exist_ok=True)
     clear(scratch)
     roots = {Source.BASE: scratch / "base", Source.CANDIDATE: scratch / "candidate"}
@@ -157,7 +159,7 @@ def _lay_out(base_archive: Path, changes_archive: Path, scratch: Path) -> _Desk:
     trees: dict[Source, Tree] = {Source.BASE: base, Source.CANDIDATE: applied(base, changes)}
     sides = {source: DirectoryFiles(tree, roots[source]) for source, tree in trees.items()}
     found = {source: Side(trees[source], sides[source]) for source in Source}
-    return _Desk(Subject(found[Source.BASE], found[Source.CANDIDATE], changes), sides)
+    return _Desk(Subject(found[Source.BASE], found[Source.CANDIDATE], changes, said), sides)
 
 
 def _result(criterion: Criterion, judgement: Judgement) -> CriterionResult:

@@ -33,6 +33,8 @@ class Subject:
     base: Side
     candidate: Side
     changes: Changes
+    said: str = ""
+    """The agent's last words, where there is an agent."""
 
 
 class Source(StrEnum):
