@@ -119,6 +119,7 @@ GOOD = [
             },
         ),
     ),
+    Case("with profiles", {"spec.verification": {"profiles": ["code-execution", "team.v2"]}}),
     Case("with a search for secrets", _of_kind("secrets", {})),
     Case(
         "with a search for secrets of its own",
@@ -233,6 +234,20 @@ BAD_CRITERIA = [
         {"spec.criteria": []},
         Refused(
             "spec.criteria", "needs at least 1 entry; add it", server_says="should have at least 1 items"
+        ),
+    ),
+    Case(
+        "a profile whose name is none",
+        {"spec.verification": {"profiles": ["Code Execution"]}},
+        Refused("spec.verification.profiles[0]", _NOT_A_NAME),
+    ),
+    Case(
+        "more profiles than there may be",
+        {"spec.verification": {"profiles": list("abcde")}},
+        Refused(
+            "spec.verification.profiles",
+            "has too many entries; write at most 4",
+            server_says="must have at most 4 items",
         ),
     ),
     Case(

@@ -117,6 +117,7 @@ async def _run(manifest: Manifest, backend: Backend, state: Path, console: Conso
             folder=place.scratch,
             make_sandbox=sandboxes_in(backend, place.scratch),
             credentials=_credentials(manifest),
+            profile_criteria=manifest.profile_criteria,
             on_status=progress,
         )
         try:

@@ -47,7 +47,7 @@ def start_command(
     return StartAgent(
         envelope=Envelope(
             prompt=task.spec.prompt,
-            criteria=tuple(task.spec.criteria),
+            criteria=tuple(task.criteria),
             limits=limits_of(task, agent_class, accepted),
             agent_class=agent_class.name,
             max_rounds=task.spec.limits.max_rounds,
@@ -70,7 +70,7 @@ def prompt_of(task: AgentTask, agent_class: AgentClass) -> str:
     """What the agent is told at the start: the prompt, and the criteria unless the class says no."""
     if not agent_class.spec.show_criteria:
         return task.spec.prompt
-    return f"{task.spec.prompt}\n\nYour work is checked afterwards against these criteria:\n{_shown(task.spec.criteria)}"
+    return f"{task.spec.prompt}\n\nYour work is checked afterwards against these criteria:\n{_shown(task.criteria)}"
 
 
 def _shown(criteria: list[Criterion]) -> str:

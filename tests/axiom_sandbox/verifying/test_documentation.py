@@ -17,7 +17,7 @@ LABELS = ("Pass", "Fail", "Inconclusive", "Evidence", "Strength")
 
 def test_every_type_has_a_verifier_and_a_section_in_the_order_of_the_types() -> None:
     assert list(VERIFIERS) == list(CriterionType)
-    assert list(SECTIONS) == [*(kind.value for kind in CriterionType), "Another type"]
+    assert list(SECTIONS) == [*(kind.value for kind in CriterionType), "Profiles", "Another type"]
     assert {kind.field for kind in CriterionType} == set(Criterion.model_fields) - {"name", "enforcement"}
 
 
