@@ -35,7 +35,7 @@ from axiom_sandbox.verifying.texts import clean, clean_bytes, named
 
 CODE = (".py", ".pyi", ".pyw")
 CONFIGURATIONS = ("pyproject.toml", "ruff.toml", ".ruff.toml")
-UNREADABLE = ("invalid-syntax", "not-utf-8")
+UNREADABLE = ("invalid-syntax", "not-utf-8", "symlink")
 _CHANNEL = "findings"
 _MAX_BYTES = 8 * 1024 * 1024
 _SHOWN = 8
@@ -240,6 +240,12 @@ def _own_findings(spec: LintCriterion, subject: Subject) -> Iterator[Finding]:
     for path in _linted(spec, subject.candidate):
         if _is_new(subject, path) and not _is_utf8(subject.candidate.files[path]):
             yield Finding(path, 1, "not-utf-8", "the file is not UTF-8, so the linter skips it", b"")
+    for path, entry in subject.candidate.tree.entries.items():
+        is_code = entry.kind is EntryKind.SYMLINK and path.endswith(CODE)
+        if is_code and subject.base.tree.entries.get(path) != entry:
+            target = normpath(join(dirname(path), entry.target))
+            if not target.endswith(CODE) or target not in subject.candidate.files:
+                yield Finding(path, 1, "symlink", "what this symlink leads to is not linted", b"")
     if spec.suppressions is Suppressions.ALL:
         return
     excused = spec.only_new or spec.suppressions is Suppressions.OF_THE_BASE

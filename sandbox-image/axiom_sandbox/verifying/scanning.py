@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-import gzip
+import bz2
+import hashlib
 import io
+import lzma
 import math
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import re2
 
+TOO_MUCH = "more layers than can be looked through; leave the file out by exclude if it is meant to be there"
 MAX_DEPTH = 3
 """Layers of wrapping."""
 _MAX_UNPACKED = 32 * 1024 * 1024
@@ -114,12 +117,23 @@ _PLACEHOLDERS = re2.compile(
     rb"(?i)example|changeme|change-me|placeholder|your[_-]|xxxx|\*\*\*|dummy|redacted|fake|sample|insert|replace|todo"
     rb"|\$\{|\{\{|\$\(|<[a-z]|%\(|0{8}|12345678|abcdefgh"
 )
-_JOINS = re2.compile(rb"[\"'`]\s{0,200}(?:\+|\\\r?\n|\.|,)?\s{0,200}[rbuf]{0,2}[\"'`]")
+_JOINS = re2.compile(
+    rb"[\"'`]\s{0,200}(?:(?:#|//)[^\n]*\n\s{0,200})?(?:\+|\\\r?\n|\.|,|&)?\s{0,200}(?:(?:#|//)[^\n]*\n\s{0,200})?[rbuf]{0,2}[\"'`]"
+)
 """Between two string literals that a compiler, or a join, puts together."""
 _BASE64 = re2.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 _BASE64_LINES = re2.compile(rb"(?:[A-Za-z0-9+/]{60,76}\r?\n){1,}[A-Za-z0-9+/]{1,76}={0,2}")
-_HEXADECIMAL = re2.compile(rb"(?:[0-9a-fA-F]{2}){16,}|(?:(?:\\x|0x|%)[0-9a-fA-F]{2}[,\s]{0,4}){16,}")
-_NOT_HEXADECIMAL = re2.compile(rb"\\x|0x|[%,\s]")
+_HEXADECIMAL = re2.compile(rb"(?:[0-9a-fA-F]{2}){16,}|(?:(?:\\x|\\u00|0x|%)[0-9a-fA-F]{2}[,\s]{0,4}){16,}")
+_NOT_HEXADECIMAL = re2.compile(rb"\\x|\\u00|0x|[%,\s]")
+_NUMBERS = re2.compile(rb"(?:[0-9]{2,3}\s*,\s*){15,}[0-9]{2,3}")
+_WIDE = (
+    re2.compile(rb"(?:[\t\n\r -~]\x00{1,3}){16,}"),
+    re2.compile(rb"(?:\x00{1,3}[\t\n\r -~]){16,}"),
+)
+"""The lower and the higher half first."""
+_NUMBER = re2.compile(rb"[0-9]+")
+_ZIP_END, _ZIP_TAIL = b"PK\x05\x06", 70_000
+_CHUNK = 65536
 
 
 @dataclass(frozen=True)
@@ -154,12 +168,15 @@ class Scanner:
         ]
 
     def scan(self, data: bytes) -> Iterator[Found]:
-        """Each secret in a file's content, once."""
+        """Each secret in a file's content, once. What holds more layers than can be looked through is told as one, too."""
         seen: set[bytes] = set()
-        for one in self._scan(data, MAX_DEPTH, _Budget(_MAX_UNPACKED)):
-            if one.value not in seen:
-                seen.add(one.value)
-                yield one
+        try:
+            for one in self._scan(data, MAX_DEPTH, _Budget(_MAX_UNPACKED)):
+                if one.value not in seen:
+                    seen.add(one.value)
+                    yield one
+        except _TooMuchError:
+            yield Found(TOO_MUCH, hashlib.sha256(data).hexdigest().encode(), 0, 0)
 
     def _scan(self, data: bytes, depth: int, budget: _Budget, *, joined: bool = False) -> Iterator[Found]:
         for form, one in self._plain(data):
@@ -167,14 +184,13 @@ class Scanner:
                 yield one
         if depth == 0:
             return
-        for how, offset, inner in _unwrapped(data):
-            if not budget.takes(len(inner)):
-                return
+        for how, offset, inner in _unwrapped(data, budget):
+            is_joined = how == _JOINED
             line = data.count(b"\n", 0, offset) + 1
-            for one in self._scan(inner, depth - 1, budget, joined=joined or how == _JOINED):
-                outer = how if how != _JOINED else ""
+            for one in self._scan(inner, depth - 1, budget, joined=joined or is_joined):
+                outer = "" if is_joined else how
                 wrapped = f"{outer} of {one.wrapped}" if outer and one.wrapped else outer or one.wrapped
-                yield replace(one, line=line if how != _JOINED else one.line, wrapped=wrapped)
+                yield replace(one, line=one.line if is_joined else line, wrapped=wrapped)
 
     def _plain(self, data: bytes) -> Iterator[tuple[Form, Found]]:
         lower = data.lower()
@@ -195,15 +211,21 @@ class Scanner:
                     )
 
 
+class _TooMuchError(Exception):
+    """A file's layers hold more than is looked at: whoever hides something behind them must not get through."""
+
+
 class _Budget:
     """Bytes that may still be unwrapped."""
 
     def __init__(self, most: int) -> None:
-        self._left = most
+        self.left = most
 
-    def takes(self, size: int) -> bool:
-        self._left -= size
-        return self._left >= 0
+    def take(self, size: int) -> None:
+        """Raises _TooMuchError."""
+        self.left -= size
+        if self.left < 0:
+            raise _TooMuchError
 
 
 def looks_random(value: bytes) -> bool:
@@ -241,23 +263,31 @@ def _is_placeholder(form: Form, value: bytes) -> bool:
 _JOINED = "joined literals"
 
 
-def _unwrapped(data: bytes) -> Iterator[tuple[str, int, bytes]]:
-    """What is wrapped in the data: how, where it begins, and what it is."""
-    if data.startswith(b"\x1f\x8b"):
-        yield from (("gzip", 0, inner) for inner in _gunzipped(data))
-        return
-    if data.startswith(b"PK\x03\x04"):
-        yield from (("zip", 0, inner) for inner in _unzipped(data))
-        return
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or data[:200].count(b"\0") > len(data[:200]) // 3:
-        for encoding in ("utf-16-le", "utf-16-be"):
-            yield "UTF-16", 0, data.decode(encoding, "ignore").encode("utf-8", "ignore")
+def _unwrapped(data: bytes, budget: _Budget) -> Iterator[tuple[str, int, bytes]]:
+    """What is wrapped in the data: how, where it begins, and what it is. Raises _TooMuchError."""
+    for how, offset, inner in _layers(data, budget):
+        budget.take(len(inner))
+        yield how, offset, inner
+
+
+def _layers(data: bytes, budget: _Budget) -> Iterator[tuple[str, int, bytes]]:
+    for how, magic, make in _COMPRESSIONS:
+        if data.startswith(magic):
+            yield how, 0, _decompressed(data, make, budget)
+    if _ZIP_END in data[-_ZIP_TAIL:]:
+        yield from (("zip", 0, inner) for inner in _unzipped(data, budget))
+    if b"\0" in data:
+        for wide in _WIDE:
+            for match in wide.finditer(data):
+                yield "UTF-16", match.start(), match.group().replace(b"\0", b"")
     if len(joined := _JOINS.sub(b"", data)) != len(data):
         yield _JOINED, 0, joined
     for match in _HEXADECIMAL.finditer(data):
         digits = _NOT_HEXADECIMAL.sub(b"", match.group())
-        if len(digits) % 2 == 0:
-            yield "hexadecimal", match.start(), binascii.unhexlify(digits)
+        yield "hexadecimal", match.start(), binascii.unhexlify(digits[: len(digits) // 2 * 2])
+    for match in _NUMBERS.finditer(data):
+        numbers = (int(number) for number in _NUMBER.findall(match.group()))
+        yield "numbers", match.start(), bytes(number for number in numbers if number < 256)
     for pattern in (_BASE64, _BASE64_LINES):
         for match in pattern.finditer(data):
             if inner := _unbase64(match.group()):
@@ -274,22 +304,78 @@ def _unbase64(text: bytes) -> bytes:
         return b""
 
 
-def _gunzipped(data: bytes) -> Iterator[bytes]:
-    try:
-        with gzip.open(io.BytesIO(data)) as file:
-            yield file.read(_MAX_UNPACKED)
-    except (OSError, EOFError, zlib.error):
-        return
+class _Decompressor(Protocol):
+    """What the decompressors of the standard library have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-def _unzipped(data: bytes) -> Iterator[bytes]:
+_COMPRESSIONS: tuple[tuple[str, bytes, Callable[[], _Decompressor]], ...] = (
+    ("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(31)),
+    ("zlib", b"\x78", zlib.decompressobj),
+    ("bzip2", b"BZh", bz2.BZ2Decompressor),
+    ("xz", b"\xfd7zXZ\0", lzma.LZMADecompressor),
+)
+
+
+def _decompressed(data: bytes, make: Callable[[], _Decompressor], budget: _Budget) -> bytes:
+    """What comes out before the first fault, of all streams one after another. Raises _TooMuchError."""
+    found = bytearray()
+    while data:
+        stream, at = make(), 0
+        try:
+            while at < len(data) and not stream.eof:
+                found += stream.decompress(data[at : at + _CHUNK], budget.left + 1 - len(found))
+                at += _CHUNK
+                if len(found) > budget.left:
+                    raise _TooMuchError
+        except (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError):
+            break
+        if not stream.eof:
+            break
+        found += b"\n"
+        data = stream.unused_data + data[at:]
+    return bytes(found)
+
+
+def _unzipped(data: bytes, budget: _Budget) -> Iterator[bytes]:
+    """The members that can be read. Raises _TooMuchError."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for info in archive.infolist()[:_MAX_MEMBERS]:
-                with archive.open(info) as member:
-                    yield member.read(_MAX_UNPACKED)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError):
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return
+    with archive:
+        for number, info in enumerate(archive.infolist()):
+            if number == _MAX_MEMBERS:
+                raise _TooMuchError
+            yield info.filename.encode("utf-8", "replace")
+            try:
+                yield _member(archive, info, budget)
+            except (
+                OSError,
+                EOFError,
+                zlib.error,
+                zipfile.BadZipFile,
+                NotImplementedError,
+                RuntimeError,
+                ValueError,
+            ):
+                continue
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: _Budget) -> bytes:
+    found = bytearray()
+    with archive.open(info) as member:
+        member._expected_crc = None  # type: ignore[attr-defined]  # noqa: SLF001 - what is read counts, whatever its checksum says
+        while chunk := member.read(_CHUNK):
+            found += chunk
+            if len(found) > budget.left:
+                raise _TooMuchError
+    return bytes(found)
 
 
 def _options() -> Any:

@@ -45,7 +45,18 @@ def with_code(code: str, path: str = "src/leap.py", **others: str) -> dict[str, 
     return {path: code, **{name.replace("__", "."): text for name, text in others.items()}}
 
 
-CHEATS: dict[str, Mapping[str, str | bytes | None]] = {
+def linked(root: Path) -> None:
+    (root / "src/leap.txt").write_text(UNUSED + CLEAN)
+    (root / "src/leap.py").unlink()
+    (root / "src/leap.py").symlink_to("leap.txt")
+
+
+def linked_to_code(root: Path) -> None:
+    (root / "src/again.py").symlink_to("leap.py")
+
+
+CHEATS: dict[str, Mapping[str, str | bytes | None] | Work] = {
+    "a symlink to what is not linted": linked,
     "noqa on the line": {"src/leap.py": f"import os  # noqa\n\n\n{CLEAN}"},
     "noqa with a code": {"src/leap.py": f"import os  # noqa: F401\n\n\n{CLEAN}"},
     "noqa for the file": {"src/leap.py": f"# ruff: noqa\n{UNUSED}{CLEAN}"},
@@ -113,6 +124,7 @@ HONEST: dict[str, tuple[Mapping[str, str | bytes | None] | Work, Mapping[str, ob
     "a rule that the criterion ignores": ({"src/new.py": "import os\n"}, {"select": ["F", "I"], "ignore": ["F401"]}),
     "a caches' folder": ({"src/__pycache__/x.py": "import os\n", ".ruff_cache/x.py": "import os\n"}, {}),
     "an odd name": ({"src/a b\n'c.py": CLEAN}, {}),
+    "a symlink to code": (linked_to_code, {}),
     "a stub": ({"src/leap.pyi": "def is_leap(year: int) -> bool: ...\n"}, {}),
 }  # fmt: skip
 
