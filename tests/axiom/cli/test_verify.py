@@ -141,6 +141,41 @@ def test_what_a_stranger_put_into_the_candidate_is_found_and_not_followed(cli: C
     assert stat.S_IMODE((candidate / "src" / "suid").stat().st_mode) == 0o4755
 
 
+SERVER = """\
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.path.encode())
+http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_forever()
+"""
+
+
+@pytest.mark.sandbox
+def test_a_linter_a_search_for_secrets_and_a_probe_work_under_the_launcher(cli: Cli) -> None:
+    token = "ghp_" + "aB3dE6gH9" * 4
+    cli.put("candidate", {"server.py": SERVER, "src/leap.py": f"import os\nTOKEN = '{token}'\n"})
+    asked = {"path": "/$(NONCE)", "bodyMatches": ["^/$(NONCE)$"]}
+    cli.criteria(
+        {"name": "lint", "lint": {"select": ["F"]}},
+        {"name": "secrets", "secrets": {}},
+        {"name": "server", "probe": {"argv": ["python3", "server.py"], "port": 18080, "requests": [asked]}},
+    )
+    ended = cli.run(output="sarif")
+    assert ended.exit_code == 1, ended.stderr
+    assert token not in ended.stdout + ended.stderr
+    found = [
+        (
+            one["ruleId"],
+            one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"],
+            one["locations"][0]["physicalLocation"]["region"]["startLine"],
+        )
+        for one in json.loads(ended.stdout)["runs"][0]["results"]
+    ]
+    assert found == [("lint", "src/leap.py", 1), ("secrets", "src/leap.py", 2)]
+
+
 @pytest.mark.sandbox
 def test_what_cannot_be_decided_is_exit_code_2(cli: Cli) -> None:
     cli.criteria({"name": "c", "command": {"argv": ["no-such-program"]}})

@@ -88,13 +88,13 @@ async def test_no_cheat_gets_past_the_base_s_configuration(bench: Bench, cheat: 
     assert verdict is Verdict.FAIL, message
 
 
-@pytest.mark.parametrize("cheat", list(CHEATS)[::3])
+@pytest.mark.parametrize("cheat", list(CHEATS)[::4])
 async def test_no_cheat_gets_past_a_configuration_of_the_criterion(bench: Bench, cheat: str) -> None:
     verdict, message = await check(bench, CHEATS[cheat], **OURS)
     assert verdict is Verdict.FAIL, message
 
 
-@pytest.mark.parametrize("cheat", list(CHEATS)[1::3])
+@pytest.mark.parametrize("cheat", list(CHEATS)[1::4])
 async def test_no_cheat_hides_what_is_new_among_what_is_old(bench: Bench, cheat: str) -> None:
     """The base has a finding of its own, in `src/old.py`, which one of the cheats takes out."""
     base = QUIET if cheat == "a noqa of the base moved to another line" else BASE
