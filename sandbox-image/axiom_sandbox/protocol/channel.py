@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from axiom_sandbox.protocol.agents import AgentMode, AgentState, DriverName
+from axiom_sandbox.protocol.approvals import Approvals
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity
 from axiom_sandbox.protocol.model import Message
@@ -186,6 +188,8 @@ class SandboxState(Message):
     """Unix time in ms of the deadline that it was last given."""
     first_output_ms: int | None = None
     """Unix time in ms of the agent's first byte."""
+    agent: AgentState | None = None
+    """Agent: what it is doing; None before its first start."""
     gaps: int = 0
     """Gaps that were declared in the ledger: what was seen and not recorded in full."""
     updated_ms: int = 0
@@ -220,11 +224,15 @@ class HomeFile(Message):
 class AgentProgram(Message):
     """How the agent is started, expanded and ready."""
 
+    driver: DriverName = DriverName.GENERIC
+    mode: AgentMode = AgentMode.STRUCTURED
+    """What a driver that has both modes uses."""
     command: tuple[str, ...]
     resume_command: tuple[str, ...] = ()
     prompt_delivery: PromptDelivery = PromptDelivery.ARGUMENT
     env: dict[str, str] = {}
     home_files: tuple[HomeFile, ...] = ()
+    approvals: Approvals = Approvals()
     terminal: TerminalSize = TerminalSize()
 
 

@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from axiom_sandbox.drivers.contract import Command as DriverCommand
+from axiom_sandbox.drivers.contract import Driver, Ended, Place, Step, Turn
+from axiom_sandbox.drivers.expanding import expand, variables
+from axiom_sandbox.drivers.registry import make_driver
 from axiom_sandbox.protocol.channel import (
     Command,
     FailureReason,
@@ -36,42 +40,28 @@ from axiom_sandbox.protocol.events import (
     UserMessage,
 )
 from axiom_sandbox.protocol.launching import Exit, Lockdown, ProcessLimits, Start, Tty
-from axiom_sandbox.protocol.verdicts import Claim, Saying
+from axiom_sandbox.protocol.verdicts import Claim
 from axiom_sandbox.snapshots.archives import read_tree
 from axiom_sandbox.snapshots.captures import CaptureResult, capture
 from axiom_sandbox.snapshots.errors import PatchError, SnapshotError
 from axiom_sandbox.snapshots.patches import make_patch
 from axiom_sandbox.supervising.board import write_durably
 from axiom_sandbox.supervising.descriptors import write_all
-from axiom_sandbox.supervising.expanding import Turn, expand, plan_turn, variables
 from axiom_sandbox.supervising.history import ENDED_BY_WATCHDOG, History, read_history
 from axiom_sandbox.supervising.launcher_link import Handover, LauncherError
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
-from axiom_sandbox.supervising.settings import SandboxSettings
+from axiom_sandbox.supervising.settings import Inside, SandboxSettings
 from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
 from axiom_sandbox.supervising.watchdog import Watchdog
 from axiom_sandbox.terminal.keys import bracketed_paste
 from axiom_sandbox.terminal.recording import Recording
-from axiom_sandbox.terminal.text import printable
 
 _OWN_THREADS = 64
 """Launcher and supervisor run as the same user, and their threads count against the kernel's limit, too."""
 _TERMINATION_GRACE = 2.0
 _EXIT_SECONDS = 30.0
 _HANG_UP_GRACE = 0.5
-_CLAIM_CHARACTERS = 2_000
 _MOST_FINDINGS = 200
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a turn came to its end."""
-
-    exit: Exit
-    by_us: str
-    """Why we ended it; empty: it ended by itself."""
-    tail: bytes
-    """The last bytes of its output."""
 
 
 @dataclass
@@ -96,6 +86,7 @@ class AgentSandbox(Sandbox):
         self._pump: TerminalPump | None = None
         self._history = History()
         self._open: _OpenRound | None = None
+        self._driver: Driver | None = None
 
     async def live(self) -> None:
         """Base → rounds, until stopped."""
@@ -104,6 +95,7 @@ class AgentSandbox(Sandbox):
         start = self._start
         assert start is not None
         self._history = await read_history(self.ledger)
+        self._driver = make_driver(start.program, place_of(self.settings.inside, start.token))
         self._open_recording(start)
         while True:
             state = self.board.state
@@ -153,6 +145,11 @@ class AgentSandbox(Sandbox):
     def _start(self) -> StartAgent | None:
         return next((command for command in self.commands() if isinstance(command, StartAgent)), None)
 
+    @property
+    def _spoken(self) -> Driver:
+        assert self._driver is not None
+        return self._driver
+
     def _prompt(self, number: int) -> str | None:
         for command in self.commands():
             if isinstance(command, StartAgent) and number == command.round:
@@ -189,18 +186,19 @@ class AgentSandbox(Sandbox):
         prompt = self._prompt(number)
         assert prompt is not None
         await self._declare(start, number, prompt)
-        resume = bool(self.board.state.rounds)
-        turn = plan_turn(start.program, self.settings.inside, start.token, prompt, resume)
+        turn = Turn(number, prompt, later=bool(self.board.state.rounds))
+        driver = self._spoken
+        command = driver.command(turn)
         if self.link.knows(_process_name(number)) is None:
             self._write_home(start)
-            handover = await self._start_process(start, number, turn)
+            handover = await self._start_process(start, number, command)
         else:
             await self._note_restart()
             handover = await self.link.take_fds(_process_name(number))
         try:
             if number not in self._history.started:
-                await self.record(AgentStarted(round=number, argv=turn.shown_argv, pid=handover.pid))
-            return await self._watch(start, number, turn, handover)
+                await self.record(AgentStarted(round=number, argv=command.shown_argv, pid=handover.pid))
+            return await self._watch(start, number, driver.begin(turn), handover)
         finally:
             handover.close()
 
@@ -222,22 +220,22 @@ class AgentSandbox(Sandbox):
         """Before the first round alone: later the home is the agent's, links that lead elsewhere included."""
         if self.board.state.rounds:
             return
-        known = variables(self.settings.inside, start.token)
+        known = variables(self._spoken.place)
         for item in start.program.home_files:
             target = self.settings.home / item.path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(expand(item.content, known))
 
-    async def _start_process(self, start: StartAgent, number: int, turn: Turn) -> Handover:
+    async def _start_process(self, start: StartAgent, number: int, command: DriverCommand) -> Handover:
         inside, limits, size = self.settings.inside, start.envelope.limits, self._terminal_size(start)
         request = Start(
             name=_process_name(number),
-            argv=turn.argv,
-            env=turn.env,
+            argv=command.argv,
+            env=command.env,
             cwd=inside.workspace,
             tty=Tty(cols=size.columns, rows=size.rows),
-            stdin="pipe" if turn.stdin is not None else "tty",
-            stdout="tty",
+            stdin="pipe" if command.pipe_in else "tty",
+            stdout="pipe" if command.pipe_out else "tty",
             stderr="tty",
             lockdown=Lockdown(
                 network=inside.network,
@@ -256,12 +254,12 @@ class AgentSandbox(Sandbox):
             return await self.link.start(request)
         except LauncherError as error:
             self._open = None  # nothing ran, so there is no end to record
-            message = f"the agent's command {turn.argv[0]!r} cannot be started ({error.stage}: {error})"
+            message = f"the agent's command {command.argv[0]!r} cannot be started ({error.stage}: {error})"
             raise SandboxFailedError(FailureReason.START_FAILED, message) from error
 
     # --- while it works ---------------------------------------------------------------------------------------
 
-    async def _watch(self, start: StartAgent, number: int, turn: Turn, handover: Handover) -> Ended:
+    async def _watch(self, start: StartAgent, number: int, first: Step, handover: Handover) -> Ended:
         """Reads the terminal and keeps the limits until the process has ended."""
         assert self._recording is not None
         watchdog = self._watchdog(start)
@@ -274,7 +272,7 @@ class AgentSandbox(Sandbox):
             tail=recorded_tail(self._recording_file) if number in self._history.told else b"",
         )
         pumping = asyncio.ensure_future(pump.run())
-        feeding = asyncio.ensure_future(self._feed(number, turn, handover))
+        feeding = asyncio.ensure_future(self._feed(number, first, handover))
         ending = asyncio.ensure_future(self._end_of_turn(number, watchdog))
         try:
             await asyncio.wait((ending, pumping), return_when=asyncio.FIRST_COMPLETED)
@@ -334,7 +332,7 @@ class AgentSandbox(Sandbox):
         except TimeoutError:
             await self.link.kill()
 
-    async def _feed(self, number: int, turn: Turn, handover: Handover) -> None:
+    async def _feed(self, number: int, first: Step, handover: Handover) -> None:
         """Gives the prompt, by pipe or by typing, unless an earlier life did."""
         fed = self.folder / f"fed-{number}"
         if fed.exists():
@@ -342,12 +340,12 @@ class AgentSandbox(Sandbox):
         taken = True
         if (stdin := handover.fds.pop("stdin", None)) is not None:
             try:
-                taken = await write_all(stdin, turn.stdin or b"")
+                taken = await write_all(stdin, first.write)
             finally:
                 os.close(stdin)
             await self.link.close_fd(_process_name(number), "stdin")
-        if turn.typed is not None and self._pump:
-            taken = await self._pump.type(bracketed_paste(turn.typed) + b"\r")
+        if first.typed and self._pump:
+            taken = await self._pump.type(bracketed_paste(first.typed) + b"\r")
         write_durably(fed, b"")
         if not taken:
             detail = "the agent did not read all of what it was told"
@@ -362,7 +360,7 @@ class AgentSandbox(Sandbox):
 
     async def _record_end(self, number: int, ended: Ended) -> Claim:
         left = await self.link.freeze()
-        claim = claim_of(ended)
+        claim = self._spoken.claim(ended).claim
         events: list[Event] = [_exited(number, ended.exit), ClaimMade(round=number, claim=claim)]
         if left:
             detail = f"{left} processes left behind"
@@ -380,7 +378,7 @@ class AgentSandbox(Sandbox):
                 exit_ = await self.link.exited(open_round.process)
         except TimeoutError:
             exit_ = Exit()
-        claim = claim_of(Ended(exit_, why or "stopped", open_round.tail))
+        claim = self._spoken.claim(Ended(exit_, why or "stopped", open_round.tail)).claim
         number = open_round.number
         await self.record(_exited(number, exit_), ClaimMade(round=number, claim=claim))
         broken_off = RoundOutcome(
@@ -437,14 +435,15 @@ class AgentSandbox(Sandbox):
         return result
 
 
-def claim_of(ended: Ended) -> Claim:
-    """What the end of the agent's process says in its own word. Pure."""
-    text = printable(ended.tail, _CLAIM_CHARACTERS)
-    if ended.by_us:
-        says, text = Saying.SILENT, f"[{ended.by_us}]\n{text}".rstrip()
-    else:
-        says = Saying.DONE if ended.exit.code == 0 else Saying.FAILED
-    return Claim(says=says, exit_code=ended.exit.code, signal=ended.exit.signal, text=text)
+def place_of(inside: Inside, token: str) -> Place:
+    """Where the agent works, for its driver."""
+    return Place(
+        workspace=inside.workspace,
+        home=inside.home,
+        proxy_url=inside.proxy_url,
+        path=inside.path,
+        token=token,
+    )
 
 
 def _process_name(number: int) -> str:
