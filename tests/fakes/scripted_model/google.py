@@ -99,7 +99,7 @@ def _stream(contents: list[Item | Wait | Break], request: Request) -> Iterator[E
         if isinstance(part, Wait | Break):
             yield part
             continue
-        split = [{**part, "text": piece} for piece in pieces(part["text"])] if "text" in part else [part]
+        split = [{"text": piece} for piece in pieces(part["text"])] if set(part) == {"text"} else [part]
         for piece in split:
             made.append(piece)
             yield _response([piece], request, _made(made))
