@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from axiom_sandbox.drivers.memory import Memory
+from axiom_sandbox.drivers.statements import tests_said_to_pass
 from axiom_sandbox.protocol.agents import Activity, AgentState, DriverName, Signal, Statement
 from axiom_sandbox.protocol.approvals import Decision
 from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
-from axiom_sandbox.protocol.events import Event, ToolCall, ToolReturn
+from axiom_sandbox.protocol.events import Event, ToolCall, ToolReturn, TurnEnded
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.protocol.verdicts import Claim, Saying
 from axiom_sandbox.terminal.text import printable
@@ -154,7 +155,7 @@ class Driver(ABC):
 
     def resume(self, turn: Turn) -> None:
         """The turn's process has been told all already, by an earlier life of the supervisor."""
-        self.memory.round = turn.round
+        self.memory.begin(turn.round)
 
     def ended(self) -> Step:
         """The process has gone, and with it what had not been said whole, and every tool that ran."""
@@ -197,6 +198,8 @@ class Driver(ABC):
         for event in events:
             if isinstance(event, ToolReturn) and (call := self.memory.calls.get(event.id)):
                 self.memory.state_what_was_done(*self.statements_of(call, event))
+            if isinstance(event, TurnEnded):
+                self.memory.state_what_was_done(*tests_said_to_pass(event.text))
             self.memory.take(event)
 
     def statements_of(self, call: ToolCall, result: ToolReturn) -> tuple[Statement, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 from axiom_sandbox.drivers.contract import Driver, Place, Step, Turn
 from axiom_sandbox.drivers.lines import Line, LineReader
 from axiom_sandbox.protocol.channel import AgentProgram
-from axiom_sandbox.protocol.events import AgentMessage, AssistantDelta, Event
+from axiom_sandbox.protocol.events import AgentMessage, AssistantDelta, AssistantMessage, Event, Reasoning
 
 MOST_TEXT = 256 * 1024
 """Characters of one text that an event keeps."""
@@ -29,7 +29,7 @@ class JsonLinesDriver(Driver):
     def __init__(self, program: AgentProgram, place: Place) -> None:
         super().__init__(program, place)
         self._lines = LineReader()
-        self._said = bytearray()
+        self._outgoing = bytearray()
         self._delta = ""
         self._reasoning = False
 
@@ -47,7 +47,7 @@ class JsonLinesDriver(Driver):
 
     def say(self, message: dict[str, Any]) -> None:
         """Queues a message for the agent."""
-        self._said += json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+        self._outgoing += json.dumps(message, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
     def delta(self, text: str, reasoning: bool = False) -> Iterable[Event]:
         """A piece of the model's text: held back until there is more of it, or something else."""
@@ -63,7 +63,7 @@ class JsonLinesDriver(Driver):
 
     def begin(self, turn: Turn) -> Step:
         """Forgets the last process and opens the conversation with the new one."""
-        self._lines, self._delta, self._said = LineReader(), "", bytearray()
+        self._lines, self._delta, self._outgoing = LineReader(), "", bytearray()
         self.memory.begin(turn.round)
         return self.step(self.open(turn))
 
@@ -89,10 +89,12 @@ class JsonLinesDriver(Driver):
         """Events as they are made, each remembered before the next is, and what was said meanwhile."""
         kept: list[Event] = []
         for event in events:
-            if self._delta and not isinstance(event, AssistantDelta):
+            if isinstance(event, AssistantMessage | Reasoning) and event.text.endswith(self._delta):
+                self._delta = ""  # all of it is said here
+            elif not isinstance(event, AssistantDelta):
                 kept += self.keep(self._held_back()).events
             kept += self.keep((event,)).events
-        said, self._said = bytes(self._said), bytearray()
+        said, self._outgoing = bytes(self._outgoing), bytearray()
         return Step(tuple(kept), said)
 
     # --- one line ---------------------------------------------------------------------------------------------
@@ -104,7 +106,7 @@ class JsonLinesDriver(Driver):
         try:
             events = self.receive(message)
             known = None if events is None else tuple(events)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             known = None
         return (self._unknown(self.kind_of(message), line),) if known is None else known
 

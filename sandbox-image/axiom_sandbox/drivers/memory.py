@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from axiom_sandbox.protocol.agents import Activity, Statement, Tokens
 from axiom_sandbox.protocol.events import (
-    AgentStarted,
     ApiRetried,
     ApprovalAsked,
     ApprovalGiven,
@@ -39,6 +38,8 @@ class Memory:
     session: str = ""
     """The agent's name for it; empty: it has not said one."""
     version: str = ""
+    opened: bool = False
+    """The last process has said that it is in the session."""
     activity: Activity | None = None
     """What the last message says that the agent is doing; None: there was none in this process."""
     detail: str = ""
@@ -50,25 +51,34 @@ class Memory:
     """How this round's turn ended, in the agent's word; None: it has not."""
     total: Tokens = field(default_factory=Tokens)
     total_micro_usd: int | None = None
+    at_start: Tokens = field(default_factory=Tokens)
+    """`total` when the present process began."""
+    at_start_micro_usd: int = 0
     statements: list[Statement] = field(default_factory=list)
     """What the agent says it did in this round."""
     retries: int = 0
     """Calls of the model that failed, one after the other."""
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether there is a session to go on with. One that the last process did not come into is none."""
+        return bool(self.session) and self.opened
+
     def begin(self, round: int) -> None:
         """Another process of the agent begins."""
         if round != self.round:
             self.statements.clear()
+        self.opened = False
         self.round, self.activity, self.detail, self.outcome = round, None, "", None
+        self.at_start, self.at_start_micro_usd = self.total, self.total_micro_usd or 0
         self.calls.clear()
         self.questions.clear()
 
     def take(self, event: Event) -> None:
         """Takes up an event."""
         match event:
-            case AgentStarted(round=round):
-                self.begin(round)
             case SessionOpened(session=session, version=version):
+                self.opened = True
                 self.session, self.version = session or self.session, version or self.version
                 self._is(self.activity or Activity.THINKING)
             case AssistantDelta() | AssistantMessage() | Reasoning() | Compacted():

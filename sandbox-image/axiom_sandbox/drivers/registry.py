@@ -10,6 +10,7 @@ from axiom_sandbox.protocol.channel import AgentProgram
 
 DRIVERS: dict[DriverName, str] = {
     DriverName.GENERIC: "axiom_sandbox.drivers.generic:GenericDriver",
+    DriverName.CLAUDE: "axiom_sandbox.drivers.claude:ClaudeDriver",
 }
 """Modules by name: a pod's start waits for the one that it needs, and not for the others."""
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from axiom_sandbox.protocol.agents import AgentMode, AgentState, DriverName
-from axiom_sandbox.protocol.approvals import Approvals
+from axiom_sandbox.protocol.approvals import Approvals, Decision
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity
 from axiom_sandbox.protocol.model import Message
@@ -221,6 +221,25 @@ class HomeFile(Message):
     content: str
 
 
+class Patience(Message):
+    """How long an agent may be silent before something is done about it."""
+
+    noted_seconds: float = 60
+    """A silence of this length is noted."""
+    flagged_seconds: float = 120
+    """And flagged, from this length on."""
+    hung_seconds: float = 180
+    """An agent that thinks counts as hung then: it is interrupted, ended, and started again in its session."""
+    tool_seconds: float = 1800
+    """One whose tool runs counts as hung then."""
+    waiting_seconds: float = 3600
+    """One whose model's vendor lets it wait, or does not answer, counts as hung then."""
+    resumes: int = 3
+    """How often it is started again in a round."""
+    heartbeat_seconds: float = 180
+    """What is known of it is recorded this often."""
+
+
 class AgentProgram(Message):
     """How the agent is started, expanded and ready."""
 
@@ -233,6 +252,7 @@ class AgentProgram(Message):
     env: dict[str, str] = {}
     home_files: tuple[HomeFile, ...] = ()
     approvals: Approvals = Approvals()
+    patience: Patience = Patience()
     terminal: TerminalSize = TerminalSize()
 
 
@@ -301,6 +321,30 @@ class Resize(Message):
     terminal: TerminalSize
 
 
+class TellAgent(Message):
+    """Says something to the agent while it works."""
+
+    kind: Literal["TellAgent"] = "TellAgent"
+    text: str
+    by: str
+
+
+class AnswerApproval(Message):
+    """Allows or denies a tool whose use a person is asked about."""
+
+    kind: Literal["AnswerApproval"] = "AnswerApproval"
+    question: str
+    """Id of the `approval_asked` in the ledger."""
+    decision: Decision
+
+
+class InterruptAgent(Message):
+    """The agent leaves what it is doing, and its turn ends."""
+
+    kind: Literal["InterruptAgent"] = "InterruptAgent"
+    by: str
+
+
 class Stop(Message):
     """Kill everything untrusted and close the ledger."""
 
@@ -309,7 +353,16 @@ class Stop(Message):
 
 
 Command = Annotated[
-    StartAgent | GiveFeedback | Verify | SetDeadline | Resize | Stop, Field(discriminator="kind")
+    StartAgent
+    | GiveFeedback
+    | TellAgent
+    | AnswerApproval
+    | InterruptAgent
+    | Verify
+    | SetDeadline
+    | Resize
+    | Stop,
+    Field(discriminator="kind"),
 ]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from axiom_sandbox.drivers.contract import Driver, Place
 from axiom_sandbox.drivers.registry import driver_class
 from axiom_sandbox.protocol.agents import AgentMode, DriverName
@@ -14,7 +17,26 @@ PLACE = Place(
     path="/usr/bin",
     token="secret-token",
 )
+CAPTURES = Path(__file__).parents[2] / "captures"
+
+
+def captured(name: DriverName) -> dict[str, bytes]:
+    """What the real agent said: the first process of each recorded story."""
+    return {path.stem: said_in(path) for path in sorted((CAPTURES / name.lower()).glob("*.jsonl"))}
+
+
+def said_in(path: Path, process: int = 1) -> bytes:
+    """What a process of a capture said: the n-th one that was started."""
+    lines, count = [], 0
+    for entry in map(json.loads, path.read_text().splitlines()):
+        count += str(entry.get("note", "")).startswith("start ")
+        if "from" in entry and count == process:
+            lines.append(entry["from"].encode() + b"\n")
+    return b"".join(lines)
+
+
 CONVERSATIONS: dict[DriverName, dict[str, bytes]] = {
+    DriverName.CLAUDE: captured(DriverName.CLAUDE),
     DriverName.GENERIC: {"anything": b"what it prints is on its terminal\n"},
 }
 """By driver and name. Recorded ones are read from tests/captures."""
