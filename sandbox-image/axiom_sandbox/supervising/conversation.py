@@ -86,13 +86,19 @@ class Conversation:
         finally:
             for task in (writing, flushing):
                 task.cancel()
-            await asyncio.gather(writing, flushing, return_exceptions=True)
-            for descriptor in (self._stdin, self._stdout):
-                if descriptor is not None:
-                    os.close(descriptor)
-            self._stdin = None
-            self.hung_up.set()
-            self._spool.close()
+            try:
+                await asyncio.gather(writing, flushing, return_exceptions=True)
+            finally:
+                self._close()
+
+    def _close(self) -> None:
+        """Whatever ends the talk, the agent must not be left with a reader or writer that is none."""
+        for descriptor in (self._stdin, self._stdout):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._stdin = None
+        self.hung_up.set()
+        self._spool.close()
 
     async def take_up(self, turn: Turn, recorded: Iterable[Event]) -> bool:
         """Goes on where an earlier life of this process was; whether nothing of what the agent said is lost.
