@@ -18,6 +18,7 @@ from axiom_sandbox.drivers.expanding import environment, expand, variables
 from axiom_sandbox.drivers.json_lines import input_of, text_of
 from axiom_sandbox.drivers.json_rpc import JsonRpcDriver, whole_number
 from axiom_sandbox.drivers.statements import command_ran, file_written
+from axiom_sandbox.drivers.versions import warning
 from axiom_sandbox.protocol.agents import DriverName, Statement, Tokens
 from axiom_sandbox.protocol.approvals import Permission
 from axiom_sandbox.protocol.channel import AgentProgram
@@ -188,11 +189,13 @@ class CodexDriver(JsonRpcDriver):
                 return ()
             case "thread/start" | "thread/resume":
                 thread = result["thread"]
+                version = str(thread.get("cliVersion") or "")
                 opened = SessionOpened(
                     round=self.memory.round,
                     session=thread["id"],
-                    version=str(thread.get("cliVersion") or ""),
+                    version=version,
                     model=str(result.get("model") or thread.get("model") or ""),
+                    warning=warning(self.name, version),
                 )
                 self.call("turn/start", threadId=opened.session, input=_text(self.turn.prompt))
                 return [opened]

@@ -18,6 +18,7 @@ from axiom_sandbox.drivers.expanding import environment, expand, variables
 from axiom_sandbox.drivers.json_lines import MOST_TEXT, input_of, text_of
 from axiom_sandbox.drivers.json_rpc import JsonRpcDriver
 from axiom_sandbox.drivers.statements import command_ran, file_written
+from axiom_sandbox.drivers.versions import warning
 from axiom_sandbox.protocol.agents import DriverName, Statement, Tokens
 from axiom_sandbox.protocol.approvals import Permission
 from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
@@ -49,7 +50,10 @@ _WRITING = frozenset({"write_file", "replace"})
 _CANCELLED = "Command cancelled by user."
 _NO_SUBJECT = "****\n"
 """What the program puts before a thought that its vendor gave no subject."""
-_PRESET = {"GEMINI_CLI_TRUST_WORKSPACE": "true"}
+_PRESET = {
+    "GEMINI_CLI_TRUST_WORKSPACE": "true",
+    "GEMINI_CLI_NO_RELAUNCH": "true",  # would start itself once more, with a larger heap
+}
 _KEEP = """\
 for file in "$HOME"/.gemini/tmp/*/chats/session-2*; do
   [ -e "$file" ] && mv -n "$file" "${file%/*}/session-kept-${file##*/session-}"
@@ -148,7 +152,12 @@ class GeminiDriver(JsonRpcDriver):
                 return ()
             case "session/set_mode":  # behind it, what is said of a session is not its past any more
                 version, _, session = note.partition("#")
-                opened = SessionOpened(round=self.memory.round, session=session, version=version)
+                opened = SessionOpened(
+                    round=self.memory.round,
+                    session=session,
+                    version=version,
+                    warning=warning(self.name, version),
+                )
                 prompt = [{"type": "text", "text": self.turn.prompt}]
                 self.call("session/prompt", sessionId=session, prompt=prompt)
                 return [opened]

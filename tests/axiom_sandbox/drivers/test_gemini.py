@@ -41,8 +41,8 @@ def new_driver(approvals: Approvals | None = None, turn: Turn | None = None) -> 
     return driver
 
 
-def update(kind: str, **content: Any) -> bytes:
-    body = {"sessionUpdate": kind, **content}
+def update(session_update: str, **content: Any) -> bytes:
+    body = {"sessionUpdate": session_update, **content}
     return line(jsonrpc="2.0", method="session/update", params={"sessionId": SESSION, "update": body})
 
 
