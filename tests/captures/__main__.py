@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.captures.clis import CLIS, Cli
-from tests.captures.launching import before, environment, home_files, options
+from tests.captures.launching import command, driver, home_files
 from tests.captures.playing import PLAYERS
 from tests.captures.recording import Normaliser, Recorder, Talk, start, written
 from tests.captures.stories import STORIES, Story
@@ -30,14 +30,15 @@ async def record(cli: Cli, story: Story, argv: tuple[str, ...]) -> str:
     home.mkdir()
     try:
         async with ScriptedModel(story.script) as model:
-            for path, content in home_files(cli.name, workspace, model.url).items():
-                (home / path).parent.mkdir(parents=True, exist_ok=True)
-                (home / path).write_text(content)
-            env = {"PATH": os.environ["PATH"], **environment(cli.name, home, model.url)}
+            machine = driver(cli.name, argv, workspace, home, os.environ["PATH"], model.url)
+            for file in home_files(machine, model.url):
+                (home / file.path).parent.mkdir(parents=True, exist_ok=True)
+                (home / file.path).write_text(file.content)
 
             async def begin(session: str) -> Talk:
-                command = (*before(cli.name, session), *argv, *options(cli.name, session))
-                return await start(recorder, command, env, workspace, folder / "errors")
+                started = command(machine, session)
+                env = dict(entry.split("=", 1) for entry in started.env)
+                return await start(recorder, started.argv, env, workspace, folder / "errors")
 
             try:
                 await PLAYERS[cli.name](story, begin, workspace).play()

@@ -1,78 +1,20 @@
-"""How each CLI is started for a capture, and with which configuration."""
+"""How each CLI is started for a capture: by its driver, as in a sandbox, with the scripted model for its vendor."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from axiom_sandbox.drivers.contract import Command, Driver, Place, Turn
+from axiom_sandbox.drivers.registry import make_driver
+from axiom_sandbox.protocol.agents import DriverName
+from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
+
 KEY = "sk-capture-0123456789"
-
-
-def options(cli: str, session: str) -> tuple[str, ...]:
-    """Its command line, after the program."""
-    match cli:
-        case "claude":
-            structured = (
-                *("-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
-                *("--permission-prompt-tool", "stdio", "--replay-user-messages"),
-                *("--include-partial-messages", "--include-hook-events", "--permission-mode", "default"),
-            )
-            return (*structured, *(("--resume", session) if session else ()))
-        case "codex":
-            return ("app-server",)
-        case _:
-            return ("--acp", "--model", "gemini-2.5-flash")
-
-
-def before(cli: str, session: str) -> tuple[str, ...]:
-    """What comes before the program."""
-    return ("sh", "-c", _KEEP, "sh") if cli == "gemini" and session else ()
-
-
-def environment(cli: str, home: Path, model: str) -> dict[str, str]:
-    """Its environment, besides PATH."""
-    common = {"HOME": str(home), "TERM": "xterm-256color", "LANG": "C.UTF-8"}
-    match cli:
-        case "claude":
-            return common | {
-                "ANTHROPIC_BASE_URL": model,
-                "ANTHROPIC_API_KEY": KEY,
-                "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-                "DISABLE_AUTOUPDATER": "1",
-            }
-        case "codex":
-            return common | {"OPENAI_API_KEY": KEY}
-        case _:
-            return common | {
-                "GOOGLE_GEMINI_BASE_URL": model,
-                "GEMINI_API_KEY": KEY,
-                "GEMINI_CLI_TRUST_WORKSPACE": "true",
-            }
-
-
-def home_files(cli: str, workspace: Path, model: str) -> dict[str, str]:
-    """Files of its home, by path."""
-    match cli:
-        case "claude":
-            return {}
-        case "codex":
-            return {".codex/config.toml": _CODEX.replace("MODEL", model)}
-        case _:
-            return {".gemini/settings.json": json.dumps(_GEMINI)}
-
-
-_KEEP = """\
-for file in "$HOME"/.gemini/tmp/*/chats/session-2*; do
-  [ -e "$file" ] && mv -n "$file" "${file%/*}/session-kept-${file##*/session-}"
-done
-exec "$@"
-"""
 
 _CODEX = """\
 model = "gpt-5.5"
 model_provider = "axiom"
 web_search = "disabled"
-check_for_update_on_startup = false
 
 [model_providers.axiom]
 name = "OpenAI through Axiom"
@@ -80,19 +22,36 @@ base_url = "MODEL/v1"
 env_key = "OPENAI_API_KEY"
 wire_api = "responses"
 supports_websockets = false
-
-[analytics]
-enabled = false
-
-[features]
-plugins = false
-shell_snapshot = false
-unbounded_connection_retries = false
 """
 
-_GEMINI = {
-    "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
-    "privacy": {"usageStatisticsEnabled": False},
-    "telemetry": {"enabled": False},
-    "general": {"enableAutoUpdate": False},
-}
+
+def driver(cli: str, argv: tuple[str, ...], workspace: Path, home: Path, path: str, model: str) -> Driver:
+    """The driver of a CLI, at the beginning of a session with this model."""
+    place = Place(workspace=str(workspace), home=str(home), proxy_url=model, path=path, token=KEY)
+    return make_driver(_program(cli, argv), place)
+
+
+def _program(cli: str, argv: tuple[str, ...]) -> AgentProgram:
+    match cli:
+        case "claude":
+            env = {"ANTHROPIC_BASE_URL": "$(AXIOM_PROXY_URL)", "ANTHROPIC_API_KEY": "$(AXIOM_TOKEN)"}
+            return AgentProgram(driver=DriverName.CLAUDE, command=argv, env=env)
+        case "codex":
+            return AgentProgram(
+                driver=DriverName.CODEX, command=argv, env={"OPENAI_API_KEY": "$(AXIOM_TOKEN)"}
+            )
+        case _:
+            env = {"GOOGLE_GEMINI_BASE_URL": "$(AXIOM_PROXY_URL)", "GEMINI_API_KEY": "$(AXIOM_TOKEN)"}
+            model = ("--model", "gemini-2.5-flash")
+            return AgentProgram(driver=DriverName.GEMINI, command=(*argv, *model), env=env)
+
+
+def home_files(driver: Driver, model: str) -> tuple[HomeFile, ...]:
+    """What is in its home before it is started for the first time."""
+    own = HomeFile(path=".codex/config.toml", content=_CODEX.replace("MODEL", model))
+    return (*driver.home_files(), *((own,) if driver.name is DriverName.CODEX else ()))
+
+
+def command(driver: Driver, session: str) -> Command:
+    """How it is started, to begin a session or to go on with one."""
+    return driver.command(Turn(1, "", session=session, resume=bool(session)))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +31,7 @@ class Player(ABC):
         for number, prompt in enumerate(self.story.prompts):
             asked = await self.ask(talk, prompt)
             if number == 0 and (self.story.kill or self.story.interrupt or self.story.inject):
-                await self._command_runs()
+                await self._command_runs(talk)
             if number == 0 and self.story.kill:
                 await talk.kill()
                 talk = await self._begin()
@@ -49,7 +49,8 @@ class Player(ABC):
         await self.open(talk)
         return talk
 
-    async def _command_runs(self) -> None:
+    async def _command_runs(self, talk: Talk) -> None:
+        await talk.until(self.says_that_a_command_runs, "a running command")
         async with asyncio.timeout(LIMIT_SECONDS):
             while not (self.workspace / "started").exists():
                 await asyncio.sleep(0.02)
@@ -71,6 +72,10 @@ class Player(ABC):
         """What is said at once: to questions for approval."""
 
     @abstractmethod
+    def says_that_a_command_runs(self, message: Message) -> bool:
+        """Whether this is the message that a command has been started, or is about to be."""
+
+    @abstractmethod
     async def inject(self, talk: Talk, asked: Any) -> Any:
         """The person says something while the agent works; what tells the end of the turn that then comes."""
 
@@ -85,7 +90,9 @@ class ClaudePlayer(Player):
     cli = "claude"
 
     async def open(self, talk: Talk) -> None:
-        talk.say({"type": "control_request", "request_id": "open", "request": {"subtype": "initialize"}})
+        hooks = {"PreToolUse": [{"hookCallbackIds": ["axiom"], "timeout": 600}]}
+        request = {"subtype": "initialize", "hooks": hooks}
+        talk.say({"type": "control_request", "request_id": "open", "request": request})
         await talk.until(lambda message: message["type"] == "control_response", "initialize")
 
     async def ask(self, talk: Talk, prompt: str) -> int:
@@ -110,16 +117,28 @@ class ClaudePlayer(Player):
 
     def answer(self, message: Message) -> Message | None:
         request = message.get("request", {})
-        if message["type"] != "control_request" or request.get("subtype") != "can_use_tool":
-            return None
-        if self.story.allow:
-            response = {"behavior": "allow", "updatedInput": request["input"]}
-        else:
-            response = {"behavior": "deny", "message": "Not in this task."}
+        match request.get("subtype"):
+            case "hook_callback":
+                decision = {
+                    "hookEventName": "PreToolUse",
+                    "permissionDecision": "allow" if self.story.allow else "deny",
+                    "permissionDecisionReason": "Well." if self.story.allow else "Not in this task.",
+                }
+                response: Message = {"hookSpecificOutput": decision}
+            case "can_use_tool" if self.story.allow:
+                response = {"behavior": "allow", "updatedInput": request["input"]}
+            case "can_use_tool":
+                response = {"behavior": "deny", "message": "Not in this task."}
+            case _:
+                return None
         return {
             "type": "control_response",
             "response": {"subtype": "success", "request_id": message["request_id"], "response": response},
         }
+
+    def says_that_a_command_runs(self, message: Message) -> bool:
+        content = message["message"]["content"] if message["type"] == "assistant" else []
+        return any(block.get("name") == "Bash" for block in content)
 
     async def inject(self, talk: Talk, asked: int) -> int:
         talk.say(
@@ -136,29 +155,42 @@ class ClaudePlayer(Player):
         talk.say({"type": "control_request", "request_id": "stop", "request": {"subtype": "interrupt"}})
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request to a CLI."""
+
+    id: str
+    before: int
+    """Answers to requests of this id that had come before."""
+
+
+def answers(talk: Talk, asked: Asked) -> list[Message]:
+    """What came for requests of this id."""
+    return [message for message in talk.heard if message.get("id") == asked.id and "method" not in message]
+
+
 class RpcPlayer(Player):
     """JSON-RPC, one message a line."""
 
     version: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, story: Story, start: Start, workspace: Path) -> None:
-        super().__init__(story, start, workspace)
-        self._ids = itertools.count(1)
+    def call(self, talk: Talk, method: str, note: str = "", **params: Any) -> Asked:
+        """Sends a request. Its id says what the answer is for, as that of a driver does."""
+        asked = Asked(f"{method}#{note}", 0)
+        talk.say({**self.version, "id": asked.id, "method": method, "params": params})
+        return Asked(asked.id, len(answers(talk, asked)))
 
-    def call(self, talk: Talk, method: str, **params: Any) -> int:
-        """Sends a request; its id."""
-        number = next(self._ids)
-        talk.say({**self.version, "id": number, "method": method, "params": params})
-        return number
-
-    async def result(self, talk: Talk, number: int, what: str) -> Message:
+    async def result(self, talk: Talk, asked: Asked) -> Message:
         """What a request came to."""
-        found = await talk.until(
-            lambda message: message.get("id") == number and "method" not in message, what
-        )
-        assert "result" in found, found
-        result: Message = found["result"]
+        answer = await self.answered(talk, asked)
+        assert "result" in answer, answer
+        result: Message = answer["result"]
         return result
+
+    async def answered(self, talk: Talk, asked: Asked) -> Message:
+        """The answer to a request, whatever it is."""
+        await talk.until(lambda _: len(answers(talk, asked)) > asked.before, asked.id)
+        return answers(talk, asked)[asked.before]
 
 
 class CodexPlayer(RpcPlayer):
@@ -168,7 +200,7 @@ class CodexPlayer(RpcPlayer):
 
     async def open(self, talk: Talk) -> None:
         client = {"name": "axiom", "title": "Axiom", "version": "0"}
-        await self.result(talk, self.call(talk, "initialize", clientInfo=client), "initialize")
+        await self.result(talk, self.call(talk, "initialize", clientInfo=client))
         talk.say({"method": "initialized"})
         how = {
             "cwd": str(self.workspace),
@@ -176,16 +208,16 @@ class CodexPlayer(RpcPlayer):
             "sandbox": "danger-full-access",
         }
         if self.session:
-            number = self.call(talk, "thread/resume", threadId=self.session, **how)
+            number = self.call(talk, "thread/resume", threadId=self.session, excludeTurns=True, **how)
         else:
             number = self.call(talk, "thread/start", **how)
-        self.session = (await self.result(talk, number, "thread"))["thread"]["id"]
+        self.session = (await self.result(talk, number))["thread"]["id"]
 
     async def ask(self, talk: Talk, prompt: str) -> str:
         number = self.call(
             talk, "turn/start", threadId=self.session, input=[{"type": "text", "text": prompt}]
         )
-        turn: str = (await self.result(talk, number, "turn/start"))["turn"]["id"]
+        turn: str = (await self.result(talk, number))["turn"]["id"]
         self._turn = turn
         return turn
 
@@ -202,15 +234,19 @@ class CodexPlayer(RpcPlayer):
         decision = "accept" if self.story.allow else "decline"
         return {"id": message["id"], "result": {"decision": decision}}
 
+    def says_that_a_command_runs(self, message: Message) -> bool:
+        started = message.get("method") == "item/started"
+        return started and message["params"]["item"]["type"] == "commandExecution"
+
     async def inject(self, talk: Talk, asked: str) -> str:
         said = [{"type": "text", "text": self.story.inject}]
         number = self.call(talk, "turn/steer", threadId=self.session, expectedTurnId=asked, input=said)
-        await self.result(talk, number, "turn/steer")
+        await self.result(talk, number)
         return asked
 
     async def interrupt(self, talk: Talk) -> None:
         number = self.call(talk, "turn/interrupt", threadId=self.session, turnId=self._turn)
-        await self.result(talk, number, "turn/interrupt")
+        await self.result(talk, number)
 
 
 class GeminiPlayer(RpcPlayer):
@@ -222,28 +258,26 @@ class GeminiPlayer(RpcPlayer):
     async def open(self, talk: Talk) -> None:
         client = {"name": "axiom", "title": "Axiom", "version": "0"}
         cannot = {"fs": {"readTextFile": False, "writeTextFile": False}}
-        number = self.call(
+        opening = self.call(
             talk, "initialize", protocolVersion=1, clientInfo=client, clientCapabilities=cannot
         )
-        await self.result(talk, number, "initialize")
+        version = (await self.result(talk, opening))["agentInfo"]["version"]
         where = {"cwd": str(self.workspace), "mcpServers": []}
         if self.session:
-            await self.result(
-                talk, self.call(talk, "session/load", sessionId=self.session, **where), "session/load"
-            )
+            await self.result(talk, self.call(talk, "session/load", version, sessionId=self.session, **where))
         else:
-            number = self.call(talk, "session/new", **where)
-            self.session = (await self.result(talk, number, "session/new"))["sessionId"]
-        mode = "default" if self.story.ask else "yolo"
-        number = self.call(talk, "session/set_mode", sessionId=self.session, modeId=mode)
-        await self.result(talk, number, "session/set_mode")
+            new = await self.result(talk, self.call(talk, "session/new", version, **where))
+            self.session = new["sessionId"]
+        mode, note = "default" if self.story.ask else "yolo", f"{version}#{self.session}"
+        changed = self.call(talk, "session/set_mode", note, sessionId=self.session, modeId=mode)
+        await self.result(talk, changed)
 
-    async def ask(self, talk: Talk, prompt: str) -> int:
+    async def ask(self, talk: Talk, prompt: str) -> Asked:
         said = [{"type": "text", "text": prompt}]
         return self.call(talk, "session/prompt", sessionId=self.session, prompt=said)
 
-    async def turn_over(self, talk: Talk, asked: int) -> None:
-        await talk.until(lambda message: message.get("id") == asked and "method" not in message, "prompt")
+    async def turn_over(self, talk: Talk, asked: Asked) -> None:
+        await self.answered(talk, asked)
 
     def answer(self, message: Message) -> Message | None:
         if message.get("method") != "session/request_permission":
@@ -253,7 +287,11 @@ class GeminiPlayer(RpcPlayer):
         outcome = {"outcome": "selected", "optionId": option}
         return {**self.version, "id": message["id"], "result": {"outcome": outcome}}
 
-    async def inject(self, talk: Talk, asked: int) -> int:
+    def says_that_a_command_runs(self, message: Message) -> bool:
+        update = message.get("params", {}).get("update", {})
+        return update.get("sessionUpdate") == "tool_call" and update.get("kind") == "execute"
+
+    async def inject(self, talk: Talk, asked: Asked) -> Asked:
         """Nothing can be said in mid-turn: the turn is cancelled, and the next begins with what was to be said."""
         await self.interrupt(talk)
         await self.turn_over(talk, asked)

@@ -9,6 +9,8 @@ from axiom_sandbox.protocol.agents import AgentMode, DriverName
 from axiom_sandbox.protocol.channel import AgentProgram
 
 DRIVERS: dict[DriverName, str] = {
+    DriverName.CODEX: "axiom_sandbox.drivers.codex:CodexDriver",
+    DriverName.GEMINI: "axiom_sandbox.drivers.gemini:GeminiDriver",
     DriverName.GENERIC: "axiom_sandbox.drivers.generic:GenericDriver",
     DriverName.CLAUDE: "axiom_sandbox.drivers.claude:ClaudeDriver",
 }

@@ -129,6 +129,8 @@ class SessionOpened(Event):
     version: str = ""
     """The agent's version."""
     model: str = ""
+    warning: str = ""
+    """What a person should know of this version: that it was not tested."""
 
 
 class AssistantDelta(Event):

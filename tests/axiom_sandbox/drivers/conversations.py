@@ -37,6 +37,8 @@ def said_in(path: Path, process: int = 1) -> bytes:
 
 CONVERSATIONS: dict[DriverName, dict[str, bytes]] = {
     DriverName.CLAUDE: captured(DriverName.CLAUDE),
+    DriverName.CODEX: captured(DriverName.CODEX),
+    DriverName.GEMINI: captured(DriverName.GEMINI),
     DriverName.GENERIC: {"anything": b"what it prints is on its terminal\n"},
 }
 """By driver and name. Recorded ones are read from tests/captures."""
