@@ -8,6 +8,7 @@ import re
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from axiom_sandbox.drivers.contract import Driver, Place, Step, Turn
@@ -78,10 +79,7 @@ class JsonLinesDriver(Driver):
 
     def parse(self, data: bytes) -> Step:
         """Line by line."""
-        step = Step()
-        for line in self._lines.feed(data):
-            step += self.step(self._line(line))
-        return step
+        return self.step(chain.from_iterable(map(self._line, self._lines.feed(data))))
 
     def flush(self) -> Step:
         """The model's text so far."""
@@ -89,10 +87,8 @@ class JsonLinesDriver(Driver):
 
     def ended(self) -> Step:
         """The last line may lack its end."""
-        step = Step()
-        for line in self._lines.finish():
-            step += self.step(self._line(line))
-        return step + super().ended()
+        last = self.step(chain.from_iterable(map(self._line, self._lines.finish())))
+        return last + super().ended()
 
     def step(self, events: Iterable[Event]) -> Step:
         """Events as they are made, each remembered before the next is, and what was said meanwhile."""
@@ -144,7 +140,7 @@ class JsonLinesDriver(Driver):
 
 def _object(line: Line) -> dict[str, Any] | None:
     """The message, made of what a ledger can hold alone: no lone surrogates, no number that is none."""
-    if not line.readable:
+    if not line.readable or not line.data.lstrip().startswith(b"{"):
         return None
     text = line.data.decode(errors="replace")
     try:

@@ -7,7 +7,7 @@ what, though not all that it says.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LONG_LINE_BYTES = 2**20
 """Lines up to this length are as they came."""
@@ -21,8 +21,7 @@ _SPECIAL = re.compile(rb'["\\]')
 _REST_OF_TEXT = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line, without its end."""
 
     data: bytes
@@ -42,10 +41,14 @@ class LineReader:
     def feed(self, data: bytes) -> list[Line]:
         """The lines that end in `data`; empty ones are left out."""
         *ends, rest = data.split(b"\n")
-        lines = []
+        lines = list[Line]()
         for end in ends:
-            self._add(end)
-            lines += self.finish()
+            if not self._size and len(end) <= LONG_LINE_BYTES:
+                if end.strip():
+                    lines.append(Line(end, len(end), True))
+            else:
+                self._add(end)
+                lines += self.finish()
         self._add(rest)
         return lines
 

@@ -164,7 +164,7 @@ class Conversation:
     async def _record_and_mind(self, events: Iterable[Event]) -> None:
         timed = [self._timed(event) for event in events]
         if self._read > MOST_RECORDED_BYTES:
-            deciding = [event for event in timed if isinstance(event, _DECIDING)]
+            deciding: list[Event] = [event for event in timed if isinstance(event, _DECIDING)]
             self._dropped += len(timed) - len(deciding)
             timed = deciding
         if timed:

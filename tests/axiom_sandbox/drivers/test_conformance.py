@@ -89,7 +89,7 @@ def test_a_command_is_the_same_whenever_it_is_asked_for(name: DriverName) -> Non
 
 
 @every_conversation
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=12, derandomize=True, deadline=None)
 @given(places=st.lists(st.integers(0, 10**6), max_size=12))
 def test_any_split_gives_the_same(name: DriverName, said: bytes, places: list[int]) -> None:
     cuts = sorted(place % (len(said) + 1) for place in places)
@@ -110,7 +110,7 @@ def test_every_event_survives_the_ledger(name: DriverName, said: bytes) -> None:
 
 
 @every_conversation
-@settings(max_examples=25, derandomize=True, deadline=None)
+@settings(max_examples=12, derandomize=True, deadline=None)
 @given(place=st.integers(0, 10**6))
 def test_a_driver_made_anew_goes_on_as_the_first_would_have(
     name: DriverName, said: bytes, place: int
@@ -127,7 +127,7 @@ def test_a_driver_made_anew_goes_on_as_the_first_would_have(
 
 
 @every_driver
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=30, derandomize=True, deadline=None)
 @given(said=st.binary(max_size=400) | st.lists(st.from_regex(rb'\{"(type|id|method)":[^\n]{0,80}\}\n'), max_size=4).map(b"".join))  # fmt: skip
 def test_nothing_that_an_agent_writes_stops_its_driver(name: DriverName, said: bytes) -> None:
     for event in heard(begun(name), said).events:

@@ -167,7 +167,9 @@ async def test_an_agent_that_is_interrupted_ends_its_turn(tmp_path: Path) -> Non
 
 
 async def test_an_agent_that_hangs_is_ended_and_goes_on_in_its_session(tmp_path: Path) -> None:
-    patience = Patience(noted_seconds=0.2, flagged_seconds=0.4, hung_seconds=1.5, resumes=2)
+    patience = Patience(
+        noted_seconds=0.2, flagged_seconds=0.4, hung_seconds=1.5, resumes=2, heartbeat_seconds=0.5
+    )
     async with open_bench(tmp_path) as bench:
         life = await bench.ready()
         await life.send(claude([["say", "I think."], ["hang"]], WORK, patience=patience))
@@ -183,6 +185,9 @@ async def test_an_agent_that_hangs_is_ended_and_goes_on_in_its_session(tmp_path:
         assert first == "new do it"
         assert second.startswith("resume You were interrupted")
         assert {"flagged", "acted"} <= {item["level"] for item in bench.events("silence")}
+        beat = bench.events("heartbeat")[0]
+        assert any("python3" in line for line in beat["processes"])
+        assert beat["count"] >= 1
         assert "Hung" in [item["state"]["activity"] for item in bench.events("state")]
         assert len({item["session"] for item in bench.events("session")}) == 1
 
@@ -254,6 +259,19 @@ async def test_a_conversation_goes_on_where_the_supervisor_died(
         assert bench.events("resumed") == []
         assert (bench.workspace / "told").read_text() == "new do it\n"
         bench.check_chain()
+
+
+async def test_an_agent_that_floods_is_followed_to_its_end_in_bounded_records(tmp_path: Path) -> None:
+    line = "for i in range(300_000): print('nonsense', flush=False)"
+    flood = ("/bin/sh", "-c", f'python3 -c "{line}"; exec "$@"', "sh", *command(WORK))
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start("", driver=DriverName.CLAUDE, command=flood))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert state.rounds[0].claim.says is Saying.DONE
+        kept = bench.events("agent_message")
+        assert 1_000 < len(kept) < 1_020
+        assert kept[-1]["count"] == 2**18
 
 
 async def until_event(bench: Bench, name: str) -> dict[str, Any]:
