@@ -6,6 +6,7 @@ import json
 import math
 import re
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,11 @@ MOST_TEXT = 256 * 1024
 """Characters of one text that an event keeps."""
 _MOST_DELTA = 4096
 _MALFORMED = "malformed"
+_OTHER = "other"
+_MOST_KINDS = 200
+_MOST_OF_A_KIND = 1_000
+_MOST_ODD_BYTES = 32 * 2**20
+_LITTLE = 4096
 _DEEPEST = 100
 """Levels of nesting, as deep as a record may be written."""
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -32,6 +38,8 @@ class JsonLinesDriver(Driver):
         self._outgoing = bytearray()
         self._delta = ""
         self._reasoning = False
+        self._odd: Counter[str] = Counter()
+        self._odd_bytes = 0
 
     @abstractmethod
     def receive(self, message: dict[str, Any]) -> Iterable[Event] | None:
@@ -64,6 +72,7 @@ class JsonLinesDriver(Driver):
     def begin(self, turn: Turn) -> Step:
         """Forgets the last process and opens the conversation with the new one."""
         self._lines, self._delta, self._outgoing = LineReader(), "", bytearray()
+        self._odd, self._odd_bytes = Counter(), 0
         self.memory.begin(turn.round)
         return self.step(self.open(turn))
 
@@ -102,21 +111,30 @@ class JsonLinesDriver(Driver):
     def _line(self, line: Line) -> Iterable[Event]:
         message = _object(line)
         if message is None:
-            return (self._unknown(_MALFORMED, line),)
+            return self._unknown(_MALFORMED, line)
         try:
             events = self.receive(message)
             known = None if events is None else tuple(events)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             known = None
-        return (self._unknown(self.kind_of(message), line),) if known is None else known
+        return self._unknown(self.kind_of(message), line) if known is None else known
 
     def kind_of(self, message: dict[str, Any]) -> str:
         """What the agent calls this kind of message."""
         return str(message.get("type") or message.get("method") or "")[:128]
 
-    def _unknown(self, kind: str, line: Line) -> Event:
-        content = clean(line.data.decode(errors="replace"))[:MOST_TEXT]
-        return AgentMessage(round=self.memory.round, kind=clean(kind), content=content, size=line.size)
+    def _unknown(self, kind: str, line: Line) -> Iterable[Event]:
+        """Kept whole, unless the agent repeats without end what nobody understands: then ever more rarely, and counted."""
+        kind = clean(kind) if kind in self._odd or len(self._odd) < _MOST_KINDS else _OTHER
+        self._odd[kind] += 1
+        count, most = self._odd[kind], MOST_TEXT
+        if count > _MOST_OF_A_KIND or self._odd_bytes > _MOST_ODD_BYTES:
+            if count.bit_count() != 1:
+                return
+            most = _LITTLE
+        content = clean(line.data.decode(errors="replace"))[:most]
+        self._odd_bytes += len(content)
+        yield AgentMessage(round=self.memory.round, kind=kind, content=content, size=line.size, count=count)
 
     def _held_back(self) -> Iterable[Event]:
         if self._delta:
@@ -126,7 +144,7 @@ class JsonLinesDriver(Driver):
 
 def _object(line: Line) -> dict[str, Any] | None:
     """The message, made of what a ledger can hold alone: no lone surrogates, no number that is none."""
-    if not line.whole:
+    if not line.readable:
         return None
     text = line.data.decode(errors="replace")
     try:

@@ -15,17 +15,17 @@ _NUMBERS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
-class Tested:
+class VersionRange:
     """A range of versions, both ends included, and what is different within it."""
 
     oldest: str
     newest: str
 
 
-TESTED: dict[DriverName, Tested] = {
-    DriverName.CLAUDE: Tested("2.1.329", "2.1.329"),
-    DriverName.CODEX: Tested("0.169.0", "0.169.0"),
-    DriverName.GEMINI: Tested("0.61.0", "0.61.0"),
+TESTED: dict[DriverName, VersionRange] = {
+    DriverName.CLAUDE: VersionRange("2.1.329", "2.1.329"),
+    DriverName.CODEX: VersionRange("0.169.0", "0.169.0"),
+    DriverName.GEMINI: VersionRange("0.61.0", "0.61.0"),
 }
 """By driver. Captures of both ends are in tests/captures."""
 

@@ -58,11 +58,12 @@ class ApprovalRule(ApiModel):
     message: Annotated[str, Field(max_length=1024)] = ""
     """What the agent is told when it is denied."""
 
-    def fits(self, tool: str, texts: tuple[str, ...]) -> bool:
-        """Whether the rule is about this use of this tool."""
-        begins = self.tool.endswith("*") and tool.startswith(self.tool[:-1])
-        if not (begins or tool == self.tool):
-            return False
+    def concerns(self, tool: str) -> bool:
+        """Whether the rule is about this tool."""
+        return tool == self.tool or (self.tool.endswith("*") and tool.startswith(self.tool[:-1]))
+
+    def fits(self, texts: tuple[str, ...]) -> bool:
+        """Whether the rule is about a use with these texts in its input."""
         return not self.pattern or any(_compiled(self.pattern).search(text) for text in texts)
 
 
@@ -90,8 +91,8 @@ def decide(approvals: Approvals, tool: str, given: object) -> Decision:
     """What the policy says about a use of a tool with this input."""
     texts = tuple(_texts(given))
     whole = len(texts) < _MOST_TEXTS
-    for rule in approvals.rules:
-        if rule.fits(tool, texts):
+    for rule in (one for one in approvals.rules if one.concerns(tool)):
+        if rule.fits(texts):
             return Decision(permission=rule.permission, by=f"policy/{rule.name}", message=rule.message)
         if not whole and rule.pattern and rule.permission is not Permission.ALLOW:
             message = "the input has too many parts to be checked"

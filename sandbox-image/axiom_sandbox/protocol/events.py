@@ -309,6 +309,8 @@ class AgentMessage(Event):
     """As it came. Bytes that are no UTF-8 are replaced."""
     size: int
     """Bytes that it had; more than `content` holds: the rest was not kept."""
+    count: int = 1
+    """How many of this kind there were so far. From the thousandth on only the 1,024th, the 2,048th, … is kept."""
 
 
 class StateChanged(Event):
@@ -411,7 +413,8 @@ class Gap(Event):
 
     event = "gap"
     what: str
-    """`recording` or `terminal`: bytes of output. `ledger`: records, whose end was lost with the sandbox. Else a blob's name."""
+    """`recording` or `terminal`: bytes of output. `conversation`: events of an agent that speaks over pipes; offsets are bytes
+    that it wrote. `ledger`: records, whose end was lost with the sandbox. Else a blob's name."""
     start: int
     end: int
     """`ledger`: the last record that is known to have been; more may have followed."""

@@ -13,19 +13,37 @@ from collections.abc import Awaitable, Callable, Iterable
 from axiom_sandbox.drivers.contract import Driver, Step, Turn, UnsupportedError
 from axiom_sandbox.protocol.approvals import Decision, Permission, decide
 from axiom_sandbox.protocol.events import (
+    ApiRetried,
     ApprovalAsked,
     ApprovalGiven,
+    ApprovalWithdrawn,
     AssistantDelta,
     Event,
+    Gap,
     Intervention,
+    RateLimited,
+    SessionOpened,
     ToolCall,
     ToolReturn,
     TurnEnded,
+    Usage,
 )
 from axiom_sandbox.supervising.descriptors import read_some, write_all
 from axiom_sandbox.supervising.spool import Spool
 
 _FLUSH_SECONDS = 0.5
+MOST_RECORDED_BYTES = 256 * 2**20
+"""Of what a process says so much is recorded in full; later only what decides something."""
+_DECIDING = (
+    SessionOpened,
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalWithdrawn,
+    RateLimited,
+    ApiRetried,
+    Usage,
+    TurnEnded,
+)
 
 
 class Conversation:
@@ -45,6 +63,7 @@ class Conversation:
         self._driver, self._stdin, self._stdout, self._spool = driver, stdin, stdout, spool
         self._record, self._on_heard, self._on_settled, self._clock = record, on_heard, on_settled, clock
         self._called: dict[str, float] = {}
+        self._read = self._dropped = 0
         self._outgoing: asyncio.Queue[Step] = asyncio.Queue()
         self._order = asyncio.Lock()
         self.over = asyncio.Event()
@@ -61,18 +80,25 @@ class Conversation:
         try:
             while data := await read_some(self._stdout):
                 self._spool.append(data)
+                self._read += len(data)
                 self._on_heard(len(data))
                 await self.do(lambda data=data: self._driver.parse(data))  # type: ignore[misc]
         finally:
             for task in (writing, flushing):
                 task.cancel()
-            await asyncio.gather(writing, flushing, return_exceptions=True)
-            for descriptor in (self._stdin, self._stdout):
-                if descriptor is not None:
-                    os.close(descriptor)
-            self._stdin = None
-            self.hung_up.set()
-            self._spool.close()
+            try:
+                await asyncio.gather(writing, flushing, return_exceptions=True)
+            finally:
+                self._close()
+
+    def _close(self) -> None:
+        """Whatever ends the talk, the agent must not be left with a reader or writer that is none."""
+        for descriptor in (self._stdin, self._stdout):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._stdin = None
+        self.hung_up.set()
+        self._spool.close()
 
     async def take_up(self, turn: Turn, recorded: Iterable[Event]) -> bool:
         """Goes on where an earlier life of this process was; whether nothing of what the agent said is lost.
@@ -120,6 +146,12 @@ class Conversation:
     async def ended(self) -> None:
         """The process has gone: records what had not been said whole."""
         await self.do(self._driver.ended)
+        if self._dropped:
+            reason = f"the agent said too much; {self._dropped:,} events that decide nothing are left out"
+            start, end = MOST_RECORDED_BYTES, self._read
+            await self._record(
+                Gap(what="conversation", start=start, end=end, size=end - start, reason=reason)
+            )
 
     # --- one step ---------------------------------------------------------------------------------------------
 
@@ -131,6 +163,10 @@ class Conversation:
 
     async def _record_and_mind(self, events: Iterable[Event]) -> None:
         timed = [self._timed(event) for event in events]
+        if self._read > MOST_RECORDED_BYTES:
+            deciding = [event for event in timed if isinstance(event, _DECIDING)]
+            self._dropped += len(timed) - len(deciding)
+            timed = deciding
         if timed:
             await self._record(*timed)
         if any(isinstance(event, TurnEnded) for event in timed):

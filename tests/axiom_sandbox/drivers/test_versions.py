@@ -9,7 +9,7 @@ import pytest
 from tests.axiom_sandbox.drivers.conversations import CAPTURES
 
 from axiom_sandbox.drivers import versions
-from axiom_sandbox.drivers.versions import TESTED, Tested, warning
+from axiom_sandbox.drivers.versions import TESTED, VersionRange, warning
 from axiom_sandbox.protocol.agents import DriverName
 
 AGENTS = Path(__file__).parents[3] / "sandbox-image" / "agents"
@@ -18,7 +18,7 @@ AGENTS = Path(__file__).parents[3] / "sandbox-image" / "agents"
 @pytest.fixture(autouse=True)
 def _range(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "version" in request.fixturenames:
-        monkeypatch.setitem(versions.TESTED, DriverName.CODEX, Tested("0.160.0", "0.169.2"))
+        monkeypatch.setitem(versions.TESTED, DriverName.CODEX, VersionRange("0.160.0", "0.169.2"))
 
 
 @pytest.mark.parametrize("version", ["0.160.0", "0.165.9", "0.169.0", "0.169.2", "0.169.2-alpha.3"])
