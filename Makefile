@@ -92,6 +92,7 @@ bench-memory: setup ## What operator and gateway keep in memory after 500 tasks 
 
 captures: .venv/ready ## Record anew what the real CLIs say (needs npm and Node): tests/captures/README.md
 	$(RUN) python -m tests.captures
+	$(RUN) python -m tests.captures.terminals
 
 demo: setup ## A real task on this machine: a scripted agent in a sandbox, a verdict from evidence
 	@hack/demo

@@ -80,8 +80,11 @@ async def test_a_tool_that_the_class_denies_does_not_run(cli: Cli, tmp_path: Pat
 
 @every_agent
 async def test_a_kill_in_the_middle_of_a_tool_is_survived_in_the_same_session(cli: Cli, tmp_path: Path) -> None:  # fmt: skip
-    dying = [{"shell": "echo half > half.txt; kill -9 $PPID; sleep 60"}, {"say": "Never said."}]
-    story = await run(tmp_path, cli, played(dying, [{"shell": "rm half.txt"}, *HONEST]), maxRounds=1)
+    killing = {"shell": "echo half > half.txt; kill -9 $PPID; sleep 60"}
+    dying = [{"shell": "touch begun.txt"}, killing, {"say": "Never said."}]
+    story = await run(
+        tmp_path, cli, played(dying, [{"shell": "rm half.txt begun.txt"}, *HONEST]), maxRounds=1
+    )
     assert story.code == 0, story.told
     first, second = story.events("session")
     assert first["session"] == second["session"]

@@ -51,7 +51,7 @@ _QUIET = (
 )
 _OPTIONS = ("app-server", *(part for setting in _QUIET for part in ("-c", setting)))
 _CLIENT = {"name": "axiom", "title": "Axiom", "version": "1"}
-_HANDSHAKE = frozenset({"initialize", "thread/start", "thread/resume", "turn/start"})
+_HANDSHAKE = frozenset({"initialize", "thread/start", "turn/start"})
 _APPROVALS = {
     "item/commandExecution/requestApproval": "commandExecution",
     "item/fileChange/requestApproval": "fileChange",
@@ -209,6 +209,7 @@ class CodexDriver(JsonRpcDriver):
 
     def failed(self, method: str, error: dict[str, Any]) -> Iterable[Event] | None:
         """Without its handshake, there is no turn."""
+        self.session_refused = self.session_refused or method == "thread/resume"
         if method not in _HANDSHAKE:
             return None
         text = text_of(error.get("message") or error)

@@ -39,7 +39,7 @@ from axiom_sandbox.protocol.events import (
 
 _CLIENT = {"name": "axiom", "title": "Axiom", "version": "1"}
 _CANNOT = {"fs": {"readTextFile": False, "writeTextFile": False}}
-_HANDSHAKE = frozenset({"initialize", "session/new", "session/load", "session/set_mode", "session/prompt"})
+_HANDSHAKE = frozenset({"initialize", "session/new", "session/set_mode", "session/prompt"})
 _SETTINGS = {
     "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
     "privacy": {"usageStatisticsEnabled": False},
@@ -168,6 +168,7 @@ class GeminiDriver(JsonRpcDriver):
 
     def failed(self, method: str, error: dict[str, Any]) -> Iterable[Event] | None:
         """The turn has failed, or has not begun."""
+        self.session_refused = self.session_refused or method == "session/load"
         if method not in _HANDSHAKE:
             return None
         data = error.get("data")

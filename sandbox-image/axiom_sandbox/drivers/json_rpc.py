@@ -30,6 +30,8 @@ class JsonRpcDriver(JsonLinesDriver):
     def __init__(self, program: AgentProgram, place: Place) -> None:
         super().__init__(program, place)
         self.turn = Turn(0, "")
+        self.session_refused = False
+        """The agent does not know the session any more: its process is let go, and the next begins a new one."""
 
     @abstractmethod
     def answered(self, method: str, note: str, result: dict[str, Any]) -> Iterable[Event] | None:
@@ -69,8 +71,12 @@ class JsonRpcDriver(JsonLinesDriver):
 
     def begin(self, turn: Turn) -> Step:
         """Remembers the turn: its prompt is given at the end of the handshake."""
-        self.turn = turn
+        self.turn, self.session_refused = turn, False
         return super().begin(turn)
+
+    def parse(self, data: bytes) -> Step:
+        """Line by line; then the end, if the session is not to be had."""
+        return super().parse(data) + Step(close=self.session_refused)
 
     def resume(self, turn: Turn) -> None:
         """The handshake may not have come to its end."""

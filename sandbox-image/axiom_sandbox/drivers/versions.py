@@ -16,7 +16,7 @@ _NUMBERS = re.compile(r"\d+")
 
 @dataclass(frozen=True)
 class VersionRange:
-    """A range of versions, both ends included, and what is different within it."""
+    """A range of versions, both ends included."""
 
     oldest: str
     newest: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.axiom_sandbox.drivers.conversations import PLACE
+from tests.axiom_sandbox.drivers.conversations import CAPTURES, PLACE, said_in
 from tests.axiom_sandbox.drivers.listening import hear, line, of, told
 
 from axiom_sandbox.drivers.codex import CodexDriver
@@ -138,12 +138,19 @@ def test_a_session_goes_on_under_its_id_and_what_ran_is_lost() -> None:
     assert of(TurnEnded, step)[-1].text == "I go on."
 
 
-def test_a_thread_that_cannot_be_resumed_ends_the_turn() -> None:
+def test_a_thread_that_cannot_be_resumed_is_left_for_a_new_one() -> None:
     driver = new_driver(turn=Turn(2, "Go on.", session="gone", resume=True))
     driver.parse(line(id="initialize#", result={}))
     error = {"code": -32600, "message": "no rollout found"}
-    [ended] = of(TurnEnded, driver.parse(line(id="thread/resume#", error=error)))
-    assert (ended.ok, ended.reason, ended.text) == (False, "thread/resume refused", "no rollout found")
+    step = driver.parse(line(id="thread/resume#", error=error))
+    assert (step.close, driver.memory.can_resume, of(TurnEnded, step)) == (True, False, [])
+    assert "no rollout found" in of(AgentMessage, step)[0].content
+
+
+def test_a_handshake_that_is_refused_ends_the_turn() -> None:
+    step = new_driver().parse(line(id="thread/start#", error={"code": 1, "message": "no model"}))
+    [ended] = of(TurnEnded, step)
+    assert (ended.ok, ended.reason, ended.text) == (False, "thread/start refused", "no model")
 
 
 @pytest.mark.parametrize(
@@ -191,8 +198,6 @@ def test_a_denied_command_is_declined_and_comes_back_as_such() -> None:
 
 
 def _at_the_first_question(story: str) -> tuple[bytes, bytes]:
-    from tests.axiom_sandbox.drivers.conversations import CAPTURES, said_in
-
     lines = said_in(CAPTURES / "codex" / f"{story}.jsonl").splitlines(keepends=True)
     at = next(index for index, said in enumerate(lines) if b"requestApproval" in said)
     return b"".join(lines[: at + 1]), b"".join(lines[at + 1 :])

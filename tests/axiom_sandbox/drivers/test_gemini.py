@@ -104,12 +104,18 @@ def test_a_session_goes_on_and_its_past_is_not_told_again() -> None:
     assert [event.text for event in of(AssistantMessage, step)] == ["I go on."]
 
 
-def test_a_session_that_cannot_be_loaded_ends_the_turn() -> None:
+def test_a_session_that_cannot_be_loaded_is_left_for_a_new_one() -> None:
     driver = new_driver(turn=Turn(2, "Go on.", session="gone", resume=True))
     error = {"code": -32603, "message": "Internal error", "data": {"details": "No previous sessions found."}}
-    [ended] = of(TurnEnded, driver.parse(line(id="session/load#0.61.0", error=error)))
-    assert (ended.ok, ended.reason) == (False, "session/load refused")
-    assert ended.text == "Internal error\nNo previous sessions found."
+    step = driver.parse(line(id="session/load#0.61.0", error=error))
+    assert (step.close, driver.memory.can_resume, of(TurnEnded, step)) == (True, False, [])
+    assert "No previous sessions found." in of(AgentMessage, step)[0].content
+
+
+def test_a_prompt_that_is_refused_ends_the_turn() -> None:
+    error = {"code": -32603, "message": "Internal error", "data": {"details": "no key"}}
+    [ended] = of(TurnEnded, new_driver().parse(line(id="session/prompt#", error=error)))
+    assert (ended.ok, ended.reason, ended.text) == (False, "error", "Internal error\nno key")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ Event = dict[str, Any]
 def read_request(body: bytes, model: str, *, streamed: bool) -> Request:
     """Read the body of `POST /v1beta/models/MODEL:generateContent` or `:streamGenerateContent`.
 
-    The client names no session; a resumed one begins with the same content. Without tools on offer, the
+    The client names no session; a resumed one begins with the same prompt, behind what the client
+    tells of its surroundings each time anew. Without tools on offer, the
     client asks itself who speaks next, or the like: an aside.
 
     Raises:
@@ -55,9 +56,10 @@ def read_request(body: bytes, model: str, *, streamed: bool) -> Request:
             counting.outcome_comes()
         else:
             counting.user_speaks()
-    opening = [str(part.get("text")) for part in contents[0][1]] if contents else []
+    words = [str(part["text"]) for role, part in parts if role == "user" and "text" in part]
+    prompts = [text for text in words if not text.startswith("<session_context>")]
     return Request(
-        conversation=digest("\0".join(opening)),
+        conversation=digest(prompts[0] if prompts else ""),
         model=model,
         items=len(parts),
         position=counting.position(),
