@@ -14,6 +14,7 @@ from e2e.cluster.errors import ClusterError, NotHereError
 from e2e.support.authority import Authority, make_authority
 from e2e.support.control_plane import ControlPlane, make_control_plane
 from e2e.support.images import ROOT, Images, build_agent_image, build_product_images
+from e2e.support.keeping import Keeper
 from e2e.support.kubernetes import Kubectl
 from e2e.support.object_storage import object_storage
 from e2e.support.pod_network import require_pod_network
@@ -134,7 +135,8 @@ def control_plane(
     control_plane.gateway.start()
     control_plane.operator.wait_until_ready()
     control_plane.gateway.wait_until_ready()
-    yield control_plane
+    with Keeper(control_plane.operator, control_plane.gateway):
+        yield control_plane
     control_plane.stop()
     admin.run("delete", "namespace", namespace, "--wait=false")
 

@@ -11,6 +11,7 @@ import base64
 import io
 import json
 import secrets
+import signal
 import subprocess
 import sys
 import uuid
@@ -73,6 +74,11 @@ class Outcome:
     diff: str
     recording: str
     requests: list[Object]
+
+    @property
+    def records(self) -> list[Object]:
+        """The agent's ledger."""
+        return [json.loads(line) for line in self.events.splitlines()]
 
     @property
     def screen(self) -> str:
@@ -355,7 +361,9 @@ def test_a_task_whose_budget_is_spent_ends_with_what_it_cost(evidence: Evidence)
     ]
     assert "of $0.0001 was spent" in outcome.status["message"]
     assert [request["status"] for request in outcome.requests if request["items"]] == [200]
-    assert "Quota exceeded" in outcome.screen
+    # The operator looks every few seconds: it may end the agent before that has asked again and shown the refusal.
+    [exited] = [record["payload"] for record in outcome.records if record["event"] == "agent_exited"]
+    assert exited["signal"] == signal.SIGKILL or "Quota exceeded" in outcome.screen, (exited, outcome.screen)
 
 
 @pytest.mark.parametrize("story", STORIES)

@@ -45,7 +45,7 @@ def test_agents_that_use_up_a_quota_leave_it_to_their_verifiers(world: World) ->
     }
     world.kubectl.create(quota)
     names = ("one", "two", "three")
-    world.make_tasks(names, limits=limits("200m"))
+    world.make_tasks(names, limits=limits("200m") | {"maxRounds": 2})
     statuses = [world.wait_complete(name, 400) for name in names]
     world.kubectl.delete("resourcequota", "few")
 

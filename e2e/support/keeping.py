@@ -60,4 +60,5 @@ class Keeper:
         if again:  # the first time at once, then not so fast
             self._over.wait(_BACK_OFF_SECONDS)
         with self._lock:
-            program.start()
+            if program.process is process:  # nobody stopped or started it meanwhile
+                program.start()

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,9 +14,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// box is the options of a sandbox that has every layer. A test that takes one
+// away replaces the options that make it.
+type box struct {
+	namespaces, root, proc, more []string
+	through                      []string // a command that becomes the launcher
+	notFirst                     bool     // not PID 1
+}
+
+func wholeBox() box {
+	return box{
+		namespaces: []string{"--unshare-all", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000"},
+		root:       []string{"--ro-bind", "/", "/"},
+		// A bind of /proc/sys: bubblewrap run by root maps the user to root, whom
+		// the kernel lets write there.
+		proc: []string{"--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"},
+		more: []string{"--remount-ro", "/"},
+	}
+}
+
 // inBubblewrap runs the launcher as PID 1 of a real sandbox, and returns its
 // pid as this side sees it.
-func inBubblewrap(t *testing.T, more ...string) (*supervisor, int) {
+func inBubblewrap(t *testing.T, launch ...string) (*supervisor, int) {
+	t.Helper()
+	return wholeBox().start(t, launch...)
+}
+
+func (b box) start(t *testing.T, launch ...string) (*supervisor, int) {
 	t.Helper()
 	if _, err := exec.LookPath("bwrap"); err != nil {
 		t.Skip("needs bubblewrap")
@@ -29,15 +54,16 @@ func inBubblewrap(t *testing.T, more ...string) (*supervisor, int) {
 	information, theirs, err := os.Pipe()
 	must(t, err)
 	directory := filepath.Dir(s.path)
-	// A bind of /proc/sys: bubblewrap run by root maps the user to root, whom the
-	// kernel lets write there.
-	arguments := []string{
-		"--unshare-all", "--as-pid-1", "--die-with-parent", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000",
-		"--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys",
-		"--tmpfs", "/tmp", "--ro-bind", self, "/tmp/launcher", "--ro-bind", directory, directory,
-		"--remount-ro", "/", "--info-fd", "3", "--", "/tmp/launcher", "init", "--socket", s.path,
+	arguments := []string{"--die-with-parent"}
+	if !b.notFirst {
+		arguments = append(arguments, "--as-pid-1")
 	}
-	command := exec.Command("bwrap", append(arguments, more...)...)
+	arguments = slices.Concat(
+		arguments, b.namespaces, b.root, []string{"--dev", "/dev"}, b.proc,
+		[]string{"--tmpfs", "/tmp", "--ro-bind", self, "/tmp/launcher", "--ro-bind", directory, directory}, b.more,
+		[]string{"--info-fd", "3", "--"}, b.through, []string{"/tmp/launcher", "init", "--socket", s.path}, launch,
+	)
+	command := exec.Command("bwrap", arguments...)
 	command.ExtraFiles = []*os.File{theirs}
 	s.launch(command)
 	_ = theirs.Close()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"testing"
@@ -26,22 +25,9 @@ func TestMain(m *testing.M) {
 }
 
 var helpers = map[string]func([]string){
-	"probe-unlocked": probeUnlocked,
-	"run-on":         runOn,
-}
-
-// probeUnlocked is a launcher that does not hide, whose stages do not lock.
-func probeUnlocked([]string) {
-	l, err := newLauncher("")
-	if err != nil {
-		panic(err)
-	}
-	expect := everything(networkStrict)
-	assertions, f := probe(l.table, &expect, true)
-	if f != nil {
-		panic(f)
-	}
-	_ = json.NewEncoder(os.Stdout).Encode(assertions)
+	"probe-without": probeWithout,
+	"try-walled":    tryWalled,
+	"run-on":        runOn,
 }
 
 // runOn continues itself with a timer, later than a freeze takes.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,9 @@ type expectation struct {
 	Landlock       bool   `json:"landlock"`
 	Seccomp        bool   `json:"seccomp"`
 
+	// Layers that may be missing: tried all the same, for the supervisor to judge.
+	MayMiss []string `json:"may_miss"`
+
 	// Optional, for what the launcher cannot know.
 	ProxyPorts  []int             `json:"proxy_ports"`
 	DeniedPorts []int             `json:"denied_ports"`
@@ -47,6 +51,16 @@ const (
 	layerLandlock       = "landlock"
 	layerSeccomp        = "seccomp"
 )
+
+// tries reports whether a layer's checks are wanted.
+func (e *expectation) tries(layer string) bool {
+	return e.promises(layer) || slices.Contains(e.MayMiss, layer)
+}
+
+// demands reports whether a layer must be there.
+func (e *expectation) demands(layer string) bool {
+	return e.promises(layer) && !slices.Contains(e.MayMiss, layer)
+}
 
 func (e *expectation) promises(layer string) bool {
 	switch layer {
@@ -113,7 +127,7 @@ func allChecks() []check {
 }
 
 func (c *check) wanted(p *stagePlan) bool {
-	return p.Expect.promises(c.layer) && (c.applies == nil || c.applies(p))
+	return p.Expect.tries(c.layer) && (c.applies == nil || c.applies(p))
 }
 
 // stageTimeout bounds the whole probe.
@@ -129,19 +143,21 @@ func (l *launcher) performProbe(packet []byte) (answer, *failure) {
 	if r.Expect == nil {
 		return answer{}, fail(unix.EINVAL, "expect is missing")
 	}
-	assertions, f := probe(l.table, r.Expect, false)
+	assertions, f := probe(l.table, r.Expect, nil)
 	return answer{fields: map[string]any{"assertions": assertions}}, f
 }
 
-// probe runs all stages. With unlocked, which is for tests, no stage locks
-// itself, and every check of a lock must fail.
-func probe(t *processTable, expect *expectation, unlocked bool) ([]assertion, *failure) {
+// probe runs all stages. Tests take locks away with alter, and see the checks of
+// these locks fail.
+func probe(t *processTable, expect *expectation, alter func(*stagePlan)) ([]assertion, *failure) {
 	scene, f := setScene(t, expect)
 	if f != nil {
 		return nil, f
 	}
 	defer scene.clear()
-	scene.plan.Unlocked = unlocked
+	if alter != nil {
+		alter(&scene.plan)
+	}
 	found := scene.runStages(t)
 	assertions := []assertion{}
 	for _, c := range allChecks() {

@@ -18,7 +18,7 @@ var containerChecks = slices.Concat([]check{
 	{name: "container.kernel-settings-unwritable", layer: layerContainer, stage: stageBare, try: closedTo("/proc/sys/kernel/core_pattern", unix.O_WRONLY)},
 	{name: "container.sysfs-unwritable", layer: layerContainer, stage: stageBare, try: closedTo("/sys/kernel/uevent_helper", unix.O_WRONLY)},
 	{name: "container.cgroup-unwritable", layer: layerContainer, stage: stageBare, try: closedTo("/sys/fs/cgroup/cgroup.procs", unix.O_WRONLY)},
-	{name: "container.kernel-memory-unreadable", layer: layerContainer, stage: stageBare, try: tryKernelMemory},
+	{name: "container.kernel-memory-unreadable", layer: layerContainer, stage: stageBare, try: emptyOrClosed("/proc/kcore")},
 	{name: "container.host-devices-absent", layer: layerContainer, stage: stageBare, try: tryDevices},
 	{name: "container.runtime-socket-absent", layer: layerContainer, stage: stageBare, try: tryRuntimeSockets},
 	{name: "container.service-account-token-absent", layer: layerContainer, stage: stageBare, try: tryToken},
@@ -51,19 +51,21 @@ func closedTo(path string, flags int) func(*stagePlan) outcome {
 	}
 }
 
-// tryKernelMemory: runtimes cover the file with /dev/null, which reads as empty.
-func tryKernelMemory(*stagePlan) outcome {
-	data := make([]byte, 1)
-	fd, err := unix.Open("/proc/kcore", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return refused(err, unix.EACCES, unix.EPERM, unix.ENOENT)
+// emptyOrClosed: runtimes cover the kernel's memory with /dev/null, which reads
+// as empty.
+func emptyOrClosed(path string) func(*stagePlan) outcome {
+	return func(*stagePlan) outcome {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return refused(err, unix.EACCES, unix.EPERM, unix.ENOENT)
+		}
+		defer closeAll(fd)
+		n, err := unix.Read(fd, make([]byte, 1))
+		if err != nil {
+			return refused(err, unix.EACCES, unix.EPERM)
+		}
+		return holds(n == 0, "read %d bytes", n)
 	}
-	defer closeAll(fd)
-	n, err := unix.Read(fd, data)
-	if err != nil {
-		return refused(err, unix.EACCES, unix.EPERM)
-	}
-	return holds(n == 0, "masked: read %d bytes", n)
 }
 
 func tryDevices(*stagePlan) outcome {

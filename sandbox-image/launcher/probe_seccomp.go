@@ -171,6 +171,6 @@ var lockedChecks = []check{
 		return holds(set == 1, "no_new_privs is %d", set)
 	}},
 	{name: "network.other-ports-refused", layer: layerNetwork, stage: stageLocked, applies: func(p *stagePlan) bool {
-		return p.Expect.Seccomp && p.Expect.Landlock || p.Expect.Network == networkNone && p.Expect.Seccomp
+		return p.Expect.demands(layerSeccomp) && (p.Expect.demands(layerLandlock) || p.Expect.Network == networkNone)
 	}, try: func(*stagePlan) outcome { return refused(connects(loopback4(1)), unix.EACCES) }},
 }

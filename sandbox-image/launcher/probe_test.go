@@ -58,34 +58,6 @@ func TestEveryLockHolds(t *testing.T) {
 	}
 }
 
-// What holds without the lock, too.
-var needsNoLock = map[string]string{
-	"landlock.write-inside-allowed":  "allowed",
-	"landlock.connect-proxy-port":    "allowed",
-	"seccomp.tcp-follows-mode":       "allowed",
-	"seccomp.unix-socket-allowed":    "allowed",
-	"seccomp.x32-call-killed":        "a kernel without x32 answers ENOSYS",
-	"launcher.no-new-privileges":     "inherited, where the tests run with it",
-	"landlock.signal-refused":        "",
-	"landlock.bind-low-port-refused": "",
-}
-
-func TestEveryCheckFailsWithoutItsLock(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root: without its capabilities much is refused anyhow")
-	}
-	needLandlock(t, abiScopes)
-	output, err := exec.Command(selfExe, "probe-unlocked").Output()
-	must(t, err)
-	var assertions []assertion
-	must(t, json.Unmarshal(output, &assertions))
-	for _, a := range assertions {
-		if _, excused := needsNoLock[a.Name]; ownLayers(a) && a.OK && !excused {
-			t.Errorf("%s holds without its lock: %s", a.Name, a.Detail)
-		}
-	}
-}
-
 func TestUnpromisedLayersAreLeftOut(t *testing.T) {
 	s := withLauncher(t)
 	for name, a := range s.probed(expectation{Network: networkNone}) {
@@ -95,6 +67,15 @@ func TestUnpromisedLayersAreLeftOut(t *testing.T) {
 	}
 	code, _ := s.askError("probe", message{"expect": message{"network": "Everything"}})
 	want(t, "an unknown network", code, "EINVAL")
+}
+
+func TestLayersThatMayBeMissingAreTried(t *testing.T) {
+	s := withLauncher(t)
+	found := s.probed(expectation{Network: networkNone, MayMiss: []string{layerUserNamespace}})
+	_, tried := found["user_namespace.users-mapped"]
+	want(t, "tried", tried, true)
+	_, tried = found["seccomp.filter-mode"]
+	want(t, "another layer tried", tried, false)
 }
 
 func TestOwnNamespacesAreNotTheSupervisors(t *testing.T) {

@@ -45,6 +45,36 @@ CLASS_CASES = [
         "with every ceiling",
         {"spec.ceilings": {"cpu": "2", "memory": "1Gi", "storage": "500M", "processes": 64}},
     ),
+    Case("with a layer that may be missing", {"spec.isolation": {"mayMiss": ["Landlock"]}}),
+    Case(
+        "with a layer that may never be missing",
+        {"spec.isolation": {"mayMiss": ["ReadOnlyRoot"]}},
+        Refused("spec.isolation.mayMiss[0]", "UserNamespace", server_says="supported values"),
+    ),
+    Case(
+        "with gVisor",
+        {
+            "spec.runtimeClassName": "gvisor",
+            "spec.isolation": {"mayMiss": ["UserNamespace", "Landlock", "Seccomp"]},
+        },
+    ),
+    Case(
+        "with gVisor, and what it lacks unsaid",
+        {"spec.runtimeClassName": "my-runsc", "spec.isolation": {"mayMiss": ["Landlock"]}},
+        Refused("spec", "write isolation.mayMiss: [UserNamespace, Landlock, Seccomp]"),
+    ),
+    Case(
+        "with Kata",
+        {
+            "spec.runtimeClassName": "kata-qemu",
+            "spec.isolation": {"mayMiss": ["UserNamespace", "Landlock"]},
+        },
+    ),
+    Case(
+        "with Kata, and what it lacks unsaid",
+        {"spec.runtimeClassName": "kata-qemu"},
+        Refused("spec", "write isolation.mayMiss: [UserNamespace, Landlock]"),
+    ),
     Case(
         "with prices",
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
+import re2
 from pydantic import Field, model_validator
 
 from axiom.api.agenttask import ImageName, ObjectName
@@ -13,7 +14,7 @@ from axiom_sandbox.protocol.approvals import Approvals
 from axiom_sandbox.protocol.channel import PromptDelivery
 from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
 from axiom_sandbox.protocol.criteria import Argument, CriterionName, RelativePath
-from axiom_sandbox.protocol.launching import Network
+from axiom_sandbox.protocol.launching import Layer, Network
 from axiom_sandbox.protocol.model import ApiModel
 from axiom_sandbox.protocol.quantities import DurationText, MoneyText, QuantityText
 
@@ -35,6 +36,21 @@ NOBODY_ASKS = (
     "approvals need an agent that asks: one with a driver of its own, in mode Structured; remove approvals, or set"
     " driver to Claude, Codex or Gemini and leave mode out"
 )
+OWN_KERNELS = (
+    (
+        "gvisor|runsc",
+        ("UserNamespace", "Landlock", "Seccomp"),
+        "gVisor's kernel has no user namespaces for pods, no Landlock, and does not tell of seccomp;"
+        " write isolation.mayMiss: [UserNamespace, Landlock, Seccomp]",
+    ),
+    (
+        "kata",
+        ("UserNamespace", "Landlock"),
+        "Kata has no user namespaces for pods, and its kernel need not have Landlock;"
+        " write isolation.mayMiss: [UserNamespace, Landlock]",
+    ),
+)
+"""RuntimeClasses, by how they are named as a rule, and what their kernels lack."""
 PREFIX_TWICE = "two credentials have the same route.prefix; give each its own"
 
 
@@ -199,6 +215,34 @@ class Silences(ApiModel):
     """How often a round's agent is started again, after it hung or its process died."""
 
 
+class OptionalLayer(StrEnum):
+    """A layer of isolation that a class may do without."""
+
+    USER_NAMESPACE = "UserNamespace"
+    """A user namespace of the sandbox's own. Pods of a class that may miss it do not ask for one."""
+    LANDLOCK = "Landlock"
+    """Landlock on files, TCP ports, signals and abstract sockets."""
+    SECCOMP = "Seccomp"
+    """The launcher's own filter of system calls."""
+
+    def to_protocol(self) -> Layer:
+        """The probe's word for it."""
+        return next(layer for layer in Layer if layer.shown == self.value)
+
+
+class IsolationSettings(ApiModel):
+    """What of a sandbox's isolation is asked for."""
+
+    may_miss: Annotated[list[OptionalLayer], Field(max_length=3)] = []
+    """Layers that may be missing, as on an old kernel or under gVisor; the condition Isolated says which are. They are
+    applied wherever that is possible. Any other layer that is missing ends the task with IsolationFailed."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The same, in the probe's words."""
+        return tuple(layer.to_protocol() for layer in self.may_miss)
+
+
 class LocalSettings(ApiModel):
     """What `axiom run` needs besides, where there is no image."""
 
@@ -247,6 +291,8 @@ class AgentClassSpec(ApiModel):
     """What a task of this class can never go past."""
     runtime_class_name: ObjectName | None = None
     """RuntimeClass of the pods, for gVisor or Kata."""
+    isolation: IsolationSettings = IsolationSettings()
+    """What of a sandbox's isolation is asked for."""
     local: LocalSettings = LocalSettings()
     """What `axiom run` needs besides."""
 
@@ -268,6 +314,14 @@ class AgentClassSpec(ApiModel):
             " other.route.prefix == one.route.prefix))",
             PREFIX_TWICE,
         ),
+        *(
+            Rule(
+                f"!has(self.runtimeClassName) || !self.runtimeClassName.matches('{pattern}') || "
+                + " && ".join(f"'{layer}' in self.isolation.mayMiss" for layer in layers),
+                message,
+            )
+            for pattern, layers, message in OWN_KERNELS
+        ),
     )
 
     @property
@@ -287,6 +341,10 @@ class AgentClassSpec(ApiModel):
                 raise ValueError(PROMPT_TWICE)
         elif self.prompt_delivery is PromptDelivery.ARGUMENT and not delivered:
             raise ValueError(PROMPT_LOST)
+        for pattern, layers, message in OWN_KERNELS:
+            known = re2.search(pattern, self.runtime_class_name or "")
+            if known and not set(layers) <= set(self.isolation.may_miss):
+                raise ValueError(message)
         prefixes = [credential.route.prefix for credential in self.credentials]
         if len(prefixes) != len(set(prefixes)):
             raise ValueError(PREFIX_TWICE)

@@ -448,6 +448,28 @@ class ResultStatus(ApiModel):
     """Its commit."""
 
 
+class LayerStatus(ApiModel):
+    """What the probe found of one layer of isolation."""
+
+    name: ObjectKey
+    """The layer, such as Landlock."""
+    tried: int
+    """Assertions that were tried from inside."""
+    held: int
+    """How many of them held."""
+
+
+class IsolationStatus(ApiModel):
+    """What the probe found in the last attempt's sandbox, before its agent."""
+
+    layers: Annotated[list[LayerStatus], Field(max_length=16), Keyed("name")] = []
+    """The layers that were tried."""
+    missing: Annotated[list[ObjectKey], Field(max_length=16)] = []
+    """Layers that are not there, or not whole, and may be missing."""
+    failed: Annotated[list[ObjectKey], Field(max_length=256)] = []
+    """Assertions that did not hold and had to; one is enough for IsolationFailed."""
+
+
 class AgentTaskStatus(ApiModel):
     """What has been found out. Written by the operator alone."""
 
@@ -477,6 +499,8 @@ class AgentTaskStatus(ApiModel):
     """The base as it was taken."""
     result: ResultStatus | None = None
     """What the last round left. Absent until the task is complete, and where nothing was captured."""
+    isolation: IsolationStatus | None = None
+    """What the probe found in the last attempt's sandbox."""
     ledger: LedgerReference | None = None
     """The last attempt's ledger."""
     recording: ObjectKey = ""

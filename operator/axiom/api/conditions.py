@@ -88,6 +88,8 @@ class Reason(StrEnum):
     """SandboxReady: the pod's node went away, shut down or crashed; a new attempt follows."""
     MADE_ROOM = "MadeRoom"
     """SandboxReady: the round is captured and its verifier found no room, so the agent's sandbox gave up its place."""
+    ROUNDS_OVER = "RoundsOver"
+    """SandboxReady: the last round is captured and stored; the agent's sandbox left, and its work is judged without it."""
     PROBE_PASSED = "ProbePassed"
     """Isolated: every assertion of the probe held."""
     ISOLATION_FAILED = "IsolationFailed"
@@ -143,6 +145,7 @@ EXPECTED_REASONS = frozenset(
         Reason.CREATING,
         Reason.WAITING_FOR_WORKSPACE,
         Reason.READY,
+        Reason.ROUNDS_OVER,
         Reason.PROBE_PASSED,
         Reason.AGENT_RUNNING,
         Reason.VERIFYING,

@@ -69,6 +69,15 @@ def load_task(path: Path) -> AgentTask:
     return _one_task(tasks, str(path))
 
 
+def load_class(path: Path) -> AgentClass:
+    """A file that holds one AgentClass; tasks in it are checked and left aside. Raises RefusedError."""
+    _, classes = _objects([path])
+    if len(classes) != 1:
+        found = ", ".join(classes) or "none"
+        raise RefusedError(str(path), [Problem("", f"exactly one AgentClass is needed, but found: {found}")])
+    return next(iter(classes.values()))
+
+
 def differing_fields(one: AgentTask, other: AgentTask) -> list[str]:
     """Where two tasks' specs differ: paths such as `spec.prompt`."""
     first, second = _comparable(one), _comparable(other)

@@ -10,7 +10,7 @@ from typing import Protocol
 from axiom.channel import Channel
 from axiom.planning.observed import Presence
 from axiom_sandbox.protocol.identity import Identity
-from axiom_sandbox.protocol.launching import Network
+from axiom_sandbox.protocol.launching import Layer, Network
 
 
 class CannotRunError(Exception):
@@ -33,6 +33,8 @@ class SandboxSpec:
     """The untrusted side's image, where the backend knows images; None: this machine's own system, read-only."""
     read_only_paths: tuple[Path, ...] = ()
     """Paths of this machine that the untrusted side may read, besides /usr."""
+    may_miss: tuple[Layer, ...] = ()
+    """Layers of isolation that may be missing."""
     egress_socket: Path | None = None
     """Unix socket of the egress proxy; None: no way out at all."""
 

@@ -118,7 +118,10 @@ class LocalSandbox(ABC):
                 proxy_ports=(PROXY_PORT,) if egress else (),
                 network=spec.network,
             ),
-            expect=Expectation(network=spec.network if spec.identity.role is Role.AGENT else Network.NONE),
+            expect=Expectation(
+                network=spec.network if spec.identity.role is Role.AGENT else Network.NONE,
+                may_miss=spec.may_miss,
+            ),
         )
 
     # --- the untrusted side, by a backend ---------------------------------------------------------------------

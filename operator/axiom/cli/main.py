@@ -8,6 +8,7 @@ import typer
 
 from axiom.cli.doctor import doctor
 from axiom.cli.ledger import ledger_app
+from axiom.cli.probe import probe
 from axiom.cli.run import run
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(doctor)
+app.command()(probe)
 app.add_typer(ledger_app, name="ledger")
 
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Protocol
 
 import zstandard
@@ -97,6 +98,17 @@ def _addressed(task_id: str, address: str) -> Position:
     return Position(int(found["attempt"]), found["slot"], int(found["seq"]))
 
 
+class _Prospect(Enum):
+    """What is to be expected after what one ledger holds."""
+
+    MORE = auto()
+    """It may grow."""
+    NEXT_ATTEMPT = auto()
+    """Another attempt has begun."""
+    NOTHING = auto()
+    """The task is over, and so is everything once its pod is gone."""
+
+
 class Stream:
     """The events of one task from a position on."""
 
@@ -107,20 +119,27 @@ class Stream:
         """Each event once, in order; ends when the task is over and nothing can follow. Raises StorageError."""
         position, ended = self._position, False
         while True:
+            known = self._prospect(position)  # before reading: what follows was stored by then, and is read
             async for number, data in self._ledger(position):
                 yield Line(position.address(self._task.uid, number), data)
                 position = replace(position, seq=number + 1)
                 ended = json.loads(data)["event"] == "closed"
-            task = self._world.task(self._task.namespace, self._task.name)
-            is_over = (
-                task is None or task.uid != self._task.uid or is_true(task.status, ConditionType.COMPLETE)
-            )
-            if task is not None and task.uid == self._task.uid and task.status.attempt > position.attempt:
+            is_there = self._world.channel_of(self._identity(position)) is not None
+            if known is _Prospect.NEXT_ATTEMPT:
                 position, ended = Position(position.attempt + 1, position.slot), False
-            elif is_over and (ended or self._world.channel_of(self._identity(position)) is None):
+            elif known is _Prospect.NOTHING and (ended or not is_there):
                 return
-            else:
+            elif known is self._prospect(position):
                 await self._world.news(_LOOK_AGAIN_SECONDS)
+
+    def _prospect(self, position: Position) -> _Prospect:
+        task = self._world.task(self._task.namespace, self._task.name)
+        if task is None or task.uid != self._task.uid:
+            return _Prospect.NOTHING
+        if task.status.attempt > position.attempt:
+            return _Prospect.NEXT_ATTEMPT
+        is_over = is_true(task.status, ConditionType.COMPLETE)
+        return _Prospect.NOTHING if is_over else _Prospect.MORE
 
     async def _ledger(self, position: Position) -> AsyncIterator[tuple[int, bytes]]:
         """What one ledger has from a seq on: from the pod for as long as that answers, the rest from storage."""

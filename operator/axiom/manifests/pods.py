@@ -37,7 +37,7 @@ from axiom.manifests.resources import (
 )
 from axiom_sandbox import installing
 from axiom_sandbox.protocol.identity import Identity, Role
-from axiom_sandbox.protocol.launching import Expectation, Network
+from axiom_sandbox.protocol.launching import Expectation, Layer, Network
 from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, Inside, SandboxSettings, Tls
 
 __all__ = [
@@ -59,8 +59,6 @@ _GRACE_SECONDS = 30
 _DEADLINE_MARGIN_SECONDS = 3600
 _LEAST_START_SECONDS = 60.0
 _ADDRESS_VARIABLE = "AXIOM_POD_ADDRESS"
-_OWN_KERNELS = ("gvisor", "runsc", "kata")
-"""RuntimeClasses with one of these in their name bring a kernel of their own: no user namespace, no Landlock."""
 _RUN_FOLDER = "/axiom/run"
 _UNTRUSTED_TMP = "/axiom/tmp"
 """Where the supervisor sees the untrusted side's /tmp: it counts what is in it, and empties it between two candidates."""
@@ -221,16 +219,11 @@ def _pod_spec(spec: PodInput) -> dict[str, Any]:
     runtime_class = spec.agent_class.runtime_class_name
     if runtime_class:
         pod["runtimeClassName"] = runtime_class
-    if not _has_own_kernel(spec):
-        pod["hostUsers"] = False
+    if Layer.USER_NAMESPACE not in spec.agent_class.isolation.layers:
+        pod["hostUsers"] = False  # which kubelets refuse where the runtime has no user namespaces
     if spec.priority_class:
         pod["priorityClassName"] = spec.priority_class
     return pod
-
-
-def _has_own_kernel(spec: PodInput) -> bool:
-    name = spec.agent_class.runtime_class_name or ""
-    return any(kernel in name for kernel in _OWN_KERNELS)
 
 
 def _network(spec: PodInput) -> dict[str, Any]:
@@ -423,10 +416,7 @@ def _inside(spec: PodInput) -> Inside:
 
 def _expectation(spec: PodInput) -> Expectation:
     agent = spec.identity.role is Role.AGENT
-    shared_kernel = not _has_own_kernel(spec)
     return Expectation(
         network=spec.agent_class.network.to_protocol() if agent else Network.NONE,
-        user_namespace=shared_kernel,
-        landlock=shared_kernel,
-        seccomp=shared_kernel,
+        may_miss=spec.agent_class.isolation.layers,
     )

@@ -8,7 +8,7 @@ from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, Wait, W
 from axiom.planning.briefing import TOKEN_PLACEHOLDER, prompt_of, start_command
 from axiom.planning.observed import Presence, SandboxView, Trouble
 from axiom.planning.present import Present
-from axiom.planning.rounds import evidence, round_ended
+from axiom.planning.rounds import evidence, round_ended, stopped
 from axiom.planning.statuses import round_of, with_condition, with_isolation
 from axiom.planning.steps import (
     RETRY_SECONDS,
@@ -105,6 +105,8 @@ def _at_phase(present: Present, agent: SandboxView) -> tuple[Action, ...]:
             return (_start(present, agent),)
         case Phase.ROUND_ENDED:
             return round_ended(present, agent)
+        case Phase.STOPPED:
+            return stopped(present, agent)
         case Phase.FAILED:
             return (Wait(max(_seconds_of_explaining(present, agent), 0.1), "the sandbox's pod is ending"),)
         case _:

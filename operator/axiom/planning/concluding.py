@@ -19,14 +19,13 @@ from axiom.planning.pushing import push, with_result
 from axiom.planning.spending import outcome_of_spend
 from axiom.planning.statuses import (
     condition,
-    ledger_reference,
     rfc3339,
     with_condition,
+    with_evidence,
     with_isolation,
     with_verified,
 )
 from axiom.planning.steps import NEW_FOLLOWS, send, wait_for_gateway
-from axiom.storage.keys import blob_key
 from axiom_sandbox.protocol.channel import Stop
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
@@ -82,9 +81,6 @@ def _completed(present: Present, outcome: Outcome) -> AgentTaskStatus:
     message = outcome.message
     if agent and agent.state and not agent.sealed:
         message += " (the end of the agent's ledger could not be sealed)"
-    recording = (
-        next((b for b in agent.state.blobs if b.name == "recording"), None) if agent and agent.state else None
-    )
     status = present.status.model_copy(
         update={
             "observed_generation": present.observed.generation,
@@ -93,11 +89,9 @@ def _completed(present: Present, outcome: Outcome) -> AgentTaskStatus:
             "claim_disagreement": disagrees(claim, outcome.verdict),
             "message": message[:4096],
             "completion_time": rfc3339(present.now),
-            "ledger": ledger_reference(agent) if agent else None,
-            "recording": blob_key(recording.digest) if recording else "",
         }
     )
-    status = with_isolation(status, present.now, present.agent)
+    status = with_isolation(with_evidence(status, agent), present.now, agent)
     status = with_result(present, status, outcome)
     status = with_condition(status, present.now, ConditionType.RUNNING, False, Reason.ENDED)
     if outcome.reason is Reason.WORKSPACE_FAILED and not last:

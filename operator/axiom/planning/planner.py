@@ -19,7 +19,7 @@ from axiom.planning.concluding import conclude, outcome
 from axiom.planning.observed import Observed, Trouble
 from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.present import Present
-from axiom.planning.rounds import judged, leave_room, verify_without_agent
+from axiom.planning.rounds import judge_without_sandbox, judged, verify_without_agent
 from axiom.planning.sources import Never, NotYet, Result, result_of
 from axiom.planning.spending import summed_up, usage_known
 from axiom.planning.statuses import has_reason, is_true, parse_time, rfc3339, with_condition
@@ -130,8 +130,8 @@ def _work_on(present: Present) -> tuple[Action, ...]:
         return next_attempt(present, "resumed")
     if present.is_superseded:
         return next_attempt(present, SUPERSEDED)
-    if present.made_room:
-        return leave_room(present)
+    if present.has_left:
+        return judge_without_sandbox(present)
     if present.agent is None:
         return verify_without_agent(present) or without_sandbox(present)
     if is_lost(present, present.agent):

@@ -15,6 +15,7 @@ from axiom_sandbox.protocol.identity import Role
 
 _SEALING_SECONDS = 1800.0
 """How long an outcome waits for evidence of which nothing more is stored. Less than a pod outlives its deadline."""
+_DEPARTURES = (Reason.MADE_ROOM, Reason.ROUNDS_OVER)
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ class Present:
         return (view for view in self.observed.sandboxes if view.identity.attempt == self.status.attempt)
 
     @property
-    def made_room(self) -> bool:
-        """The sandbox of this attempt gave up its place to its verifier."""
-        return has_reason(self.status, ConditionType.SANDBOX_READY, Reason.MADE_ROOM)
+    def has_left(self) -> bool:
+        """The agent's sandbox of this attempt ended on purpose, with its round stored, which is judged without it."""
+        return any(has_reason(self.status, ConditionType.SANDBOX_READY, reason) for reason in _DEPARTURES)
 
     @property
     def is_superseded(self) -> bool:

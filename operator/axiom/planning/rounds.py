@@ -17,6 +17,7 @@ from axiom.planning.statuses import (
     parse_time,
     round_of,
     with_condition,
+    with_evidence,
     with_round,
     with_verified,
 )
@@ -28,6 +29,7 @@ from axiom.planning.steps import (
     send,
     wait_for_gateway,
     waiting,
+    write_if_new,
 )
 from axiom.storage.keys import blob_key
 from axiom_sandbox.protocol.channel import (
@@ -45,8 +47,8 @@ from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
 from axiom_sandbox.verifying.feedback import feedback
 
 _NO_ROOM = (Reason.UNSCHEDULABLE, Reason.CREATION_REFUSED)
-_ROOM_AFTER, _ROOM_AFTER_THE_LAST_ROUND = timedelta(seconds=30), timedelta(seconds=5)
-"""With the agent's sandbox its session goes; after the last round nobody needs that any more."""
+_ROOM_AFTER = timedelta(seconds=30)
+"""How long a verifier looks for room before its agent's sandbox leaves, and with it the session."""
 
 
 def round_ended(present: Present, agent: SandboxView) -> tuple[Action, ...]:
@@ -59,6 +61,21 @@ def round_ended(present: Present, agent: SandboxView) -> tuple[Action, ...]:
     if record is None or not has_reason(present.status, ConditionType.RUNNING, Reason.VERIFYING):
         return (WriteStatus(_verifying(present, agent, ended, record)),)
     return _verify(present, agent, record)
+
+
+def stopped(present: Present, agent: SandboxView) -> tuple[Action, ...]:
+    """The agent's sandbox came to its end in order: what it stored is judged, whoever ended it."""
+    record = _undecided_round(present)
+    if record is None or not _is_stored(agent, record):
+        return waiting(present)
+    return _verify(present, agent, record)
+
+
+def _undecided_round(present: Present) -> RoundStatus | None:
+    """The round of the present attempt that is being verified."""
+    record = present.status.rounds[-1] if present.status.rounds else None
+    is_open = record is not None and record.verdict is None and record.attempt == present.status.attempt
+    return record if is_open else None
 
 
 def _feedback(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[Action, ...]:
@@ -90,28 +107,29 @@ def verify_without_agent(present: Present) -> tuple[Action, ...]:
 
     Empty where nothing is left to be verified.
     """
-    record = present.status.rounds[-1] if present.status.rounds else None
-    if record is None or record.verdict is not None or record.attempt != present.status.attempt:
+    record = _undecided_round(present)
+    if record is None:
         return ()
-    stored = present.made_room or (present.agent is not None and _is_stored(present.agent, record))
+    stored = present.has_left or (present.agent is not None and _is_stored(present.agent, record))
     return _judge(present, record) if stored or _verifier(present, record) else ()
 
 
-def leave_room(present: Present) -> tuple[Action, ...]:
+def judge_without_sandbox(present: Present) -> tuple[Action, ...]:
     """The agent's sandbox ends in order, and the verdict is had without it; a further round is another attempt's."""
     agent = present.agent if present.agent and present.agent.presence is Presence.RUNNING else None
     verifying = verify_without_agent(present)
     if any(isinstance(action, WriteStatus) for action in verifying):
         return verifying
     if agent and agent.sealed:
-        return (delete(agent), *verifying)
+        found = write_if_new(present.observed, with_evidence(present.status, agent))
+        return found or (delete(agent), *verifying)
     if agent and not agent.over:
         return (send(agent, "stop", Stop(reason=Reason.MADE_ROOM.value)), *verifying)
     if agent and present.sealing_seconds_left(agent) > 0:
         return (Wait(5, "evidence is being sealed"), *verifying)
     if agent:
         return (delete(agent), *verifying)
-    return verifying or next_attempt(present, "its sandbox made room for the verifier")
+    return verifying or next_attempt(present, "its sandbox had left its place")
 
 
 def _verify(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[Action, ...]:
@@ -119,7 +137,22 @@ def _verify(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[
         return wait_for_gateway(
             present, agent, "to store what the agent changed", ConditionType.VERIFIED, value=None
         )
-    return _judge(present, record)
+    return _leave(present, agent, record) if _is_last(present, record) else _judge(present, record)
+
+
+def _leave(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[Action, ...]:
+    """Nobody needs the session after the last round: the place becomes free while the work is judged."""
+    if not agent.sealed:
+        ending = () if agent.over else (send(agent, "stop", Stop(reason=Reason.ROUNDS_OVER.value)),)
+        return (*ending, *_judge(present, record))
+    why = f"round {record.number} was the last"
+    status = with_evidence(present.status, agent)
+    status = with_condition(status, present.now, ConditionType.SANDBOX_READY, False, Reason.ROUNDS_OVER, why)
+    return (WriteStatus(status),)
+
+
+def _is_last(present: Present, record: RoundStatus) -> bool:
+    return record.number >= present.spec.limits.max_rounds
 
 
 def _is_stored(agent: SandboxView, record: RoundStatus) -> bool:
@@ -171,13 +204,12 @@ def _held_up(present: Present, record: RoundStatus, trouble: Trouble) -> tuple[A
     message = f"the verifier's pod: {trouble.message}"
     told = note_trouble(present, Trouble(trouble.reason, message), ConditionType.VERIFIED, None)
     is_news = any(isinstance(action, WriteStatus) for action in told)
-    if is_news or present.made_room or present.agent is None or trouble.reason not in _NO_ROOM:
+    stays = present.agent is not None and not present.has_left and not _is_last(present, record)
+    if is_news or not stays or trouble.reason not in _NO_ROOM:
         return told
     verified = condition(present.status, ConditionType.VERIFIED)
     assert verified is not None, "it was told before"
-    is_last = record.number >= present.spec.limits.max_rounds
-    patience = _ROOM_AFTER_THE_LAST_ROUND if is_last else _ROOM_AFTER
-    left = (parse_time(verified.last_transition_time) + patience - present.now).total_seconds()
+    left = (parse_time(verified.last_transition_time) + _ROOM_AFTER - present.now).total_seconds()
     if left > 0:
         return (Wait(left, message),)
     why = f"round {record.number} is captured, and its verifier found no room"
@@ -189,8 +221,8 @@ def _held_up(present: Present, record: RoundStatus, trouble: Trouble) -> tuple[A
 
 def judged(present: Present) -> AgentTaskStatus | None:
     """The status with the present verifier's verdict, once its evidence is sealed or it is lost."""
-    record = present.status.rounds[-1] if present.status.rounds else None
-    if record is None or record.verdict is not None or record.attempt != present.status.attempt:
+    record = _undecided_round(present)
+    if record is None:
         return None
     verifier = _verifier(present, record)
     if verifier is None or not (verifier.sealed or verifier.superseded or verifier.presence is Presence.GONE):

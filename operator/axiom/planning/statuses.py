@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from axiom.api.agenttask import AgentTaskStatus, LedgerReference, RoundStatus, TaskState
+from axiom.api.agenttask import (
+    AgentTaskStatus,
+    IsolationStatus,
+    LayerStatus,
+    LedgerReference,
+    RoundStatus,
+    TaskState,
+)
 from axiom.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from axiom.planning.observed import SandboxView
+from axiom.storage.keys import blob_key
 from axiom_sandbox.protocol.verdicts import Verdict
 
 _ORDER = list(ConditionType)
@@ -114,15 +122,34 @@ def ledger_reference(view: SandboxView) -> LedgerReference | None:
     return LedgerReference(path=f"{view.identity.prefix}/ledger/", records=head.records, head=head.head)
 
 
+def with_evidence(status: AgentTaskStatus, agent: SandboxView | None) -> AgentTaskStatus:
+    """The status with where the agent's evidence lies; as it was where its sandbox is not known any more."""
+    if agent is None or agent.state is None:
+        return status
+    recording = next((blob for blob in agent.state.blobs if blob.name == "recording"), None)
+    return status.model_copy(
+        update={
+            "ledger": ledger_reference(agent),
+            "recording": blob_key(recording.digest) if recording else "",
+        }
+    )
+
+
 def with_isolation(status: AgentTaskStatus, now: datetime, agent: SandboxView | None) -> AgentTaskStatus:
     """The condition Isolated, from the probe's report."""
     found = agent.state.isolation if agent and agent.state else None
     if found is None:
         return status
+    layers = [LayerStatus(name=one.name, tried=one.tried, held=one.held) for one in found.layers]
+    told = IsolationStatus(layers=layers, missing=list(found.missing_layers), failed=list(found.failed))
+    status = status.model_copy(update={"isolation": told})
     if found.passed:
-        message = f"{found.assertions} assertions held"
+        held = [layer.name for layer in found.layers if layer.name not in found.missing_layers]
+        message = f"{sum(layer.held for layer in found.layers) or found.assertions} assertions held"
+        if held:
+            message += f"; layers: {', '.join(held)}"
         if found.missing_layers:
-            message += f"; layers missing here: {', '.join(found.missing_layers)}"
+            message += f"; missing: {', '.join(found.missing_layers)}"
         return with_condition(status, now, ConditionType.ISOLATED, True, Reason.PROBE_PASSED, message)
     message = ", ".join(found.failed)
     return with_condition(status, now, ConditionType.ISOLATED, False, Reason.ISOLATION_FAILED, message)

@@ -210,6 +210,7 @@ class LocalRun:
             tmp_bytes=allowed.tmp,
             image=spec.image if is_agent else self.task.spec.verification.image,
             read_only_paths=paths if is_agent else in_clean_room,
+            may_miss=spec.isolation.layers,
             egress_socket=self._egress if is_agent else None,
         )
 

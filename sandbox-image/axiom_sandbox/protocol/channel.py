@@ -127,13 +127,26 @@ class Verification(Message):
     results: tuple[CriterionResult, ...]
 
 
+class LayerFound(Message):
+    """What the probe found of one layer."""
+
+    name: str
+    tried: int
+    """Assertions."""
+    held: int
+
+
 class Isolation(Message):
     """What the probe found."""
 
     passed: bool
     assertions: int = 0
     failed: tuple[str, ...] = ()
+    """Assertions that did not hold, of layers that must be there."""
+    layers: tuple[LayerFound, ...] = ()
+    """The layers that were tried."""
     missing_layers: tuple[str, ...] = ()
+    """Layers that are not there, or not whole: the class, or the backend, does without them."""
     took_ms: int = 0
     """How long the probe took."""
 

@@ -22,6 +22,27 @@ class Network(StrEnum):
     """Also connect and bind to ports from 1024 on, but for the supervisor's."""
 
 
+class Layer(StrEnum):
+    """The layers of isolation, as the probe's assertions name them."""
+
+    LAUNCHER = "launcher"
+    CONTAINER = "container"
+    USER_NAMESPACE = "user_namespace"
+    READ_ONLY_ROOT = "read_only_root"
+    NETWORK = "network"
+    PID_NAMESPACE = "pid_namespace"
+    NO_CAPABILITIES = "no_capabilities"
+    LANDLOCK = "landlock"
+    SECCOMP = "seccomp"
+
+    @property
+    def shown(self) -> str:
+        """As status and classes write it."""
+        return {"pid_namespace": "PIDNamespace"}.get(
+            self.value, "".join(part.capitalize() for part in self.value.split("_"))
+        )
+
+
 class ProcessLimits(Message):
     """rlimits. 0 leaves one as it is."""
 
@@ -130,6 +151,8 @@ class Expectation(Message):
     no_capabilities: bool = True
     landlock: bool = True
     seccomp: bool = True
+    may_miss: tuple[Layer, ...] = ()
+    """Layers that are tried, and may be missing."""
     proxy_ports: tuple[int, ...] = ()
     denied_ports: tuple[int, ...] = ()
     """As in the agent's lockdown: the ruleset that its start needs is then made already."""

@@ -24,6 +24,9 @@ _HELPER = "git-credential"
 class RepositoryError(Exception):
     """A repository cannot be read or written; the message says why, and the cure."""
 
+    may_pass = False
+    """The server or the way to it failed: the same may succeed a little later."""
+
 
 @dataclass(frozen=True)
 class Access:

@@ -15,6 +15,25 @@ from axiom_sandbox.terminal.text import printable
 TIMEOUT = 1800.0
 """Seconds that one command may take: 2 GB at a little more than 1 MB/s."""
 _SAID_CHARACTERS = 500
+_PASSING = (
+    "Could not resolve host",
+    "Temporary failure in name resolution",
+    "Failed to connect",
+    "Couldn't connect",
+    "Connection refused",
+    "Connection reset",
+    "Connection timed out",
+    "Connection closed",
+    "Operation timed out",
+    "Operation too slow",
+    "hung up",
+    "early EOF",
+    "unexpected disconnect",
+    "RPC failed",
+    "returned error: 429",
+    "returned error: 5",
+)
+"""git's words, and curl's and ssh's, for a server or a network that fails."""
 _CONFIGURATION = """\
 [core]
 	hooksPath = /dev/null
@@ -99,9 +118,11 @@ class Git:
             async with asyncio.timeout(self._timeout):
                 yield process
         except TimeoutError:
-            raise RepositoryError(
+            slow = RepositoryError(
                 f"git {arguments[0]} took longer than {self._timeout:.0f} s; see whether {self._access.url} is slow"
-            ) from None
+            )
+            slow.may_pass = True
+            raise slow from None
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -112,7 +133,9 @@ class Git:
         said = printable(errors, _SAID_CHARACTERS).strip()
         for secret in self._secrets:
             said = said.replace(secret, "***")
-        return RepositoryError(f"git {command} failed: {said}; {self._cure(said)}")
+        error = RepositoryError(f"git {command} failed: {said}; {self._cure(said)}")
+        error.may_pass = any(word in said for word in _PASSING)
+        return error
 
     def _cure(self, said: str) -> str:
         field, secret = self._access.field, self._access.secret

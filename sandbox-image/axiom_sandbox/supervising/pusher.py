@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import ClassVar
 
 from axiom_sandbox.protocol.channel import FailureReason, Phase, Pushed
 from axiom_sandbox.protocol.events import Intervention
@@ -22,6 +23,9 @@ _ALLOWED = "https:ssh"
 class PusherSandbox(Sandbox):
     """Role `pusher`."""
 
+    pauses: ClassVar[tuple[float, ...]] = (10.0, 60.0)
+    """Seconds between two tries."""
+
     @property
     def _changes_archive(self) -> Path:
         return self.folder / "changes.tar.zst"
@@ -35,10 +39,7 @@ class PusherSandbox(Sandbox):
             await self.wait_until(self._changes_archive.exists, "the changes were awaited")
             self.board.update(phase=Phase.RUNNING, trouble="")
             await self.record(Intervention(by="pusher", action="push", detail=f"{job.branch} to {job.url}"))
-            try:
-                commit = await self._push(job)
-            except RepositoryError as error:
-                raise SandboxFailedError(FailureReason.PUSH_FAILED, str(error)) from error
+            commit = await self._push_patiently(job)
             await self.record(Intervention(by="pusher", action="pushed", detail=commit or "nothing"))
             self.board.update(phase=Phase.PUSHED, pushed=Pushed(branch=job.branch, commit=commit))
         await asyncio.Event().wait()
@@ -48,6 +49,20 @@ class PusherSandbox(Sandbox):
         if not self._changes_archive.exists():
             await self._receive(chunks, self._changes_archive, digest)
             self.arrived.set()
+
+    async def _push_patiently(self, job: PushBranch) -> str:
+        """Three tries where the server or the way to it fails. The commit is the same each time. Raises SandboxFailedError."""
+        pauses = iter(self.pauses)
+        while True:
+            try:
+                return await self._push(job)
+            except RepositoryError as error:
+                pause = next(pauses, None) if error.may_pass else None
+                if pause is None:
+                    raise SandboxFailedError(FailureReason.PUSH_FAILED, str(error)) from error
+                detail = f"tried again in {pause:.0f} s: {error}"
+            await self.record(Intervention(by="pusher", action="push failed", detail=detail))
+            await asyncio.sleep(pause)
 
     async def _push(self, job: PushBranch) -> str:
         source, authorities = job.source, write_authorities(job.source.authorities, self.folder / "ca.crt")

@@ -22,7 +22,6 @@ from axiom_sandbox.protocol.channel import (
     CommandEnvelope,
     Failure,
     FailureReason,
-    Isolation,
     LedgerHead,
     Phase,
     SetDeadline,
@@ -48,6 +47,7 @@ from axiom_sandbox.snapshots.errors import SnapshotError
 from axiom_sandbox.snapshots.trees import Amount, Tree
 from axiom_sandbox.snapshots.writing import clear
 from axiom_sandbox.supervising.board import Board, write_durably
+from axiom_sandbox.supervising.judging_isolation import judge
 from axiom_sandbox.supervising.launcher_link import Hello, LauncherError, LauncherLink, LauncherLostError
 from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.terminal.recording import RecordingError
@@ -250,13 +250,11 @@ class Sandbox(ABC):
         began = time.monotonic()
         assertions = await self.link.probe(self.settings.expect.model_copy(update=known))
         took_ms = round((time.monotonic() - began) * 1000)
-        wrong = tuple(item.name for item in assertions if not item.ok)
-        passed = bool(assertions) and not wrong
-        await self.record(IsolationProbed(passed=passed, assertions=assertions))
-        isolation = Isolation(passed=passed, assertions=len(assertions), failed=wrong, took_ms=took_ms)
+        isolation = judge(self.settings.expect, assertions, took_ms)
+        await self.record(IsolationProbed(passed=isolation.passed, assertions=assertions))
         self.board.update(isolation=isolation)
-        if not passed:
-            found = ", ".join(wrong) or "the probe tried nothing"
+        if not isolation.passed:
+            found = ", ".join(isolation.failed) or "the probe tried nothing"
             raise SandboxFailedError(
                 FailureReason.ISOLATION_FAILED, f"the agent was not started, as isolation failed: {found}"
             )

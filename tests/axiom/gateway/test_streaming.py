@@ -123,6 +123,36 @@ async def test_a_stream_goes_on_with_the_next_attempt_and_ends_with_the_task(
     assert [address for address, _ in lines] == ["u/1/agent/1", "u/2/agent/1", "u/2/agent/2"]
 
 
+async def test_what_is_stored_just_before_the_task_is_over_is_not_missed(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    """Its end comes between a look into storage and the look at the task."""
+    segments = await write_ledger(tmp_path / "ledger", identity(), 1)
+    await seal(store, identity(), segments[:1])
+    world = World(make_task(1, complete=False))
+    lines = Stream(world, store, make_task(1, complete=False), Position()).lines()
+    assert (await anext(lines)).address == "u/1/agent/1"
+
+    world.moments = [make_task(1, complete=True)]
+    await seal(store, identity(), segments)
+    assert await collect(lines) == [("u/1/agent/2", "closed")]
+
+
+async def test_the_end_of_an_attempt_that_is_stored_after_the_next_began_is_not_missed(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    segments = await write_ledger(tmp_path / "one", identity(1), 1)
+    await seal(store, identity(1), segments[:1])
+    await seal(store, identity(2), await write_ledger(tmp_path / "two", identity(2), 0))
+    world = World(make_task(1, complete=False))
+    lines = Stream(world, store, make_task(1, complete=False), Position()).lines()
+    assert (await anext(lines)).address == "u/1/agent/1"
+
+    world.moments = [make_task(2, complete=True)]
+    await seal(store, identity(1), segments)
+    assert await collect(lines) == [("u/1/agent/2", "closed"), ("u/2/agent/1", "closed")]
+
+
 async def test_a_stream_of_a_task_that_was_deleted_ends(store: FolderStore) -> None:
     task = make_task(1, complete=False)
     assert await collect(Stream(World(task, None), store, task, Position()).lines()) == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from axiom.api.agentclass import AgentClassSpec
+from axiom.api.agentclass import AgentClassSpec, IsolationSettings
 from axiom.api.agenttask import Resources
 from axiom.api.loading import parse_task
 from axiom.manifests.naming import identity_of
@@ -17,6 +17,7 @@ from axiom.manifests.one_shot import OneShot, one_shot
 from axiom.manifests.pods import Egress, Images, Owner, PodInput, certificate_of, sandbox_pod
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.jobs import CopyArchive, CopyVolume, FetchGit, PushBranch
+from axiom_sandbox.protocol.launching import Layer
 from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, SandboxSettings
 
 UID = "0d3f1c5e-8a53-4c4e-9f0e-0c2f7f5f9a11"
@@ -313,19 +314,46 @@ def test_the_channel_listens_with_tls_on_the_pods_own_address(role: Role) -> Non
         assert mounted[str(path.parent)]["name"] == "keys"
 
 
-@pytest.mark.parametrize("runtime", ["gvisor", "kata-qemu", "my-runsc"])
-def test_a_kernel_of_its_own_replaces_the_user_namespace(runtime: str) -> None:
-    spec = pod_spec(Role.AGENT, agent_class=CLASS.model_copy(update={"runtime_class_name": runtime}))
+@pytest.mark.parametrize("role", [Role.AGENT, Role.VERIFIER])
+@pytest.mark.parametrize(
+    ("runtime", "may_miss"),
+    [
+        ("gvisor", ["UserNamespace", "Landlock", "Seccomp"]),
+        ("kata-qemu", ["UserNamespace", "Landlock"]),
+    ],
+)
+def test_a_runtime_with_a_kernel_of_its_own_gets_no_user_namespace_and_all_the_rest(
+    role: Role, runtime: str, may_miss: list[str]
+) -> None:
+    own = AgentClassSpec(
+        image="agent:1",
+        command=["agent", "$(AXIOM_PROMPT)"],
+        runtimeClassName=runtime,
+        isolation={"mayMiss": may_miss},
+    )
+    spec, shared = pod_spec(role, agent_class=own), pod_spec(role)
     assert spec["runtimeClassName"] == runtime
     assert "hostUsers" not in spec
-    expect = settings_of(spec).expect
-    assert (expect.user_namespace, expect.landlock) == (False, False)
+    assert settings_of(spec).expect.may_miss == own.isolation.layers
+    differing = {name for name in {*spec, *shared} if spec.get(name) != shared.get(name)}
+    assert differing == {"runtimeClassName", "hostUsers", "initContainers"}
+    for container in containers(spec).values():
+        assert container["securityContext"] == containers(shared)[container["name"]]["securityContext"]
 
 
 def test_another_runtime_keeps_the_user_namespace() -> None:
     spec = pod_spec(Role.AGENT, agent_class=CLASS.model_copy(update={"runtime_class_name": "crun"}))
     assert spec["hostUsers"] is False
-    assert settings_of(spec).expect.user_namespace
+    assert settings_of(spec).expect.may_miss == ()
+
+
+def test_a_class_that_may_miss_landlock_keeps_the_user_namespace() -> None:
+    spec = pod_spec(
+        Role.AGENT,
+        agent_class=CLASS.model_copy(update={"isolation": IsolationSettings(mayMiss=["Landlock"])}),
+    )
+    assert spec["hostUsers"] is False
+    assert settings_of(spec).expect.may_miss == (Layer.LANDLOCK,)
 
 
 @pytest.mark.parametrize(

@@ -430,6 +430,73 @@ def test_a_helper_that_cannot_come_up_is_made_anew_once_its_image_was_changed() 
     assert DeleteSandbox(verifier, "uid") in actions
 
 
+def until_rounds_are_over(played: World) -> None:
+    """Until the status says that the agent's sandbox left after the last round."""
+    while not has_reason(played.task.status, ConditionType.SANDBOX_READY, Reason.ROUNDS_OVER):
+        played.step()
+        for sandbox in list(played.sandboxes.values()):
+            if sandbox.identity.role is Role.AGENT:
+                played.advance(sandbox)
+
+
+def test_after_the_last_round_the_agents_sandbox_leaves_while_its_work_is_judged() -> None:
+    played = world(limits={"maxRounds": 1})
+    until_rounds_are_over(played)
+    played.step()
+    agent = played.sandboxes[played.observe().identity(Role.AGENT, 1)]
+    verifier = played.sandboxes[played.observe().identity(Role.VERIFIER, 1, 1, 1)]
+    assert agent.view().sealed
+    assert (agent.presence, verifier.presence) == (Presence.GONE, Presence.RUNNING)
+    assert played.task.status.verdict is None
+
+    status = played.play().status
+    assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 1, 0)
+    assert sum(played.writes.values()) <= 10, played.writes
+
+
+def test_what_the_agent_left_is_in_the_status_though_an_operator_that_is_new_knows_nothing_of_it() -> None:
+    played = world(limits={"maxRounds": 1})
+    until_rounds_are_over(played)
+    played.step()
+    del played.sandboxes[played.observe().identity(Role.AGENT, 1)]
+    status = played.play().status
+    assert status.verdict is Verdict.PASS
+    assert status.ledger is not None
+    assert (status.ledger.path, status.ledger.head) == ("tasks/n/u-1/attempts/1/agent/ledger/", DIGEST)
+    assert [identity.role for identity in played.created] == [Role.AGENT, Role.VERIFIER]
+
+
+def test_an_agent_that_left_after_its_last_round_is_judged_by_a_second_verifier_if_the_first_is_lost() -> (
+    None
+):
+    played = world(limits={"maxRounds": 1})
+    until_rounds_are_over(played)
+    played.step()
+    played.lose(played.sandboxes[played.observe().identity(Role.VERIFIER, 1, 1, 1)])
+    status = played.play().status
+    assert (status.verdict, status.attempt) == (Verdict.PASS, 1)
+    assert [identity.role for identity in played.created] == [Role.AGENT, Role.VERIFIER, Role.VERIFIER]
+
+
+def test_rounds_that_are_granted_after_the_last_one_are_another_attempts() -> None:
+    played = world(lambda number, _: Verdict.PASS if number == 2 else Verdict.FAIL, limits={"maxRounds": 1})
+    until_rounds_are_over(played)
+    limits = played.task.spec.limits.model_copy(update={"max_rounds": 2})
+    spec = played.task.spec.model_copy(update={"limits": limits})
+    played.task = played.task.model_copy(update={"spec": spec})
+    status = played.play().status
+    assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 2, 0)
+
+
+def test_while_rounds_are_left_the_agents_sandbox_waits_for_the_verdict() -> None:
+    played = world(limits={"maxRounds": 2})
+    until_verifying(played)
+    played.play()
+    ready = condition(played.task.status, ConditionType.SANDBOX_READY)
+    assert ready is not None
+    assert ready.reason is Reason.READY
+
+
 def without_room(played: World) -> None:
     """Plays on in a world that has room for one sandbox: a verifier starts once the agent's is gone."""
     for _ in range(400):

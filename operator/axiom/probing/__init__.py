@@ -1,0 +1,1 @@
+"""`axiom probe`: what a sandbox keeps in, tried from inside, without an agent."""
