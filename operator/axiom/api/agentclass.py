@@ -76,7 +76,8 @@ class EnvironmentVariable(ApiModel):
     ]
     """Name."""
     value: Annotated[str, Field(max_length=8192)]
-    """Value, after $(AXIOM_PROXY_URL), $(AXIOM_TOKEN), $(AXIOM_WORKSPACE) and $(AXIOM_HOME) are filled in."""
+    """Value, after $(AXIOM_PROXY_URL), $(AXIOM_PROXY_HOST), $(AXIOM_TUNNEL_URL) (the forward proxy, with the token),
+    $(AXIOM_TOKEN), $(AXIOM_WORKSPACE) and $(AXIOM_HOME) are filled in."""
 
 
 class ClassHomeFile(ApiModel):
@@ -172,6 +173,76 @@ class Price(ApiModel):
     """Output, with what the model only thinks."""
 
 
+HostName = Annotated[
+    str,
+    Field(max_length=253),
+    form(
+        r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
+        "is not the name of a host; write it in small letters, such as pypi.org, not as an address and without a port",
+    ),
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class HttpMethod(StrEnum):
+    """A method of plain HTTP requests."""
+
+    GET = "GET"
+    """Read."""
+    HEAD = "HEAD"
+    """Read without the content."""
+    POST = "POST"
+    """Send."""
+    PUT = "PUT"
+    """Store."""
+    PATCH = "PATCH"
+    """Change."""
+    DELETE = "DELETE"
+    """Remove."""
+    OPTIONS = "OPTIONS"
+    """Ask what is possible."""
+
+
+class PlainHttp(ApiModel):
+    """Requests without TLS, which the egress proxy can look at."""
+
+    ports: Annotated[list[Port], Field(min_length=1, max_length=8)] = [80]
+    """Ports of the host."""
+    methods: Annotated[list[HttpMethod], Field(min_length=1, max_length=7)] = [HttpMethod.GET, HttpMethod.HEAD]
+    """Methods."""
+    paths: Annotated[
+        list[
+            Annotated[
+                str,
+                Field(max_length=1024),
+                form(r"^/[!-)+-~]*\*?$", "is not a path; begin it with /, and end it with * for all below it"),
+            ]
+        ],
+        Field(min_length=1, max_length=32),
+    ] = ["/*"]
+    """Paths, or how they begin and `*`."""
+
+
+class Destination(ApiModel):
+    """A host that the agent may reach through the egress proxy, besides the routes of credentials. No credential is added, and
+    what passes a tunnel is not seen: an agent can send there what it likes."""
+
+    host: HostName
+    """Its name, in full: there are no wildcards."""
+    ports: Annotated[list[Port], Field(max_length=8)] = [443]
+    """Ports that CONNECT opens a tunnel to, for TLS."""
+    http: PlainHttp | None = None
+    """Plain requests that pass; unset: none."""
+
+
+class EgressSettings(ApiModel):
+    """What the agent may reach beyond its models."""
+
+    destinations: Annotated[list[Destination], Field(max_length=64), Keyed("host")] = []
+    """Hosts. Where there are any, the agent's environment has HTTPS_PROXY (and HTTP_PROXY) set, so that pip, npm and the like
+    find their way."""
+
+
 class Terminal(ApiModel):
     """Size of the agent's terminal."""
 
@@ -250,6 +321,8 @@ class AgentClassSpec(ApiModel):
     """Files put into the agent's home before it starts."""
     credentials: Annotated[list[Credential], Field(max_length=16), Keyed("name")] = []
     """Keys that the egress proxy puts into the agent's requests."""
+    egress: EgressSettings = EgressSettings()
+    """What the agent may reach beyond its models."""
     prices: Annotated[list[Price], Field(max_length=64), Keyed("model")] = []
     """Prices of the models, without which a task has tokens but no cost, and may have no budget."""
     network: ClassNetwork = ClassNetwork.LOOPBACK

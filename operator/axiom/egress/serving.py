@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from axiom.api.agentclass import Credential, Price
+from axiom.api.agentclass import Credential, Destination, Price
 from axiom.egress.accounting import Accounts
 from axiom.egress.directory import StaticDirectory
 from axiom.egress.errors import SettingsError
@@ -31,6 +31,7 @@ async def serve_unix(
     key: bytes,
     *,
     prices: Mapping[str, Sequence[Price]] | None = None,
+    destinations: Mapping[str, Sequence[Destination]] | None = None,
     accounts: Accounts | None = None,
     settings: ProxySettings | None = None,
     metrics: Metrics | None = None,
@@ -44,6 +45,7 @@ async def serve_unix(
         credentials: the real key by the credential's name; requests that need a missing one get 503.
         key: makes tokens (`tokens.mint`); at least 32 bytes.
         prices: an AgentClass's `spec.prices`, by the class's name.
+        destinations: an AgentClass's `spec.egress.destinations`, by the class's name.
         accounts: what tasks used, and may use.
         settings: time limits and private upstreams.
         metrics: where requests are counted; by default nowhere that is shown.
@@ -55,7 +57,7 @@ async def serve_unix(
     Raises:
         SettingsError: there can be no socket at this path.
     """
-    directory = StaticDirectory(routes, credentials, prices)
+    directory = StaticDirectory(routes, credentials, prices, destinations)
     app = create_app(
         settings or ProxySettings(), lambda: (key,), directory, metrics or Metrics(), clock, accounts
     )

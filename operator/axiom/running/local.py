@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import tempfile
 import time
@@ -105,7 +106,7 @@ class LocalRun:
     async def run(self) -> AgentTaskStatus:
         """From the task to its outcome. Raises CannotRunError. Leaves no process, whatever happens."""
         async with AsyncExitStack() as stack:
-            if self.agent_class.spec.credentials:
+            if self.agent_class.spec.credentials or self.agent_class.spec.egress.destinations:
                 await self._open_egress(stack)
             stack.push_async_callback(self._stop_all)
             while not is_true(self.task.status, ConditionType.COMPLETE):
@@ -126,7 +127,7 @@ class LocalRun:
         # Only here: most classes that are tried on one machine have no credential, and a run begins sooner without.
         from axiom.egress.accounting import Accounts
         from axiom.egress.serving import serve_unix
-        from axiom.egress.settings import ProxySettings
+        from axiom.egress.settings import ProxySettings, private_upstreams
 
         self._accounts = Accounts(lambda _: self._changed.set())
         credentials = self.agent_class.spec.credentials
@@ -141,8 +142,9 @@ class LocalRun:
                 self.credentials,
                 self._key,
                 prices={self.agent_class.name: self.agent_class.spec.prices},
+                destinations={self.agent_class.name: self.agent_class.spec.egress.destinations},
                 accounts=self._accounts,
-                settings=ProxySettings(allow_private_upstreams=hosts),
+                settings=ProxySettings(allow_private_upstreams=hosts | private_upstreams(os.environ)),
             )
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from axiom_sandbox.protocol.channel import AgentProgram, PromptDelivery
 from axiom_sandbox.supervising.settings import Inside
@@ -44,8 +45,11 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
 
 def variables(inside: Inside, token: str) -> dict[str, str]:
     """The variables that a class may use."""
+    host = urlsplit(inside.proxy_url).hostname or ""
     return {
         "AXIOM_PROXY_URL": inside.proxy_url,
+        "AXIOM_PROXY_HOST": host,
+        "AXIOM_TUNNEL_URL": inside.proxy_url.replace("://", f"://axiom:{token}@", 1),
         "AXIOM_TOKEN": token,
         "AXIOM_WORKSPACE": inside.workspace,
         "AXIOM_HOME": inside.home,
