@@ -93,5 +93,9 @@ bench-memory: setup ## What operator and gateway keep in memory after 500 tasks 
 demo: setup ## A real task on this machine: a scripted agent in a sandbox, a verdict from evidence
 	@hack/demo
 
+fuzz: .venv/ready ## The egress proxy with a million generated hostnames, 20,000 of them through its server
+	AXIOM_FUZZ_SEED=$${AXIOM_FUZZ_SEED:-$$RANDOM} AXIOM_FUZZ_COUNT=1000000 AXIOM_FUZZ_SOCKETS=20000 \
+		$(RUN) pytest tests/axiom/egress -k generated_hostname
+
 clean: ## Remove what was built here
 	rm -rf build .venv dist

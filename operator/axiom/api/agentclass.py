@@ -208,14 +208,19 @@ class PlainHttp(ApiModel):
 
     ports: Annotated[list[Port], Field(min_length=1, max_length=8)] = [80]
     """Ports of the host."""
-    methods: Annotated[list[HttpMethod], Field(min_length=1, max_length=7)] = [HttpMethod.GET, HttpMethod.HEAD]
+    methods: Annotated[list[HttpMethod], Field(min_length=1, max_length=7)] = [
+        HttpMethod.GET,
+        HttpMethod.HEAD,
+    ]
     """Methods."""
     paths: Annotated[
         list[
             Annotated[
                 str,
                 Field(max_length=1024),
-                form(r"^/[!-)+-~]*\*?$", "is not a path; begin it with /, and end it with * for all below it"),
+                form(
+                    r"^/[!-)+-~]*\*?$", "is not a path; begin it with /, and end it with * for all below it"
+                ),
             ]
         ],
         Field(min_length=1, max_length=32),

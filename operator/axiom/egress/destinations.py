@@ -60,7 +60,7 @@ def request_to(method: str, target: str, destinations: Iterable[Destination]) ->
             Refusal.BAD_HOST, "a plain request begins with http:// in small letters; for https use CONNECT"
         )
     authority, slash, rest = target.removeprefix(_PLAIN).partition("/")
-    host, colon, port = authority.partition(":")
+    host, colon, _ = authority.partition(":")
     endpoint = _endpoint(authority if colon else f"{host}:{_PLAIN_PORT}")
     path, query = check_path(slash + rest)
     for destination in destinations:
@@ -75,7 +75,8 @@ def request_to(method: str, target: str, destinations: Iterable[Destination]) ->
 def _check_rules(method: str, path: str, plain: PlainHttp) -> None:
     if method not in {allowed.value for allowed in plain.methods}:
         raise RefusedError(
-            Refusal.BAD_METHOD, f"the class allows {', '.join(sorted(plain.methods))} here, and no other method"
+            Refusal.BAD_METHOD,
+            f"the class allows {', '.join(sorted(plain.methods))} here, and no other method",
         )
     if not any(_fits(path, pattern) for pattern in plain.paths):
         raise RefusedError(Refusal.NO_DESTINATION, "the class does not open this path of the host")
@@ -106,7 +107,9 @@ def _closed(what: str, needed: str) -> RefusedError:
 
 def _route_of(host: str, upstream: str) -> Route:
     """A route without a credential, and of no model."""
-    return Route.model_construct(prefix=host, upstream=upstream, header="Authorization", format="{}", metered=False)
+    return Route.model_construct(
+        prefix=host, upstream=upstream, header="Authorization", format="{}", metered=False
+    )
 
 
 def narrowed(destinations: Iterable[Destination], hosts: Iterable[str] | None) -> list[Destination]:
@@ -115,5 +118,3 @@ def narrowed(destinations: Iterable[Destination], hosts: Iterable[str] | None) -
         return list(destinations)
     wanted = frozenset(hosts)
     return [one for one in destinations if one.host in wanted]
-
-

@@ -58,7 +58,9 @@ def find_proxy_token(headers: Headers) -> str | None:
             return value.strip()
         case "basic":
             try:
-                _, colon, password = base64.b64decode(value.strip(), validate=True).decode("ascii").partition(":")
+                _, colon, password = (
+                    base64.b64decode(value.strip(), validate=True).decode("ascii").partition(":")
+                )
             except ValueError:
                 return None
             return password if colon else None

@@ -55,7 +55,10 @@ class AgentPod(NamedTuple):
     def parse(cls, pod: Object) -> Self:
         """From the pod's JSON."""
         metadata, status = pod["metadata"], pod.get("status", {})
-        labels, wanted = metadata.get("labels", {}), (metadata.get("annotations") or {}).get(DESTINATIONS_ANNOTATION)
+        labels, wanted = (
+            metadata.get("labels", {}),
+            (metadata.get("annotations") or {}).get(DESTINATIONS_ANNOTATION),
+        )
         addresses = {status.get("podIP"), *(item.get("ip") for item in status.get("podIPs") or ())}
         return cls(
             AttemptKey(metadata["namespace"], labels.get(TASK_LABEL, ""), labels.get(ATTEMPT_LABEL, "")),

@@ -275,9 +275,7 @@ class _Proxy:
             if not self._open[grant.attempt_id]:
                 del self._open[grant.attempt_id]
 
-    def _admit_plain(
-        self, request: web.Request, token: str, grant: Grant, exchange: Exchange
-    ) -> Admitted:
+    def _admit_plain(self, request: web.Request, token: str, grant: Grant, exchange: Exchange) -> Admitted:
         _check_upgrade(request)
         target = destinations.request_to(
             request.method, request.raw_path, self._directory.destinations(grant)
@@ -299,7 +297,9 @@ class _Proxy:
                     await tunnel.reach(addresses, endpoint.port)
             except (OSError, TimeoutError) as error:
                 said = _tunnel_cause(error, self._settings)
-                raise RefusedError(Refusal.UPSTREAM_FAILED, f"{endpoint.host} cannot be reached: {said}") from error
+                raise RefusedError(
+                    Refusal.UPSTREAM_FAILED, f"{endpoint.host} cannot be reached: {said}"
+                ) from error
             response = web.StreamResponse(status=200, reason="Connection established")
             response.force_close()
             response.headers.pop("Content-Type", None)

@@ -25,7 +25,7 @@ class _End(asyncio.Protocol):
         self._tunnel, self._count = tunnel, count
         self.transport: asyncio.Transport
         self.other: _End
-        self._is_done = False
+        self.is_done = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -35,8 +35,8 @@ class _End(asyncio.Protocol):
         self.other.transport.write(data)
 
     def eof_received(self) -> bool:
-        self._is_done = True
-        if self.other._is_done or self.other.transport.is_closing():
+        self.is_done = True
+        if self.other.is_done or self.other.transport.is_closing():
             return False
         if self.other.transport.can_write_eof():
             self.other.transport.write_eof()

@@ -73,7 +73,7 @@ def _forward_proxy(spec: AgentClassSpec) -> dict[str, str]:
         return {}
     names = ["https_proxy"] if any(one.ports for one in destinations) else []
     names += ["http_proxy"] if any(one.http for one in destinations) else []
-    found = {name: "$(AXIOM_TUNNEL_URL)" for name in names}
+    found = dict.fromkeys(names, "$(AXIOM_TUNNEL_URL)")
     found["no_proxy"] = "$(AXIOM_PROXY_HOST),localhost,127.0.0.1,::1"
     return {**found, **{name.upper(): value for name, value in found.items()}}
 

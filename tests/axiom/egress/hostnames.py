@@ -6,7 +6,16 @@ import random
 from collections.abc import Iterator
 
 ALLOWED = ("pypi.org", "files.pythonhosted.org")
-_EVIL = ("evil.example", "127.0.0.1", "169.254.169.254", "localhost", "[::1]", "0x7f000001", "2130706433", "017700000001")
+_EVIL = (
+    "evil.example",
+    "127.0.0.1",
+    "169.254.169.254",
+    "localhost",
+    "[::1]",
+    "0x7f000001",
+    "2130706433",
+    "017700000001",
+)
 _INSERTS = (
     "\0", "%00", "%2e", "%2f", "@", ":", "#", "?", "/", "\\", " ", "\t", ".", "..", ",", ";", "[", "]", "-", "_", "%", "\x7f", "\x01",
     "\u3002", "\uff0e", "\u00ad", "\u200b", "\u2024", "ı", "K", "ﬁ", "xn--", "%25", "%5c", "!", "*", "=", "&", "|", "`", "'", '"',
@@ -18,7 +27,7 @@ _PORTS = (
 
 def authorities(seed: int, count: int) -> Iterator[str]:
     """Targets of CONNECT; about one in twenty is one that the class opens."""
-    rng = random.Random(seed)  # noqa: S311 - no secret
+    rng = random.Random(seed)
     for _ in range(count):
         yield _mutated(rng)
 
@@ -49,7 +58,9 @@ def _mutated(rng: random.Random) -> str:
             case 8:
                 port = rng.choice(_PORTS)
             case 9:
-                host = rng.choice((rng.choice(_EVIL), f"user:pw@{host}", f"{host}.", f".{host}", f"[{host}]", host * 9))
+                host = rng.choice(
+                    (rng.choice(_EVIL), f"user:pw@{host}", f"{host}.", f".{host}", f"[{host}]", host * 9)
+                )
             case _:
                 host = "".join(chr(rng.choice((ord(one), ord(one) ^ 1, ord(one) | 0x80))) for one in host)
     return f"{host}:{port}"

@@ -17,7 +17,7 @@ from axiom.egress.errors import Refusal, RefusedError
 from axiom.egress.resolving import ForbiddenAddressError, GuardedResolver
 
 SEED = int(os.environ.get("AXIOM_FUZZ_SEED", "20"))
-COUNT = int(os.environ.get("AXIOM_FUZZ_COUNT", "100000"))
+COUNT = int(os.environ.get("AXIOM_FUZZ_COUNT", "30000"))
 OPEN = [Destination.model_validate({"host": host}) for host in ALLOWED]
 MIRROR = Destination.model_validate(
     {
@@ -130,7 +130,7 @@ def test_a_plain_request_goes_where_the_class_says(method: str, target: str, url
         ("GET", "http://mirror.example/simple/../admin", Refusal.BAD_PATH),
         ("GET", "http://mirror.example/simple/%2e%2e/admin", Refusal.BAD_PATH),
         ("GET", "http://mirror.example/simple/..%2fadmin", Refusal.BAD_PATH),
-        ("GET", "http://mirror.example/simple\\..\\admin", Refusal.BAD_HOST),
+        ("GET", "http://mirror.example/simple\\..\\admin", Refusal.BAD_PATH),
         ("GET", "http://mirror.example//simple/", Refusal.BAD_PATH),
     ],
 )
