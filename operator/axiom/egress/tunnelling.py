@@ -26,6 +26,8 @@ class _End(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.other: _End
         self.is_done = False
+        self.after: Callable[[BaseException | None], None] | None = None
+        """Also wants to know of the connection's end."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -50,6 +52,8 @@ class _End(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._tunnel.closed.set()
+        if self.after:
+            self.after(exc)
 
 
 class Tunnel:
@@ -80,7 +84,7 @@ class Tunnel:
         early = bytearray()
         server.set_parser(_Early(early))  # type: ignore[arg-type]
         self._agent.connection_made(transport)
-        self._agent.connection_lost = _after(self._agent.connection_lost, server.connection_lost)  # type: ignore[method-assign]
+        self._agent.after = server.connection_lost
         transport.set_protocol(self._agent)
         if early:
             self._agent.data_received(bytes(early))
@@ -122,16 +126,6 @@ class _Early:
 
     def feed_eof(self) -> None:
         """The server is told of the connection's end, too."""
-
-
-def _after(
-    first: Callable[[Exception | None], None], second: Callable[[BaseException | None], None]
-) -> Callable[[Exception | None], None]:
-    def both(exc: Exception | None) -> None:
-        first(exc)
-        second(exc)
-
-    return both
 
 
 def _address(one: ResolveResult, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
