@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import aiohttp
 from aiohttp import web
@@ -113,7 +114,7 @@ async def first_bytes(base: str, seconds: float) -> list[float]:
     async with aiohttp.ClientSession(connector=connector) as client, asyncio.TaskGroup() as group:
         for _ in range(_STREAMS):
             # streams begin at any moment, as agents' do
-            group.create_task(work(client, random.random() * _EVENTS * _EVENT_SECONDS))  # noqa: S311
+            group.create_task(work(client, random.random() * _EVENTS * _EVENT_SECONDS))
     return found
 
 
@@ -144,8 +145,8 @@ def throughput(made: socket.socket) -> float:
 
 def resident(pid: int) -> int:
     """Bytes."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmRSS"))
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def measure(seconds: float) -> dict[str, float]:
@@ -185,9 +186,8 @@ def _quantile(values: list[float], percent: int) -> float:
 @contextmanager
 def _running(core: int, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "bench.egress", *arguments]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {core})
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    os.sched_setaffinity(process.pid, {core})
     try:
         yield process
     finally:

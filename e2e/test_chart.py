@@ -423,6 +423,49 @@ def test_nobody_else_makes_pods_that_look_like_sandboxes(
     kubectl("label", "pod", "honest", "app=shop", "--overwrite")
 
 
+def test_a_class_is_used_by_those_who_may(admin: Kubectl, team: Kubectl) -> None:
+    team("create", "serviceaccount", "person")
+    user = f"system:serviceaccount:{team.namespace}:person"
+    team("create", "rolebinding", "edit", "--clusterrole=edit", f"--serviceaccount={team.namespace}:person")
+    task = {
+        "apiVersion": "axiom.dev/v1alpha1",
+        "kind": "AgentTask",
+        "metadata": {"name": "used"},
+        "spec": {
+            "agentClassName": f"plain-{team.namespace}",
+            "prompt": "wait",
+            "suspend": True,
+            "criteria": [{"name": "scope", "diff": {}}],
+        },
+    }
+
+    def create() -> str:
+        return team.run("create", "--filename", "-", "--as", user, document=task).stderr
+
+    assert "you may not use the AgentClass" in create()
+    team(
+        "create", "rolebinding", "use", "--clusterrole=axiom-use", f"--serviceaccount={team.namespace}:person"
+    )
+    assert create() == ""
+    team("delete", "rolebinding", "use")
+    spends = '{"spec":{"limits":{"deadline":"5h"}}}'
+    raised = team.run("patch", "agenttask", "used", "--type=merge", "--patch", spends, "--as", user).stderr
+    assert "you may not use the AgentClass" in raised
+    assert team.run("label", "agenttask", "used", "team=a", "--as", user).returncode == 0
+
+
+def test_nobody_adds_a_way_out_for_sandboxes(kubectl: Kubectl, release: Release) -> None:
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "out"},
+        "spec": {"podSelector": {"matchLabels": {"axiom.dev/role": "agent"}}, "egress": [{}]},
+    }
+    with pytest.raises(KubectlError, match="only the Axiom operator makes NetworkPolicies"):
+        kubectl.create(policy)
+    kubectl.create({**policy, "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "egress": [{}]}})
+
+
 def test_nobody_opens_the_network_of_sandboxes(team: Kubectl, sandbox: str) -> None:
     assert sandbox
     with pytest.raises(KubectlError, match="closes the network around Axiom's sandboxes"):
