@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import re2
 from pydantic import Field, model_validator
 
-from axiom.api.agenttask import ImageName, ObjectName
+from axiom.api.agenttask import AgentTaskSpec, HostName, ImageName, ObjectName
 from axiom_sandbox.protocol.channel import PromptDelivery
 from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
 from axiom_sandbox.protocol.criteria import Argument, CriterionName, RelativePath
@@ -173,14 +173,6 @@ class Price(ApiModel):
     """Output, with what the model only thinks."""
 
 
-HostName = Annotated[
-    str,
-    Field(max_length=253),
-    form(
-        r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
-        "is not the name of a host; write it in small letters, such as pypi.org, not as an address and without a port",
-    ),
-]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -395,6 +387,23 @@ class AgentClass(ApiModel):
     def name(self) -> str:
         """metadata.name."""
         return str(self.metadata["name"])
+
+
+def has_way_out(spec: AgentClassSpec) -> bool:
+    """Whether the class's agents get an egress proxy at all."""
+    return bool(spec.credentials or spec.egress.destinations)
+
+
+def capability_fault(agent_class: AgentClass, task: AgentTaskSpec) -> str:
+    """Which destination of the task its class does not open, and the cure; empty if there is none."""
+    opened = {one.host for one in agent_class.spec.egress.destinations}
+    beyond = [host for host in task.capabilities.destinations or () if host not in opened]
+    if not beyond:
+        return ""
+    return (
+        f"capabilities.destinations names {', '.join(beyond)}, which AgentClass {agent_class.name!r} does not open;"
+        " a task has less than its class, never more: remove it, or add it to the class's egress.destinations"
+    )
 
 
 def budget_fault(agent_class: AgentClass, has_budget: bool) -> str:

@@ -52,6 +52,8 @@ class Reason(StrEnum):
     """Accepted: no AgentClass has this name. Create it, and the task goes on."""
     CLASS_INVALID = "ClassInvalid"
     """Accepted: the AgentClass lacks something a cluster needs. Mend it, and the task goes on."""
+    CAPABILITY_BEYOND_CLASS = "CapabilityBeyondClass"
+    """Accepted: the task asks for more than its AgentClass lets it do. Remove it, or widen the class, and the task goes on."""
     PRICES_MISSING = "PricesMissing"
     """Accepted: the task has a budget, and its AgentClass no prices. Add prices or remove the budget, and the task goes on."""
     WAITING_FOR_TASK = "WaitingForTask"
