@@ -113,14 +113,20 @@ def create_app(
     return app
 
 
-def create_runner(app: web.Application, shutdown_seconds: float = 10) -> web.AppRunner:
-    """A runner that bounds headers, keeps bodies as they are, and notices when a client goes away."""
+def create_runner(
+    app: web.Application, shutdown_seconds: float = 10, silent_seconds: float = 75
+) -> web.AppRunner:
+    """A runner that bounds headers, keeps bodies as they are, and notices when a client goes away.
+
+    A connection on which no whole request came for `silent_seconds`, and none is being answered, is closed.
+    """
     return web.AppRunner(
         app,
         access_log=None,
         handle_signals=False,
         handler_cancellation=True,
         auto_decompress=False,
+        keepalive_timeout=silent_seconds,
         max_line_size=MAX_LINE_BYTES,
         max_field_size=MAX_HEADER_BYTES,
         max_headers=MAX_HEADERS,
