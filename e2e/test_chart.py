@@ -18,7 +18,7 @@ from cryptography import x509
 from e2e.cluster.connection import Connection, Provider
 from e2e.cluster.waiting import wait_until
 from e2e.support.chart import Release, build_storage_image, image_values
-from e2e.support.doctor import troubles
+from e2e.support.doctor import probed, troubles
 from e2e.support.images import ROOT, Images
 from e2e.support.kubernetes import Kubectl, KubectlError, Object
 from e2e.support.object_storage import object_storage
@@ -144,6 +144,14 @@ def without_gateway(admin: Kubectl) -> Iterator[None]:
 @pytest.mark.usefixtures("team")
 def test_the_doctor_finds_nothing_wrong(release: Release) -> None:
     assert troubles(release.connection) == {}
+
+
+def test_a_pod_of_a_class_is_probed_without_its_agent(release: Release, team: Kubectl) -> None:
+    code, report = probed(release.connection, f"plain-{team.namespace}", team.namespace)
+    assert code == 0, report
+    assert report["missing"] == []
+    assert sum(layer["held"] for layer in report["layers"]) > 100
+    assert team("get", "agenttasks", "--output=name") == ""
 
 
 @pytest.mark.usefixtures("team", "without_gateway")
