@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 LAUNCHER_SOURCES = $(wildcard sandbox-image/launcher/*.go sandbox-image/launcher/*.s sandbox-image/launcher/go.*)
 INSTALLER_SOURCES = $(wildcard sandbox-image/launcher/installer/*.go sandbox-image/launcher/go.*)
 
-.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e campaign bench bench-memory captures demo fuzz clean
+.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e campaign bench bench-memory captures demo fuzz audit audit-online sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -96,6 +96,32 @@ captures: .venv/ready ## Record anew what the real CLIs say (needs npm and Node)
 
 demo: setup ## A real task on this machine: a scripted agent in a sandbox, a verdict from evidence
 	@hack/demo
+
+fuzz: .venv/ready ## The egress proxy with a million generated hostnames, 20,000 of them through its server
+	AXIOM_FUZZ_SEED=$${AXIOM_FUZZ_SEED:-$$RANDOM} AXIOM_FUZZ_COUNT=1000000 AXIOM_FUZZ_SOCKETS=20000 \
+		$(RUN) pytest tests/axiom/egress -k generated_hostname
+
+AUDIT = build/audit/bin
+build/audit/ready: hack/audit.txt $(if $(filter build/uv/bin/uv,$(UV)),build/uv/bin/uv)
+	@$(UV) venv --quiet --clear build/audit && $(UV) pip install --quiet --python $(AUDIT)/python --require-hashes -r hack/audit.txt
+	@touch $@
+
+audit: build/audit/ready ## Scanners over Python, CI and Go; nothing but packages is fetched
+	$(AUDIT)/bandit --quiet --recursive -ll --configfile pyproject.toml operator/axiom sandbox-image/axiom_sandbox
+	$(AUDIT)/zizmor --quiet --offline .github
+	cd sandbox-image/launcher && go vet ./... && go tool staticcheck ./...
+
+audit-online: build/audit/ready ## Known vulnerabilities of what is locked; asks the advisory databases
+	for file in operator/requirements.txt sandbox-image/requirements.txt sandbox-image/verifier/requirements.txt; do \
+		$(AUDIT)/pip-audit --disable-pip --require-hashes --strict --requirement $$file || exit 1; done
+	cd sandbox-image/launcher && go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
+sbom: build/audit/ready launcher ## CycloneDX lists of what the images hold besides Debian's packages, in build/sbom
+	@mkdir -p build/sbom
+	$(AUDIT)/cyclonedx-py requirements operator/requirements.txt --output-file build/sbom/control-plane.json
+	$(AUDIT)/cyclonedx-py requirements sandbox-image/requirements.txt --output-file build/sbom/sandbox.json
+	$(AUDIT)/cyclonedx-py requirements sandbox-image/verifier/requirements.txt --output-file build/sbom/verifier.json
+	$(AUDIT)/python hack/sbom_go.py build/launcher build/installer > build/sbom/launcher.json
 
 clean: ## Remove what was built here
 	rm -rf build .venv dist

@@ -63,6 +63,31 @@ def local_run(times: int = 5) -> Part:
     return Part((figure,))
 
 
+def egress() -> Part:
+    """What the egress proxy adds, beside direct connections in the same run."""
+    found = json.loads(_run([sys.executable, "-m", "bench.egress"]))
+    added = [found[f"through_{one}_ms"] - found[f"direct_{one}_ms"] for one in ("p50", "p99")]
+    streams = "50 streams of a model open all the time, the proxy on one core, vendor and agents on another"
+    tunnel = f"one tunnel, 768 MiB; without the proxy {found['direct_mb_s']:,.0f} MB/s"
+    return Part(
+        (
+            Figure(
+                "egress proxy, added to the first byte of a stream",
+                f"p50 {added[0]:.1f} ms, p99 {added[1]:.1f} ms",
+                "at most 3 and 10 ms",
+                f"{streams}; {found['answers']:,} answers of 20 events, {found['processor_ms']:.1f} ms of processor time each",
+            ),
+            Figure("egress proxy, CONNECT", f"{found['tunnel_mb_s']:,.0f} MB/s", "at least 100 MB/s", tunnel),
+            Figure(
+                "egress proxy, resident memory",
+                f"{found['resident_mib']:.0f} MiB",
+                "at most 150 MiB",
+                "with 500 tunnels open, after all of the above",
+            ),
+        )
+    )
+
+
 def launcher_size() -> Part:
     """The launcher's binary."""
     size = (ROOT / "build" / "launcher").stat().st_size
@@ -145,7 +170,12 @@ def _memory_gib() -> int:
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3)
 
 
-_HERE: dict[str, Callable[[], Part]] = {"launcher": launcher_size, "ledger": ledger, "run": local_run}
+_HERE: dict[str, Callable[[], Part]] = {
+    "launcher": launcher_size,
+    "ledger": ledger,
+    "egress": egress,
+    "run": local_run,
+}
 _ON_A_CLUSTER: dict[str, Callable[[Installation], Part]] = {
     "cold-start": cold_starts,
     "at-once": at_once,

@@ -18,7 +18,7 @@ from cryptography import x509
 from e2e.cluster.connection import Connection, Provider
 from e2e.cluster.waiting import wait_until
 from e2e.support.chart import Release, build_storage_image, image_values
-from e2e.support.doctor import troubles
+from e2e.support.doctor import probed, troubles
 from e2e.support.images import ROOT, Images
 from e2e.support.kubernetes import Kubectl, KubectlError, Object
 from e2e.support.object_storage import object_storage
@@ -144,6 +144,14 @@ def without_gateway(admin: Kubectl) -> Iterator[None]:
 @pytest.mark.usefixtures("team")
 def test_the_doctor_finds_nothing_wrong(release: Release) -> None:
     assert troubles(release.connection) == {}
+
+
+def test_a_pod_of_a_class_is_probed_without_its_agent(release: Release, team: Kubectl) -> None:
+    code, report = probed(release.connection, f"plain-{team.namespace}", team.namespace)
+    assert code == 0, report
+    assert report["missing"] == []
+    assert sum(layer["held"] for layer in report["layers"]) > 100
+    assert team("get", "agenttasks", "--output=name") == ""
 
 
 @pytest.mark.usefixtures("team", "without_gateway")
@@ -422,6 +430,49 @@ def test_nobody_else_makes_pods_that_look_like_sandboxes(
     with pytest.raises(KubectlError, match="only the Axiom operator makes pods"):
         kubectl("label", "pod", "honest", *(f"{key}={value}" for key, value in labels.items()))
     kubectl("label", "pod", "honest", "app=shop", "--overwrite")
+
+
+def test_a_class_is_used_by_those_who_may(admin: Kubectl, team: Kubectl) -> None:
+    team("create", "serviceaccount", "person")
+    user = f"system:serviceaccount:{team.namespace}:person"
+    team("create", "rolebinding", "edit", "--clusterrole=edit", f"--serviceaccount={team.namespace}:person")
+    task = {
+        "apiVersion": "axiom.dev/v1alpha1",
+        "kind": "AgentTask",
+        "metadata": {"name": "used"},
+        "spec": {
+            "agentClassName": f"plain-{team.namespace}",
+            "prompt": "wait",
+            "suspend": True,
+            "criteria": [{"name": "scope", "diff": {}}],
+        },
+    }
+
+    def create() -> str:
+        return team.run("create", "--filename", "-", "--as", user, document=task).stderr
+
+    assert "you may not use the AgentClass" in create()
+    team(
+        "create", "rolebinding", "use", "--clusterrole=axiom-use", f"--serviceaccount={team.namespace}:person"
+    )
+    assert create() == ""
+    team("delete", "rolebinding", "use")
+    spends = '{"spec":{"limits":{"deadline":"5h"}}}'
+    raised = team.run("patch", "agenttask", "used", "--type=merge", "--patch", spends, "--as", user).stderr
+    assert "you may not use the AgentClass" in raised
+    assert team.run("label", "agenttask", "used", "team=a", "--as", user).returncode == 0
+
+
+def test_nobody_adds_a_way_out_for_sandboxes(kubectl: Kubectl, release: Release) -> None:
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "out"},
+        "spec": {"podSelector": {"matchLabels": {"axiom.dev/role": "agent"}}, "egress": [{}]},
+    }
+    with pytest.raises(KubectlError, match="only the Axiom operator makes NetworkPolicies"):
+        kubectl.create(policy)
+    kubectl.create({**policy, "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "egress": [{}]}})
 
 
 def test_nobody_opens_the_network_of_sandboxes(team: Kubectl, sandbox: str) -> None:

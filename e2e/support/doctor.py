@@ -1,10 +1,11 @@
-"""`axiom doctor`, as a person runs it."""
+"""`axiom doctor` and `axiom probe`, as a person runs them."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from typing import Any
 
 from e2e.cluster.connection import Connection
 
@@ -19,3 +20,19 @@ def troubles(cluster: Connection, *arguments: str) -> dict[str, list[str]]:
         if finding["level"] == "problem":
             found.setdefault(finding["subject"], []).append(finding["entry"])
     return found
+
+
+def probed(cluster: Connection, agent_class: str, namespace: str) -> tuple[int, dict[str, Any]]:
+    """`axiom probe` of a pod: its exit code, and its report."""
+    options = [
+        "--cluster",
+        "--class",
+        agent_class,
+        "--namespace",
+        namespace,
+        "--kubeconfig",
+        cluster.kubeconfig,
+    ]
+    command = [sys.executable, "-m", "axiom.cli.main", "probe", *options, "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    return ended.returncode, json.loads(ended.stdout)

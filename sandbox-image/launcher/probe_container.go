@@ -122,26 +122,18 @@ func tryKernelThreads(*stagePlan) outcome {
 	if err != nil {
 		return outcome{Detail: err.Error()}
 	}
-	var strangers []int
-	for _, pid := range pids {
-		if pid != 1 && staysWithoutParent(pid) {
-			strangers = append(strangers, pid)
-		}
+	strangers := slices.DeleteFunc(pids, func(pid int) bool { return pid == 1 || !isOrphan(pid) })
+	if len(strangers) > 0 {
+		// The kernel also tells no parent of a process that is just being reaped.
+		time.Sleep(5 * time.Millisecond)
+		strangers = slices.DeleteFunc(strangers, func(pid int) bool { return !isOrphan(pid) })
 	}
 	return holds(len(strangers) == 0, "processes without a parent: %v", firstOf(strangers))
 }
 
-// staysWithoutParent looks again for a while: a process that is just being
-// reaped shows no parent either, and is gone a moment later.
-func staysWithoutParent(pid int) bool {
-	for range 50 {
-		stat, err := readStat(proc(pid, "stat"))
-		if err != nil || stat.ppid != 0 {
-			return false
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	return true
+func isOrphan(pid int) bool {
+	stat, err := readStat(proc(pid, "stat"))
+	return err == nil && stat.ppid == 0
 }
 
 // tryMap: the first namespace maps every number to itself.

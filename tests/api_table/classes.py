@@ -45,6 +45,48 @@ CLASS_CASES = [
         "with every ceiling",
         {"spec.ceilings": {"cpu": "2", "memory": "1Gi", "storage": "500M", "processes": 64}},
     ),
+    Case(
+        "with destinations",
+        {
+            "spec.egress": {
+                "destinations": [
+                    {"host": "pypi.org"},
+                    {
+                        "host": "mirror.example",
+                        "ports": [],
+                        "http": {"methods": ["GET"], "paths": ["/simple/*"]},
+                    },
+                ]
+            }
+        },
+    ),
+    *(
+        Case(
+            f"with the destination {host!r}",
+            {"spec.egress": {"destinations": [{"host": host}]}},
+            Refused("spec.egress.destinations[0].host", "is not the name of a host"),
+        )
+        for host in (
+            "*.pypi.org",
+            "10.0.0.1",
+            "0x7f.1",
+            "pypi.org.",
+            "PyPI.org",
+            "pypi.org:443",
+            "pypi_.org",
+            "",
+        )
+    ),
+    Case(
+        "with a port that is none",
+        {"spec.egress": {"destinations": [{"host": "pypi.org", "ports": [70000]}]}},
+        Refused("spec.egress.destinations[0].ports[0]", "65535"),
+    ),
+    Case(
+        "with a path that is none",
+        {"spec.egress": {"destinations": [{"host": "a.example", "http": {"paths": ["simple"]}}]}},
+        Refused("spec.egress.destinations[0].http.paths[0]", "is not a path; begin it with /"),
+    ),
     Case("with a layer that may be missing", {"spec.isolation": {"mayMiss": ["Landlock"]}}),
     Case(
         "with a layer that may never be missing",

@@ -143,6 +143,21 @@ GOOD = [
     Case("with nothing that may be left out", MINIMAL),
     Case("with null where a field may be left out", {"spec.workspace": None, "spec.limits.budget": None}),
     Case("with null for a field that has a default", {"spec.limits": None, "spec.suspend": None}),
+    Case(
+        "with less than its class",
+        {"spec.capabilities": {"writePaths": ["src", "docs/out"], "destinations": ["pypi.org"]}},
+    ),
+    Case("with nothing of its class", {"spec.capabilities": {"writePaths": [], "destinations": []}}),
+    Case(
+        "with a path to write to outside its workspace",
+        {"spec.capabilities": {"writePaths": ["../etc"]}},
+        Refused("spec.capabilities.writePaths[0]", _NOT_A_PATH),
+    ),
+    Case(
+        "with a destination that is an address",
+        {"spec.capabilities": {"destinations": ["127.0.0.1"]}},
+        Refused("spec.capabilities.destinations[0]", "is not the name of a host"),
+    ),
     Case("with inline files", {"spec.workspace": {"files": [{"path": "a/b.txt", "content": ""}]}}),
     Case("with a ConfigMap", {"spec.workspace": {"configMap": {"name": "sources.v2"}}}),
     Case("with an empty list of files beside git", {"spec.workspace.files": []}),

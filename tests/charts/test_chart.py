@@ -344,6 +344,40 @@ def test_sandboxes_are_known_by_the_names_that_the_operator_gives() -> None:
     assert [bool(re.search(pattern[1], name)) for name in ours + others] == [True] * 3 + [False] * 3
 
 
+def test_a_class_is_used_by_those_who_have_the_verb() -> None:
+    items = render()
+    policy = find(items, "ValidatingAdmissionPolicy", "axiom-class-use")["spec"]
+    [rule], [validation] = policy["matchConstraints"]["resourceRules"], policy["validations"]
+    assert (rule["resources"], rule["operations"]) == (["agenttasks"], ["CREATE", "UPDATE"])
+    assert policy["failurePolicy"] == "Fail"
+    assert ".name(object.spec.agentClassName).check('use').allowed()" in validation["expression"]
+    assert policy["matchConditions"][0]["expression"] == "oldObject == null || object.spec != oldObject.spec"
+    binding = find(items, "ValidatingAdmissionPolicyBinding", "axiom-class-use")["spec"]
+    assert binding == {"policyName": "axiom-class-use", "validationActions": ["Deny"]}
+    [granted] = find(items, "ClusterRole", "axiom-use")["rules"]
+    assert granted == {"apiGroups": ["axiom.dev"], "resources": ["agentclasses"], "verbs": ["use"]}
+
+
+def test_every_policy_has_a_binding_that_denies_and_fails_closed() -> None:
+    items = render()
+    policies = {item["metadata"]["name"]: item["spec"] for item in kinds(items, "ValidatingAdmissionPolicy")}
+    bindings = [item["spec"] for item in kinds(items, "ValidatingAdmissionPolicyBinding")]
+    assert {spec["policyName"] for spec in bindings} == set(policies)
+    assert all(spec["validationActions"] == ["Deny"] for spec in bindings)
+    assert all(spec["failurePolicy"] == "Fail" for spec in policies.values())
+
+
+def test_the_routes_into_a_sandbox_are_closed() -> None:
+    [rule] = find(render(), "ValidatingAdmissionPolicy", "axiom-connecting")["spec"]["matchConstraints"][
+        "resourceRules"
+    ]
+    assert set(rule["resources"]) == {"pods/exec", "pods/attach", "pods/portforward", "pods/proxy"}
+    [rule] = find(render(), "ValidatingAdmissionPolicy", "axiom-pods")["spec"]["matchConstraints"][
+        "resourceRules"
+    ]
+    assert {"pods", "pods/ephemeralcontainers"} <= set(rule["resources"])
+
+
 # --- keys -------------------------------------------------------------------------------------------------------
 
 

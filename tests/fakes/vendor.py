@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
 
-from axiom.api.agentclass import Credential, Price
+from axiom.api.agentclass import Credential, Destination, Price
 from axiom.egress.accounting import Accounts
 from axiom.egress.directory import StaticDirectory
 from axiom.egress.metrics import Metrics
@@ -135,6 +135,7 @@ async def run_way(
     settings: ProxySettings | None = None,
     now: Callable[[], float] = lambda: NOW,
     prices: Sequence[Mapping[str, str]] = (),
+    destinations: Sequence[Mapping[str, Any]] = (),
 ) -> AsyncIterator[Way]:
     accounts = Accounts()
     socket, metrics = folder / "egress.sock", Metrics()
@@ -146,6 +147,7 @@ async def run_way(
             {"openai": CANARY} if keys is None else keys,
             KEY,
             prices={"codex": [Price.model_validate(price) for price in prices]},
+            destinations={"codex": [Destination.model_validate(one) for one in destinations]},
             accounts=accounts,
             settings=settings or LOOPBACK,
             metrics=metrics,

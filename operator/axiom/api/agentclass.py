@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import re2
 from pydantic import Field, model_validator
 
-from axiom.api.agenttask import ImageName, ObjectName
+from axiom.api.agenttask import AgentTaskSpec, HostName, ImageName, ObjectName
 from axiom_sandbox.protocol.agents import AgentMode, DriverName
 from axiom_sandbox.protocol.approvals import Approvals
 from axiom_sandbox.protocol.channel import PromptDelivery
@@ -80,7 +80,8 @@ class EnvironmentVariable(ApiModel):
     ]
     """Name."""
     value: Annotated[str, Field(max_length=8192)]
-    """Value, after $(AXIOM_PROXY_URL), $(AXIOM_TOKEN), $(AXIOM_WORKSPACE) and $(AXIOM_HOME) are filled in."""
+    """Value, after $(AXIOM_PROXY_URL), $(AXIOM_PROXY_HOST), $(AXIOM_TUNNEL_URL) (the forward proxy, with the token),
+    $(AXIOM_TOKEN), $(AXIOM_WORKSPACE) and $(AXIOM_HOME) are filled in."""
 
 
 class ClassHomeFile(ApiModel):
@@ -174,6 +175,73 @@ class Price(ApiModel):
     """Input that is written to a cache; where times of storage differ in price, the highest. Unset: as `input`."""
     output: MoneyText
     """Output, with what the model only thinks."""
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class HttpMethod(StrEnum):
+    """A method of plain HTTP requests."""
+
+    GET = "GET"
+    """Read."""
+    HEAD = "HEAD"
+    """Read without the content."""
+    POST = "POST"
+    """Send."""
+    PUT = "PUT"
+    """Store."""
+    PATCH = "PATCH"
+    """Change."""
+    DELETE = "DELETE"
+    """Remove."""
+    OPTIONS = "OPTIONS"
+    """Ask what is possible."""
+
+
+class PlainHttp(ApiModel):
+    """Requests without TLS, which the egress proxy can look at."""
+
+    ports: Annotated[list[Port], Field(min_length=1, max_length=8)] = [80]
+    """Ports of the host."""
+    methods: Annotated[list[HttpMethod], Field(min_length=1, max_length=7)] = [
+        HttpMethod.GET,
+        HttpMethod.HEAD,
+    ]
+    """Methods."""
+    paths: Annotated[
+        list[
+            Annotated[
+                str,
+                Field(max_length=1024),
+                form(
+                    r"^/[!-)+-~]*\*?$", "is not a path; begin it with /, and end it with * for all below it"
+                ),
+            ]
+        ],
+        Field(min_length=1, max_length=32),
+    ] = ["/*"]
+    """Paths, or how they begin and `*`."""
+
+
+class Destination(ApiModel):
+    """A host that the agent may reach through the egress proxy, besides the routes of credentials. No credential is added, and
+    what passes a tunnel is not seen: an agent can send there what it likes."""
+
+    host: HostName
+    """Its name, in full: there are no wildcards."""
+    ports: Annotated[list[Port], Field(max_length=8)] = [443]
+    """Ports that CONNECT opens a tunnel to, for TLS."""
+    http: PlainHttp | None = None
+    """Plain requests that pass; unset: none."""
+
+
+class EgressSettings(ApiModel):
+    """What the agent may reach beyond its models."""
+
+    destinations: Annotated[list[Destination], Field(max_length=64), Keyed("host")] = []
+    """Hosts. Where there are any, the agent's environment has HTTPS_PROXY (and HTTP_PROXY) set, so that pip, npm and the like
+    find their way."""
 
 
 class Terminal(ApiModel):
@@ -281,6 +349,8 @@ class AgentClassSpec(ApiModel):
     """Files put into the agent's home before it starts."""
     credentials: Annotated[list[Credential], Field(max_length=16), Keyed("name")] = []
     """Keys that the egress proxy puts into the agent's requests."""
+    egress: EgressSettings = EgressSettings()
+    """What the agent may reach beyond its models."""
     prices: Annotated[list[Price], Field(max_length=64), Keyed("model")] = []
     """Prices of the models, without which a task has tokens but no cost, and may have no budget."""
     network: ClassNetwork = ClassNetwork.LOOPBACK
@@ -367,6 +437,23 @@ class AgentClass(ApiModel):
     def name(self) -> str:
         """metadata.name."""
         return str(self.metadata["name"])
+
+
+def has_way_out(spec: AgentClassSpec) -> bool:
+    """Whether the class's agents get an egress proxy at all."""
+    return bool(spec.credentials or spec.egress.destinations)
+
+
+def capability_fault(agent_class: AgentClass, task: AgentTaskSpec) -> str:
+    """Which destination of the task its class does not open, and the cure; empty if there is none."""
+    opened = {one.host for one in agent_class.spec.egress.destinations}
+    beyond = [host for host in task.capabilities.destinations or () if host not in opened]
+    if not beyond:
+        return ""
+    return (
+        f"capabilities.destinations names {', '.join(beyond)}, which AgentClass {agent_class.name!r} does not open;"
+        " a task has less than its class, never more: remove it, or add it to the class's egress.destinations"
+    )
 
 
 def budget_fault(agent_class: AgentClass, has_budget: bool) -> str:

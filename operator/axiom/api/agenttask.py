@@ -34,6 +34,14 @@ ObjectName = Annotated[
         "is not a Kubernetes name; write small letters, digits, dots and -, such as fix-leap-year",
     ),
 ]
+HostName = Annotated[
+    str,
+    Field(max_length=253),
+    form(
+        r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?$",
+        "is not the name of a host; write it in small letters, such as pypi.org, not as an address and without a port",
+    ),
+]
 ImageName = Annotated[
     str,
     Field(max_length=512),
@@ -208,6 +216,16 @@ class Resources(ApiModel):
     """Bytes that workspace and home may hold."""
 
 
+class Capabilities(ApiModel):
+    """Less than what the class lets its agents do. Nothing here gives more."""
+
+    write_paths: Annotated[list[RelativePath], Field(max_length=32)] | None = None
+    """Paths of the workspace that the agent may change, and all below them; what is not there at its start cannot be made.
+    Home and /tmp stay writable. Unset: the whole workspace. Rests on Landlock."""
+    destinations: Annotated[list[HostName], Field(max_length=64)] | None = None
+    """Which of the class's egress.destinations the agent may reach; unset: all of them."""
+
+
 class Limits(ApiModel):
     """What the task may use up."""
 
@@ -324,6 +342,8 @@ class AgentTaskSpec(ApiModel):
     """What must be true at the end; at least one of them Hard."""
     limits: Limits = Limits()
     """What it may use up."""
+    capabilities: Capabilities = Capabilities()
+    """Less than what the class lets its agents do."""
     verification: VerificationSpec = VerificationSpec()
     """Where the criteria are decided."""
     result: ResultSpec = ResultSpec()

@@ -11,6 +11,7 @@ from axiom.channel import Channel
 from axiom.planning.observed import Presence
 from axiom_sandbox.protocol.identity import Identity
 from axiom_sandbox.protocol.launching import Layer, Network
+from axiom_sandbox.supervising.settings import Inside
 
 
 class CannotRunError(Exception):
@@ -33,6 +34,8 @@ class SandboxSpec:
     """The untrusted side's image, where the backend knows images; None: this machine's own system, read-only."""
     read_only_paths: tuple[Path, ...] = ()
     """Paths of this machine that the untrusted side may read, besides /usr."""
+    write_paths: tuple[str, ...] = Inside().write_paths
+    """Where the agent may write, as it sees it."""
     may_miss: tuple[Layer, ...] = ()
     """Layers of isolation that may be missing."""
     egress_socket: Path | None = None

@@ -117,6 +117,7 @@ class LocalSandbox(ABC):
                 proxy_url=f"http://127.0.0.1:{PROXY_PORT}" if egress else "",
                 proxy_ports=(PROXY_PORT,) if egress else (),
                 network=spec.network,
+                write_paths=spec.write_paths,
             ),
             expect=Expectation(
                 network=spec.network if spec.identity.role is Role.AGENT else Network.NONE,

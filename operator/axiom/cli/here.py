@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from axiom.api.agentclass import budget_fault
+from axiom.api.agentclass import budget_fault, capability_fault
 from axiom.api.agenttask import AgentTask, ResultSpec
 from axiom.api.explaining import Problem
 from axiom.api.loading import Manifest, RefusedError, load_manifest
@@ -61,6 +61,8 @@ def check_runnable(manifest: Manifest) -> None:
         )
     if fault := budget_fault(manifest.agent_class, spec.limits.budget is not None):
         raise RefusedError(manifest.task.name, [Problem("spec.limits.budget", fault)])
+    if fault := capability_fault(manifest.agent_class, spec):
+        raise RefusedError(manifest.task.name, [Problem("spec.capabilities.destinations", fault)])
     missing = [
         credential.name
         for credential in manifest.agent_class.spec.credentials

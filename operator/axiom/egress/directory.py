@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
-from axiom.api.agentclass import Credential, Price, Route
+from axiom.api.agentclass import Credential, Destination, Price, Route
 from axiom.egress.pricing import Tariff, tariffs_of
 from axiom.egress.tokens import Grant
 
@@ -38,6 +38,10 @@ class Directory(Protocol):
         """Routes that the AgentClass opens; none for a class that is not known."""
         ...
 
+    def destinations(self, grant: Grant) -> Sequence[Destination]:
+        """Hosts beyond the routes that the grant's class opens, as far as its task wants them."""
+        ...
+
     def tariffs(self, agent_class: str) -> Sequence[Tariff]:
         """Prices of the AgentClass, as `tariffs_of` orders them; none for a class that is not known."""
         ...
@@ -55,8 +59,10 @@ class StaticDirectory:
         classes: Mapping[str, Sequence[Credential]],
         keys: Mapping[str, str],
         prices: Mapping[str, Sequence[Price]] | None = None,
+        destinations: Mapping[str, Sequence[Destination]] | None = None,
     ) -> None:
-        """`classes`, `prices`: credentials and prices by AgentClass name. `keys`: the real key by the credential's name."""
+        """`classes`, `prices`, `destinations`: by AgentClass name. `keys`: the real key by the credential's name."""
+        self._destinations = destinations or {}
         self._tariffs = {name: tariffs_of(items) for name, items in (prices or {}).items()}
         self._routes = {
             name: tuple(ArmedRoute(item.route, usable_key(keys.get(item.name))) for item in credentials)
@@ -67,6 +73,10 @@ class StaticDirectory:
     def routes(self, agent_class: str) -> Sequence[ArmedRoute]:
         """Routes that the AgentClass opens."""
         return self._routes.get(agent_class, ())
+
+    def destinations(self, grant: Grant) -> Sequence[Destination]:
+        """Hosts beyond the routes."""
+        return self._destinations.get(grant.agent_class, ())
 
     def tariffs(self, agent_class: str) -> Sequence[Tariff]:
         """Prices of the AgentClass."""

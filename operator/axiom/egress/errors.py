@@ -43,6 +43,9 @@ class Refusal(StrEnum):
     ATTEMPT_ENDED = "axiom_attempt_ended"
     NO_ROUTE = "axiom_no_route"
     NOT_FOUND = "axiom_not_found"
+    NO_DESTINATION = "axiom_no_destination"
+    BAD_HOST = "axiom_bad_host"
+    TOO_MANY = "axiom_too_many"
     BAD_PATH = "axiom_bad_path"
     PATH_TOO_LONG = "axiom_path_too_long"
     BAD_METHOD = "axiom_bad_method"
@@ -61,6 +64,9 @@ _STATUS = {
     Refusal.ATTEMPT_ENDED: 410,
     Refusal.NO_ROUTE: 403,
     Refusal.NOT_FOUND: 404,
+    Refusal.NO_DESTINATION: 403,
+    Refusal.BAD_HOST: 400,
+    Refusal.TOO_MANY: 429,
     Refusal.BAD_PATH: 400,
     Refusal.PATH_TOO_LONG: 414,
     Refusal.BAD_METHOD: 405,

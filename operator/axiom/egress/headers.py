@@ -6,6 +6,7 @@ carry data into an account of its own. What a vendor says about the credential n
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -46,6 +47,27 @@ def find_token(headers: Headers) -> str | None:
     return None
 
 
+def find_proxy_token(headers: Headers) -> str | None:
+    """The token of a request to a forward proxy: the password of Basic, or of Bearer; None where there is none."""
+    values = headers.getall("Proxy-Authorization", [])
+    if len(values) != 1:
+        return None
+    scheme, _, value = values[0].partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return value.strip()
+        case "basic":
+            try:
+                _, colon, password = (
+                    base64.b64decode(value.strip(), validate=True).decode("ascii").partition(":")
+                )
+            except ValueError:
+                return None
+            return password if colon else None
+        case _:
+            return None
+
+
 def to_upstream(headers: Headers, route: Route, token: str, key: str) -> CIMultiDict[str]:
     """Headers of the request to the vendor: the agent's, without credentials of any kind, with the real one.
 
@@ -57,7 +79,8 @@ def to_upstream(headers: Headers, route: Route, token: str, key: str) -> CIMulti
     passed = _passing(headers, dropped, [token, key])
     _keep_length(headers, passed)
     passed["Accept-Encoding"] = "identity"
-    passed[route.header] = route.format.replace("{}", key)
+    if key:
+        passed[route.header] = route.format.replace("{}", key)
     return passed
 
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from axiom.api.agentclass import Credential, Price, SecretKey
+from axiom.api.agentclass import Credential, Destination, Price, SecretKey
+from axiom.egress.destinations import narrowed
 from axiom.egress.directory import ArmedRoute, Standing, usable_key
 from axiom.egress.pricing import Tariff, tariffs_of
 from axiom.egress.tokens import Grant
@@ -21,6 +22,7 @@ from axiom.egress.tokens import Grant
 log = logging.getLogger(__name__)
 
 ROLE_LABEL, TASK_LABEL, ATTEMPT_LABEL = "axiom.dev/role", "axiom.dev/task-uid", "axiom.dev/attempt"
+DESTINATIONS_ANNOTATION = "axiom.dev/destinations"
 AGENT_PODS = f"{ROLE_LABEL}=agent,{TASK_LABEL},{ATTEMPT_LABEL}"
 """Label selector of the pods that tokens belong to."""
 
@@ -29,6 +31,7 @@ Object = Mapping[str, Any]
 
 _CREDENTIALS = TypeAdapter(list[Credential])
 _PRICES = TypeAdapter(list[Price])
+_DESTINATIONS = TypeAdapter(list[Destination])
 
 
 class AttemptKey(NamedTuple):
@@ -45,17 +48,23 @@ class AgentPod(NamedTuple):
     key: AttemptKey
     is_over: bool
     addresses: frozenset[str]
+    hosts: tuple[str, ...] | None
+    """Which of its class's destinations the task wants; None: all."""
 
     @classmethod
     def parse(cls, pod: Object) -> Self:
         """From the pod's JSON."""
         metadata, status = pod["metadata"], pod.get("status", {})
-        labels = metadata.get("labels", {})
+        labels, wanted = (
+            metadata.get("labels", {}),
+            (metadata.get("annotations") or {}).get(DESTINATIONS_ANNOTATION),
+        )
         addresses = {status.get("podIP"), *(item.get("ip") for item in status.get("podIPs") or ())}
         return cls(
             AttemptKey(metadata["namespace"], labels.get(TASK_LABEL, ""), labels.get(ATTEMPT_LABEL, "")),
             bool(metadata.get("deletionTimestamp")) or status.get("phase") in {"Succeeded", "Failed"},
             frozenset(address for address in addresses if address),
+            None if wanted is None else tuple(host for host in wanted.split(",") if host),
         )
 
 
@@ -69,6 +78,7 @@ class LiveDirectory:
         self._by_attempt: dict[AttemptKey, set[str]] = {}
         self._classes: dict[str, list[Credential]] = {}
         self._tariffs: dict[str, Sequence[Tariff]] = {}
+        self._destinations: dict[str, list[Destination]] = {}
         self._secrets: dict[str, Mapping[str, str]] = {}
         self._heard: set[str] = set()
         self._news = asyncio.Event()
@@ -84,6 +94,13 @@ class LiveDirectory:
         """Routes that the AgentClass opens, with the keys as they were last read."""
         credentials = self._classes.get(agent_class, ())
         return [ArmedRoute(item.route, self._key(item.secret_ref)) for item in credentials]
+
+    def destinations(self, grant: Grant) -> Sequence[Destination]:
+        """Hosts beyond the routes: what the class opens, as far as each pod of the attempt wants it."""
+        opened = self._destinations.get(grant.agent_class, [])
+        for uid in self._by_attempt.get(_key_of(grant), ()):
+            opened = narrowed(opened, self._pods[uid].hosts)
+        return opened
 
     def tariffs(self, agent_class: str) -> Sequence[Tariff]:
         """Prices of the AgentClass."""
@@ -122,7 +139,7 @@ class LiveDirectory:
 
     def replace_classes(self, classes: Iterable[Object]) -> None:
         """All AgentClasses there are."""
-        self._classes, self._tariffs = {}, {}
+        self._classes, self._tariffs, self._destinations = {}, {}, {}
         for item in classes:
             self._put_class(item)
         self._tell_classes()
@@ -131,6 +148,7 @@ class LiveDirectory:
         """One AgentClass was ADDED, MODIFIED or DELETED."""
         self._classes.pop(item["metadata"]["name"], None)
         self._tariffs.pop(item["metadata"]["name"], None)
+        self._destinations.pop(item["metadata"]["name"], None)
         if change != "DELETED":
             self._put_class(item)
         self._tell_classes()
@@ -142,8 +160,7 @@ class LiveDirectory:
 
     def _look(self, grant: Grant, peer: str | None) -> Standing | None:
         """None while it is too early to tell."""
-        key = AttemptKey(grant.namespace, grant.task_id, str(grant.attempt))
-        pods = [self._pods[uid] for uid in self._by_attempt.get(key, ())]
+        pods = [self._pods[uid] for uid in self._by_attempt.get(_key_of(grant), ())]
         running = [pod for pod in pods if not pod.is_over]
         if not running:
             return Standing.ENDED if pods else None
@@ -177,6 +194,12 @@ class LiveDirectory:
         except ValidationError as error:
             log.warning("AgentClass %s has no prices until they are mended: %s", name, _faults(error))
 
+        try:
+            opened = (spec.get("egress") or {}).get("destinations", [])
+            self._destinations[name] = _DESTINATIONS.validate_python(opened)
+        except ValidationError as error:
+            log.warning("AgentClass %s opens no destinations until they are mended: %s", name, _faults(error))
+
     def _key(self, reference: SecretKey) -> str | None:
         return usable_key(self._secrets.get(reference.name, {}).get(reference.key))
 
@@ -189,6 +212,10 @@ class LiveDirectory:
         # whoever waits holds the old event
         self._news.set()
         self._news = asyncio.Event()
+
+
+def _key_of(grant: Grant) -> AttemptKey:
+    return AttemptKey(grant.namespace, grant.task_id, str(grant.attempt))
 
 
 def _faults(error: ValidationError) -> str:

@@ -1,6 +1,7 @@
-"""The streaming reverse proxy: admits a request, swaps the token for the real key, and carries bytes both ways.
+"""The streaming proxy: admits a request, swaps the token for the real key, and carries bytes both ways.
 
-Who may do what is decided by `tokens`, `routing` and the Directory, and by the task's account; which headers pass, by
+It is a reverse proxy for the routes of credentials, and a forward proxy for a class's destinations: plain HTTP, and CONNECT.
+Who may do what is decided by `tokens`, `routing`, `destinations` and the Directory, and by the task's account; which headers pass, by
 `headers`. Nothing is buffered: each chunk is handed on as it comes, and an agent that goes away ends the vendor's request.
 What models' answers used is read as they pass, and put on the account.
 """
@@ -12,8 +13,11 @@ import ipaddress
 import json
 import logging
 import re
+import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -23,7 +27,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from yarl import URL
 
-from axiom.egress import asking, model_apis, routing
+from axiom.egress import asking, destinations, model_apis, routing
 from axiom.egress import headers as passing
 from axiom.egress.accounting import Accounts
 from axiom.egress.directory import ArmedRoute, Directory, Standing
@@ -34,6 +38,7 @@ from axiom.egress.redacting import Redactor
 from axiom.egress.resolving import ForbiddenAddressError, GuardedResolver
 from axiom.egress.settings import ProxySettings
 from axiom.egress.tokens import PREFIX, Grant, read
+from axiom.egress.tunnelling import Tunnel
 
 MAX_LINE_BYTES = 8190
 MAX_HEADER_BYTES = 16384
@@ -108,14 +113,20 @@ def create_app(
     return app
 
 
-def create_runner(app: web.Application, shutdown_seconds: float = 10) -> web.AppRunner:
-    """A runner that bounds headers, keeps bodies as they are, and notices when a client goes away."""
+def create_runner(
+    app: web.Application, shutdown_seconds: float = 10, silent_seconds: float = 75
+) -> web.AppRunner:
+    """A runner that bounds headers, keeps bodies as they are, and notices when a client goes away.
+
+    A connection on which no whole request came for `silent_seconds`, and none is being answered, is closed.
+    """
     return web.AppRunner(
         app,
         access_log=None,
         handle_signals=False,
         handler_cancellation=True,
         auto_decompress=False,
+        keepalive_timeout=silent_seconds,
         max_line_size=MAX_LINE_BYTES,
         max_field_size=MAX_HEADER_BYTES,
         max_headers=MAX_HEADERS,
@@ -163,6 +174,7 @@ class _Proxy:
         self._directory = directory
         self._metrics = metrics
         self._clock = clock
+        self._open = Counter[str]()
         self._session: aiohttp.ClientSession
         self._resolver: GuardedResolver
 
@@ -209,7 +221,21 @@ class _Proxy:
         return await self.handle(request)
 
     async def _serve(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
-        admitted = await self._admit(request, exchange)
+        is_tunnel = request.method == "CONNECT"
+        forwards = is_tunnel or destinations.is_absolute(request.raw_path)
+        token, grant = await self._authenticate(request, exchange, forwards=forwards)
+        with self._counted(grant):
+            if is_tunnel:
+                return await self._tunnel(request, token, grant, exchange)
+            if forwards:
+                admitted = self._admit_plain(request, token, grant, exchange)
+            else:
+                admitted = self._admit(request, token, grant, exchange)
+            return await self._exchange(request, admitted, exchange)
+
+    async def _exchange(
+        self, request: web.Request, admitted: Admitted, exchange: Exchange
+    ) -> web.StreamResponse:
         try:
             upstream = await self._ask(request, admitted, exchange)
         except asyncio.CancelledError:
@@ -225,12 +251,99 @@ class _Proxy:
             # also closes the vendor's connection when the answer was not read to its end
             upstream.release()
 
-    async def _admit(self, request: web.Request, exchange: Exchange) -> Admitted:
-        token = passing.find_token(request.headers)
+    async def _authenticate(
+        self, request: web.Request, exchange: Exchange, *, forwards: bool
+    ) -> tuple[str, Grant]:
+        token = (passing.find_proxy_token if forwards else passing.find_token)(request.headers)
+        if token is None and forwards:
+            raise RefusedError(
+                Refusal.BAD_TOKEN, "no token; use the proxy's address from $(AXIOM_TUNNEL_URL)", status=407
+            )
         grant = exchange.grant = self._read(token)
         await self._check_standing(request, grant)
         if token is None or token in request.raw_path:
             raise RefusedError(Refusal.BAD_PATH, "the path holds the token; send it in a header")
+        return token, grant
+
+    @contextmanager
+    def _counted(self, grant: Grant) -> Iterator[None]:
+        """Bounds what one attempt holds open, so that it cannot use up what belongs to all."""
+        if self._open[grant.attempt_id] >= self._settings.most_open:
+            raise RefusedError(
+                Refusal.TOO_MANY,
+                f"this attempt has {self._settings.most_open} requests open, the most there may be; end some first",
+            )
+        self._open[grant.attempt_id] += 1
+        try:
+            yield
+        finally:
+            self._open[grant.attempt_id] -= 1
+            if not self._open[grant.attempt_id]:
+                del self._open[grant.attempt_id]
+
+    def _admit_plain(self, request: web.Request, token: str, grant: Grant, exchange: Exchange) -> Admitted:
+        _check_upgrade(request)
+        target = destinations.request_to(
+            request.method, request.raw_path, self._directory.destinations(grant)
+        )
+        exchange.route = exchange.host = target.route.prefix
+        return Admitted(grant, token, target, "", model_apis.Request(model_apis.Kind.FREE))
+
+    async def _tunnel(
+        self, request: web.Request, token: str, grant: Grant, exchange: Exchange
+    ) -> web.StreamResponse:
+        endpoint = destinations.tunnel_to(request.raw_path, self._directory.destinations(grant))
+        exchange.route = exchange.host = endpoint.host
+        exchange.admitted = time.monotonic()
+        tunnel = Tunnel()
+        try:
+            try:
+                async with asyncio.timeout(self._settings.connect_seconds):
+                    addresses = await self._resolver.resolve(endpoint.host, endpoint.port)
+                    await tunnel.reach(addresses, endpoint.port)
+            except (OSError, TimeoutError) as error:
+                said = _tunnel_cause(error, self._settings)
+                raise RefusedError(
+                    Refusal.UPSTREAM_FAILED, f"{endpoint.host} cannot be reached: {said}"
+                ) from error
+            response = web.StreamResponse(status=200, reason="Connection established")
+            response.force_close()
+            response.headers.pop("Content-Type", None)
+            await response.prepare(request)
+            exchange.status = 200
+            tunnel.join(request)
+            try:
+                await self._watch(tunnel, request, token, grant, endpoint)
+                exchange.is_whole = True
+            except RefusedError as error:
+                # the connection is no longer one of HTTP: its end is the one way left to say so
+                exchange.refusal = error.refusal
+                self._metrics.count_denial(error.refusal)
+        finally:
+            exchange.up, exchange.down = tunnel.up, tunnel.down
+            if not exchange.is_whole:
+                tunnel.close()
+        return response
+
+    async def _watch(
+        self, tunnel: Tunnel, request: web.Request, token: str, grant: Grant, endpoint: destinations.Endpoint
+    ) -> None:
+        """Until the tunnel ends by itself, or loses its right to be."""
+        authority = f"{endpoint.host}:{endpoint.port}"
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.recheck_seconds):
+                    await tunnel.finish()
+                return
+            except TimeoutError:
+                pass
+            if time.monotonic() - tunnel.moved_at > self._settings.idle_seconds:
+                raise RefusedError(Refusal.SLOW_REQUEST, "nothing passed the tunnel for too long")
+            self._read(token)
+            await self._check_standing(request, grant)
+            destinations.tunnel_to(authority, self._directory.destinations(grant))
+
+    def _admit(self, request: web.Request, token: str, grant: Grant, exchange: Exchange) -> Admitted:
         armed = self._directory.routes(grant.agent_class)
         target = routing.resolve(request.method, request.raw_path, [item.route for item in armed])
         exchange.route, exchange.host = target.route.prefix, urlsplit(target.route.upstream).hostname or ""
@@ -411,6 +524,8 @@ def _audit(request: web.Request, exchange: Exchange, seconds: float) -> dict[str
 
 def _answer(error: RefusedError) -> web.Response:
     response = web.json_response(error.body, status=error.status)
+    if error.status == 407:
+        response.headers["Proxy-Authenticate"] = 'Basic realm="axiom"'
     if error.refusal is Refusal.BUDGET_SPENT:
         response.headers["x-should-retry"] = "false"
     # what is left of the request is not read as the next one
@@ -429,8 +544,24 @@ def _failure(
         )
     return RefusedError(
         Refusal.UPSTREAM_FAILED,
-        f"{exchange.host} cannot be reached: {_cause(error, settings)}".replace(admitted.key, "…"),
+        _without(admitted.key, f"{exchange.host} cannot be reached: {_cause(error, settings)}"),
     )
+
+
+def _without(key: str, text: str) -> str:
+    return text.replace(key, "…") if key else text
+
+
+def _tunnel_cause(error: Exception, settings: ProxySettings) -> str:
+    match error:
+        case ForbiddenAddressError():
+            return str(error)
+        case TimeoutError():
+            return f"no connection within {settings.connect_seconds:g} s"
+        case socket.gaierror():
+            return "its name cannot be resolved"
+        case _:
+            return getattr(error, "strerror", None) or "the connection was refused"
 
 
 def _cause(error: Exception, settings: ProxySettings) -> str:

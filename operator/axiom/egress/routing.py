@@ -74,11 +74,17 @@ def _split(target: str) -> tuple[str, str, str]:
     if not _VISIBLE.fullmatch(target) or "#" in target or "\\" in target:
         raise _bad("holds a character that must be percent-encoded")
     path, mark, query = target.partition("?")
-    _check_path(path)
+    _check_segments(path)
     return _SLASHES.sub("/", path), mark, query
 
 
-def _check_path(path: str) -> None:
+def check_path(target: str) -> tuple[str, str]:
+    """Path and query (with its mark) of a target that was cut from an absolute one. Raises RefusedError."""
+    path, mark, query = _split(target or "/")
+    return path, mark + query
+
+
+def _check_segments(path: str) -> None:
     if _BAD_ESCAPE.search(path):
         raise _bad("holds a % that begins no escape")
     if _TELLING_ESCAPE.search(path):

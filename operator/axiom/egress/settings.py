@@ -30,6 +30,10 @@ class ProxySettings:
     """Longest time to resolve the vendor's name, to connect and to agree on TLS."""
     idle_seconds: float = 600
     """Longest silence of a vendor or of an agent in the middle of a request. Requests as such have no time limit."""
+    recheck_seconds: float = 5
+    """How long a tunnel may outlive its attempt, or its class's consent."""
+    most_open: int = 256
+    """Requests and tunnels that one attempt may have open at once."""
     allow_private_upstreams: frozenset[str] = frozenset()
     """Hosts, names or addresses, of upstreams that may lead to loopback, link-local or private addresses."""
 
@@ -55,7 +59,6 @@ def read_settings(environment: Mapping[str, str]) -> ServerSettings:
     AXIOM_EGRESS_LISTEN (127.0.0.1:8788), AXIOM_EGRESS_METRICS (127.0.0.1:8789), AXIOM_EGRESS_TOKEN_KEYS (a file),
     AXIOM_NAMESPACE, and AXIOM_EGRESS_PRIVATE_UPSTREAMS (host names, separated by commas).
     """
-    hosts = environment.get("AXIOM_EGRESS_PRIVATE_UPSTREAMS", "").split(",")
     return ServerSettings(
         listen=_address(environment, "AXIOM_EGRESS_LISTEN", "127.0.0.1:8788"),
         metrics=_address(environment, "AXIOM_EGRESS_METRICS", "127.0.0.1:8789"),
@@ -63,10 +66,14 @@ def read_settings(environment: Mapping[str, str]) -> ServerSettings:
         namespace=_needed(
             environment, "AXIOM_NAMESPACE", "the namespace that holds the credentials' Secrets"
         ),
-        proxy=ProxySettings(
-            allow_private_upstreams=frozenset(host.strip() for host in hosts if host.strip())
-        ),
+        proxy=ProxySettings(allow_private_upstreams=private_upstreams(environment)),
     )
+
+
+def private_upstreams(environment: Mapping[str, str]) -> frozenset[str]:
+    """Hosts of AXIOM_EGRESS_PRIVATE_UPSTREAMS."""
+    hosts = environment.get("AXIOM_EGRESS_PRIVATE_UPSTREAMS", "").split(",")
+    return frozenset(host.strip() for host in hosts if host.strip())
 
 
 def read_token_keys(path: Path) -> tuple[bytes, ...]:

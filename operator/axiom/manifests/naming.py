@@ -66,6 +66,10 @@ def labels_of(identity: Identity) -> dict[str, str]:
     return labels
 
 
+DESTINATIONS_ANNOTATION = "axiom.dev/destinations"
+"""Hosts, separated by commas, that the egress proxy lets this agent reach of those of its class; absent: all."""
+
+
 def annotations_of(identity: Identity, base: str = "", changes: str = "") -> dict[str, str]:
     """The task's whole name, and what is to be pushed into the pod (digests, hexadecimal)."""
     annotations = {TASK_LABEL: identity.task}

@@ -19,12 +19,12 @@ refuses to work in a folder of somebody else's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from axiom.api.agentclass import AgentClassSpec
-from axiom.api.agenttask import Resources
-from axiom.manifests.naming import annotations_of, identity_of, labels_of, pod_name
+from axiom.api.agenttask import Capabilities, Resources
+from axiom.manifests.naming import DESTINATIONS_ANNOTATION, annotations_of, identity_of, labels_of, pod_name
 from axiom.manifests.one_shot import OneShot
 from axiom.manifests.resources import (
     MEBIBYTE,
@@ -38,7 +38,7 @@ from axiom.manifests.resources import (
 from axiom_sandbox import installing
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.launching import Expectation, Layer, Network
-from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, Inside, SandboxSettings, Tls
+from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, Inside, SandboxSettings, Tls, write_paths
 
 __all__ = [
     "Egress",
@@ -117,6 +117,8 @@ class PodInput:
     """Verifiers: digest of the changes archive."""
     verifier_image: str | None = None
     """Verifiers: the task's own image for the candidate."""
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    """Agents: less than what the class lets them do."""
     job: OneShot | None = None
     """Pods that do one thing for the control plane: what, and what they mount for it."""
     priority_class: str = ""
@@ -137,6 +139,7 @@ def sandbox_pod(spec: PodInput) -> dict[str, Any]:
             "labels": labels_of(identity),
             "annotations": {
                 **annotations_of(identity, spec.base, spec.changes),
+                **_narrowed(spec),
                 "kubectl.kubernetes.io/default-container": SUPERVISOR,
             },
             "ownerReferences": [
@@ -187,6 +190,14 @@ def client_ca_of(pod: Mapping[str, Any]) -> str:
             if variable["name"] == installing.CLIENT_CA_VARIABLE:
                 return str(variable.get("value") or "")
     return ""
+
+
+def _narrowed(spec: PodInput) -> dict[str, str]:
+    """What the egress proxy reads: which of the class's destinations this agent may reach."""
+    hosts = spec.capabilities.destinations
+    if hosts is None or spec.identity.role is not Role.AGENT:
+        return {}
+    return {DESTINATIONS_ANNOTATION: ",".join(hosts)}
 
 
 def _pod_spec(spec: PodInput) -> dict[str, Any]:
@@ -410,6 +421,7 @@ def _inside(spec: PodInput) -> Inside:
         proxy_ports=(egress.port,) if egress else (),
         denied_ports=(CHANNEL_PORT,),
         network=spec.agent_class.network.to_protocol(),
+        write_paths=write_paths(spec.capabilities.write_paths),
         tools=tools,
     )
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import yaml
 
-from axiom.api.agentclass import AgentClass, Silences
+from axiom.api.agentclass import AgentClass, AgentClassSpec, Silences
 from axiom.api.agenttask import AgentTask
 from axiom.api.usage import micro_dollars
 from axiom_sandbox.protocol.agents import AgentMode
@@ -80,7 +80,7 @@ def start_command(
             command=tuple(spec.command),
             resume_command=tuple(spec.resume_command),
             prompt_delivery=spec.prompt_delivery,
-            env={variable.name: variable.value for variable in spec.env},
+            env={**_forward_proxy(spec), **{variable.name: variable.value for variable in spec.env}},
             home_files=tuple(HomeFile(path=file.path, content=file.content) for file in spec.home_files),
             approvals=spec.approvals or Approvals(),
             patience=patience_of(spec.silences),
@@ -90,6 +90,18 @@ def start_command(
         token=token,
         round=round,
     )
+
+
+def _forward_proxy(spec: AgentClassSpec) -> dict[str, str]:
+    """How programs find the way to the class's destinations. The proxy's own name is asked without a proxy: models are there."""
+    destinations = spec.egress.destinations
+    if not destinations:
+        return {}
+    names = ["https_proxy"] if any(one.ports for one in destinations) else []
+    names += ["http_proxy"] if any(one.http for one in destinations) else []
+    found = dict.fromkeys(names, "$(AXIOM_TUNNEL_URL)")
+    found["no_proxy"] = "$(AXIOM_PROXY_HOST),localhost,127.0.0.1,::1"
+    return {**found, **{name.upper(): value for name, value in found.items()}}
 
 
 def prompt_of(task: AgentTask, agent_class: AgentClass) -> str:

@@ -20,6 +20,7 @@ _REFUSALS = (
     Reason.CLASS_INVALID,
     Reason.PROFILE_INVALID,
     Reason.PRICES_MISSING,
+    Reason.CAPABILITY_BEYOND_CLASS,
     Reason.INVALID_SPEC,
 )
 

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from axiom.api.agentclass import AgentClass
+from axiom.api.agentclass import AgentClass, has_way_out
 from axiom.api.agenttask import AgentTask
 from axiom.channel import Channel
 from axiom.cluster.api import Api
@@ -209,10 +209,11 @@ class Applier:
             base=action.base,
             changes=action.changes,
             verifier_image=task.spec.verification.image,
+            capabilities=task.spec.capabilities,
             job=one_shot(task, identity.role, self._around.fetch_ca),
         )
 
     async def _egress(self, agent_class: AgentClass, identity: Identity) -> Egress | None:
-        if identity.role is not Role.AGENT or not agent_class.spec.credentials:
+        if identity.role is not Role.AGENT or not has_way_out(agent_class.spec):
             return None
         return await self._around.egress()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from axiom.api.agentclass import AgentClass, budget_fault
+from axiom.api.agentclass import AgentClass, budget_fault, capability_fault
 from axiom.api.agenttask import (
     AgentTask,
     AgentTaskSpec,
@@ -72,7 +72,10 @@ def read_together(task: AgentTask, agent_class: AgentClass | None) -> Trouble | 
     if agent_class is None:
         return None
     fault = budget_fault(agent_class, task.spec.limits.budget is not None)
-    return Trouble(Reason.PRICES_MISSING, fault) if fault else None
+    if fault:
+        return Trouble(Reason.PRICES_MISSING, fault)
+    beyond = capability_fault(agent_class, task.spec)
+    return Trouble(Reason.CAPABILITY_BEYOND_CLASS, beyond) if beyond else None
 
 
 def _own_fields(item: Object) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import tempfile
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from axiom.api.agentclass import AgentClass
+from axiom.api.agentclass import AgentClass, has_way_out
 from axiom.api.agenttask import AgentTask, AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.backends.contract import CannotRunError, Sandbox, SandboxFactory, SandboxSpec
@@ -34,6 +35,7 @@ from axiom.storage.store import ObjectStore, StorageError
 from axiom_sandbox.protocol.channel import SandboxState, StartAgent
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity, Role
+from axiom_sandbox.supervising.settings import write_paths
 
 if TYPE_CHECKING:
     from axiom.egress.accounting import Accounts
@@ -108,7 +110,7 @@ class LocalRun:
     async def run(self) -> AgentTaskStatus:
         """From the task to its outcome. Raises CannotRunError. Leaves no process, whatever happens."""
         async with AsyncExitStack() as stack:
-            if self.agent_class.spec.credentials:
+            if has_way_out(self.agent_class.spec):
                 await self._open_egress(stack)
             stack.push_async_callback(self._stop_all)
             while not is_true(self.task.status, ConditionType.COMPLETE):
@@ -128,9 +130,11 @@ class LocalRun:
     async def _open_egress(self, stack: AsyncExitStack) -> None:
         # Only here: most classes that are tried on one machine have no credential, and a run begins sooner without.
         from axiom.egress.accounting import Accounts
+        from axiom.egress.destinations import narrowed
         from axiom.egress.serving import serve_unix
-        from axiom.egress.settings import ProxySettings
+        from axiom.egress.settings import ProxySettings, private_upstreams
 
+        opened = narrowed(self.agent_class.spec.egress.destinations, self.task.spec.capabilities.destinations)
         self._accounts = Accounts(lambda _: self._changed.set())
         credentials = self.agent_class.spec.credentials
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
@@ -144,8 +148,9 @@ class LocalRun:
                 self.credentials,
                 self._key,
                 prices={self.agent_class.name: self.agent_class.spec.prices},
+                destinations={self.agent_class.name: opened},
                 accounts=self._accounts,
-                settings=ProxySettings(allow_private_upstreams=hosts),
+                settings=ProxySettings(allow_private_upstreams=hosts | private_upstreams(os.environ)),
             )
         )
 
@@ -214,6 +219,7 @@ class LocalRun:
             tmp_bytes=allowed.tmp,
             image=spec.image if is_agent else self.task.spec.verification.image,
             read_only_paths=paths if is_agent else in_clean_room,
+            write_paths=write_paths(self.task.spec.capabilities.write_paths if is_agent else None),
             may_miss=spec.isolation.layers,
             egress_socket=self._egress if is_agent else None,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from axiom_sandbox.drivers.contract import Place
 from axiom_sandbox.protocol.channel import AgentProgram
@@ -31,6 +32,8 @@ def variables(place: Place) -> dict[str, str]:
     """The variables that a class may use."""
     return {
         "AXIOM_PROXY_URL": place.proxy_url,
+        "AXIOM_PROXY_HOST": urlsplit(place.proxy_url).hostname or "",
+        "AXIOM_TUNNEL_URL": place.proxy_url.replace("://", f"://axiom:{place.token}@", 1),
         "AXIOM_TOKEN": place.token,
         "AXIOM_WORKSPACE": place.workspace,
         "AXIOM_HOME": place.home,

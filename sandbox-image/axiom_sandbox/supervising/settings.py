@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from axiom_sandbox.protocol.identity import Identity
@@ -33,6 +34,15 @@ class Inside(Message):
     own_user: bool = True
     """Whether nobody else's processes count as the untrusted user's: else RLIMIT_NPROC would count them, too."""
     path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def write_paths(of_workspace: Collection[str] | None) -> tuple[str, ...]:
+    """Where an agent may write, if of the workspace only these paths are given to it; None is all of it."""
+    inside = Inside()
+    if of_workspace is None:
+        return inside.write_paths
+    others = tuple(path for path in inside.write_paths if path != inside.workspace)
+    return (*(f"{inside.workspace}/{path}" for path in of_workspace), *others)
 
 
 class Tls(Message):

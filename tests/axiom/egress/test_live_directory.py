@@ -100,3 +100,36 @@ def test_a_directory_is_ready_when_all_was_heard_of() -> None:
     assert not directory.is_ready
     directory.replace_secrets({})
     assert directory.is_ready
+
+
+def opened(*hosts: str) -> dict[str, Any]:
+    item = agent_class()
+    item["spec"] = {**item["spec"], "egress": {"destinations": [{"host": host} for host in hosts]}}
+    return item
+
+
+def hosts_of(directory: LiveDirectory) -> list[str]:
+    return [one.host for one in directory.destinations(make_grant())]
+
+
+def test_destinations_follow_their_class() -> None:
+    directory = directory_with(pod())
+    assert hosts_of(directory) == []
+    directory.replace_classes([opened("pypi.org", "npm.example")])
+    assert hosts_of(directory) == ["pypi.org", "npm.example"]
+    directory.apply_class("MODIFIED", opened("pypi.org"))
+    assert hosts_of(directory) == ["pypi.org"]
+    directory.apply_class("MODIFIED", opened("127.0.0.1"))
+    assert hosts_of(directory) == []
+    directory.apply_class("DELETED", opened("pypi.org"))
+    assert hosts_of(directory) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hosts"),
+    [("pypi.org", ["pypi.org"]), ("", []), ("evil.example,pypi.org", ["pypi.org"]), ("evil.example", [])],
+)
+def test_a_pod_has_less_than_its_class_and_never_more(wanted: str, hosts: list[str]) -> None:
+    directory = directory_with(pod(metadata={"annotations": {"axiom.dev/destinations": wanted}}))
+    directory.replace_classes([opened("pypi.org", "npm.example")])
+    assert hosts_of(directory) == hosts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -59,4 +60,44 @@ async def test_a_port_that_is_taken_is_named() -> None:
         )
         with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}"):
             await listen_tcp(runner, Address("127.0.0.1", port))
+        await runner.cleanup()
+
+
+async def _hung_up(reader: asyncio.StreamReader) -> bool:
+    try:
+        async with asyncio.timeout(10):
+            return await reader.read(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+async def test_one_peer_cannot_hold_more_connections_than_its_share() -> None:
+    runner = create_runner(create_app(ProxySettings(), lambda: (), StaticDirectory({}, {}), Metrics()))
+    try:
+        address = await listen_tcp(runner, Address("127.0.0.1", 0), most_for_one_peer=2)
+        held = [await asyncio.open_connection(*address) for _ in range(2)]
+        for _, writer in held:
+            writer.write(b"GET / HTTP/1.1\r\n")
+            await writer.drain()
+        reader, writer = await asyncio.open_connection(*address)
+        assert await _hung_up(reader)
+        writer.close()
+        elsewhere, other = await asyncio.open_connection(*address, local_addr=("127.0.0.2", 0))
+        other.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await elsewhere.readline()).startswith(b"HTTP/1.1 401 ")
+        for _, one in (*held, (elsewhere, other)):
+            one.close()
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_connection_on_which_no_whole_request_comes_is_closed() -> None:
+    app = create_app(ProxySettings(), lambda: (), StaticDirectory({}, {}), Metrics())
+    runner = create_runner(app, silent_seconds=0.1)
+    try:
+        reader, writer = await asyncio.open_connection(*await listen_tcp(runner, Address("127.0.0.1", 0)))
+        writer.write(b"GET /openai/v1/models HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        assert await _hung_up(reader)
+        writer.close()
+    finally:
         await runner.cleanup()

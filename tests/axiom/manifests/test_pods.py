@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from axiom.api.agentclass import AgentClassSpec, IsolationSettings
-from axiom.api.agenttask import Resources
+from axiom.api.agenttask import Capabilities, Resources
 from axiom.api.loading import parse_task
 from axiom.manifests.naming import identity_of
 from axiom.manifests.one_shot import OneShot, one_shot
@@ -339,6 +339,26 @@ def test_a_runtime_with_a_kernel_of_its_own_gets_no_user_namespace_and_all_the_r
     assert differing == {"runtimeClassName", "hostUsers", "initContainers"}
     for container in containers(spec).values():
         assert container["securityContext"] == containers(shared)[container["name"]]["securityContext"]
+
+
+def test_an_agent_has_what_its_task_leaves_it_and_no_other_role_is_narrowed() -> None:
+    given = Capabilities(writePaths=["src", "docs/out"], destinations=["pypi.org"])
+    pod = sandbox_pod(spec_of(Role.AGENT, capabilities=given))
+    assert pod["metadata"]["annotations"]["axiom.dev/destinations"] == "pypi.org"
+    inside = settings_of(pod["spec"]).inside
+    assert inside.write_paths == ("/workspace/src", "/workspace/docs/out", "/home/agent", "/tmp", "/dev")
+    verifier = sandbox_pod(spec_of(Role.VERIFIER, capabilities=given))
+    assert "axiom.dev/destinations" not in verifier["metadata"]["annotations"]
+    assert "/workspace" in settings_of(verifier["spec"]).inside.write_paths
+
+
+def test_a_task_that_leaves_nothing_is_told_from_one_that_says_nothing() -> None:
+    nothing = sandbox_pod(spec_of(Role.AGENT, capabilities=Capabilities(writePaths=[], destinations=[])))
+    assert nothing["metadata"]["annotations"]["axiom.dev/destinations"] == ""
+    assert settings_of(nothing["spec"]).inside.write_paths == ("/home/agent", "/tmp", "/dev")
+    silent = sandbox_pod(spec_of(Role.AGENT))
+    assert "axiom.dev/destinations" not in silent["metadata"]["annotations"]
+    assert "/workspace" in settings_of(silent["spec"]).inside.write_paths
 
 
 def test_another_runtime_keeps_the_user_namespace() -> None:
