@@ -2,7 +2,7 @@
 
 `GET /v1/tasks/{namespace}/{name}/events?from=SEQ|ADDRESS&slot=agent&attempt=N`: one ledger line each (application/x-ndjson),
 or Server-Sent Events with `Accept: text/event-stream`, whose ids are addresses (Last-Event-ID goes on after one);
-`GET …/diff?round=N`, `GET …/recording`. Every request carries a Kubernetes token of somebody who may get the AgentTask.
+with `follow=false` it is one ledger as far as it is now. `GET …/diff?round=N`, `GET …/recording`. Every request carries a Kubernetes token of somebody who may get the AgentTask.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Pages:
         await response.prepare(request)
         write = sse_frame if as_sse else ndjson_frame
         with self._metrics.streams.track_inprogress():
-            async for line in Stream(self._world, self._store, task, position).lines():
+            follow = query.get("follow", "true") != "false"
+            async for line in Stream(self._world, self._store, task, position).lines(follow=follow):
                 await response.write(write(line))
         return response
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from tests.fakes.api_server import FakeApiServer, fake_api_server
 
 from axiom.api.agenttask import AgentTask
 from axiom.cluster.api import Api
+from axiom.evidence.asking import ClusterOptions, GatewayClient
+from axiom.evidence.segments import EvidenceError
 from axiom.gateway.authenticating import Gatekeeper
 from axiom.gateway.metrics import Metrics
 from axiom.gateway.serving import Pages
@@ -128,3 +132,22 @@ async def test_operations_tell_health_and_readiness() -> None:
         ready.append(True)
         assert (await session.get("/readyz")).status == 200
         assert "axiom_gateway_sandboxes" in await (await session.get("/metrics")).text()
+
+
+async def test_the_command_line_reads_a_ledger_and_blobs_through_it(client: Client) -> None:
+    options = ClusterOptions(gateway=client.base)
+    reader = GatewayClient(options, "ns", "t", "good")
+    ledger = reader.ledger("tasks/ns/u/attempts/1/agent/ledger", "")
+    lines = await asyncio.to_thread(lambda: list(ledger.lines()))
+    assert [json.loads(line)["event"] for line in lines] == ["user_msg", "closed"]
+    assert await asyncio.to_thread(reader.blob, told_task(), blob_key(digest(CAST))) == CAST
+
+    stranger = GatewayClient(options, "ns", "t", "poor").ledger("tasks/ns/u/attempts/1/agent/ledger", "")
+    with pytest.raises(EvidenceError, match="answers 403"):
+        await asyncio.to_thread(lambda: list(stranger.lines()))
+
+
+@pytest.mark.parametrize("address", ["", "gateway:80", "http://gateway.example"])
+def test_a_token_is_sent_nowhere_but_to_an_address_that_keeps_it(address: str) -> None:
+    with pytest.raises(EvidenceError, match="--gateway"):
+        GatewayClient(ClusterOptions(gateway=address), "ns", "t", "good")
