@@ -17,6 +17,7 @@ import typer
 from axiom.cli.ledger import Format, Where
 from axiom.evidence.finding import TaskEvidence, find_here
 from axiom.evidence.harmless import one_line, plain, shown_payload
+from axiom.evidence.masking import mask_lines
 from axiom.evidence.outcomes import decode_outcome, witnessed
 from axiom.evidence.proving import Proof, prove
 from axiom.evidence.searching import BadQueryError, Hit, Line, Query, Search, parse_moment, parsed
@@ -181,7 +182,7 @@ def show_records(where: Where, asked: Asked, *, as_json: bool) -> None:
     with readable():
         search = Search(asked.query())
         for ledger in _each_named(where):
-            for hit in search.run(parsed(ledger.lines())):
+            for hit in search.run(parsed(_lines(ledger, where))):
                 _print(hit, as_json=as_json)
             _warn(ledger)
 
@@ -193,13 +194,17 @@ def grep_records(where: Where, asked: Asked, before: int, after: int, *, as_json
         search = Search(asked.query())
         for ledger in _each_named(where):
             printed = False
-            for hit in search.run(parsed(ledger.lines()), before, after):
+            for hit in search.run(parsed(_lines(ledger, where)), before, after):
                 if printed and not hit.follows and (before or after) and not as_json:
                     typer.echo("--")
                 _print(hit, as_json=as_json, marks_context=bool(before or after))
                 found, printed = True, True
             _warn(ledger)
     raise typer.Exit(0 if found else 1)
+
+
+def _lines(ledger: StoredLedger, where: Where) -> Iterator[bytes]:
+    return ledger.lines() if where.original else mask_lines(ledger.lines())
 
 
 def _each_named(where: Where) -> Iterator[StoredLedger]:
@@ -242,15 +247,15 @@ def export_ledgers(where: Where, form: Format, output: Path | None) -> None:
                 from axiom.cli.reporting import report_of
 
                 for one in found:
-                    for block in report_of(one):
+                    for block in report_of(one, masks=not where.original):
                         stream.write(block + "\n")
             else:
-                _export_lines(found, form, stream)
+                _export_lines(found, form, stream, where)
 
 
-def _export_lines(found: list[TaskEvidence], form: Format, stream: TextIO) -> None:
+def _export_lines(found: list[TaskEvidence], form: Format, stream: TextIO, where: Where) -> None:
     ledgers = [ledger for one in found for ledger in one.ledgers]
-    lines = (line for ledger in ledgers for line in parsed(ledger.lines()))
+    lines = (line for ledger in ledgers for line in parsed(_lines(ledger, where)))
     if form is Format.JSONL:
         stream.writelines(line.data.decode(errors="replace").rstrip("\n") + "\n" for line in lines)
     else:

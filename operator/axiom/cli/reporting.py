@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from axiom.evidence.finding import TaskEvidence
+from axiom.evidence.masking import mask_lines, scanner_of
 from axiom.evidence.proving import prove
 from axiom.evidence.reports import DiffSize, Proved, report
 from axiom.evidence.searching import parsed
 from axiom.evidence.segments import EvidenceError
+from axiom_sandbox.secrets.masking import masked
 
 
-def report_of(evidence: TaskEvidence) -> Iterator[str]:
-    """The Markdown page of one task. Raises EvidenceError."""
+def report_of(evidence: TaskEvidence, *, masks: bool = True) -> Iterator[str]:
+    """The Markdown page of one task; `masks`: without its secrets. Raises EvidenceError."""
+    page = "\n".join(_blocks(evidence, masks=masks))
+    yield masked(scanner_of(), page) if masks else page
+
+
+def _blocks(evidence: TaskEvidence, *, masks: bool) -> Iterator[str]:
     ledgers = []
     for ledger in evidence.ledgers:
         proof = prove(ledger)
-        lines = tuple(parsed(ledger.lines()))
+        lines = tuple(parsed(mask_lines(ledger.lines()) if masks else ledger.lines()))
         faults = (
             *(f"record {fault.seq} ({fault.fault.value}): {fault.message}" for fault in proof.faults),
             *proof.damage,

@@ -75,7 +75,11 @@ class Masker:
         places |= self._spilt
         out = text[:settled]
         if places:
-            out = "".join(_mask(one) if at in places else one for at, one in enumerate(out))
+            characters = list(out)
+            for at in places:
+                if at < settled:
+                    characters[at] = _mask(characters[at])
+            out = "".join(characters)
         self._held = self._held[settled:]
         self._spilt = set() if ends_line else {at - settled for at in places if at >= settled}
         if ends_line:

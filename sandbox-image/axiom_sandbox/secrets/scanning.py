@@ -12,6 +12,8 @@ from axiom_sandbox.secrets.forms import BEGIN, END, FORMS, Form, is_placeholder,
 
 SHORTEST_VALUE = 8
 """Characters: what is shorter is no secret, and would be found in ordinary text."""
+_MEMORY = 64 * 1024 * 1024
+"""Bytes for an automaton: more than all forms together need at once, as one that has too few finds nothing."""
 _KEY = "private key"
 _KEY_BODY = rb"[ \t>|+-]*(?:[A-Za-z0-9+/=\\]+|[A-Za-z0-9-]+: .*)[ \t\r]*"
 """A line of one, perhaps quoted or as a diff has it: Base64, or a header."""
@@ -34,10 +36,8 @@ class Scanner:
         self._values = tuple(
             sorted({value for value in values if len(value) >= SHORTEST_VALUE}, key=len, reverse=True)
         )
-        self._forms = [
-            (form, tuple(form.hint.encode().split()) or (b"",), _compiled(form.pattern.encode()))
-            for form in forms
-        ]
+        self._forms = [(form, _compiled(form.pattern.encode())) for form in forms]
+        self._any = _together([form for form, _ in self._forms])
         self._marks = _compiled(b"(?:" + BEGIN + b")|(?:" + END + b")")
         self._begin = _compiled(BEGIN)
         self._body = _compiled(_KEY_BODY)
@@ -60,16 +60,17 @@ class Scanner:
                 at = text.find(value, at + 1)
 
     def _formed(self, plain: bytes) -> Iterable[Span]:
-        lower = plain.lower()
-        for form, hints, pattern in self._forms:
-            if not any(hint in lower for hint in hints):
-                continue
+        for number in self._any.Match(plain) or ():
+            form, pattern = self._forms[number]
+            group = 1 if pattern.groups else 0
             for match in pattern.finditer(plain):
-                group = 1 if pattern.groups and match.group(1) else 0
                 value = match.group(group)
-                if not value or (form.random and not looks_random(value)) or is_placeholder(form, value):
-                    continue
-                yield Span(match.start(group), match.end(group), form.kind)
+                if (
+                    value
+                    and not (form.random and not looks_random(value))
+                    and not is_placeholder(form, value)
+                ):
+                    yield Span(match.start(group), match.end(group), form.kind)
 
     def _keys(self, plain: bytes, in_key: bool) -> tuple[list[Span], bool]:
         """From a first line to a last one, whatever stands between; where the last is missing, up to what is no key."""
@@ -101,6 +102,15 @@ class Scanner:
         return end
 
 
+def _together(forms: list[Form]) -> Any:
+    """All patterns in one automaton, which says in one pass which of them occur."""
+    together = re2.Set.SearchSet(_options())
+    for form in forms:
+        together.Add(form.pattern.encode())
+    together.Compile()
+    return together
+
+
 def _united(spans: list[Span]) -> list[Span]:
     """In order, and none over another."""
     united = list[Span]()
@@ -114,7 +124,12 @@ def _united(spans: list[Span]) -> list[Span]:
 
 
 def _compiled(pattern: bytes) -> Any:
+    return re2.compile(pattern, _options())
+
+
+def _options() -> Any:
     options = re2.Options()
     options.log_errors = False
     options.encoding = re2.Options.Encoding.LATIN1
-    return re2.compile(pattern, options)
+    options.max_mem = _MEMORY
+    return options

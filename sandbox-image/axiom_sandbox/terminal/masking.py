@@ -15,12 +15,19 @@ from axiom_sandbox.secrets.masking import Masker, masked
 from axiom_sandbox.secrets.scanning import Scanner
 from axiom_sandbox.terminal.recording import Code
 
+_BATCH = 1000
+"""Lines that are looked at together, where they are there already."""
+
 
 def mask_cast(lines: Iterable[bytes], scanner: Scanner) -> Iterator[bytes]:
     """A recording's lines → the same without secrets, as soon as they are settled."""
-    masker = CastMasker(scanner)
+    masker, batch = CastMasker(scanner), list[bytes]()
     for line in lines:
-        yield from masker.feed(line)
+        batch.append(line)
+        if len(batch) == _BATCH:
+            yield from masker.feed(*batch)
+            batch.clear()
+    yield from masker.feed(*batch)
     yield from masker.finish()
 
 
@@ -44,17 +51,21 @@ class CastMasker:
         self._open: dict[str, deque[_Waiting]] = {code: deque() for code in self._streams}
         self._waiting: deque[_Waiting] = deque()
 
-    def feed(self, line: bytes) -> Iterator[bytes]:
-        """The next line → lines that are settled."""
-        event = _event(line)
-        if event and event[1] in self._streams:
-            code, text = str(event[1]), str(event[2])
-            waiting = _Waiting(line, event, len(text))
-            self._waiting.append(waiting)
-            self._open[code].append(waiting)
-            self._settle(code, self._streams[Code(code)].feed(text))
-        else:
-            self._waiting.append(_Waiting(self._whole(line)))
+    def feed(self, *lines: bytes) -> Iterator[bytes]:
+        """The next lines → lines that are settled."""
+        texts: dict[str, list[str]] = {code: [] for code in self._streams}
+        for line in lines:
+            event = _event(line)
+            if event and event[1] in self._streams:
+                code, text = str(event[1]), str(event[2])
+                waiting = _Waiting(line, event, len(text))
+                self._waiting.append(waiting)
+                self._open[code].append(waiting)
+                texts[code].append(text)
+            else:
+                self._waiting.append(_Waiting(self._whole(line)))
+        for code, masker in self._streams.items():
+            self._settle(code, masker.feed("".join(texts[code])))
         yield from self._ready()
 
     def finish(self) -> Iterator[bytes]:

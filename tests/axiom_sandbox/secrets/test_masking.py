@@ -150,3 +150,11 @@ def test_a_recording_without_secrets_is_the_same_bytes(text: str, step: int) -> 
     parts = [text[at : at + step] for at in range(0, len(text), step)]
     lines = cast(*((0.001, "o", part) for part in parts))[1:]
     assert list(mask_cast(lines, SCANNER)) == lines
+
+
+def test_all_forms_together_find_what_each_finds_alone_also_late_in_much_text() -> None:
+    noise = "".join(
+        f"{number:x} {number * 7919:o} key-{number} token_{number}\r\n" for number in range(40_000)
+    )
+    spans, _ = SCANNER.spans(f"{noise}{GITHUB}\n{AWS}\n")
+    assert [span.kind for span in spans] == ["GitHub token", "AWS access key id"]
