@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from axiom.cli.doctor import doctor
+from axiom.cli.gc import gc
+from axiom.cli.history import history
 from axiom.cli.ledger import ledger_app
 from axiom.cli.probe import probe
 from axiom.cli.replay import replay
@@ -24,6 +26,8 @@ app.command()(verify)
 app.command()(doctor)
 app.command()(probe)
 app.command()(replay)
+app.command()(history)
+app.command()(gc)
 app.add_typer(ledger_app, name="ledger")
 
 
