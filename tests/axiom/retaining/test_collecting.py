@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from datetime import UTC, datetime, timedelta
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -331,6 +332,55 @@ def drive(work: Coroutine[None, None, Any], until: Callable[[], bool] = lambda: 
         except StopIteration:
             return True
     return False
+
+
+def test_a_writer_is_safe_at_every_moment_of_a_collector_that_is_about_to_delete_its_blob() -> None:
+    """All orders of the writer's operations among the collector's."""
+    held = digest(b"one")
+    before = SteppedStore()
+    before.objects = {blob_key(held): b"one"}
+    assert drive(Collector(before, {}, lambda: NOW).run())
+    operations = _operations(dict(before.objects))
+    for moments in combinations_with_replacement(range(operations + 1), 4):
+        store = SteppedStore()
+        store.objects = dict(before.objects)
+        collecting = Collector(store, {}, lambda: NOW + SAFE_AGE).run()
+        writing = _until_kept(store)
+        waiting, is_over, is_kept = list(moments), False, False
+        for moment in range(operations + 1):
+            while waiting and waiting[0] == moment:
+                waiting.pop(0)
+                is_kept = is_kept or not _one_step(writing)
+            is_over = is_over or not _one_step(collecting)
+        assert is_over or drive(collecting)
+        assert is_kept or drive(writing)
+        assert blob_key(held) in store.objects, moments
+
+
+def _operations(objects: dict[str, bytes]) -> int:
+    store = SteppedStore()
+    store.objects = objects
+    work, count = Collector(store, {}, lambda: NOW + SAFE_AGE).run(), 0
+    while _one_step(work):
+        count += 1
+    assert blob_key(digest(b"one")) not in store.objects, "it would be deleted"
+    return count
+
+
+def _one_step(work: Coroutine[None, None, Any]) -> bool:
+    try:
+        work.send(None)
+    except StopIteration:
+        return False
+    return True
+
+
+async def _until_kept(store: SteppedStore) -> None:
+    while True:
+        try:
+            return await keep_blob(store, identity("u1"), "b", digest(b"one"), b"one")
+        except BeingCollectedError:
+            continue
 
 
 def test_a_collector_that_slept_for_long_deletes_nothing_any_more() -> None:
