@@ -341,13 +341,14 @@ def test_a_writer_is_safe_at_every_moment_of_a_collector_that_is_about_to_delete
     before.objects = {blob_key(held): b"one"}
     assert drive(Collector(before, {}, lambda: NOW).run())
     operations = _operations(dict(before.objects))
-    for moments in combinations_with_replacement(range(operations + 1), 4):
+    for moments in combinations_with_replacement(range(operations + 2), 4):
         store = SteppedStore()
         store.objects = dict(before.objects)
         collecting = Collector(store, {}, lambda: NOW + SAFE_AGE).run()
         writing = _until_kept(store)
+        assert _one_step(writing), "its first operation is asked for"
         waiting, is_over, is_kept = list(moments), False, False
-        for moment in range(operations + 1):
+        for moment in range(operations + 2):
             while waiting and waiting[0] == moment:
                 waiting.pop(0)
                 is_kept = is_kept or not _one_step(writing)
