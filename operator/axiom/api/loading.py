@@ -127,8 +127,7 @@ def load_criteria(path: Path) -> CriteriaFile:
 
 def load_classes(paths: Iterable[Path]) -> tuple[AgentClass, ...]:
     """The AgentClasses in files; tasks in them are checked and left aside. Raises RefusedError."""
-    _, classes = _objects(list(paths))
-    return tuple(classes.values())
+    return tuple(_objects(paths).classes.values())
 
 
 def differing_fields(one: AgentTask, other: AgentTask) -> list[str]:

@@ -20,7 +20,6 @@ from axiom.backends.contract import Backend
 from axiom.backends.host import find_launcher
 from axiom.cli.run import Order
 from axiom.cli.showing import Interruption, Progress
-from axiom.evidence.finding import default_state
 from axiom.running.local import LocalRun
 from axiom.running.places import default_state, run_place, sandboxes_in
 from axiom.running.results import Result, collect

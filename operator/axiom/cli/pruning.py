@@ -19,12 +19,12 @@ from axiom.cli.reading import readable
 from axiom.cluster.api import Api
 from axiom.cluster.errors import ApiError, LoginError
 from axiom.environment import SettingsError
-from axiom.evidence.finding import default_state
 from axiom.evidence.harmless import plain
 from axiom.evidence.segments import EvidenceError
 from axiom.gateway.settings import read_storage
 from axiom.retaining.collecting import Collected, Collector
 from axiom.retaining.reading import policies_of_cluster
+from axiom.running.places import default_state
 from axiom.storage.folder import FolderStore
 from axiom.storage.s3 import S3Store
 from axiom.storage.store import PrunableStore, StorageError

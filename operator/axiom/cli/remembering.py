@@ -20,12 +20,12 @@ from rich.text import Text
 
 from axiom.cli.pruning import open_store
 from axiom.cli.reading import readable
-from axiom.evidence.finding import default_state
 from axiom.evidence.harmless import one_line, plain
 from axiom.evidence.index import Index, Wish
 from axiom.evidence.masking import scanner_of
 from axiom.evidence.searching import parse_moment
 from axiom.evidence.segments import EvidenceError
+from axiom.running.places import default_state
 from axiom.storage.store import StorageError
 from axiom_sandbox.secrets.masking import masked
 

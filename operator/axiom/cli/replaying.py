@@ -23,11 +23,12 @@ import zstandard
 from axiom.cli.ledger import Where
 from axiom.cli.reading import find, readable
 from axiom.evidence.comparing import Side, compare
-from axiom.evidence.finding import TaskEvidence, default_state
+from axiom.evidence.finding import TaskEvidence
 from axiom.evidence.harmless import plain
 from axiom.evidence.masking import mask_lines, mask_text, scanner_of
 from axiom.evidence.searching import Line, parsed
 from axiom.evidence.segments import EvidenceError
+from axiom.running.places import default_state
 from axiom_sandbox.protocol.quantities import parse_duration
 from axiom_sandbox.secrets.masking import masked
 from axiom_sandbox.terminal.casts import BadCastError, Cast, CastEvent, CastReader, parse_header

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from axiom.evidence.outcomes import decode_outcome, witnessed
 from axiom.evidence.segments import EvidenceError, Segment, StoredLedger
+from axiom.running.places import default_state
 
 if TYPE_CHECKING:
     from axiom.api.agenttask import AgentTask
@@ -38,11 +39,6 @@ class TaskEvidence:
         """The last attempt's ledger of a slot."""
         found = [ledger for ledger in self.ledgers if ledger.name.rpartition("/")[2] == slot]
         return found[-1] if found else None
-
-
-def default_state() -> Path:
-    """`$XDG_STATE_HOME/axiom`, usually ~/.local/state/axiom."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "axiom"
 
 
 def find_here(word: str, state: Path | None = None) -> list[TaskEvidence]:
