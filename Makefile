@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 LAUNCHER_SOURCES = $(wildcard sandbox-image/launcher/*.go sandbox-image/launcher/*.s sandbox-image/launcher/go.*)
 INSTALLER_SOURCES = $(wildcard sandbox-image/launcher/installer/*.go sandbox-image/launcher/go.*)
 
-.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e campaign bench bench-memory captures demo fuzz audit audit-online sbom clean
+.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e campaign faults bench bench-memory captures demo fuzz audit audit-online sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ e2e: setup cluster ## End-to-end tests on the hermetic cluster, with the real Co
 
 campaign: setup cluster ## The long forms of the end-to-end tests: many kills, outages of a minute
 	$(RUN) pytest e2e -m campaign
+
+faults: setup ## The long forms of the tests of faults: 10,000 kills, every truncation, every flipped bit (hours)
+	AXIOM_FAULTS=long AXIOM_FAULTS_KILLS=10000 $(RUN) pytest tests/axiom_sandbox/ledger tests/axiom/retaining
 
 bench: setup ## Measure, and write docs/benchmarks.md (about 15 minutes, on the hermetic cluster)
 	$(RUN) python -m bench

@@ -38,6 +38,25 @@ CLASS_CASES = [
     Case("with the prompt inside an argument", {"spec.command": ["agent", "--say=$(AXIOM_PROMPT)!"]}),
     Case("with the prompt on standard input", {"spec.command": ["agent"], "spec.promptDelivery": "Stdin"}),
     Case("with the prompt typed", {"spec.command": ["agent"], "spec.promptDelivery": "Typed"}),
+    Case(
+        "with evidence that is kept by verdict",
+        {
+            "spec.retention": {
+                "afterPass": "720h",
+                "afterFail": "2160h",
+                "otherwise": "24h",
+                "pictures": {"after": "168h", "untilPass": True},
+            }
+        },
+    ),
+    Case(
+        "with a malformed retention",
+        {"spec.retention": {"afterPass": "30d"}},
+        Refused(
+            "spec.retention.afterPass",
+            "is not a duration; write hours, minutes and seconds such as 20m or 1h30m",
+        ),
+    ),
     Case("with two credentials", {"spec.credentials[1]": _SECOND}),
     Case("with a header without a prefix", {f"{_ROUTE}.header": "x-api-key", f"{_ROUTE}.format": "{}"}),
     Case("with everything a machine of one's own needs", {"spec.local": {"readOnlyPaths": ["/opt/codex"]}}),

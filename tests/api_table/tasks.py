@@ -232,6 +232,7 @@ GOOD = [
     Case("with the lowest priority", {"spec.priority": -1000}),
     Case("that is suspended from the start", {"spec.suspend": True}),
     Case("that is deleted after a while", {"spec.retention": {"ttlAfterComplete": "720h"}}),
+    Case("whose evidence is deleted after a while", {"spec.retention": {"evidence": "2160h"}}),
     Case(
         "with an image for the verification",
         {"spec.verification": {"image": "registry.example/py@sha256:ab"}},
@@ -809,6 +810,11 @@ BAD_TASKS = [
         "with a malformed retention",
         {"spec.retention": {"ttlAfterComplete": "1week"}},
         Refused("spec.retention.ttlAfterComplete", _NOT_A_DURATION),
+    ),
+    Case(
+        "with evidence that is kept for no time",
+        {"spec.retention": {"evidence": "0s"}},
+        Refused("spec.retention.evidence", "is zero; write something larger"),
     ),
     Case(
         "with a malformed quantity",

@@ -304,6 +304,8 @@ def test_every_pod_of_the_control_plane_has_a_network_policy() -> None:
     policies = [item["spec"]["podSelector"]["matchLabels"] for item in kinds(items, "NetworkPolicy")]
     pods = [item["spec"]["template"]["metadata"] for item in kinds(items, "Deployment")]
     pods.append(find(items, "Pod", "axiom-test")["metadata"])
+    jobs = [item["spec"]["jobTemplate"]["spec"]["template"]["metadata"] for item in kinds(items, "CronJob")]
+    pods += jobs
 
     assert all(any(policy.items() <= pod["labels"].items() for policy in policies) for pod in pods)
     assert len(policies) == len(pods)
@@ -417,3 +419,13 @@ def test_keys_that_somebody_brings_are_used() -> None:
 
     assert kinds(items, "Secret") == []
     assert mounted == {"mine-1", "mine-2", "mine-3", "evidence"}
+
+
+def test_the_collector_runs_on_schedule_and_may_read_classes_alone() -> None:
+    items = render()
+    (job,) = kinds(items, "CronJob")
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    assert find(items, "ClusterRole", "axiom-collector")["rules"] == [
+        {"apiGroups": ["axiom.dev"], "resources": ["agentclasses"], "verbs": ["list"]}
+    ]
+    assert not kinds(render({"collector": {"schedule": ""}}), "CronJob")

@@ -318,6 +318,28 @@ class LocalSettings(ApiModel):
     """Paths of this machine that the agent may read and execute, besides /usr."""
 
 
+class PictureRetention(ApiModel):
+    """Recordings and screenshots, where they go before the rest."""
+
+    after: DurationText | None = None
+    """They are deleted this long after the task completed. Unset: with the rest."""
+    until_pass: bool = False
+    """True deletes those of tasks with the verdict Pass as soon as they are complete."""
+
+
+class EvidenceRetention(ApiModel):
+    """How long evidence stays in object storage after a task completed. What is unset is kept for ever."""
+
+    after_pass: DurationText | None = None
+    """Of tasks with the verdict Pass."""
+    after_fail: DurationText | None = None
+    """Of tasks with the verdict Fail."""
+    otherwise: DurationText | None = None
+    """Of tasks that ended Inconclusive, or without a verdict."""
+    pictures: PictureRetention | None = None
+    """Recordings and screenshots, where they go before the rest."""
+
+
 _SPEAKS = "(self.driver != 'Generic' && (!has(self.mode) || self.mode == 'Structured'))"
 """CEL for `AgentClassSpec.speaks`."""
 
@@ -363,6 +385,8 @@ class AgentClassSpec(ApiModel):
     """RuntimeClass of the pods, for gVisor or Kata."""
     isolation: IsolationSettings = IsolationSettings()
     """What of a sandbox's isolation is asked for."""
+    retention: EvidenceRetention = EvidenceRetention()
+    """How long the evidence of this class's tasks stays in object storage; a task may say otherwise for itself."""
     local: LocalSettings = LocalSettings()
     """What `axiom run` needs besides."""
 

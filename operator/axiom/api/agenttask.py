@@ -308,6 +308,9 @@ class Retention(ApiModel):
 
     ttl_after_complete: DurationText | None = None
     """The AgentTask is deleted this long after it completed; its evidence stays in object storage. Unset: kept."""
+    evidence: DurationText | None = None
+    """Its evidence is deleted from object storage this long after it completed, whatever the class says; as it was when the task
+    completed. Unset: as the class says."""
 
 
 class VerificationSpec(ApiModel):

@@ -125,6 +125,11 @@ def load_criteria(path: Path) -> CriteriaFile:
     return found.model_copy(update={"criteria": [*found.criteria, *more]})
 
 
+def load_classes(paths: Iterable[Path]) -> tuple[AgentClass, ...]:
+    """The AgentClasses in files; tasks in them are checked and left aside. Raises RefusedError."""
+    return tuple(_objects(paths).classes.values())
+
+
 def differing_fields(one: AgentTask, other: AgentTask) -> list[str]:
     """Where two tasks' specs differ: paths such as `spec.prompt`."""
     first, second = _comparable(one), _comparable(other)

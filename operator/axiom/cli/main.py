@@ -1,4 +1,4 @@
-"""`axiom`: run tasks on this machine, and read ledgers."""
+"""`axiom`: run tasks, and read what is left of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Annotated
 import typer
 
 from axiom.cli.doctor import doctor
+from axiom.cli.gc import gc
+from axiom.cli.history import history
 from axiom.cli.ledger import ledger_app
 from axiom.cli.probe import probe
+from axiom.cli.replay import replay
 from axiom.cli.run import run
 from axiom.cli.verify import verify
 
@@ -22,6 +25,9 @@ app.command()(run)
 app.command()(verify)
 app.command()(doctor)
 app.command()(probe)
+app.command()(replay)
+app.command()(history)
+app.command()(gc)
 app.add_typer(ledger_app, name="ledger")
 
 

@@ -1,4 +1,7 @@
-"""Who may read a task's evidence: whoever the API server lets `get` that AgentTask. Nobody is anonymous."""
+"""Who may read a task's evidence: whoever the API server lets `get` that AgentTask. Nobody is anonymous.
+
+Evidence with its secrets in it takes more: to `get` the subresource `original` of that AgentTask.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +31,17 @@ class Gatekeeper:
 
     def __init__(self, api: Api, clock: Callable[[], float] = time.monotonic) -> None:
         self._api, self._clock = api, clock
-        self._allowed: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+        self._allowed: OrderedDict[tuple[str, str, str, str], float] = OrderedDict()
 
-    async def check(self, authorization: str, namespace: str, name: str) -> None:
+    async def check(self, authorization: str, namespace: str, name: str, subresource: str = "") -> None:
         """Raises UnauthenticatedError, ForbiddenError, ApiError. `authorization` is the header."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise UnauthenticatedError("send Authorization: Bearer and a Kubernetes token")
-        key = hashlib.sha256(token.strip().encode()).hexdigest(), namespace, name
+        key = hashlib.sha256(token.strip().encode()).hexdigest(), namespace, name, subresource
         if self._allowed.get(key, 0) > self._clock():
             return
-        await self._authorize(await self._authenticate(token.strip()), namespace, name)
+        await self._authorize(await self._authenticate(token.strip()), namespace, name, subresource)
         self._allowed[key] = self._clock() + _REMEMBERED_SECONDS
         if len(self._allowed) > _REMEMBERED:
             self._allowed.popitem(last=False)
@@ -50,11 +53,11 @@ class Gatekeeper:
         user: Object = answer["user"]
         return user
 
-    async def _authorize(self, user: Object, namespace: str, name: str) -> None:
+    async def _authorize(self, user: Object, namespace: str, name: str, subresource: str) -> None:
         group, _, version = AGENT_TASKS.group_version.partition("/")
         attributes = {
             "namespace": namespace, "verb": "get", "group": group, "version": version,
-            "resource": AGENT_TASKS.plural, "name": name,
+            "resource": AGENT_TASKS.plural, "name": name, "subresource": subresource,
         }  # fmt: skip
         spec = {
             "user": user.get("username", ""),
@@ -64,7 +67,8 @@ class Gatekeeper:
             "resourceAttributes": attributes,
         }
         if not (await self._review(ACCESS_REVIEWS.kind, spec)).get("allowed"):
-            raise ForbiddenError(f"{user.get('username')} may not get agenttasks in namespace {namespace!r}")
+            what = f"{AGENT_TASKS.plural}/{subresource}" if subresource else AGENT_TASKS.plural
+            raise ForbiddenError(f"{user.get('username')} may not get {what} in namespace {namespace!r}")
 
     async def _review(self, kind: str, spec: dict[str, Any]) -> Object:
         resource = TOKEN_REVIEWS if kind == TOKEN_REVIEWS.kind else ACCESS_REVIEWS

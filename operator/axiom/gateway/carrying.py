@@ -15,10 +15,11 @@ from typing import Protocol
 from axiom.channel import Channel, ChannelError, CommandRefusedError
 from axiom.gateway.packing import WorkspaceError
 from axiom.gateway.room import Room
-from axiom.storage.keys import blob_key, segment_key
+from axiom.storage.blobs import keep_blob
+from axiom.storage.keys import segment_key
 from axiom.storage.store import ConflictError, ObjectStore, StorageError
 from axiom_sandbox.protocol.channel import SUPERSEDED, Blob, Phase, SandboxState
-from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.protocol.identity import Identity, Role
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class Carrier:
             await self._seal_segment(state, number)
         for blob in state.blobs:
             if not blob.sealed:
-                await self._seal_blob(blob)
+                await self._seal_blob(state.identity, blob)
         return waits
 
     async def _supply_inputs(self, state: SandboxState) -> bool:
@@ -163,12 +164,12 @@ class Carrier:
         await self._channel.confirm_segment(number)
         self._on_sealed("segment")
 
-    async def _seal_blob(self, blob: Blob) -> None:
+    async def _seal_blob(self, identity: Identity, blob: Blob) -> None:
         file = self._scratch / blob.digest
         await self._room.enter(blob.size)
         try:
             await self._channel.fetch_blob(blob.digest, file)
-            await self._store.put(blob_key(blob.digest), file)
+            await keep_blob(self._store, identity, blob.name, blob.digest, file)
         finally:
             file.unlink(missing_ok=True)
             self._room.leave(blob.size)

@@ -26,6 +26,7 @@ from axiom.cluster.channels import Connect
 from axiom.cluster.errors import ApiError
 from axiom.cluster.resources import AGENT_TASKS, PODS, Object, name_of, namespace_of, uid_of
 from axiom.cluster.watching import Cache
+from axiom.evidence.outcomes import encode_outcome
 from axiom.gateway.carrying import Carrier, all_sealed
 from axiom.gateway.closing import close_ledger
 from axiom.gateway.metrics import Metrics
@@ -36,7 +37,8 @@ from axiom.manifests.naming import ALL_PODS_SELECTOR, NotASandboxPodError, ident
 from axiom.manifests.pods import certificate_of
 from axiom.planning.observed import identity_in
 from axiom.planning.statuses import is_true
-from axiom.storage.store import ObjectStore, StorageError
+from axiom.storage.keys import outcome_key
+from axiom.storage.store import ConflictError, ObjectStore, StorageError
 from axiom_sandbox.ledger.errors import LedgerError
 from axiom_sandbox.protocol.channel import SandboxState
 from axiom_sandbox.protocol.identity import Identity, Role
@@ -57,11 +59,13 @@ class Gateway:
         self._api, self._store, self._connect = api, store, connect
         self._scratch, self._metrics = scratch, metrics
         self.pods = Cache(PODS, ALL_PODS_SELECTOR, changed=self._pod_changed)
-        self.tasks = Cache(AGENT_TASKS, changed=lambda item, is_there: self._tell())
+        self.tasks = Cache(AGENT_TASKS, changed=self._task_changed)
         self._carrying: dict[str, asyncio.Task[None]] = {}
         self._seen: dict[str, SandboxState] = {}
         """By the pod's UID, the last that its trusted side said."""
         self._closing: dict[str, asyncio.Task[None]] = {}
+        self._keeping: dict[str, asyncio.Task[None]] = {}
+        """By the task's UID: outcomes that are being stored, or were."""
         self._closing_room = asyncio.Semaphore(_CLOSING_AT_ONCE)
         self._news = asyncio.Event()
         self._room = Room()
@@ -70,7 +74,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Stops carrying, wherever it is."""
-        running = [*self._carrying.values(), *self._closing.values()]
+        running = [*self._carrying.values(), *self._closing.values(), *self._keeping.values()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -109,6 +113,33 @@ class Gateway:
             for identity in _sandboxes_of(task):
                 if identity not in there:
                     self._close_ledger(identity.agent_id, identity, None, "its pod was gone already")
+
+    def _task_changed(self, item: Object, is_there: bool) -> None:
+        uid = uid_of(item)
+        if not is_there:
+            if (keeping := self._keeping.get(uid)) and keeping.done():
+                del self._keeping[uid]
+        elif uid not in self._keeping and _is_complete(item) and (task := _parsed(item)):
+            self._keeping[uid] = asyncio.create_task(self._keep_outcome(task), name=f"outcome {uid}")
+        self._tell()
+
+    async def _keep_outcome(self, task: AgentTask) -> None:
+        """Until it is stored, also when the task is deleted meanwhile. Of two gateways, one is first."""
+        failures = 0
+        while True:
+            try:
+                await self._store.put(outcome_key(task.namespace, task.uid), encode_outcome(task))
+                return
+            except ConflictError:
+                return  # written when the task was complete; what may be changed in it since does not count
+            except StorageError as error:
+                failures += 1
+                self._metrics.errors.labels(type(error).__name__).inc()
+                log.log(
+                    logging.INFO if failures < 5 else logging.WARNING,
+                    "the outcome of %s (try %d): %s", task.uid, failures, error,
+                )  # fmt: skip
+            await asyncio.sleep(_pause(failures))
 
     def _pod_changed(self, pod: Object, is_there: bool) -> None:
         uid, identity = uid_of(pod), _identity(pod)
@@ -205,6 +236,13 @@ class Gateway:
         self._metrics.errors.labels(type(error).__name__).inc()
         level = logging.INFO if failures < 5 else logging.WARNING
         log.log(level, "%s (try %d): %s", identity.agent_id, failures, error)
+
+
+def _is_complete(item: Object) -> bool:
+    conditions = (item.get("status") or {}).get("conditions") or []
+    return any(
+        one.get("type") == ConditionType.COMPLETE and one.get("status") == "True" for one in conditions
+    )
 
 
 def _parsed(item: Object) -> AgentTask | None:

@@ -2,11 +2,13 @@
 
 `GET /v1/tasks/{namespace}/{name}/events?from=SEQ|ADDRESS&slot=agent&attempt=N`: one ledger line each (application/x-ndjson),
 or Server-Sent Events with `Accept: text/event-stream`, whose ids are addresses (Last-Event-ID goes on after one);
-`GET …/diff?round=N`, `GET …/recording`. Every request carries a Kubernetes token of somebody who may get the AgentTask.
+with `follow=false` it is one ledger as far as it is now. `GET …/diff?round=N`, `GET …/recording`. Every request carries a Kubernetes token of somebody who may get the AgentTask.
+Secrets are masked; with `original=true`, for whoever may get its subresource `original`, they are not.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -16,10 +18,12 @@ from aiohttp import web
 
 from axiom.api.agenttask import AgentTask
 from axiom.cluster.errors import ApiError
+from axiom.evidence.masking import mask_line, mask_text, scanner_of
 from axiom.gateway.authenticating import ForbiddenError, Gatekeeper, UnauthenticatedError
 from axiom.gateway.metrics import Metrics
 from axiom.gateway.streaming import BadPositionError, Line, Stream, World, parse_position
 from axiom.storage.store import MissingError, ObjectStore, StorageError
+from axiom_sandbox.terminal.masking import mask_cast
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +69,10 @@ class Pages:
 
     async def _task(self, request: web.Request) -> AgentTask:
         namespace, name = request.match_info["namespace"], request.match_info["name"]
-        await self._gatekeeper.check(request.headers.get("Authorization", ""), namespace, name)
+        authorization = request.headers.get("Authorization", "")
+        await self._gatekeeper.check(authorization, namespace, name)
+        if _is_original(request):
+            await self._gatekeeper.check(authorization, namespace, name, "original")
         task = self._world.task(namespace, name)
         if task is None:
             raise web.HTTPNotFound(text=f"there is no AgentTask {name!r} in namespace {namespace!r}\n")
@@ -88,7 +95,10 @@ class Pages:
         await response.prepare(request)
         write = sse_frame if as_sse else ndjson_frame
         with self._metrics.streams.track_inprogress():
-            async for line in Stream(self._world, self._store, task, position).lines():
+            follow = query.get("follow", "true") != "false"
+            async for line in Stream(self._world, self._store, task, position).lines(follow=follow):
+                if not _is_original(request):
+                    line = Line(line.address, mask_line(line.data, scanner_of()))
                 await response.write(write(line))
         return response
 
@@ -98,21 +108,40 @@ class Pages:
         rounds = [record for record in task.status.rounds if not wanted or str(record.number) == wanted]
         if not rounds or not rounds[-1].diff:
             raise web.HTTPNotFound(text="no diff has been captured yet, or not of this round\n")
-        return await self._object(request, rounds[-1].diff, "text/x-diff")
+        return await self._object(request, rounds[-1].diff, "text/x-diff", _mask_patch)
 
     async def _recording(self, request: web.Request) -> web.StreamResponse:
         task = await self._task(request)
         if not task.status.recording:
             raise web.HTTPNotFound(text="the recording is stored when the task ends\n")
-        return await self._object(request, task.status.recording, "application/x-asciicast")
+        return await self._object(request, task.status.recording, "application/x-asciicast", _mask_recording)
 
-    async def _object(self, request: web.Request, key: str, content_type: str) -> web.StreamResponse:
+    async def _object(
+        self, request: web.Request, key: str, content_type: str, mask: Callable[[Path, Path], None]
+    ) -> web.StreamResponse:
         with tempfile.TemporaryDirectory(prefix="axiom-gateway-") as folder:
-            file = Path(folder) / "object"
+            file, shown = Path(folder) / "object", Path(folder) / "masked"
             await self._store.fetch(key, file)
-            response = web.FileResponse(file, headers={"Content-Type": content_type})
+            if _is_original(request):
+                shown = file
+            else:
+                await asyncio.to_thread(mask, file, shown)
+            response = web.FileResponse(shown, headers={"Content-Type": content_type})
             await response.prepare(request)
             return response
+
+
+def _is_original(request: web.Request) -> bool:
+    return request.query.get("original", "false") == "true"
+
+
+def _mask_patch(source: Path, target: Path) -> None:
+    target.write_bytes(mask_text(source.read_bytes()))
+
+
+def _mask_recording(source: Path, target: Path) -> None:
+    with source.open("rb") as lines, target.open("wb") as out:
+        out.writelines(mask_cast(lines, scanner_of()))
 
 
 def ndjson_frame(line: Line) -> bytes:

@@ -115,8 +115,15 @@ class Stream:
     def __init__(self, world: World, store: ObjectStore, task: AgentTask, position: Position) -> None:
         self._world, self._store, self._task, self._position = world, store, task, position
 
-    async def lines(self) -> AsyncIterator[Line]:
-        """Each event once, in order; ends when the task is over and nothing can follow. Raises StorageError."""
+    async def lines(self, *, follow: bool = True) -> AsyncIterator[Line]:
+        """Each event once, in order; ends when the task is over and nothing can follow. Raises StorageError.
+
+        Without `follow` it is one ledger as far as that is now: what its pod can tell, else what is sealed.
+        """
+        if not follow:
+            async for number, data in self._ledger(self._position):
+                yield Line(self._position.address(self._task.uid, number), data)
+            return
         position, ended = self._position, False
         while True:
             known = self._prospect(position)  # before reading: what follows was stored by then, and is read

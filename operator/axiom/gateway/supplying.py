@@ -16,6 +16,7 @@ from axiom.gateway.carrying import Archive
 from axiom.gateway.packing import PlainFile, WorkspaceError, config_map_files, inline_files, pack_files
 from axiom.gateway.room import Room
 from axiom.manifests.naming import BASE_ANNOTATION, CHANGES_ANNOTATION
+from axiom.storage.blobs import keep_blob
 from axiom.storage.keys import blob_key, input_key
 from axiom.storage.store import MissingError, ObjectStore
 from axiom_sandbox.protocol.identity import Identity, Role
@@ -109,7 +110,7 @@ class PodSupply:
         except (SnapshotError, OSError) as error:
             raise WorkspaceError(f"spec.workspace cannot be packed: {error}") from error
         digest = await asyncio.to_thread(digest_of, archive)
-        await self._store.put(blob_key(digest), archive)
+        await keep_blob(self._store, self._identity, "workspace", digest, archive)
         return Archive(archive, digest, archive.unlink)
 
     async def _stored(self, digest: str, what: str) -> Archive:

@@ -10,8 +10,9 @@ from typing import Any
 
 from axiom.api.agenttask import AgentTask, AgentTaskStatus
 from axiom.api.conditions import ConditionType
+from axiom.evidence.outcomes import encode_outcome
 from axiom.planning.statuses import condition
-from axiom.storage.keys import blob_key
+from axiom.storage.keys import blob_key, outcome_key
 from axiom.storage.store import ObjectStore
 from axiom_sandbox.snapshots.archives import unpack
 from axiom_sandbox.snapshots.captures import apply_changes
@@ -92,8 +93,12 @@ async def collect(
     base: Path,
     seconds: float,
 ) -> Result:
-    """Puts the last round's diff and files beside the evidence."""
-    """`base` is the run's base archive; diff and files come to lie in `folder`."""
+    """Stores the outcome, and puts the last round's diff and files beside the evidence.
+
+    `base` is the run's base archive; diff and files come to lie in `folder`.
+    """
+    outcome = task.model_copy(update={"status": status})
+    await store.put(outcome_key(task.namespace, task.uid), encode_outcome(outcome))
     diff = workspace = None
     last = status.rounds[-1] if status.rounds else None
     if last and last.changes:

@@ -71,6 +71,16 @@ class FolderStore:
         for key in await asyncio.to_thread(self._list, prefix):
             yield key
 
+    async def delete(self, key: str) -> None:
+        """As PrunableStore.delete."""
+        await asyncio.to_thread(self._delete, check_key(key))
+
+    def _delete(self, key: str) -> None:
+        path = self._root / key
+        with suppress(MissingError), _explained(key):
+            path.unlink()
+            _fsync(path.parent)
+
     def _put(self, key: str, source: Path | bytes) -> PutResult:
         path = self._root / key
         if isinstance(source, Path) and not source.is_file():

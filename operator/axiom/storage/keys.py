@@ -26,6 +26,16 @@ def input_key(namespace: str, key: str) -> str:
     return check_key(f"inputs/{namespace}/{key}")
 
 
+def task_prefix(namespace: str, task_id: str) -> str:
+    """What the keys of everything that belongs to one task alone begin with."""
+    return f"tasks/{namespace}/{task_id}/"
+
+
+def outcome_key(namespace: str, task_id: str) -> str:
+    """Where the complete AgentTask lies. Raises ValueError."""
+    return check_key(f"{task_prefix(namespace, task_id)}outcome.json")
+
+
 def ledger_prefix(identity: Identity) -> str:
     """What the keys of all segments of one sandbox's ledger begin with."""
     return f"{identity.prefix}/ledger/"

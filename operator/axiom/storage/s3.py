@@ -243,6 +243,11 @@ class S3Store:
         """As ObjectStore.exists."""
         return await self._do(f"stat {key}", partial(self._head, check_key(key))) is not None
 
+    async def delete(self, key: str) -> None:
+        """As PrunableStore.delete. In a bucket with versions this makes a delete marker; its lifecycle rules do the rest."""
+        remove = partial(self._reader.remove_object, self._settings.bucket, check_key(key))
+        await self._do(f"delete {key}", remove)
+
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """As ObjectStore.list."""
         last: str | None = None

@@ -116,6 +116,14 @@ class ObjectStore(Protocol):
         ...
 
 
+class PrunableStore(ObjectStore, Protocol):
+    """A store from which the collector may delete. Nobody else deletes."""
+
+    async def delete(self, key: str) -> None:
+        """Deletes an object; there need not be one. Raises UnavailableError."""
+        ...
+
+
 def digest_of(source: Path | bytes) -> str:
     """SHA-256 of a file's content or of bytes, in hexadecimal digits."""
     if isinstance(source, bytes):

@@ -1,6 +1,6 @@
 """Bytes in order, provable: an append-only, hash-chained record of what happened in one sandbox."""
 
-from axiom_sandbox.ledger.checking import Break, DeclaredGap, Fault, Findings, verify
+from axiom_sandbox.ledger.checking import Break, DeclaredGap, Fault, Findings, every_fault, verify
 from axiom_sandbox.ledger.errors import (
     LedgerBusyError,
     LedgerClosedError,
@@ -30,6 +30,7 @@ __all__ = [
     "Position",
     "Record",
     "decode",
+    "every_fault",
     "stored_lines",
     "verify",
 ]

@@ -71,6 +71,111 @@ class Findings:
         return self.broken is None
 
 
+def every_fault(lines: Iterable[bytes], head: str | None) -> tuple[Break, ...]:
+    """All places where a ledger is not sound, in order; empty where `verify` finds nothing.
+
+    After a fault each record is held against its neighbours alone, as if what it says of itself were so: this names
+    the damage, and proves nothing of what lies between. Takes the same arguments as `verify`.
+    """
+    return _Survey(ORIGIN if head == "" else head).take(lines)
+
+
+class _Survey:
+    """Walks a ledger to its end, whatever it finds."""
+
+    def __init__(self, head: str | None) -> None:
+        self._witnessed = head
+        self._seen_witnessed = 0 if head == ORIGIN else None
+        self._expected, self._prev = 1, ORIGIN
+        self._found: list[Break] = []
+        self._missing: list[tuple[int, int]] = []
+        """Ranges of records that did not come where they should have."""
+
+    def take(self, lines: Iterable[bytes]) -> tuple[Break, ...]:
+        """All lines → the faults."""
+        rest = iter(lines)
+        line = next(rest, None)
+        while line is not None:
+            following = next(rest, None)
+            self._line(line, following)
+            line = following
+        for first, last in self._missing:
+            what = f"record {first}" if first == last else f"records {first} to {last}"
+            self._note(first, Fault.REMOVED, f"{what} missing before record {last + 1}")
+        self._end()
+        return tuple(sorted(self._found, key=lambda found: found.seq))
+
+    def _note(self, seq: int, fault: Fault, message: str) -> None:
+        self._found.append(Break(seq, fault, message))
+
+    def _line(self, line: bytes, following: bytes | None) -> None:
+        try:
+            record = decode(line)
+            _declared_gap(record)
+        except MalformedRecordError as error:
+            if following is None:
+                text = f"the last line, record {self._expected}, is incomplete: {error}"
+                self._note(self._expected, Fault.TRUNCATED, text)
+            else:
+                text = f"where record {self._expected} should be: {error}"
+                self._note(self._expected, Fault.MALFORMED, text)
+            self._expected, self._prev = self._expected + 1, ""
+            return
+        is_itself = digest(line) == record.hash
+        if not is_itself:
+            self._note(record.seq, Fault.EDITED, f"record {record.seq} does not hash to what it says")
+        if record.seq < self._expected:
+            self._belated(record)
+            return
+        if record.seq > self._expected:
+            self._missing.append((self._expected, record.seq - 1))
+        elif is_itself and self._prev and record.prev != self._prev:
+            is_linked = record.seq > 1 and _links_to(following, record)
+            self._unlinked(record, is_linked=is_linked)
+            if not is_linked:
+                self._expected, self._prev = record.seq + 1, ""
+                return
+        self._expected, self._prev = record.seq + 1, record.hash
+        if is_itself and record.hash == self._witnessed:
+            self._seen_witnessed = record.seq
+
+    def _unlinked(self, record: Record, *, is_linked: bool) -> None:
+        """It names another predecessor: where what follows agrees with it, the predecessor is not the one of then."""
+        if is_linked:
+            text = f"record {record.seq} was written after another record {record.seq - 1}"
+            self._note(record.seq - 1, Fault.EDITED, text)
+        else:
+            self._note(record.seq, Fault.EDITED, f"record {record.seq} is linked to neither neighbour")
+
+    def _belated(self, record: Record) -> None:
+        """A number that should have come before: it was moved here, or it is here twice."""
+        for index, (first, last) in enumerate(self._missing):
+            if first <= record.seq <= last:
+                parts = ((first, record.seq - 1), (record.seq + 1, last))
+                self._missing[index : index + 1] = [part for part in parts if part[0] <= part[1]]
+                self._note(record.seq, Fault.REORDERED, f"record {record.seq} comes after a later record")
+                if record.hash == self._witnessed:
+                    self._seen_witnessed = record.seq
+                return
+        self._note(record.seq, Fault.INSERTED, f"record {record.seq} occurs a second time")
+
+    def _end(self) -> None:
+        if self._witnessed is None or (self._prev == self._witnessed):
+            return
+        if self._seen_witnessed is None:
+            torn = any(found.fault is Fault.TRUNCATED for found in self._found)
+            if not torn:
+                text = (
+                    f"the ledger ends with record {self._expected - 1}, but the witnessed head is another:"
+                    " its end is missing, or it was written anew"
+                )
+                self._note(self._expected, Fault.TRUNCATED, text)
+            return
+        if added := self._expected - 1 - self._seen_witnessed:
+            text = f"{added} records follow record {self._seen_witnessed}, the witnessed head"
+            self._note(self._seen_witnessed + 1, Fault.EXTENDED, text)
+
+
 @dataclass(slots=True)
 class _Chain:
     """The sound records so far."""
@@ -175,6 +280,16 @@ def _check_head(sound: _Chain, head: str, witnessed_at: int | None) -> Break | N
     return Break(
         witnessed_at + 1, Fault.EXTENDED, f"{added} records follow record {witnessed_at}, the witnessed head"
     )
+
+
+def _links_to(line: bytes | None, record: Record) -> bool:
+    """Whether a following line, where there is one, was written after this record."""
+    if line is None:
+        return True
+    try:
+        return decode(line).prev == record.hash
+    except MalformedRecordError:
+        return True
 
 
 def _readable(lines: Iterator[bytes]) -> Iterator[Record]:

@@ -50,7 +50,7 @@ class Means:
     recording_file: Path
     history: History
     folder: Path
-    record: Callable[..., Awaitable[None]]
+    record: Callable[..., Awaitable[int]]
     seconds_left: Callable[[], float]
     terminal_size: Callable[[], TerminalSize]
     answers: Callable[[], list[AnswerApproval]]

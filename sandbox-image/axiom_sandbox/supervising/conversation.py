@@ -55,7 +55,7 @@ class Conversation:
         stdin: int | None,
         stdout: int,
         spool: Spool,
-        record: Callable[..., Awaitable[None]],
+        record: Callable[..., Awaitable[int]],
         on_heard: Callable[[int], None],
         on_settled: Callable[[], Awaitable[object]],
         clock: Callable[[], float],

@@ -430,11 +430,12 @@ class Sandbox(ABC):
 
     # --- evidence ---------------------------------------------------------------------------------------------
 
-    async def record(self, *events: Event) -> None:
-        """Makes events durable. Raises LedgerFailedError."""
-        await self.ledger.append(*events)
+    async def record(self, *events: Event) -> int:
+        """Makes events durable; the last one's sequence number. Raises LedgerFailedError."""
+        position = await self.ledger.append(*events)
         if gaps := sum(isinstance(event, Gap) for event in events):
             self.board.update(gaps=self.board.state.gaps + gaps)
+        return position.seq
 
     def note(self, event: Event) -> None:
         """Makes an event durable soon: for callbacks that cannot wait. Nothing follows once the ledger is closed."""

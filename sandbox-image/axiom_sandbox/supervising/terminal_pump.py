@@ -26,7 +26,7 @@ class TerminalPump:
         self,
         fd: int,
         recording: Recording,
-        record: Callable[[Event], Awaitable[object]],
+        record: Callable[[Event], Awaitable[int]],
         on_output: Callable[[int], None],
         noted: int,
         tail: bytes = b"",
@@ -123,7 +123,9 @@ class TerminalPump:
         now = self._recording.output_bytes
         if now > self._noted:
             start, self._noted = self._noted, now
-            await self._record(Terminal(start=start, size=now - start))
+            seq = await self._record(Terminal(start=start, size=now - start))
+            if self._dropped_from is None:
+                self._recording.mark(seq)
         await asyncio.to_thread(self._recording.flush)
 
     async def _note_loss(self) -> None:

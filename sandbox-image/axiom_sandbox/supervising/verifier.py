@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from axiom_sandbox.protocol.channel import Command, FailureReason, Phase, Verification, Verify
+from axiom_sandbox.protocol.events import Event
 from axiom_sandbox.protocol.launching import Channel, Exit, Lockdown, Network, ProcessLimits, Start
 from axiom_sandbox.snapshots.writing import clear
 from axiom_sandbox.supervising.descriptors import write_all
@@ -74,12 +75,15 @@ class VerifierSandbox(Sandbox):
                     order.criteria,
                     order.round,
                     scratch,
-                    self.record,
+                    self._tell,
                     said=order.said,
                 )
         except TimeoutError:
             message = "limits.deadline passed while the criteria were being decided"
             raise SandboxFailedError(FailureReason.DEADLINE_EXCEEDED, message) from None
+
+    async def _tell(self, event: Event) -> None:
+        await self.record(event)
 
     async def _forget_candidates(self) -> None:
         """An earlier life of this process may have ended in the middle: what it ran counts for nothing."""

@@ -21,12 +21,13 @@ from tests.fakes.trusted_side import FakeTrustedSide, fake_trusted_side
 from axiom.channel import Channel
 from axiom.cluster.api import Api
 from axiom.cluster.resources import Object, uid_of
+from axiom.evidence.outcomes import decode_outcome
 from axiom.gateway.metrics import Metrics
 from axiom.gateway.packing import PlainFile, WorkspaceError, config_map_files, pack_files
 from axiom.gateway.service import Gateway
 from axiom.manifests.naming import annotations_of, labels_of
 from axiom.storage.folder import FolderStore
-from axiom.storage.keys import blob_key, segment_key
+from axiom.storage.keys import blob_key, outcome_key, segment_key
 from axiom.storage.store import UnavailableError
 from axiom_sandbox.ledger.records import ORIGIN, decode, encode
 from axiom_sandbox.protocol.channel import SUPERSEDED, LedgerHead, Phase
@@ -385,3 +386,21 @@ async def test_a_sandbox_whose_place_in_storage_is_taken_is_told_once(world: Wor
     await world.until(lambda: errors._value.get() > 2)
     assert side.troubles == [SUPERSEDED]
     assert not side.sealed
+
+
+async def test_the_outcome_of_a_complete_task_lies_beside_its_evidence_also_when_the_task_is_deleted(
+    world: World,
+) -> None:
+    world.make_task(FILES)
+    key = outcome_key("ns", world.task_id)
+    world.look()
+    complete = {
+        "type": "Complete", "status": "True", "reason": "Passed", "message": "", "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-01T00:00:00.000Z",
+    }  # fmt: skip
+    status = {"attempt": 1, "verdict": "Pass", "conditions": [complete]}
+    world.server.change("agenttasks", "ns", "t", status=status)
+    world.look()
+    world.server.remove("agenttasks", "ns", "t")
+    await world.until(lambda: (world.folder / "store" / key).is_file())
+    assert decode_outcome(await world.store.get(key)).status.verdict == "Pass"

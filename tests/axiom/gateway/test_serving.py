@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from tests.fakes.api_server import FakeApiServer, fake_api_server
 
 from axiom.api.agenttask import AgentTask
 from axiom.cluster.api import Api
+from axiom.evidence.asking import ClusterOptions, GatewayClient
+from axiom.evidence.segments import EvidenceError
 from axiom.gateway.authenticating import Gatekeeper
 from axiom.gateway.metrics import Metrics
 from axiom.gateway.serving import Pages
@@ -23,17 +27,21 @@ from axiom.operations import operations_app, serving
 from axiom.storage.folder import FolderStore
 from axiom.storage.keys import blob_key
 
-PATCH, CAST = b"+hello\n", b'{"version":3}\n'
+SECRET = "ghp_" + "aZ3bY4cX5dW6eV7fU8gT9hS0iR1jQ2kP3lO4"
+PATCH = b"+hello\n"
+CAST = b'{"version":3}\n' + f'[0.1,"o","{SECRET[:9]}"]\n[0.2,"o","{SECRET[9:]}"]\n[0.1,"m","#7"]\n'.encode()
+MASKED = CAST.decode().replace(SECRET[:9], "*" * 9).replace(SECRET[9:], "*" * 31)
 
 
 def review(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """One user may see task t, another nothing."""
+    """One user may see task t, one its secrets too, and another nothing."""
     if kind == "TokenReview":
-        known = {"good": "alice", "poor": "bob"}.get(spec["token"])
+        known = {"good": "alice", "best": "olga", "poor": "bob"}.get(spec["token"])
         return {"authenticated": known is not None, "user": {"username": known, "groups": ["g"]}}
     wanted = spec["resourceAttributes"]
     assert (wanted["verb"], wanted["resource"]) == ("get", "agenttasks")
-    return {"allowed": spec["user"] == "alice"}
+    allowed = ("olga",) if wanted["subresource"] == "original" else ("alice", "olga")
+    return {"allowed": spec["user"] in allowed}
 
 
 @dataclass
@@ -101,7 +109,16 @@ async def test_events_come_as_lines_or_as_server_sent_events(client: Client) -> 
 
 async def test_diff_and_recording_come_from_storage(client: Client) -> None:
     assert await client.get("t/diff?round=1") == (200, "text/x-diff", "+hello\n")
-    assert await client.get("t/recording") == (200, "application/x-asciicast", CAST.decode())
+    assert await client.get("t/recording") == (200, "application/x-asciicast", MASKED)
+
+
+async def test_secrets_are_served_to_whoever_may_get_the_original_and_asks_for_it(client: Client) -> None:
+    assert (await client.get("t/recording?original=true", "best"))[2] == CAST.decode()
+    assert (await client.get("t/recording", "best"))[2] == MASKED
+    for page in ("recording", "events", "diff"):
+        status, _, text = await client.get(f"t/{page}?original=true", "good")
+        assert status == 403
+        assert "agenttasks/original" in text
 
 
 @pytest.mark.parametrize(
@@ -128,3 +145,23 @@ async def test_operations_tell_health_and_readiness() -> None:
         ready.append(True)
         assert (await session.get("/readyz")).status == 200
         assert "axiom_gateway_sandboxes" in await (await session.get("/metrics")).text()
+
+
+async def test_the_command_line_reads_a_ledger_and_blobs_through_it(client: Client) -> None:
+    options = ClusterOptions(gateway=client.base)
+    reader = GatewayClient(options, "ns", "t", "good")
+    ledger = reader.ledger("tasks/ns/u/attempts/1/agent/ledger", "")
+    lines = await asyncio.to_thread(lambda: list(ledger.lines()))
+    assert [json.loads(line)["event"] for line in lines] == ["user_msg", "closed"]
+    read = await asyncio.to_thread(reader.blob, told_task(), blob_key(digest(CAST)))
+    assert read.decode() == MASKED
+
+    stranger = GatewayClient(options, "ns", "t", "poor").ledger("tasks/ns/u/attempts/1/agent/ledger", "")
+    with pytest.raises(EvidenceError, match="answers 403"):
+        await asyncio.to_thread(lambda: list(stranger.lines()))
+
+
+@pytest.mark.parametrize("address", ["", "gateway:80", "http://gateway.example"])
+def test_a_token_is_sent_nowhere_but_to_an_address_that_keeps_it(address: str) -> None:
+    with pytest.raises(EvidenceError, match="--gateway"):
+        GatewayClient(ClusterOptions(gateway=address), "ns", "t", "good")

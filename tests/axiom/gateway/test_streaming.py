@@ -99,6 +99,15 @@ async def test_a_sealed_ledger_is_read_from_any_event_on(store: FolderStore, tmp
     assert lines == [("u/1/agent/3", "user_msg"), ("u/1/agent/4", "closed")]
 
 
+async def test_without_following_it_is_the_ledger_as_far_as_it_is_now(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    await seal(store, identity(1), await write_ledger(tmp_path / "one", identity(1), 2, close=False))
+    task = make_task(1, complete=False)
+    lines = await collect(Stream(World(task), store, task, Position(seq=2)).lines(follow=False))
+    assert lines == [("u/1/agent/2", "user_msg")]
+
+
 async def test_what_a_pod_stopped_telling_follows_from_storage(store: FolderStore, tmp_path: Path) -> None:
     segments = await write_ledger(tmp_path / "ledger", identity(), 3)
     await seal(store, identity(), segments)

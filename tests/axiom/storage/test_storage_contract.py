@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from axiom.storage.store import ConflictError, MissingError, ObjectStore, PutResult
+from axiom.storage.store import ConflictError, MissingError, ObjectStore, PrunableStore, PutResult
 
 LARGE = bytes(range(256)) * (6 * 2**12)
 """6 MiB: more than one part."""
@@ -122,3 +122,12 @@ async def test_a_key_that_is_no_plain_path_is_refused(store: ObjectStore, key: s
         await store.get(key)
     with pytest.raises(ValueError, match="is no key"):
         await store.fetch(key, tmp_path / "out")
+
+
+async def test_what_was_deleted_is_gone_and_may_be_put_again(store: PrunableStore) -> None:
+    await store.put("a/b", b"first")
+    await store.put("a/c", b"stays")
+    await store.delete("a/b")
+    await store.delete("a/b")
+    assert await keys(store, "a/") == ["a/c"]
+    assert await store.put("a/b", b"second") is PutResult.CREATED

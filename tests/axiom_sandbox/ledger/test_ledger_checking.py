@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axiom_sandbox.ledger.checking import Fault, verify
+from axiom_sandbox.ledger.checking import Fault, every_fault, verify
 from axiom_sandbox.ledger.records import ORIGIN, decode, encode
 from axiom_sandbox.protocol.events import Gap
 from axiom_sandbox.protocol.identity import Identity, Role
@@ -153,3 +153,29 @@ def test_no_flipped_bit_goes_unseen(number: int, data: st.DataObject) -> None:
 def test_no_other_order_goes_unseen(order: list[int]) -> None:
     findings = verify([WHOLE[number] for number in order], HEAD)
     assert findings.intact == (order == sorted(order))
+
+
+@pytest.mark.parametrize("name", TAMPERINGS)
+def test_the_survey_of_all_faults_names_the_one_that_was_done(name: str) -> None:
+    tamper, _, _ = TAMPERINGS[name]
+    lines = tamper(list(WHOLE))
+    first = verify(lines, HEAD).broken
+    assert first is not None
+    named = {found.seq for found in every_fault(lines, HEAD)}
+    assert min(named) <= first.seq
+    assert named & {first.seq - 1, first.seq, first.seq + 1}
+
+
+def test_every_fault_is_named_not_the_first_alone() -> None:
+    lines = list(WHOLE)
+    lines[1] = lines[1].replace(b'"2"', b'"x"')
+    lines[3] = b"garbage"
+    del lines[6]
+    found = [(fault.seq, fault.fault) for fault in every_fault(lines, HEAD)]
+    assert found == [(2, Fault.EDITED), (4, Fault.MALFORMED), (7, Fault.REMOVED)]
+
+
+@given(st.lists(st.sampled_from(WHOLE), max_size=12))
+def test_the_survey_finds_something_exactly_where_the_proof_fails(lines: list[bytes]) -> None:
+    assert bool(every_fault(lines, HEAD)) == (not verify(lines, HEAD).intact)
+    assert bool(every_fault(lines, None)) == (not verify(lines, None).intact)

@@ -77,8 +77,9 @@ class Desk:
         self.outputs = 0
         self.pump = TerminalPump(master, self.recording, self.record, self.heard, noted=0)
 
-    async def record(self, event: Event) -> None:
+    async def record(self, event: Event) -> int:
         self.events.append(event)
+        return len(self.events)
 
     def heard(self, _size: int) -> None:
         self.outputs += 1

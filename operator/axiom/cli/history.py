@@ -1,0 +1,43 @@
+"""`axiom history`: tasks that are complete, also those whose AgentTask was deleted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def history(
+    text: Annotated[
+        str,
+        typer.Argument(help="Words that the prompt, the message or the claim must hold.", metavar="[TEXT]"),
+    ] = "",
+    name: Annotated[str, typer.Option("--name", help="The task's name; * stands for anything.")] = "",
+    agent_class: Annotated[str, typer.Option("--class", help="Its AgentClass.")] = "",
+    verdict: Annotated[str, typer.Option("--verdict", help="Pass, Fail, Inconclusive, or none.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "",
+    since: Annotated[
+        str, typer.Option("--since", help="Complete not before this time, or this long ago.", metavar="TIME")
+    ] = "",
+    until: Annotated[
+        str, typer.Option("--until", help="Complete not after this time, or this long ago.", metavar="TIME")
+    ] = "",
+    where: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="A state folder, a store's folder, or s3://BUCKET. Without it: the state folder of local runs.",
+            metavar="WHERE",
+        ),
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", help="Most rows, newest first.", min=1)] = 50,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the index anew of what is in object storage.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Search the history of tasks. Exit code: 0 found, 1 nothing found, 3 not readable."""
+    from axiom.cli.remembering import Wanted, print_history
+
+    wanted = Wanted(text, name, agent_class, verdict, namespace, since, until, limit)
+    print_history(where, wanted, rebuild=rebuild, as_json=as_json)

@@ -1,0 +1,354 @@
+"""What `axiom replay` does once its options are read.
+
+A recording is never written to a person's terminal as it is: an emulator takes it, and what the screen shows is drawn, with
+its colours and nothing else that a terminal would act on. Secrets are masked in the stream, and once more on the screen, where
+a program may have put them together; while a run is followed, on the screen alone, as nothing can be held back there.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import typer
+import zstandard
+
+from axiom.cli.ledger import Where
+from axiom.cli.reading import find, readable
+from axiom.evidence.comparing import Side, compare
+from axiom.evidence.finding import TaskEvidence
+from axiom.evidence.harmless import plain
+from axiom.evidence.masking import mask_lines, mask_text, scanner_of
+from axiom.evidence.searching import Line, parsed
+from axiom.evidence.segments import EvidenceError
+from axiom.running.places import default_state
+from axiom_sandbox.protocol.quantities import parse_duration
+from axiom_sandbox.secrets.masking import masked
+from axiom_sandbox.terminal.casts import BadCastError, Cast, CastEvent, CastReader, parse_header
+from axiom_sandbox.terminal.masking import mask_cast
+from axiom_sandbox.terminal.recording import Code
+from axiom_sandbox.terminal.screens import EmulatorMissingError, ScreenState, make_screen, play, screen_of
+
+_LARGEST = 1024 * 1024 * 1024
+_FRAME_SECONDS = 1 / 30
+_LOOK_SECONDS = 0.2
+_CASTS = (".cast", ".cast.zst")
+
+
+@dataclass(frozen=True)
+class Playing:
+    """What was asked for."""
+
+    at: str = ""
+    to_print: bool = False
+    speed: float = 1.0
+    idle: float = 2.0
+    follow: bool = False
+    cast: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A recording, and what is known beside it."""
+
+    data: bytes
+    noted: Callable[[], Iterator[Line]] | None
+    """The agent's ledger."""
+
+
+def replay_run(where: Where, playing: Playing) -> None:
+    """Plays, prints or writes the recording."""
+    with readable(), _explained():
+        if playing.follow:
+            _follow(_growing(where), where)
+            return
+        found = _recording(where)
+        data = found.data if where.original else b"".join(mask_cast(BytesIO(found.data), scanner_of()))
+        if playing.cast:
+            _write(playing.cast, data)
+            return
+        cast = Cast.parse(data)
+        shown, rest = _parted(cast, playing, found.noted)
+        if playing.to_print:
+            _print(screen_of(cast.header, shown), where)
+        else:
+            _play(cast, shown, rest, playing, where)
+
+
+def _parted(
+    cast: Cast, playing: Playing, noted: Callable[[], Iterator[Line]] | None
+) -> tuple[list[CastEvent], list[CastEvent]]:
+    """What was shown at the moment that was asked for, and what came after."""
+    at = playing.at
+    if not at:
+        return (cast.events, []) if playing.to_print else ([], cast.events)
+    if at.isdecimal():
+        return _at_seq(cast, int(at), noted)
+    count = cast.at_time(_moment(cast, at))
+    return cast.events[:count], cast.events[count:]
+
+
+def _at_seq(
+    cast: Cast, seq: int, noted: Callable[[], Iterator[Line]] | None
+) -> tuple[list[CastEvent], list[CastEvent]]:
+    if noted is not None:
+        offset = _offset_at(noted(), seq)
+        return list(cast.output_until(offset)), cast.events[cast.at_output(offset) :]
+    marks = [index for index, event in enumerate(cast.events) if event.seq is not None and event.seq <= seq]
+    if not any(event.seq is not None for event in cast.events):
+        raise EvidenceError(
+            "this recording has no marks of a ledger, so --at takes a time; name the run instead of the file"
+        )
+    count = marks[-1] + 1 if marks else 0
+    return cast.events[:count], cast.events[count:]
+
+
+def _offset_at(lines: Iterator[Line], seq: int) -> int:
+    """Bytes of output that the ledger had noted at a record. Raises EvidenceError."""
+    offset = last = 0
+    for line in lines:
+        record = line.record
+        if record is None:
+            continue
+        if record.seq > seq:
+            return offset
+        last = record.seq
+        start, size = record.payload.get("start"), record.payload.get("size")
+        if record.event == "terminal" and isinstance(start, int) and isinstance(size, int):
+            offset = max(offset, start + size)
+    if seq > last:
+        raise EvidenceError(f"--at {seq}: the ledger ends with record {last}")
+    return offset
+
+
+def _moment(cast: Cast, text: str) -> int:
+    """Milliseconds since the recording began. Raises EvidenceError."""
+    try:
+        return round(parse_duration(text).total_seconds() * 1000)
+    except ValueError:
+        pass  # then it is a time of day
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise EvidenceError(
+            f"--at {text!r}: write a sequence number (42), a time since the beginning (1m30s), or a time of day"
+            " (2026-11-25T20:00:00Z)"
+        ) from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000) - cast.header.started_ms
+
+
+def _recording(where: Where) -> _Found:
+    """Raises EvidenceError."""
+    if where.word.endswith(_CASTS) and Path(where.word).is_file():
+        return _Found(_unpacked(Path(where.word).read_bytes()), None)
+    found = find(where)
+    with_recording = [one for one in found if one.task and one.task.status.recording and one.blob]
+    if not with_recording:
+        raise EvidenceError(
+            f"{where.word} holds no recording: no task that ran on a terminal is complete there"
+        )
+    if len(with_recording) > 1:
+        names = ", ".join(f"{one.task.name} ({one.task.uid[:8]})" for one in with_recording if one.task)
+        raise EvidenceError(f"{where.word} holds several runs; name one of them: {plain(names)}")
+    one = with_recording[0]
+    assert one.task is not None
+    assert one.blob is not None
+    return _Found(_unpacked(one.blob(one.task.status.recording)), _lines_of(one))
+
+
+def _lines_of(one: TaskEvidence) -> Callable[[], Iterator[Line]] | None:
+    ledger = one.ledger("agent")
+    return (lambda: parsed(ledger.lines())) if ledger else None
+
+
+def _unpacked(data: bytes) -> bytes:
+    if not data.startswith(b"\x28\xb5\x2f\xfd"):
+        return data
+    with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
+        try:
+            return reader.read(_LARGEST)
+        except zstandard.ZstdError as error:
+            raise EvidenceError(f"the recording is damaged: {error}") from error
+
+
+def _write(target: Path, data: bytes) -> None:
+    try:
+        target.write_bytes(data)
+    except OSError as error:
+        raise EvidenceError(f"--cast {target} cannot be written: {error.strerror}") from error
+
+
+class _Canvas:
+    """A person's terminal, on which screens are drawn."""
+
+    def __init__(self, stream: BinaryIO, where: Where) -> None:
+        self._stream, self._masks = stream, not where.original
+
+    def __enter__(self) -> _Canvas:
+        self._stream.write(b"\x1b[?1049h\x1b[?25l\x1b[2J")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.write(b"\x1b[0m\x1b[?25h\x1b[?1049l")
+        self._stream.flush()
+
+    def draw(self, screen: ScreenState) -> None:
+        """Puts it where the last one was."""
+        styled = mask_text(screen.styled) if self._masks else screen.styled
+        body = styled.replace(b"\r\n", b"\x1b[0m\x1b[K\r\n")
+        self._stream.write(b"\x1b[?2026h\x1b[H" + body + b"\x1b[0m\x1b[J\x1b[?2026l")
+        self._stream.flush()
+
+
+def _print(screen: ScreenState, where: Where) -> None:
+    text = screen.text if where.original else masked(scanner_of(), screen.text)
+    sys.stdout.write(f"{plain(text)}\n")
+
+
+def _play(cast: Cast, shown: list[CastEvent], rest: list[CastEvent], playing: Playing, where: Where) -> None:
+    screen = make_screen(cast.header.columns, cast.header.rows)
+    play(screen, shown)
+    if not sys.stdout.isatty():
+        play(screen, rest)
+        _print(screen.snapshot(), where)
+        return
+    with _Canvas(sys.stdout.buffer, where) as canvas:
+        canvas.draw(screen.snapshot())
+        now = shown[-1].at_ms if shown else 0
+        due = drawn = time.monotonic()
+        try:
+            for event in rest:
+                due += min((event.at_ms - now) / 1000 / playing.speed, playing.idle)
+                now = event.at_ms
+                wait = due - time.monotonic()
+                if wait > 0 or time.monotonic() - drawn > _FRAME_SECONDS:
+                    canvas.draw(screen.snapshot())
+                    drawn = time.monotonic()
+                if wait > 0:
+                    time.sleep(wait)
+                play(screen, [event])
+            canvas.draw(screen.snapshot())
+        except KeyboardInterrupt:
+            pass  # seen enough
+    _print(screen.snapshot(), where)
+
+
+def _growing(where: Where) -> Path:
+    """The recording of a local run that is not over. Raises EvidenceError."""
+    path = Path(where.word)
+    if path.is_file():
+        return path
+    if where.cluster:
+        raise EvidenceError(
+            "--follow is for runs on this machine: a cluster's recording is served once its task is complete"
+        )
+    runs = (where.state or default_state()) / "runs"
+    folders = [path] if path.is_dir() else sorted(runs.glob(f"{where.word}-*/scratch"))
+    found = [file for folder in folders for file in folder.rglob("recording.cast")]
+    if not found:
+        raise EvidenceError(
+            f"no run {where.word!r} is under way in {runs}; without --follow its replay is of what ended"
+        )
+    return max(found, key=lambda file: file.stat().st_mtime)
+
+
+def _follow(path: Path, where: Where) -> None:
+    """Shows what is there, and what comes, until the program on the terminal has ended or the file is gone."""
+    with path.open("rb") as file:
+        first = file.readline()
+        header = parse_header(first)
+        reader, screen = CastReader(header.version), make_screen(header.columns, header.rows)
+        is_terminal = sys.stdout.isatty()
+        canvas = _Canvas(sys.stdout.buffer, where)
+        if is_terminal:
+            canvas.__enter__()
+        try:
+            for lines in _arriving(file, path):
+                events = [event for line in lines if (event := reader.take(line))]
+                play(screen, events)
+                if is_terminal and events:
+                    canvas.draw(screen.snapshot())
+                if any(event.code == Code.EXIT for event in events):
+                    break
+        except KeyboardInterrupt:
+            pass  # seen enough
+        finally:
+            if is_terminal:
+                canvas.__exit__()
+    _print(screen.snapshot(), where)
+
+
+def _arriving(file: BinaryIO, path: Path) -> Iterator[list[bytes]]:
+    """Whole lines as they come; ends once the file is gone from where it was."""
+    held = b""
+    while True:
+        data = file.read()
+        if data:
+            *lines, held = (held + data).split(b"\n")
+            yield [line + b"\n" for line in lines]
+        elif not path.exists():
+            return
+        else:
+            time.sleep(_LOOK_SECONDS)
+
+
+def print_difference(one: Where, other: Where) -> None:
+    """The difference between two runs."""
+    with readable():
+        sides = [_side(where) for where in (one, other)]
+        for line in compare(*sides):
+            typer.echo(line)
+
+
+def _side(where: Where) -> Side:
+    found = find(where)
+    if len(found) != 1:
+        raise EvidenceError(f"{where.word} holds {len(found)} runs; name one of them")
+    evidence = found[0]
+    masks = not where.original
+    ledgers = tuple(
+        (
+            ledger.name.rpartition("/")[2],
+            tuple(parsed(mask_lines(ledger.lines()) if masks else ledger.lines())),
+        )
+        for ledger in evidence.ledgers
+    )
+    task = evidence.task
+    if task is None:
+        return Side(where.word, "unknown", (), (), ledgers, "")
+    last = task.status.rounds[-1] if task.status.rounds else None
+    usage = task.status.usage
+    facts = [("rounds", str(len(task.status.rounds))), ("attempts", str(task.status.attempt))]
+    facts += [("class", task.spec.agent_class_name), ("message", task.status.message)]
+    if usage:
+        facts += [("cost", usage.cost_usd or "unknown"), ("calls of a model", str(usage.requests))]
+        facts += [("tokens in", str(usage.input_tokens)), ("tokens out", str(usage.output_tokens))]
+    patch = ""
+    if last and last.diff and evidence.blob:
+        data = evidence.blob(last.diff)
+        patch = (data if where.original else mask_text(data)).decode(errors="replace")
+    return Side(
+        f"{task.name} ({task.uid[:8]})",
+        task.status.verdict or "none",
+        tuple((result.name, result.verdict.value) for result in last.criteria) if last else (),
+        tuple(facts),
+        ledgers,
+        patch,
+    )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What the terminal's parts raise, as evidence that cannot be read."""
+    try:
+        yield
+    except (BadCastError, EmulatorMissingError) as error:
+        raise EvidenceError(str(error)) from error

@@ -1,0 +1,1 @@
+"""What is deleted of old tasks, and when: policies, and the collector that follows them."""
