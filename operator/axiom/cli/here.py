@@ -7,7 +7,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from axiom.backends.host import find_launcher
 from axiom.backends.leftovers import claim, remove_leftovers, remove_scratch
 from axiom.cli.run import Order
 from axiom.cli.showing import Interruption, Progress
+from axiom.running.hidden_tests import HiddenTestsError, find_hidden, pack_hidden
 from axiom.running.local import LocalRun
 from axiom.running.results import Result, collect
 from axiom.running.workspaces import make_base, secret_folder, secret_variable
@@ -37,10 +38,11 @@ def run_here(order: Order, console: Console) -> Result:
     """Raises RefusedError, CannotRunError, WorkspaceError, Interruption."""
     manifest = load_manifest([path for path in (order.task, order.agent_class) if path])
     check_runnable(manifest)
+    hidden = hidden_tests(manifest, order.task.parent)
     find_launcher()
     backend = choose_backend(order.backend, manifest.agent_class.spec)
     try:
-        return asyncio.run(_run(manifest, backend, order.state or default_state(), console))
+        return asyncio.run(_run(manifest, hidden, backend, order.state or default_state(), console))
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise Interruption(error, _INTERRUPTED) from error
 
@@ -84,6 +86,21 @@ def check_runnable(manifest: Manifest) -> None:
             raise RefusedError(manifest.agent_class.name, [Problem("spec.local.readOnlyPaths", cure)])
 
 
+def hidden_tests(manifest: Manifest, beside: Path) -> Mapping[str, Path]:
+    """Where the hidden tests of each criterion lie. Raises RefusedError, also where the agent could see them."""
+    try:
+        found = find_hidden(manifest.task.spec.criteria, beside)
+    except HiddenTestsError as error:
+        raise RefusedError(manifest.task.name, [Problem(f"spec.{error.field}", error.cure)]) from error
+    for shown in manifest.agent_class.spec.local.read_only_paths:
+        for name, path in found.items():
+            if path.resolve().is_relative_to(Path(shown).resolve()):
+                cure = f"{path} lies below {shown}, which the class shows to the agent (local.readOnlyPaths); move it"
+                field = f"spec.criteria[{name}].tests.hidden"
+                raise RefusedError(manifest.task.name, [Problem(field, cure)])
+    return found
+
+
 def without_push(task: AgentTask) -> AgentTask:
     """The task as it is run here: pushing is a pod's business, with credentials of its own."""
     return task.model_copy(update={"spec": task.spec.model_copy(update={"result": ResultSpec()})})
@@ -104,7 +121,9 @@ def credential_variable(name: str) -> str:
     return "AXIOM_CREDENTIAL_" + name.upper().replace("-", "_")
 
 
-async def _run(manifest: Manifest, backend: Backend, state: Path, console: Console) -> Result:
+async def _run(
+    manifest: Manifest, hidden: Mapping[str, Path], backend: Backend, state: Path, console: Console
+) -> Result:
     running = asyncio.current_task()
     assert running is not None
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -139,6 +158,7 @@ async def _run(manifest: Manifest, backend: Backend, state: Path, console: Conso
             folder=scratch,
             make_sandbox=_factory(backend, scratch),
             credentials=_credentials(manifest),
+            hidden=await asyncio.to_thread(pack_hidden, hidden, scratch),
             on_status=progress,
         )
         try:

@@ -67,10 +67,11 @@ def start_command(
 
 
 def prompt_of(task: AgentTask, agent_class: AgentClass) -> str:
-    """What the agent is told at the start: the prompt, and the criteria unless the class says no."""
-    if not agent_class.spec.show_criteria:
+    """What the agent is told at the start: the prompt, and the criteria unless the class says no; never those with hidden tests."""
+    shown = [criterion for criterion in task.spec.criteria if not criterion.hides]
+    if not agent_class.spec.show_criteria or not shown:
         return task.spec.prompt
-    return f"{task.spec.prompt}\n\nYour work is checked afterwards against these criteria:\n{_shown(task.spec.criteria)}"
+    return f"{task.spec.prompt}\n\nYour work is checked afterwards against these criteria:\n{_shown(shown)}"
 
 
 def _shown(criteria: list[Criterion]) -> str:

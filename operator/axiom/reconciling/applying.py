@@ -17,6 +17,7 @@ from axiom.cluster.errors import AlreadyExistsError, ConflictError, NotFoundErro
 from axiom.cluster.resources import AGENT_TASKS, PODS, Object, name_of, namespace_of, uid_of
 from axiom.cluster.watching import Cache
 from axiom.egress.tokens import Grant, mint
+from axiom.manifests.hidden_tests import hidden_mounts
 from axiom.manifests.naming import TASK_UID_LABEL
 from axiom.manifests.network_policies import Installation
 from axiom.manifests.one_shot import one_shot
@@ -209,6 +210,7 @@ class Applier:
             base=action.base,
             changes=action.changes,
             verifier_image=task.spec.verification.image,
+            hidden=hidden_mounts(task.spec.criteria, identity.role),
             job=one_shot(task, identity.role, self._around.fetch_ca),
         )
 

@@ -27,12 +27,24 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """Files that a criterion brings along and the agent never saw; they are part of the subject's base."""
+
+    paths: frozenset[str] = frozenset()
+    digest: str = ""
+    """SHA-256 over paths and contents, in hexadecimal."""
+    problem: str = ""
+    """Why they could not be had; empty: they are there."""
+
+
+@dataclass(frozen=True)
 class Subject:
     """What is verified."""
 
     base: Side
     candidate: Side
     changes: Changes
+    hidden: Hidden | None = None
 
 
 class Source(StrEnum):
@@ -62,6 +74,8 @@ class Run:
     nonce: bytes = b""
     """Made for this run; known to the job's own runner and to nobody else."""
     guard: Guard | None = None
+    discreet: bool = False
+    """What the run prints is kept nowhere: it may show what the agent must not see."""
     reusable: str = ""
     """Runs of the base with the same text need not be repeated within one verification; empty: not reusable."""
 

@@ -71,6 +71,7 @@ class Bench:
     events: list[Event] = field(default_factory=list)
     changes: Path = Path()
     entropy: Callable[[int], bytes] = secrets.token_bytes
+    hidden: dict[str, Path] = field(default_factory=dict)
 
     async def verify(
         self, base: Mapping[str, str], work: Work, *criteria: Mapping[str, object]
@@ -99,4 +100,5 @@ class Bench:
             self.folder / "scratch",
             record,
             self.entropy,
+            self.hidden,
         )

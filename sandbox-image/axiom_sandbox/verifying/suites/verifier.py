@@ -75,7 +75,7 @@ class TestsVerifier(Verifier[TestsCriterion]):
         self, spec: TestsCriterion, subject: Subject, place: Place, done: Sequence[Ran], entropy: bytes
     ) -> Run | None:
         """The base; then, if it behaves as the criterion says, the candidate twice."""
-        if _absent_files(spec, subject):
+        if _unfit(spec, subject):
             return None
         if not done:
             return _run(spec, subject, place, Source.BASE, entropy)
@@ -85,26 +85,23 @@ class TestsVerifier(Verifier[TestsCriterion]):
 
     def judge(self, spec: TestsCriterion, subject: Subject, done: Sequence[Ran]) -> Judgement:
         """The base first; then whether both runs on the candidate prove the same."""
-        if absent := _absent_files(spec, subject):
-            return Judgement(
-                Verdict.INCONCLUSIVE,
-                clean(
-                    f"The base workspace has no {named(absent)}. The tests that are named must be part of it."
-                ),
-            )
+        if problem := _unfit(spec, subject):
+            return Judgement(Verdict.INCONCLUSIVE, clean(problem))
         base = _read(spec, done[0], {})
         required = base.reading.collected or {}
         results = [_read(spec, ran, required) for ran in done[1:]]
-        unseen = disregarded(subject.base.tree, subject.changes, pins_of(subject.base.tree, _ids(spec)))
+        unseen = disregarded(subject.base.tree, subject.changes, _pins(spec, subject))
         evidence = {
             "base": _describe(base),
             "runs": [_describe(result) for result in results],
             "disregarded": [clean(path, 300) for path in unseen[:50]],
         }
+        if subject.hidden:
+            evidence["hidden"] = {"digest": subject.hidden.digest, "files": len(subject.hidden.paths)}
         if problem := _base_problem(spec, base):
             return Judgement(Verdict.INCONCLUSIVE, clean(problem), evidence)
         verdict, message = _compare(spec, base, results)
-        if unseen and verdict is not Verdict.INCONCLUSIVE:
+        if unseen and verdict is not Verdict.INCONCLUSIVE and not spec.hidden:
             message += f"\nThe agent changed {named(unseen)}; the base's version was used."
         return Judgement(verdict, clean(message), evidence)
 
@@ -118,14 +115,29 @@ def _ids(spec: TestsCriterion) -> list[str]:
     return [*spec.fail_to_pass, *spec.pass_to_pass]
 
 
-def _absent_files(spec: TestsCriterion, subject: Subject) -> list[str]:
+def _unfit(spec: TestsCriterion, subject: Subject) -> str:
+    """Why nothing can be run; empty: it can."""
+    if subject.hidden and subject.hidden.problem:
+        return subject.hidden.problem
     files = dict.fromkeys(test_id.partition("::")[0] for test_id in _ids(spec))
-    return [file for file in files if file not in subject.base.tree.entries]
+    absent = [file for file in files if file not in subject.base.tree.entries]
+    if not absent:
+        return ""
+    where = (
+        "Neither the base workspace nor the hidden tests have" if spec.hidden else "The base workspace has"
+    )
+    return (
+        f"{where} {'' if spec.hidden else 'no '}{named(absent)}. The tests that are named must be part of it."
+    )
+
+
+def _pins(spec: TestsCriterion, subject: Subject) -> Pins:
+    return pins_of(subject.base.tree, _ids(spec), subject.hidden.paths if subject.hidden else ())
 
 
 def _run(spec: TestsCriterion, subject: Subject, place: Place, source: Source, entropy: bytes) -> Run:
     base, candidate = subject.base.tree, subject.candidate.tree
-    pins = pins_of(base, _ids(spec))
+    pins = _pins(spec, subject)
     layout = whole(base, Source.BASE) if source is Source.BASE else layout_of(base, candidate, pins)
     nonce = entropy[:32]
     plan = _plan(spec, subject, place, layout) | {"nonce": nonce.hex(), "seed": entropy[32:].hex()}
@@ -140,7 +152,8 @@ def _run(spec: TestsCriterion, subject: Subject, place: Place, source: Source, e
         channels=(CHANNEL,),
     )
     reusable = spec.model_dump_json() if source is Source.BASE else ""
-    return Run(layout, job, nonce, Guard(pins.covers, pins.forbids), reusable)
+    guard = Guard(pins.covers, pins.forbids)
+    return Run(layout, job, nonce, guard, discreet=spec.hidden is not None, reusable=reusable)
 
 
 def _plan(
@@ -175,7 +188,16 @@ def _words(base: Side, pins: Pins) -> list[str]:
 def _read(spec: TestsCriterion, ran: Ran, required: Mapping[str, tuple[str, ...]]) -> _Result:
     reading = read_reports(ran.outcome.channels.get(CHANNEL, b""), ran.run.nonce)
     states = {test_id: state_of(reading, test_id, required.get(test_id, ())) for test_id in _ids(spec)}
+    if spec.hidden:  # nobody is told more of these than whether they pass
+        states = {test_id: (state, "") for test_id, (state, _) in states.items()}
     return _Result(ran, reading, states)
+
+
+def _printed(result: _Result) -> str:
+    """What a run printed at its end, where that may be told."""
+    if result.ran.run.discreet:
+        return "what it printed is not shown, as its tests are hidden."
+    return clean_bytes(result.ran.outcome.output, 800)
 
 
 # --- the base ---
@@ -186,7 +208,7 @@ def _base_problem(spec: TestsCriterion, base: _Result) -> str:
     if problem := _could_not_run(base):
         return problem
     if base.reading.collected is None and base.reading.status is not None:
-        return f"pytest could not begin on the unchanged base:\n{clean_bytes(base.ran.outcome.output, 800)}"
+        return f"pytest could not begin on the unchanged base:\n{_printed(base)}"
     found = [_fail_to_pass_problem(test_id, *base.states[test_id]) for test_id in spec.fail_to_pass]
     found += [_pass_to_pass_problem(spec, base, test_id) for test_id in spec.pass_to_pass]
     return "\n".join(filter(None, found))
@@ -200,7 +222,7 @@ def _could_not_run(result: _Result) -> str:
     if reading.unable:
         return f"The tests could not be run: {reading.unable}. Add it to the class's image."
     if not reading.runner:
-        return f"The test runner did not begin. It printed at the end:\n{clean_bytes(outcome.output, 800)}"
+        return f"The test runner did not begin. It printed at the end:\n{_printed(result)}"
     if reading.runner != runner_digest():
         return "The test runner in the clean room is not the one that belongs to this version."
     return ""
@@ -235,7 +257,8 @@ def _compare(spec: TestsCriterion, base: _Result, results: Sequence[_Result]) ->
         if problem := _could_not_run(result):
             return Verdict.INCONCLUSIVE, problem
     if meddling := [text for result in results for text in _meddling(base, result)]:
-        return Verdict.FAIL, "\n".join(dict.fromkeys(meddling))
+        told = ["The code under test meddled with its tests."] if spec.hidden else dict.fromkeys(meddling)
+        return Verdict.FAIL, "\n".join(told)
     if all(result.passed for result in results):
         return Verdict.PASS, f"{len(_ids(spec))} tests pass in {_RUNS} runs, each in another order."
     if any(result.passed for result in results):
@@ -278,7 +301,8 @@ def _failures(result: _Result) -> str:
     reasons: dict[str, list[str]] = {}
     for test_id, (state, message) in result.states.items():
         if state is not State.PASSED:
-            reasons.setdefault(_because(result, state, message), []).append(test_id)
+            shown = test_id.partition("[")[0] if result.ran.run.discreet else test_id
+            reasons.setdefault(_because(result, state, message), []).append(shown)
     found = [f"{named(ids)} {reason}" for reason, ids in reasons.items()]
     return "\n".join([*found[:10], *([f"… and {len(found) - 10} more."] if len(found) > 10 else [])])
 
@@ -289,7 +313,7 @@ def _because(result: _Result, state: State, message: str) -> str:
         case State.FAILED:
             return f"failed: {message}" if message else "failed."
         case State.SKIPPED:
-            return f"was skipped, which does not count as passed: {message}"
+            return f"was skipped, which does not count as passed: {message}".rstrip(": ")
         case State.MISSING:
             return "was not found."
         case State.UNREPORTED:
@@ -301,8 +325,10 @@ def _because(result: _Result, state: State, message: str) -> str:
 def _ending(result: _Result) -> str:
     outcome, hanging = result.ran.outcome, result.reading.hanging()
     where = f" in {hanging}" if hanging else " while the tests were collected"
+    if result.ran.run.discreet:
+        where = ""
     if outcome.timed_out:
-        return f"the run did not end within {result.ran.run.job.timeout:g} s; it was{where}."
+        return f"the run did not end within {result.ran.run.job.timeout:g} s{where and f'; it was{where}'}."
     if outcome.signal is not None:
         return f"the process was ended by signal {outcome.signal}{where}."
     return f"the process ended early, with exit code {outcome.code}{where}."
