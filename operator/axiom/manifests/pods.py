@@ -19,7 +19,7 @@ refuses to work in a folder of somebody else's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from axiom.api.agentclass import AgentClassSpec
@@ -120,7 +120,7 @@ class PodInput:
     """Verifiers: the task's own image for the candidate."""
     job: OneShot | None = None
     """Pods that do one thing for the control plane: what, and what they mount for it."""
-    hidden: HiddenMounts = HiddenMounts()
+    hidden: HiddenMounts = field(default_factory=HiddenMounts)
     """Verifiers: hidden tests, for the trusted side."""
     priority_class: str = ""
 
