@@ -113,6 +113,17 @@ class Runner(StrEnum):
     """pytest, as the image has it."""
 
 
+class Isolation(StrEnum):
+    """Where the code under test runs while its tests do."""
+
+    AUTO = "Auto"
+    """Process where the tests behave alike either way on the base, else InProcess. The result's strength says which."""
+    PROCESS = "Process"
+    """In a process of its own. The tests hold stand-ins for what they import of it."""
+    IN_PROCESS = "InProcess"
+    """In the tests' own process, where nothing can be hidden from it."""
+
+
 class FileExpectation(ApiModel):
     """What must be true of one path in the workspace once the agent has stopped."""
 
@@ -260,6 +271,8 @@ class TestsCriterion(ApiModel):
     """Ids that fail on the base (checked, else the task proves nothing) and must pass."""
     pass_to_pass: Annotated[list[TestId], Field(max_length=1024)] = []
     """Ids that pass on the base and must still pass."""
+    isolation: Isolation = Isolation.AUTO
+    """Where the code under test runs. It is decided on the base, so the agent's work has no say in it."""
     hidden: HiddenTests | None = None
     """Tests that are no part of the workspace: they are laid over the base and over the result while this criterion is
     decided. The agent is told nothing of such a criterion before, and afterwards only which of its ids passed."""

@@ -185,7 +185,7 @@ def _result(criterion: Criterion, judgement: Judgement) -> CriterionResult:
         enforcement=criterion.enforcement,
         verdict=judgement.verdict,
         message=judgement.message,
-        strength=verifier_of(criterion)[0].strength,
+        strength=judgement.strength or verifier_of(criterion)[0].strength,
     )
 
 

@@ -74,6 +74,8 @@ class Run:
     nonce: bytes = b""
     """Made for this run; known to the job's own runner and to nobody else."""
     guard: Guard | None = None
+    strength: Strength = Strength.IN_PROCESS
+    """Whether the code under test has a process of its own in this run."""
     discreet: bool = False
     """What the run prints is kept nowhere: it may show what the agent must not see."""
     reusable: str = ""
@@ -98,6 +100,8 @@ class Judgement:
     message: str
     evidence: dict[str, Any] = field(default_factory=dict)
     """What the ledger keeps of it: plain JSON."""
+    strength: Strength | None = None
+    """How strong it is, where that is not the same for all of its kind."""
 
 
 Spec = TypeVar("Spec")

@@ -1,4 +1,6 @@
-"""Cheats that still pass, each listed in docs/design/limitations.md. One that is caught one day fails here."""
+"""Cheats that still pass where tests share a process with the code under test (`isolation: InProcess`), each listed in
+docs/design/limitations.md. One that is caught one day fails here. test_apart.py has them against a process of its own.
+"""
 
 import pytest
 from tests.axiom_sandbox.verifying.projects import BUGGY, LEAP, LEAP_CRITERION, TESTS, Bench, put

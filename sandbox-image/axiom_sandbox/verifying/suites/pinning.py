@@ -98,6 +98,11 @@ def parents(path: str) -> Iterator[str]:
     return (path[:at] for at, char in enumerate(path) if char == "/")
 
 
+def is_settings(path: str) -> bool:
+    """Whether a file configures something, and is no code of the tests."""
+    return _name(path) in SETTINGS and not path.endswith(".py")
+
+
 def is_test_file(path: str) -> bool:
     """Whether pytest would take this file for tests by its name."""
     name = _name(path)

@@ -69,6 +69,8 @@ class Reading:
     started: list[str] = field(default_factory=list)
     tampered: set[str] = field(default_factory=set)
     """Parts of the runner that somebody replaced."""
+    beyond: set[str] = field(default_factory=set)
+    """What tests did that cannot be done while the code under test has a process of its own."""
     status: int | None = None
     """pytest's exit status; None: it did not come to its end."""
     forged: int = 0
@@ -174,6 +176,7 @@ def _start(reading: Reading, message: Mapping[str, Any]) -> None:
 
 def _test(reading: Reading, message: Mapping[str, Any]) -> None:
     reading.tampered.update(_strings(message["tampered"]))
+    reading.beyond.update(_strings(message.get("beyond", [])))
     name = str(message["test"])
     if name in reading.sentinels:
         reading.sentinels[name] = str(message["outcome"])

@@ -17,6 +17,7 @@ import ast
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import json
 import os
@@ -237,6 +238,26 @@ def _count(kind: type) -> int:
 # --- what happens while the workspace's code may run ---
 
 
+def in_a_process_of_its_own(plan: dict[str, Any], send: Send) -> Any:
+    """Starts the candidate's process, and lets the tests import from it. Ends this one where that is impossible."""
+    folder = Path(__file__).parent
+    remote = _load(folder / "remote.py")
+    session, admit = remote.open_session(sys.executable, folder, _load(folder / "wire.py"), plan)
+    if problem := admit():
+        send("unable", reason=problem)
+        os._exit(0)
+    return session
+
+
+def _load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(f"axiom_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> object:
     """The plugin that lets the workspace in, chooses, orders, runs and reports."""
     import pytest
@@ -251,6 +272,7 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
     ran: dict[object, bool] = {}
     genuine: dict[object, bool | None] = {}
     sentinels: set[str] = set()
+    sessions: list[Any] = []
 
     def shown(item: Any) -> str:
         file = os.path.relpath(item.path, workspace)
@@ -267,6 +289,8 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
         def pytest_load_initial_conftests(self) -> None:
             watches.append(Watch())
             send("hello", runner=runner, pytest=pytest.__version__, python=sys.version.split()[0])
+            if plan.get("process"):
+                sessions.append(in_a_process_of_its_own(plan, send))
             sys.path[:0] = plan["path"]
 
         @pytest.hookimpl(trylast=True)
@@ -313,6 +337,7 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
                 ran=ran.get(item, False) if expects else None,
                 genuine=genuine.get(item),
                 tampered=watches[0].changes(),
+                beyond=[why for session in sessions for why in session.beyond],
             )
             return True
 
