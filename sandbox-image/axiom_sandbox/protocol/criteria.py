@@ -276,6 +276,11 @@ class TestsCriterion(ApiModel):
     hidden: HiddenTests | None = None
     """Tests that are no part of the workspace: they are laid over the base and over the result while this criterion is
     decided. The agent is told nothing of such a criterion before, and afterwards only which of its ids passed."""
+    min_coverage_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Least share of all lines of Python that have code, outside tests, which these tests must run. Measured by us in the
+    process that runs the code, so the result's strength is InProcess."""
+    min_changed_coverage_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """The same of the lines that the agent added or changed."""
     timeout: DurationText = "5m"
     """How long one run of all of them may take."""
 

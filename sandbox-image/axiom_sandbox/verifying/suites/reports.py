@@ -51,6 +51,17 @@ class TestReport(BaseModel):
     """The code called was compiled from the base's file. None: it could not be told."""
 
 
+class CoveredFile(BaseModel):
+    """One file of the code under test."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lines: frozenset[int]
+    """Lines that have code, as read off the source."""
+    ran: frozenset[int]
+    """Lines that ran, as the process that runs them says."""
+
+
 @dataclass
 class Reading:
     """Everything that one run reported."""
@@ -71,6 +82,8 @@ class Reading:
     """Parts of the runner that somebody replaced."""
     beyond: set[str] = field(default_factory=set)
     """What tests did that cannot be done while the code under test has a process of its own."""
+    coverage: dict[str, CoveredFile] | None = None
+    """Path → lines; None: not measured."""
     status: int | None = None
     """pytest's exit status; None: it did not come to its end."""
     forged: int = 0
@@ -142,6 +155,7 @@ def _authentic(line: bytes, nonce: bytes, expected: int) -> dict[str, Any] | Non
 
 
 _Names = TypeAdapter(dict[str, tuple[str, ...]])
+_Coverage = TypeAdapter(dict[str, CoveredFile])
 
 
 def _take(reading: Reading, message: Mapping[str, Any]) -> bool:
@@ -187,6 +201,10 @@ def _test(reading: Reading, message: Mapping[str, Any]) -> None:
         reading.tests[name] = report
 
 
+def _coverage(reading: Reading, message: Mapping[str, Any]) -> None:
+    reading.coverage = _Coverage.validate_python(message["files"])
+
+
 def _end(reading: Reading, message: Mapping[str, Any]) -> None:
     reading.status = int(message["status"])
 
@@ -204,5 +222,6 @@ _KINDS = {
     "error": _error,
     "start": _start,
     "test": _test,
+    "coverage": _coverage,
     "end": _end,
 }

@@ -39,6 +39,7 @@ from axiom_sandbox.verifying.judging import (
 )
 from axiom_sandbox.verifying.rooms import TOOLS, Job, Place
 from axiom_sandbox.verifying.suites.configuration import configuration_of
+from axiom_sandbox.verifying.suites.coverage import in_total, of_changes
 from axiom_sandbox.verifying.suites.pinning import Pins, disregarded, is_settings, layout_of, parents, pins_of
 from axiom_sandbox.verifying.suites.reports import Reading, State, read_reports, state_of
 from axiom_sandbox.verifying.texts import clean, clean_bytes, named
@@ -111,9 +112,15 @@ class TestsVerifier(Verifier[TestsCriterion]):
             message = f"The tests need to share a process with the code under test: {why} Set isolation: InProcess, or Auto."
             return Judgement(Verdict.INCONCLUSIVE, clean(message), evidence)
         verdict, message = _compare(spec, found)
+        strength = found.strength
+        if spec.min_coverage_percent or spec.min_changed_coverage_percent:
+            strength = Strength.IN_PROCESS  # which lines ran is known from the process that ran them
+            missing, evidence["coverage"] = _coverage(spec, subject, found.results)
+            if verdict is Verdict.PASS and missing:
+                verdict, message = Verdict.FAIL, "\n".join(missing)
         if unseen and verdict is not Verdict.INCONCLUSIVE and not spec.hidden:
             message += f"\nThe agent changed {named(unseen)}; the base's version was used."
-        return Judgement(verdict, clean(message), evidence, found.strength)
+        return Judgement(verdict, clean(message), evidence, strength)
 
 
 @dataclass(frozen=True)
@@ -228,6 +235,9 @@ def _run(
     if apart := strength is Strength.PROCESS:
         ours = [path for path, whose in layout.items() if whose is Source.BASE and pins.covers(path)]
         plan |= {"process": True, "ours": ours, "hidden": [path for path in ours if not is_settings(path)]}
+    if source is Source.CANDIDATE and (spec.min_coverage_percent or spec.min_changed_coverage_percent):
+        plan["measured"] = [path for path in layout if path.endswith(".py") and not pins.covers(path)]
+    plan.setdefault("measured", [])
     job = Job(
         purpose=f"tests on the {source.value.lower()}{', in a process of its own' if apart else ''}",
         argv=(place.python, "-I", "-B", f"{place.tools}/{RUNNER}"),
@@ -343,6 +353,28 @@ def _compare(spec: TestsCriterion, found: _Runs) -> tuple[Verdict, str]:
     if found.second_opinion:
         return _with_second_opinion(spec, found, found.second_opinion)
     return _compare_runs(spec, base, results)
+
+
+def _coverage(
+    spec: TestsCriterion, subject: Subject, results: Sequence[_Result]
+) -> tuple[list[str], list[dict[str, int]]]:
+    """What is missing, in sentences, and the percentages of each run."""
+    missing, percentages = [], []
+    for result in results:
+        covered = result.reading.coverage or {}
+        total = in_total(covered)
+        changed = of_changes(covered, subject.base, subject.candidate)
+        percentages.append({"total": total.percent, "changed": changed.percent, "lines": total.lines})
+        for share, least, what in (
+            (total, spec.min_coverage_percent, "all lines"),
+            (changed, spec.min_changed_coverage_percent, "the changed lines"),
+        ):
+            if least and (result.reading.coverage is None or share.ran * 100 < least * share.lines):
+                where = "" if spec.hidden else f" Not run: {named(share.missed)}."
+                missing.append(
+                    f"The tests run {share.percent}% of {what}, and {least}% are asked for.{where}"
+                )
+    return list(dict.fromkeys(missing)), percentages
 
 
 def _with_second_opinion(spec: TestsCriterion, found: _Runs, other: _Result) -> tuple[Verdict, str]:

@@ -169,6 +169,7 @@ class Side:
         self._pid = os.getpid()
         self._environment: dict[str, str] = {}
         self._path: list[str] = []
+        self.recorder: Any = None
 
     # values
 
@@ -388,6 +389,10 @@ class Side:
             ],
         )
 
+    def do_coverage(self) -> Any:
+        """An operation."""
+        return ({file: sorted(lines) for file, lines in self.recorder.ran.items()},)
+
     def do_subclass(self, name: str, bases: Any, namespace: Any, keywords: Any) -> Any:
         """An operation."""
         made = types.new_class(
@@ -463,16 +468,26 @@ def _warn(
     side.back("warn", 0, [category, str(message), filename, lineno], {})
 
 
+def _load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(f"axiom_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _measure(files: list[str]) -> None:
+    side.recorder = _load(Path(__file__).with_name("lines.py")).Recorder(files)
+    side.recorder.begin()
+
+
 def main() -> None:
     """Locks itself out, then answers until the other side has had enough."""
     global side, wire
     leave = os._exit
     here = Path(__file__).with_name("wire.py")
-    spec = importlib.util.spec_from_file_location("axiom_wire", here)
-    assert spec is not None
-    assert spec.loader is not None
-    wire = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(wire)
+    wire = _load(here)
     requests, answers = map(int, sys.argv[1:])
     for descriptor in (requests, answers):
         os.set_inheritable(descriptor, False)
@@ -486,6 +501,8 @@ def main() -> None:
     except (OSError, AttributeError) as error:
         connection.send("unable", f"the candidate's process cannot be locked out of its tests: {error}")
         leave(0)
+    if order[2]:
+        _measure(order[2])
     connection.send("ready")
     sys.stdout, sys.stderr = Output("stdout", sys.stdout), Output("stderr", sys.stderr)
     logging.root.addHandler(Records(0))

@@ -109,18 +109,23 @@ class Session:
         self._wire = wire.Wire(os.fdopen(to_read[0], "rb"), os.fdopen(to_write[1], "wb"))
         self.Thing = _thing(self)
 
-    def begin(self, hidden: list[str]) -> str:
-        """Locks the candidate out of these files. Why that cannot be done; empty: it is."""
+    def begin(self, hidden: list[str], measured: list[str]) -> str:
+        """Locks the candidate out of hidden files. Why that cannot be done; empty: it is.
+
+        Args:
+            measured: files of which it notes the lines that run.
+        """
         try:
-            self._wire.send("lock", hidden)
+            self._wire.send("lock", hidden, measured)
             answer = self._wire.receive()
         except (self._w.GoneError, self._w.WireError):
             return "the candidate's process ended at once"
         return "" if answer[0] == "ready" else str(answer[-1])
 
-    def end(self) -> None:
-        """Whatever it still does counts for nothing."""
-        self._process.kill()
+    def coverage(self) -> dict[str, list[int]]:
+        """File → lines that ran, as the candidate's process says."""
+        found: dict[str, list[int]] = self.ask("coverage")[0]
+        return found
 
     def give_up(self, why: str) -> BeyondError:
         """Notes that a process of its own is not enough."""
@@ -699,7 +704,9 @@ def open_session(
     session.roots = [workspace]
 
     def admit() -> str:
-        if problem := session.begin([f"{workspace}/{path}" for path in plan["hidden"]]):
+        if problem := session.begin(
+            *([f"{workspace}/{path}" for path in plan[key]] for key in ("hidden", "measured"))
+        ):
             return problem
         sys.meta_path.insert(0, Finder(session, list(sys.modules)))
         return ""

@@ -273,6 +273,10 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
     genuine: dict[object, bool | None] = {}
     sentinels: set[str] = set()
     sessions: list[Any] = []
+    measured = {f"{workspace}/{path}": path for path in plan.get("measured", ())}
+    lines = _load(Path(__file__).parent / "lines.py") if measured else None
+    with_code = {file: lines.executable_lines(file) for file in measured} if lines else {}
+    recorder = lines.Recorder(measured) if lines and not plan.get("process") else None
 
     def shown(item: Any) -> str:
         file = os.path.relpath(item.path, workspace)
@@ -287,6 +291,8 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
 
     class Witness:
         def pytest_load_initial_conftests(self) -> None:
+            if recorder:
+                recorder.begin()
             watches.append(Watch())
             send("hello", runner=runner, pytest=pytest.__version__, python=sys.version.split()[0])
             if plan.get("process"):
@@ -340,6 +346,15 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
                 beyond=[why for session in sessions for why in session.beyond],
             )
             return True
+
+        def pytest_sessionfinish(self) -> None:
+            if measured:
+                ran = recorder.ran if recorder else sessions[0].coverage()
+                files = {
+                    path: {"lines": with_code[file], "ran": sorted(ran.get(file, ()))}
+                    for file, path in measured.items()
+                }
+                send("coverage", files=files)
 
         def pytest_runtest_logreport(self, report: Any) -> None:
             if report.nodeid in reports:
