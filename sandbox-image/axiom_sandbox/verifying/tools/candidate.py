@@ -169,6 +169,9 @@ class Side:
         self._pid = os.getpid()
         self._environment: dict[str, str] = {}
         self._path: list[str] = []
+        self._replaced: dict[tuple[int, str], Any] = {}
+        """What was there before a test put something else: stand-ins have no `__dict__`, so who patches them takes away what
+        it put there instead of putting back what it found."""
         self.recorder: Any = None
 
     # values
@@ -354,12 +357,20 @@ class Side:
 
     def do_setattr(self, target: Any, name: str, value: Any) -> Any:
         """An operation."""
-        setattr(self.decode(target), name, self.decode(value))
+        owner = self.decode(target)
+        own = getattr(owner, "__dict__", {})
+        if name in own:
+            self._replaced.setdefault((id(owner), name), own[name])
+        setattr(owner, name, self.decode(value))
         return (None,)
 
     def do_delattr(self, target: Any, name: str) -> Any:
         """An operation."""
-        delattr(self.decode(target), name)
+        owner = self.decode(target)
+        if (id(owner), name) in self._replaced:
+            setattr(owner, name, self._replaced.pop((id(owner), name)))
+        else:
+            delattr(owner, name)
         return (None,)
 
     def do_dir(self, target: Any) -> Any:
