@@ -232,9 +232,11 @@ def _run(
     nonce = entropy[:32]
     plan = _plan(spec, subject, place, layout) | {"nonce": nonce.hex(), "seed": entropy[32:].hex()}
     plan["words"] = _words(subject.base, pins)
+    ours = [path for path, whose in layout.items() if whose is Source.BASE and pins.covers(path)]
+    plan["ours"] = ours
     if apart := strength is Strength.PROCESS:
-        ours = [path for path, whose in layout.items() if whose is Source.BASE and pins.covers(path)]
-        plan |= {"process": True, "ours": ours, "hidden": [path for path in ours if not is_settings(path)]}
+        plan |= {"process": True, "hidden": [path for path in ours if not is_settings(path)]}
+        plan["folders"] = sorted(pins.folders)
     if source is Source.CANDIDATE and (spec.min_coverage_percent or spec.min_changed_coverage_percent):
         plan["measured"] = [path for path in layout if path.endswith(".py") and not pins.covers(path)]
     plan.setdefault("measured", [])

@@ -96,6 +96,8 @@ class Session:
         self._cwd, self._env, self._path = "", {}, []  # type: ignore[var-annotated]
         self.beyond: list[str] = []
         self.modules: dict[str, types.ModuleType] = {}
+        self.pinned: list[str] = []
+        """Folders of tests: a module there that is not ours appeared during the run."""
         self.roots: list[str] = []
         """Folders below which everything that is not ours is the candidate's."""
         to_read, to_write = os.pipe(), os.pipe()
@@ -334,10 +336,19 @@ class Session:
 
     def owns(self, spec: importlib.machinery.ModuleSpec) -> bool:
         """Whether what a spec leads to lies below a root and is not ours."""
+        places = [spec.origin or "", *(spec.submodule_search_locations or ())]
+        real = {os.path.realpath(place) for place in places if place}
+        if self._is_among_tests(real) and not real & self._ours:
+            raise ImportError(f"{spec.name} appeared among the tests while they ran")
         if spec.origin and spec.origin not in ("built-in", "frozen"):
             return self._is_below(spec.origin) and os.path.realpath(spec.origin) not in self._ours
         places = list(spec.submodule_search_locations or ())
         return bool(places) and all(self._is_below(place) and not self._holds_ours(place) for place in places)
+
+    def _is_among_tests(self, places: set[str]) -> bool:
+        """Whether something lies in a folder of tests, and holds none of the files that are known there."""
+        inside = any(place.startswith(folder + os.sep) for place in places for folder in self.pinned)
+        return inside and not any(path.startswith(place + os.sep) for place in places for path in self._ours)
 
     def _holds_ours(self, place: str) -> bool:
         real = os.path.realpath(place) + os.sep
@@ -702,6 +713,7 @@ def open_session(
     workspace = plan["workspace"]
     session = Session(python, folder, wire, [f"{workspace}/{path}" for path in plan["ours"]])
     session.roots = [workspace]
+    session.pinned = [os.path.realpath(f"{workspace}/{folder}") for folder in plan["folders"]]
 
     def admit() -> str:
         if problem := session.begin(

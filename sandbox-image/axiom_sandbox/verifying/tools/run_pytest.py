@@ -14,6 +14,7 @@ code in the same process is listed in docs/design/limitations.md.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -192,6 +193,27 @@ def _is_mark(decorator: ast.expr) -> bool:
     return ast.unparse(decorator).startswith(("pytest.mark.", "mark."))
 
 
+class Stamps:
+    """The moments at which files of the base were last changed, which nobody can set: one that was changed and put back is
+    found, too."""
+
+    def __init__(self, workspace: str, files: list[str]) -> None:
+        self._files = {file: f"{workspace}/{file}" for file in files}
+        self._stat = os.stat
+        self._before = {file: self._stamp(path) for file, path in self._files.items()}
+
+    def changed(self) -> list[str]:
+        """Files that are not what they were, at most 20."""
+        return [file for file, path in self._files.items() if self._stamp(path) != self._before[file]][:20]
+
+    def _stamp(self, path: str) -> tuple[int, int]:
+        try:
+            found = self._stat(path, follow_symlinks=False)
+        except OSError:
+            return 0, 0
+        return found.st_ino, found.st_ctime_ns
+
+
 class Watch:
     """What pytest and the foundations of assertions consist of, so that replaced parts are noticed."""
 
@@ -273,6 +295,7 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
     genuine: dict[object, bool | None] = {}
     sentinels: set[str] = set()
     sessions: list[Any] = []
+    stamps = Stamps(workspace, plan.get("ours", []))
     measured = {f"{workspace}/{path}": path for path in plan.get("measured", ())}
     lines = _load(Path(__file__).parent / "lines.py") if measured else None
     with_code = {file: lines.executable_lines(file) for file in measured} if lines else {}
@@ -334,7 +357,7 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
                     item.ihook.pytest_runtest_logreport(report=report)
             item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
             outcome, message = _outcome([*own, *reports.pop(item.nodeid)], workspace)
-            expects = type(item) is pytest.Function and not _is_async(item.obj)
+            expects = type(item) in (pytest.Function, TestCaseFunction) and not _is_async(item.obj)
             send(
                 "test",
                 test=name,
@@ -342,7 +365,7 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
                 message=message,
                 ran=ran.get(item, False) if expects else None,
                 genuine=genuine.get(item),
-                tampered=watches[0].changes(),
+                tampered=[*watches[0].changes(), *stamps.changed()],
                 beyond=[why for session in sessions for why in session.beyond],
             )
             return True
@@ -361,6 +384,11 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
                 reports[report.nodeid].append(report)
 
         @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_call(self, item: Any) -> None:
+            if isinstance(item, TestCaseFunction) and not _is_async(item.obj):
+                item.obj = _noting_its_end(item.obj, lambda: ran.__setitem__(item, True))
+
+        @pytest.hookimpl(tryfirst=True)
         def pytest_pyfunc_call(self, pyfuncitem: Any) -> bool | None:
             function = pyfuncitem.obj
             if _is_async(function):
@@ -371,6 +399,18 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
             return True
 
     return Witness()
+
+
+def _noting_its_end(body: Any, note: Callable[[], None]) -> Any:
+    """A test of unittest's, which some exceptions end without a trace."""
+
+    @functools.wraps(body)
+    def test(*args: Any, **kwargs: Any) -> Any:
+        result = body(*args, **kwargs)
+        note()
+        return result
+
+    return test
 
 
 def _modules(pytest: Any, items: list[Any]) -> list[Any]:

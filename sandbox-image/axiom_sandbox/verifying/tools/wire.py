@@ -174,7 +174,7 @@ def class_name(kind: type) -> str:
         return f"collections:{name}"
     if module == "builtins" and getattr(builtins, name, None) is kind:
         return f"builtins:{name}"
-    if issubclass(kind, BaseException) and str(module).partition(".")[0] in sys.stdlib_module_names:
+    if issubclass(kind, BaseException) and _is_standard(str(module)):
         return f"{module}:{name}" if getattr(sys.modules.get(module), name, None) is kind else ""
     return ""
 
@@ -186,11 +186,13 @@ def shared_class(named: str) -> type:
         return VALUES[name][0]
     if module == "collections" and name in ("OrderedDict", "Counter", "deque"):
         return getattr(collections, name)  # type: ignore[no-any-return]
-    found = (
-        getattr(sys.modules.get(module), name, None)
-        if module.partition(".")[0] in sys.stdlib_module_names
-        else None
-    )
+    found = getattr(sys.modules.get(module), name, None) if _is_standard(module) else None
     if isinstance(found, type) and (module == "builtins" or issubclass(found, BaseException)):
         return found
     raise WireError(f"there is no class {named!r}")
+
+
+def _is_standard(module: str) -> bool:
+    """Whether exceptions of a module may cross: those of unittest steer the run of a test."""
+    top = module.partition(".")[0]
+    return top in sys.stdlib_module_names and top != "unittest"
