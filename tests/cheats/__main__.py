@@ -7,7 +7,7 @@ import asyncio
 import sys
 import time
 
-from tests.cheats.running import cheats, decide_all, honest
+from tests.cheats.running import cheats, decide_all, honest, sample
 
 
 def main() -> None:
@@ -16,8 +16,12 @@ def main() -> None:
     parser.add_argument("--isolation", default="Auto", choices=["Auto", "Process", "InProcess"])
     parser.add_argument("--at-once", type=int, default=2, help="how many clean rooms at a time")
     parser.add_argument("--only", default="", help="a part of the titles of the cases that are wanted")
+    parser.add_argument("--sample", type=int, default=0, help="so many cases, chosen at random")
+    parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     cases = [case for case in (*cheats(), *honest()) if given.only in case.title]
+    if given.sample:
+        cases = sample(cases, min(given.sample, len(cases)), given.seed)
     began = time.monotonic()
     tally = asyncio.run(decide_all(cases, given.isolation, given.at_once))
     print(tally.table())

@@ -11,7 +11,7 @@ SEED = 7
 
 @pytest.mark.sandbox
 @pytest.mark.parametrize(
-    "cases", [sample([*cheats()], 4, SEED), sample([*honest()], 3, SEED)], ids=["cheats", "honest"]
+    "cases", [sample([*cheats()], 1, SEED), sample([*honest()], 1, SEED)], ids=["cheats", "honest"]
 )
 async def test_a_sample_is_decided_rightly(cases: list[Case]) -> None:
     tally = await decide_all(cases, "Auto", at_once=1)

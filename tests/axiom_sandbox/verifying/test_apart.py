@@ -1,5 +1,8 @@
 """Code under test in a process of its own: what falls to it, what still passes, and where it gives way."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 from tests.axiom_sandbox.verifying.projects import APART, BUGGY, LEAP, RIGHT, TESTS, Bench, put
 from tests.axiom_sandbox.verifying.test_evasions import EVASIONS
@@ -8,6 +11,11 @@ from tests.axiom_sandbox.verifying.test_honest import HONEST
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
 
 pytestmark = pytest.mark.sandbox
+
+
+def rarely(names: Iterable[str], but: str) -> list[Any]:
+    """All but one belong to `make cheats`."""
+    return [name if name == but else pytest.param(name, marks=pytest.mark.cheats) for name in names]
 
 
 def criterion(**fields: object) -> dict[str, object]:
@@ -21,14 +29,19 @@ async def test_an_honest_fix_is_proven_from_outside_its_process(bench: Bench) ->
     assert result.strength is Strength.PROCESS
 
 
-@pytest.mark.parametrize("name", HONEST)
+@pytest.mark.parametrize("name", rarely(HONEST, "files written while running"))
 async def test_honest_work_passes(bench: Bench, name: str) -> None:
     found = await bench.verify(LEAP, put(HONEST[name]), APART)
     (result,) = found.results
     assert (found.verdict, result.strength) == (Verdict.PASS, Strength.PROCESS), result.message
 
 
-@pytest.mark.parametrize("name", [name for name in EVASIONS if "made-up" not in name])
+@pytest.mark.parametrize(
+    "name",
+    rarely(
+        [name for name in EVASIONS if "made-up" not in name], "reports sent with the runner's own function"
+    ),
+)
 async def test_what_passes_in_one_process_does_not_from_another(bench: Bench, name: str) -> None:
     found = await bench.verify(LEAP, put(EVASIONS[name]), APART)
     assert found.verdict is not Verdict.PASS
@@ -46,6 +59,7 @@ async def test_a_value_equal_to_everything_is_not_believed(bench: Bench) -> None
     assert "A person should look" in found.results[0].message
 
 
+@pytest.mark.cheats
 async def test_a_helper_of_the_tests_replaced_in_memory_is_replaced_elsewhere(bench: Bench) -> None:
     base = LEAP | {
         "tests/answers.py": "ANSWER = False\n",
@@ -71,6 +85,7 @@ async def test_tests_that_need_to_share_a_process_do_as_the_base_shows(bench: Be
     assert (result.verdict, result.strength) == (Verdict.PASS, Strength.IN_PROCESS), result.message
 
 
+@pytest.mark.cheats
 async def test_a_process_of_its_own_that_was_asked_for_is_not_given_up(bench: Bench) -> None:
     wanted = criterion(isolation="Process")
     found = await bench.verify(LEAP | NEEDS_ONE_PROCESS, put({"src/leap.py": RIGHT}), wanted)
@@ -175,8 +190,12 @@ ESCAPES = {
 }
 
 
-@pytest.mark.parametrize("attempt", ESCAPES.values(), ids=ESCAPES.keys())
-async def test_the_candidates_process_reaches_neither_tests_nor_runner(bench: Bench, attempt: str) -> None:
-    trying = f"import os\ntry:\n    {attempt}\nexcept OSError:\n    pass\nelse:\n    raise SystemError('reached')\n"
-    found = await bench.verify(LEAP, put({"src/leap.py": trying + RIGHT}), criterion(isolation="Process"))
+async def test_the_candidates_process_reaches_neither_tests_nor_runner(bench: Bench) -> None:
+    trying = "".join(
+        f"try:\n    {attempt}\nexcept OSError:\n    pass\nelse:\n    raise SystemError({name!r})\n"
+        for name, attempt in ESCAPES.items()
+    )
+    found = await bench.verify(
+        LEAP, put({"src/leap.py": f"import os\n{trying}{RIGHT}"}), criterion(isolation="Process")
+    )
     assert found.verdict is Verdict.PASS, found.results[0].message

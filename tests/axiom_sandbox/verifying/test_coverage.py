@@ -32,9 +32,14 @@ def criterion(isolation: str, **least: int) -> dict[str, object]:
 
 
 @pytest.mark.sandbox
-@pytest.mark.parametrize("isolation", ["InProcess", "Process"])
 @pytest.mark.parametrize(
-    ("extra", "percent", "expected"), [("", 83, Verdict.PASS), (EXTRA, 60, Verdict.FAIL)]
+    ("isolation", "extra", "percent", "expected"),
+    [
+        ("Process", "", 83, Verdict.PASS),
+        ("InProcess", EXTRA, 60, Verdict.FAIL),
+        pytest.param("InProcess", "", 83, Verdict.PASS, marks=pytest.mark.cheats),
+        pytest.param("Process", EXTRA, 60, Verdict.FAIL, marks=pytest.mark.cheats),
+    ],
 )
 async def test_80_percent_are_asked_for(
     bench: Bench, isolation: str, extra: str, percent: int, expected: Verdict
@@ -54,6 +59,7 @@ async def test_80_percent_are_asked_for(
 
 
 @pytest.mark.sandbox
+@pytest.mark.cheats
 async def test_changed_lines_alone_may_be_asked_for(bench: Bench) -> None:
     base = BASE | {"old.py": "def unused():\n" + "    x = 1\n" * 50}
     work = put({"numbers_.py": SIGN.format("")})

@@ -179,6 +179,7 @@ def is_leap(year):
 """
 
 
+@pytest.mark.cheats
 @pytest.mark.parametrize(
     ("parts", "expected"), [(("stamps",), Verdict.PASS), ((), Verdict.FAIL)], ids=["off", "on"]
 )

@@ -37,6 +37,7 @@ CRITERION = {
         "failToPass": ["tests/unseen/test_centuries.py::test_centuries"],
         "passToPass": ["tests/unseen/test_centuries.py::test_2400"],
         "hidden": {"secret": {"name": "leap-unseen"}, "folder": "tests/unseen"},
+        "isolation": "InProcess",
     },
 }
 
@@ -75,6 +76,7 @@ async def test_what_is_told_is_pass_or_fail_for_each_id_and_nothing_more(bench: 
     assert all(event.output_tail == "" for event in bench.events if isinstance(event, ProcessRan))
 
 
+@pytest.mark.cheats
 async def test_the_digest_of_the_hidden_tests_is_part_of_the_evidence(bench: Bench, hide: Path) -> None:
     digests = []
     for _ in range(2):
@@ -86,6 +88,7 @@ async def test_the_digest_of_the_hidden_tests_is_part_of_the_evidence(bench: Ben
     assert len(digests[0]) == 64
 
 
+@pytest.mark.cheats
 async def test_files_of_the_agent_where_hidden_ones_lie_are_not_used(bench: Bench, hide: Path) -> None:
     guess = {"src/leap.py": BUGGY, "tests/unseen/answers.py": "EXPECTED = {2100: True, 2200: True}\n"}
     found = await verify(bench, guess)
@@ -99,6 +102,7 @@ async def test_hidden_tests_are_there_for_their_own_criterion_alone(bench: Bench
     assert found.verdict is Verdict.PASS, found.results
 
 
+@pytest.mark.cheats
 async def test_hidden_tests_that_pass_on_the_base_prove_nothing(bench: Bench, hide: Path) -> None:
     (hide / "test_centuries.py").write_text("def test_centuries(): pass\ndef test_2400(): pass\n")
     found = await verify(bench, {"src/leap.py": RIGHT})
