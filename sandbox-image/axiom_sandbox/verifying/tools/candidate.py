@@ -145,7 +145,7 @@ def callback(number: int, name: str) -> Any:
 _METHODS = (
     types.FunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.BuiltinFunctionType,
 )  # fmt: skip
-_PLAIN = {
+_PLAIN: dict[type, Any] = {
     int: lambda v: int.__add__(v, 0),
     float: lambda v: float.__add__(v, 0.0),
     str: lambda v: str.__add__(v, ""),
@@ -388,7 +388,10 @@ class Side:
         ]
         if own.get("__hash__", 0) is None:
             methods.append("__hash__")
-        bases = [self.encode(base) for base in kind.__bases__]
+        # The other side cannot derive from a mutable type and keep its content here: that becomes a class like any other.
+        bases = [
+            ["c", self.number(base)] if base in wire.MUTABLE else self.encode(base) for base in kind.__bases__
+        ]
         return (
             [
                 kind.__name__,
