@@ -23,7 +23,7 @@ PARTS = {
         "type(item) in (pytest.Function, TestCaseFunction)",
         "type(item) is pytest.Function",
     ),
-    "stamps": ("*stamps.changed()", "*[]"),
+    "stamps": ("changed=stamps.changed(),", ""),
 }
 
 
@@ -122,6 +122,7 @@ async def test_looking_at_the_tests_afterwards(bench: Bench, monkeypatch: pytest
         ),
     }
     rewriting = at_import("open('/mnt/tests/answer.txt', 'w').write('True')")
+    without(bench, monkeypatch, "stamps")
     with monkeypatch.context() as patch:
         patch.setattr(driver, "altered", lambda *_: ())
         assert await verdict(bench, rewriting, base) is Verdict.PASS

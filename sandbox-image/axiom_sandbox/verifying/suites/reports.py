@@ -190,6 +190,7 @@ def _start(reading: Reading, message: Mapping[str, Any]) -> None:
 
 def _test(reading: Reading, message: Mapping[str, Any]) -> None:
     reading.tampered.update(_strings(message["tampered"]))
+    reading.tampered.update(_strings(message.get("changed", [])))
     reading.beyond.update(_strings(message.get("beyond", [])))
     name = str(message["test"])
     if name in reading.sentinels:

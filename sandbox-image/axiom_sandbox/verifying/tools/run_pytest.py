@@ -365,7 +365,8 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
                 message=message,
                 ran=ran.get(item, False) if expects else None,
                 genuine=genuine.get(item),
-                tampered=[*watches[0].changes(), *stamps.changed()],
+                tampered=watches[0].changes(),
+                changed=stamps.changed(),
                 beyond=[why for session in sessions for why in session.beyond],
             )
             return True
