@@ -104,6 +104,7 @@ class Session:
         self._process = subprocess.Popen(
             [python, "-I", "-B", str(folder / "candidate.py"), str(to_write[0]), str(to_read[1])],
             stdin=subprocess.DEVNULL,
+            env=_environment(),
             pass_fds=(to_write[0], to_read[1]),
         )
         os.close(to_write[0])
@@ -160,7 +161,7 @@ class Session:
 
     def _surroundings(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        cwd, env = str(Path.cwd()), dict(os.environ)
+        cwd, env = str(Path.cwd()), _environment()
         path = [entry for entry in sys.path if self._is_below(entry or cwd)]
         if cwd != self._cwd:
             self._cwd = found["cwd"] = cwd
@@ -486,6 +487,11 @@ class Session:
                 logger.handle(
                     logger.makeRecord(logger.name, int(rest[1]), "candidate", 0, str(rest[2]), (), None)
                 )
+
+
+def _environment() -> dict[str, str]:
+    """The tests' variables, without those in which pytest says that it runs, and which test."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 
 
 def _become(value: Any, content: Any) -> None:
