@@ -305,6 +305,7 @@ RIGHTS: dict[str, tuple[set[Right], set[Right]]] = {
         every("agenttasks.axiom.dev", "get", "list", "watch", "delete")
         | every("agenttasks/status.axiom.dev", "update")
         | every("agentclasses.axiom.dev", "list", "watch")
+        | every("verificationprofiles.axiom.dev", "list", "watch")
         | every("pods", "get", "list", "watch", "create", "delete", "deletecollection")
         | every("events", "get", "create", "patch")
         | every("networkpolicies.networking.k8s.io", "list", "create", "update"),

@@ -2,106 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sys
-from dataclasses import dataclass
 from decimal import Decimal
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-import zstandard
 from tests.axiom.running.runs import Play
 from tests.fakes.scripted_model import ScriptedModel, load_script
 
 from axiom.api.loading import load_manifest
 from e2e.inputs.codex import codex_binary
-from e2e.inputs.leap_repository import REVISION, make_leap_repository
+from e2e.support.local_runs import CANARY, INPUTS, Story, content, run_locally, task_on
 
 pytestmark = [pytest.mark.e2e, pytest.mark.sandbox]
 
-INPUTS = Path(__file__).parent / "inputs"
-CANARY = "sk-canary-0123456789abcdefghijklmnopqrstuvwxyz"
 FIX = "+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)"
 
 
-@dataclass(frozen=True)
-class Story:
-    """What one run came to, and everything that it left."""
-
-    code: int
-    body: dict[str, Any]
-    told: str
-    state: Path
-    model: ScriptedModel
-
-    @property
-    def diff(self) -> str:
-        return Path(self.body["diff"]).read_text()
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        lines = content(Path(self.body["ledger"]["path"])).splitlines()
-        records = [json.loads(line) for line in lines if line]
-        return [record["payload"] for record in records if record["event"] == name]
-
-
-def content(folder: Path) -> bytes:
-    """Everything in a folder, unpacked."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return b"\n".join(unpacked(path.read_bytes()) for path in files)
-
-
-def unpacked(data: bytes) -> bytes:
-    if data.startswith(b"\x28\xb5\x2f\xfd"):
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
-    return data
+def codex_class() -> dict[str, Any]:
+    """The very class of the inputs, with this machine's binary."""
+    binary = str(codex_binary())
+    text = (INPUTS / "codex-class.yaml").read_text().replace("/opt/codex/bin/codex", binary)
+    agent_class: dict[str, Any] = yaml.safe_load(text)
+    agent_class["spec"]["local"]["readOnlyPaths"] = [str(Path(binary).parents[1])]
+    return agent_class
 
 
 async def run_codex(folder: Path, script: str, max_rounds: int, budget: str = "") -> Story:
-    repository = folder / "leap"
-    assert make_leap_repository(repository) == REVISION
-    async with ScriptedModel(load_script(INPUTS / f"{script}.json"), expected_key=CANARY) as model:
-        files = manifests(folder, f"file://{repository}", model.url, max_rounds, budget)
-        state = folder / "state"
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "axiom.cli.main", "run", files[0], "--class", files[1]),
-            *("--json", "--state", state),
-            env={**os.environ, "AXIOM_CREDENTIAL_OPENAI": CANARY},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        async with asyncio.timeout(180):
-            output, errors = await process.communicate()
-    told = errors.decode()
-    assert process.returncode is not None
-    story = Story(process.returncode, json.loads(output or b"{}"), told, state, model)
-    assert CANARY.encode() not in output + errors + content(state)
-    assert sha256(CANARY.encode()).hexdigest() in {record.key_digest for record in model.requests}, told
-    return story
-
-
-def manifests(
-    folder: Path, repository: str, upstream: str, max_rounds: int, budget: str = ""
-) -> tuple[Path, Path]:
-    """The very task and class of the inputs, with this machine's addresses in them."""
-    task = yaml.safe_load((INPUTS / "leap-task.yaml").read_text())
-    task["spec"]["workspace"]["git"]["url"] = repository
-    task["spec"]["limits"]["maxRounds"] = max_rounds
-    if budget:
-        task["spec"]["limits"]["budget"] = {"usd": budget}
-    binary = str(codex_binary())
-    text = (INPUTS / "codex-class.yaml").read_text().replace("/opt/codex/bin/codex", binary)
-    agent_class = yaml.safe_load(text)
-    agent_class["spec"]["credentials"][0]["route"]["upstream"] = upstream
-    agent_class["spec"]["local"]["readOnlyPaths"] = [str(Path(binary).parents[1])]
-    paths = folder / "task.yaml", folder / "class.yaml"
-    for path, document in zip(paths, (task, agent_class), strict=True):
-        path.write_text(yaml.safe_dump(document))
-    return paths
+    limits: dict[str, Any] = {"maxRounds": max_rounds} | ({"budget": {"usd": budget}} if budget else {})
+    task = task_on(folder / "leap", **limits)
+    return await run_locally(folder, task, codex_class(), load_script(INPUTS / f"{script}.json"))
 
 
 async def test_honest_work_passes_and_the_diff_is_the_fix(tmp_path: Path) -> None:
@@ -154,10 +85,12 @@ async def test_a_task_whose_budget_is_spent_ends_and_the_agent_does_not_insist(t
 
 
 async def test_the_key_is_in_no_file_of_the_run_nor_in_the_agent_s_environment(tmp_path: Path) -> None:
-    repository = tmp_path / "leap"
-    make_leap_repository(repository)
+    documents = task_on(tmp_path / "leap", maxRounds=1), codex_class()
     async with ScriptedModel(load_script(INPUTS / "honest.json"), expected_key=CANARY) as model:
-        paths = manifests(tmp_path, f"file://{repository}", model.url, 1)
+        documents[1]["spec"]["credentials"][0]["route"]["upstream"] = model.url
+        paths = tmp_path / "task.yaml", tmp_path / "class.yaml"
+        for path, document in zip(paths, documents, strict=True):
+            path.write_text(yaml.safe_dump(document))
         manifest = load_manifest(paths)
         command = ["/bin/sh", "-c", 'env > environment; exec "$@"', "sh", *manifest.agent_class.spec.command]
         spec = manifest.agent_class.spec.model_copy(update={"command": command})

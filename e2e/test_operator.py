@@ -104,6 +104,67 @@ def test_a_class_that_does_not_exist_is_named_and_waited_for(world: World) -> No
     assert world.wait_complete("early")["verdict"] == "Pass"
 
 
+SERVER = """\
+import http.server, os
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.path.encode())
+
+
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def test_a_missing_profile_is_waited_for_and_its_criteria_are_decided_in_the_pod(world: World) -> None:
+    world.make_class()
+    server = {
+        "argv": ["python3", "server.py"],
+        "port": 18080,
+        "requests": [{"path": "/say/$(NONCE)", "bodyMatches": ["^/say/$(NONCE)$"]}],
+    }
+    criteria = [
+        {"name": "greeting", "files": {"expect": [{"path": "greeting.txt"}]}},
+        {"name": "server", "probe": server},
+    ]
+    world.make_task(
+        "profiled",
+        criteria=criteria,
+        workspace={"files": [{"path": "server.py", "content": SERVER}]},
+        verification={"profiles": ["code"]},
+    )
+    waiting = world.wait("profiled", has_condition("Accepted", "ProfileInvalid"))
+    assert "no VerificationProfile 'code'" in condition(waiting, "Accepted")["message"]
+
+    world.kubectl.create(
+        {
+            "apiVersion": "axiom.dev/v1alpha1",
+            "kind": "VerificationProfile",
+            "metadata": {"name": "code"},
+            "spec": {
+                "criteria": [
+                    {"name": "changed", "diff": {}},
+                    {"name": "lint", "lint": {"select": ["F"]}},
+                    {"name": "secrets", "secrets": {}},
+                ]
+            },
+        }
+    )
+
+    status = world.wait_complete("profiled")
+    found = {item["name"]: (item["type"], item["verdict"]) for item in status["rounds"][-1]["criteria"]}
+    assert found == {
+        "greeting": ("Files", "Pass"),
+        "server": ("Probe", "Pass"),
+        "changed": ("Diff", "Pass"),
+        "lint": ("Lint", "Pass"),
+        "secrets": ("Secrets", "Pass"),
+    }, status["rounds"][-1]["criteria"]
+
+
 def test_an_image_that_cannot_be_pulled_is_told_and_the_task_goes_on_when_it_is_mended(world: World) -> None:
     world.make_class(image="registry.invalid/nothing:1")
     world.make_task("pull")

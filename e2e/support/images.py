@@ -85,7 +85,11 @@ def build_codex_image(connection: Connection) -> str:
     def build(image: str) -> None:
         provide_image(connection, image, source / "Dockerfile", codex_binary().parent)
 
-    inputs = [source, ROOT / "e2e" / "inputs" / "codex.py", ROOT / "e2e" / "cluster" / "base_images.py"]
+    inputs = [
+        source,
+        ROOT / "sandbox-image" / "agents" / "codex",
+        ROOT / "e2e" / "cluster" / "base_images.py",
+    ]
     return _unless_there(connection, "agent-codex", inputs, build)
 
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -123,12 +124,24 @@ func tryKernelThreads(*stagePlan) outcome {
 	}
 	var strangers []int
 	for _, pid := range pids {
-		stat, err := readStat(proc(pid, "stat"))
-		if err == nil && stat.ppid == 0 && pid != 1 {
+		if pid != 1 && staysWithoutParent(pid) {
 			strangers = append(strangers, pid)
 		}
 	}
 	return holds(len(strangers) == 0, "processes without a parent: %v", firstOf(strangers))
+}
+
+// staysWithoutParent looks again for a while: a process that is just being
+// reaped shows no parent either, and is gone a moment later.
+func staysWithoutParent(pid int) bool {
+	for range 50 {
+		stat, err := readStat(proc(pid, "stat"))
+		if err != nil || stat.ppid != 0 {
+			return false
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return true
 }
 
 // tryMap: the first namespace maps every number to itself.

@@ -29,6 +29,9 @@ _SECOND = {
     "route": {"prefix": "/other", "upstream": "http://models.internal:8080"},
 }
 
+NO_PUSH = {"name": "no-push", "tool": "Bash", "pattern": "^git push", "permission": "Deny"}
+SPEAKING = {"spec.driver": "Claude", "spec.command": ["/opt/claude/claude", "--model", "opus"]}
+
 CLASS_CASES = [
     Case("as it is", {}),
     Case("with a command alone, for axiom run", {"spec": {"command": ["sh", "-c", "$(AXIOM_PROMPT)"]}}),
@@ -138,7 +141,95 @@ CLASS_CASES = [
     Case(
         "with an unknown driver",
         {"spec.driver": "Telepathy"},
-        Refused("spec.driver", "must be 'Generic'", server_says="supported values"),
+        Refused(
+            "spec.driver", "must be 'Generic', 'Claude', 'Codex' or 'Gemini'", server_says="supported values"
+        ),
+    ),
+    Case("with a driver of the agent's own", SPEAKING),
+    Case("with a driver of its own on its terminal", {"spec.driver": "Claude", "spec.mode": "Terminal"}),
+    Case("with any command in mode Terminal", {"spec.mode": "Terminal"}),
+    Case(
+        "with any command in mode Structured",
+        {"spec.mode": "Structured"},
+        Refused(
+            "spec", "driver Generic knows an agent's terminal alone; remove mode, or name the agent's own"
+        ),
+    ),
+    Case(
+        "with an unknown mode",
+        {**SPEAKING, "spec.mode": "Telepathy"},
+        Refused("spec.mode", "must be 'Structured' or 'Terminal'", server_says="supported values"),
+    ),
+    Case(
+        "with a driver of its own and a prompt as an argument",
+        {"spec.driver": "Claude"},
+        Refused(
+            "spec", "this driver gives the prompt and goes on with the session itself; remove $(AXIOM_PROMPT)"
+        ),
+    ),
+    Case(
+        "with a driver of its own and a command that goes on",
+        {**SPEAKING, "spec.resumeCommand": ["claude", "--resume"]},
+        Refused(
+            "spec", "this driver gives the prompt and goes on with the session itself; remove $(AXIOM_PROMPT)"
+        ),
+    ),
+    Case(
+        "with a driver of its own and a prompt on standard input",
+        {**SPEAKING, "spec.promptDelivery": "Stdin"},
+        Refused(
+            "spec", "this driver gives the prompt and goes on with the session itself; remove $(AXIOM_PROMPT)"
+        ),
+    ),
+    Case("with approvals", {**SPEAKING, "spec.approvals": {"default": "Ask", "rules": [NO_PUSH]}}),
+    Case(
+        "with approvals that nobody asks for",
+        {"spec.approvals": {"default": "Deny"}},
+        Refused(
+            "spec", "approvals need an agent that asks: one with a driver of its own, in mode Structured"
+        ),
+    ),
+    Case(
+        "with approvals on its terminal",
+        {"spec.driver": "Claude", "spec.mode": "Terminal", "spec.approvals": {"default": "Deny"}},
+        Refused(
+            "spec", "approvals need an agent that asks: one with a driver of its own, in mode Structured"
+        ),
+    ),
+    Case(
+        "with an approval by a pattern that is none",
+        {**SPEAKING, "spec.approvals": {"rules": [NO_PUSH | {"pattern": "(git"}]}},
+        Refused(
+            "spec.approvals.rules[0].pattern", "is not an RE2 pattern", server_says="rule: Invalid value"
+        ),
+    ),
+    Case(
+        "with an approval for tools in the middle of a name",
+        {**SPEAKING, "spec.approvals": {"rules": [NO_PUSH | {"tool": "mcp__*__write"}]}},
+        Refused("spec.approvals.rules[0].tool", "is not a tool; write its name as the agent calls it"),
+    ),
+    Case(
+        "with two approvals of one name",
+        {**SPEAKING, "spec.approvals": {"rules": [NO_PUSH, NO_PUSH]}},
+        Refused(
+            "spec.approvals.rules",
+            "two entries have the name 'no-push'",
+            server_says='Duplicate value: {"name":"no-push"}',
+        ),
+    ),
+    Case(
+        "with every silence",
+        {
+            **SPEAKING,
+            "spec.silences": {
+                "notedAfter": "30s",
+                "flaggedAfter": "45s",
+                "hungAfter": "1m30s",
+                "toolHungAfter": "2h",
+                "waitHungAfter": "10m",
+                "resumes": 0,
+            },
+        },
     ),
     Case(
         "with a header that has no place for the key",

@@ -44,7 +44,9 @@ _NOT_AN_AMOUNT = 'is not an amount; write US dollars as a string such as "2.00"'
 _NOT_A_PATH = "is not a path inside the folder; write one such as src/leap.py"
 _NOT_A_TEST = "is not a test id; write it as pytest does"
 _NOT_A_NAME = "is not a Kubernetes name; write small letters"
-_ONE_KIND = "exactly one of files, diff, command and tests must be given; this criterion has"
+_ONE_KIND = (
+    "exactly one of files, diff, command, tests, lint, secrets and probe must be given; this criterion has"
+)
 _ABSENT_ALONE = "absent does not go together with matches, sha256, minBytes or maxBytes; remove them"
 _ONE_SOURCE = "only one source may be given"
 _MISSING = "this field is required; add it"
@@ -85,8 +87,59 @@ LARGEST = {
     ],
 }
 
+_PROBE = {"argv": ["./serve"], "port": 8080, "requests": [{"path": "/health"}]}
+PROBE = "spec.criteria[0].probe"
+
+
+def _of_kind(kind: str, spec: dict[str, object]) -> dict[str, object]:
+    """The first criterion becomes one of this kind."""
+    return {"spec.criteria[0]": {"name": "notes", kind: spec}}
+
+
+def _probe(**request: object) -> dict[str, object]:
+    return _of_kind("probe", {**_PROBE, "requests": [{"path": "/", **request}]})
+
+
 GOOD = [
     Case("as it is", {}),
+    Case("with a linter by the base's configuration", _of_kind("lint", {})),
+    Case(
+        "with a linter by rules of its own",
+        _of_kind(
+            "lint",
+            {
+                "linter": "Ruff",
+                "select": ["ALL", "E501"],
+                "ignore": ["D"],
+                "exclude": ["vendor/**"],
+                "maxFindings": 5,
+                "onlyNew": True,
+                "suppressions": "None",
+                "timeout": "30s",
+            },
+        ),
+    ),
+    Case("with profiles", {"spec.verification": {"profiles": ["code-execution", "team.v2"]}}),
+    Case("with a search for secrets", _of_kind("secrets", {})),
+    Case(
+        "with a search for secrets of its own",
+        _of_kind("secrets", {"exclude": ["tests/**"], "patterns": ["ACME-[0-9]{8}"]}),
+    ),
+    Case("with a server that is spoken to", _of_kind("probe", _PROBE)),
+    Case(
+        "with a server that is asked everything",
+        _probe(
+            method="POST",
+            path="/things?x=$(NONCE)",
+            headers=[{"name": "X-Tag", "value": "a b"}],
+            body="$(NONCE)\n",
+            status=201,
+            headerMatches=[{"name": "content-type", "matches": "^text/"}],
+            bodyMatches=["$(NONCE)"],
+            bodyExcludes=["(?i)error"],
+        ),
+    ),
+    Case("with the most requests", _of_kind("probe", {**_PROBE, "requests": [{"path": "/"}] * 16})),
     Case("with nothing that may be left out", MINIMAL),
     Case("with null where a field may be left out", {"spec.workspace": None, "spec.limits.budget": None}),
     Case("with null for a field that has a default", {"spec.limits": None, "spec.suspend": None}),
@@ -190,6 +243,85 @@ BAD_CRITERIA = [
         {"spec.criteria": []},
         Refused(
             "spec.criteria", "needs at least 1 entry; add it", server_says="should have at least 1 items"
+        ),
+    ),
+    Case(
+        "a profile whose name is none",
+        {"spec.verification": {"profiles": ["Code Execution"]}},
+        Refused("spec.verification.profiles[0]", _NOT_A_NAME),
+    ),
+    Case(
+        "more profiles than there may be",
+        {"spec.verification": {"profiles": list("abcde")}},
+        Refused(
+            "spec.verification.profiles",
+            "has too many entries; write at most 4",
+            server_says="must have at most 4 items",
+        ),
+    ),
+    Case(
+        "a linter that ignores out of nothing",
+        _of_kind("lint", {"ignore": ["D"]}),
+        Refused("spec.criteria[0].lint", "ignore goes with select alone"),
+    ),
+    Case(
+        "a linter's rule that is none",
+        _of_kind("lint", {"select": ["unused-import"]}),
+        Refused("spec.criteria[0].lint.select[0]", "is not a rule; write a code or the beginning of one"),
+    ),
+    Case(
+        "a linter that nobody knows",
+        _of_kind("lint", {"linter": "Pylint"}),
+        Refused("spec.criteria[0].lint.linter", "must be 'Ruff'", server_says='supported values: "Ruff"'),
+    ),
+    Case(
+        "a pattern of a secret that is no pattern",
+        _of_kind("secrets", {"patterns": ["("]}),
+        Refused("spec.criteria[0].secrets.patterns[0]", "is not an RE2 pattern"),
+    ),
+    Case(
+        "a server on a port that needs rights",
+        _of_kind("probe", {**_PROBE, "port": 80}),
+        Refused(
+            f"{PROBE}.port", "is too small; write at least 1024", server_says="greater than or equal to 1024"
+        ),
+    ),
+    Case(
+        "a server that is not asked anything",
+        _of_kind("probe", {**_PROBE, "requests": []}),
+        Refused(
+            f"{PROBE}.requests", "needs at least 1 entry; add it", server_says="should have at least 1 items"
+        ),
+    ),
+    Case(
+        "a request for another server",
+        _probe(path="http://other.example/"),
+        Refused(f"{PROBE}.requests[0].path", "is not a path; write one such as /health?full=1"),
+    ),
+    Case(
+        "a request with a second line",
+        _probe(path="/ HTTP/1.1\r\nX: y"),
+        Refused(f"{PROBE}.requests[0].path", "is not a path; write one such as /health?full=1"),
+    ),
+    Case(
+        "a header with a second line",
+        _probe(headers=[{"name": "X", "value": "a\r\nY: b"}]),
+        Refused(f"{PROBE}.requests[0].headers[0].value", "is not a header's value; write printable ASCII"),
+    ),
+    Case(
+        "a header's name with a space",
+        _probe(headers=[{"name": "X Y", "value": ""}]),
+        Refused(
+            f"{PROBE}.requests[0].headers[0].name", "is not a header's name; write one such as Content-Type"
+        ),
+    ),
+    Case(
+        "a status that is none",
+        _probe(status=42),
+        Refused(
+            f"{PROBE}.requests[0].status",
+            "is too small; write at least 100",
+            server_says="greater than or equal to 100",
         ),
     ),
     Case("without the field criteria", {"spec.criteria": ABSENT}, _missing("spec.criteria")),

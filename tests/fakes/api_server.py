@@ -25,7 +25,11 @@ _PATH = re.compile(
 )
 _KINDS = {
     "v1": {"namespaces": "Namespace", "pods": "Pod", "configmaps": "ConfigMap", "events": "Event"},
-    "axiom.dev/v1alpha1": {"agenttasks": "AgentTask", "agentclasses": "AgentClass"},
+    "axiom.dev/v1alpha1": {
+        "agenttasks": "AgentTask",
+        "agentclasses": "AgentClass",
+        "verificationprofiles": "VerificationProfile",
+    },
     "coordination.k8s.io/v1": {"leases": "Lease"},
 }
 _CLUSTER_WIDE = {"agentclasses", "namespaces"}

@@ -9,12 +9,14 @@ import re2
 from pydantic import Field, model_validator
 
 from axiom.api.agenttask import ImageName, ObjectName
+from axiom_sandbox.protocol.agents import AgentMode, DriverName
+from axiom_sandbox.protocol.approvals import Approvals
 from axiom_sandbox.protocol.channel import PromptDelivery
 from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
 from axiom_sandbox.protocol.criteria import Argument, CriterionName, RelativePath
 from axiom_sandbox.protocol.launching import Layer, Network
 from axiom_sandbox.protocol.model import ApiModel
-from axiom_sandbox.protocol.quantities import MoneyText, QuantityText
+from axiom_sandbox.protocol.quantities import DurationText, MoneyText, QuantityText
 
 AbsolutePath = Annotated[
     str,
@@ -24,6 +26,15 @@ AbsolutePath = Annotated[
 
 PROMPT_LOST = (
     "command has no $(AXIOM_PROMPT), so the agent would not be told anything; add it, or set promptDelivery"
+)
+PROMPT_TWICE = (
+    "this driver gives the prompt and goes on with the session itself; remove $(AXIOM_PROMPT), resumeCommand and"
+    " promptDelivery, or set mode: Terminal"
+)
+NO_MESSAGES = "driver Generic knows an agent's terminal alone; remove mode, or name the agent's own driver: Claude, Codex or Gemini"
+NOBODY_ASKS = (
+    "approvals need an agent that asks: one with a driver of its own, in mode Structured; remove approvals, or set"
+    " driver to Claude, Codex or Gemini and leave mode out"
 )
 OWN_KERNELS = (
     (
@@ -41,13 +52,6 @@ OWN_KERNELS = (
 )
 """RuntimeClasses, by how they are named as a rule, and what their kernels lack."""
 PREFIX_TWICE = "two credentials have the same route.prefix; give each its own"
-
-
-class DriverName(StrEnum):
-    """How Axiom speaks with the agent."""
-
-    GENERIC = "Generic"
-    """Any command: its exit is the claim."""
 
 
 class ClassNetwork(StrEnum):
@@ -194,6 +198,23 @@ class Ceilings(ApiModel):
     """Processes and threads at once."""
 
 
+class Silences(ApiModel):
+    """How long an agent with a driver of its own may be silent. `limits.idle` of the task holds besides."""
+
+    noted_after: DurationText = "1m"
+    """A silence of this length is noted in the ledger."""
+    flagged_after: DurationText = "2m"
+    """And flagged, from this length on."""
+    hung_after: DurationText = "3m"
+    """An agent that thinks counts as hung then: it is interrupted, ended, and started again in its session."""
+    tool_hung_after: DurationText = "30m"
+    """One whose tool runs counts as hung then."""
+    wait_hung_after: DurationText = "1h"
+    """One whose model's vendor lets it wait, or does not answer, counts as hung then."""
+    resumes: Annotated[int, Field(ge=0, le=20)] = 3
+    """How often a round's agent is started again, after it hung or its process died."""
+
+
 class OptionalLayer(StrEnum):
     """A layer of isolation that a class may do without."""
 
@@ -229,19 +250,29 @@ class LocalSettings(ApiModel):
     """Paths of this machine that the agent may read and execute, besides /usr."""
 
 
+_SPEAKS = "(self.driver != 'Generic' && (!has(self.mode) || self.mode == 'Structured'))"
+"""CEL for `AgentClassSpec.speaks`."""
+
+
 class AgentClassSpec(ApiModel):
     """Which agent, in which image, with which credentials and limits."""
 
     driver: DriverName = DriverName.GENERIC
     """How Axiom speaks with the agent."""
+    mode: AgentMode | None = None
+    """Which of the agent's two faces is used. Unset: Structured, where the driver has it. Terminal: as with Generic."""
     image: ImageName | None = None
     """Container image; nothing has to be installed in it but the agent. Only `axiom run` does without."""
     command: Annotated[list[Argument], Field(min_length=1, max_length=64)]
-    """The agent's command; $(AXIOM_PROMPT) is what it is told."""
+    """The agent's command. $(AXIOM_PROMPT) is what it is told, unless its driver tells it: then only program and options."""
     resume_command: Annotated[list[Argument], Field(max_length=64)] = []
     """Command of further rounds, for the same session. Unset: `command` again, with the evidence as its prompt."""
     prompt_delivery: PromptDelivery = PromptDelivery.ARGUMENT
     """How the prompt reaches the command."""
+    approvals: Approvals | None = None
+    """Which of its tools may run, where it asks. Unset: all, as the sandbox holds it anyway."""
+    silences: Silences = Silences()
+    """How long it may be silent before something is done about it."""
     show_criteria: bool = True
     """Whether the agent is told the criteria with the prompt."""
     env: Annotated[list[EnvironmentVariable], Field(max_length=128), Keyed("name")] = []
@@ -267,10 +298,17 @@ class AgentClassSpec(ApiModel):
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "self.promptDelivery != 'Argument'"
+            f"{_SPEAKS} || self.promptDelivery != 'Argument'"
             " || self.command.exists(argument, argument.contains('$(AXIOM_PROMPT)'))",
             PROMPT_LOST,
         ),
+        Rule(
+            f"!{_SPEAKS} || (self.promptDelivery == 'Argument' && self.resumeCommand.size() == 0"
+            " && !self.command.exists(argument, argument.contains('$(AXIOM_PROMPT)')))",
+            PROMPT_TWICE,
+        ),
+        Rule("self.driver != 'Generic' || !has(self.mode) || self.mode == 'Terminal'", NO_MESSAGES),
+        Rule(f"{_SPEAKS} || !has(self.approvals)", NOBODY_ASKS),
         Rule(
             "self.credentials.all(one, self.credentials.exists_one(other,"
             " other.route.prefix == one.route.prefix))",
@@ -286,10 +324,22 @@ class AgentClassSpec(ApiModel):
         ),
     )
 
+    @property
+    def speaks(self) -> bool:
+        """Whether the agent is spoken with in messages."""
+        return self.driver is not DriverName.GENERIC and self.mode is not AgentMode.TERMINAL
+
     @model_validator(mode="after")
     def _prompt_arrives(self) -> Self:
         delivered = any("$(AXIOM_PROMPT)" in argument for argument in self.command)
-        if self.prompt_delivery is PromptDelivery.ARGUMENT and not delivered:
+        if self.driver is DriverName.GENERIC and self.mode is AgentMode.STRUCTURED:
+            raise ValueError(NO_MESSAGES)
+        if self.approvals and not self.speaks:
+            raise ValueError(NOBODY_ASKS)
+        if self.speaks:
+            if delivered or self.resume_command or self.prompt_delivery is not PromptDelivery.ARGUMENT:
+                raise ValueError(PROMPT_TWICE)
+        elif self.prompt_delivery is PromptDelivery.ARGUMENT and not delivered:
             raise ValueError(PROMPT_LOST)
         for pattern, layers, message in OWN_KERNELS:
             known = re2.search(pattern, self.runtime_class_name or "")

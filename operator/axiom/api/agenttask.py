@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import re2
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from axiom.api.conditions import Condition
 from axiom.api.usage import UsageStatus
@@ -59,6 +59,9 @@ IMMUTABLE = (
     "of a task that exists only suspend, priority, retention, limits.deadline and limits.budget may be changed;"
     " create a new task"
 )
+
+
+_CRITERIA: TypeAdapter[list[Criterion]] = TypeAdapter(list[Criterion])
 
 
 class InlineFile(ApiModel):
@@ -294,6 +297,13 @@ class VerificationSpec(ApiModel):
 
     image: ImageName | None = None
     """Image of the clean room's untrusted side; with Python and pytest for tests. Unset: the installation's own."""
+    profiles: Annotated[list[ObjectName], Field(max_length=4)] = []
+    """VerificationProfiles of the task's namespace, whose criteria are added to the task's own as they are when the task is
+    accepted. A criterion of the task takes the place of one of the same name. With `axiom run`: in the files that are given."""
+
+
+MAX_CRITERIA = 16
+Criteria = Annotated[list[Criterion], Field(min_length=1, max_length=MAX_CRITERIA), Keyed("name")]
 
 
 class AgentTaskSpec(ApiModel):
@@ -310,7 +320,7 @@ class AgentTaskSpec(ApiModel):
     """What the agent is told."""
     workspace: Workspace = Workspace()
     """What it finds in its working directory."""
-    criteria: Annotated[list[Criterion], Field(min_length=1, max_length=16), Keyed("name")]
+    criteria: Criteria
     """What must be true at the end; at least one of them Hard."""
     limits: Limits = Limits()
     """What it may use up."""
@@ -495,6 +505,8 @@ class AgentTaskStatus(ApiModel):
     """All rounds so far."""
     usage: UsageStatus | None = None
     """What was used at the models' vendors, as of the last time that this status was written."""
+    profile_criteria: Annotated[str, Field(json_schema_extra={"maxLength": 524288})] = ""
+    """What spec.verification.profiles added to the task's own criteria when it was accepted: JSON."""
     workspace: WorkspaceStatus = WorkspaceStatus()
     """The base as it was taken."""
     result: ResultStatus | None = None
@@ -541,3 +553,9 @@ class AgentTask(ApiModel):
     def uid(self) -> str:
         """metadata.uid."""
         return str(self.metadata.get("uid", ""))
+
+    @property
+    def criteria(self) -> list[Criterion]:
+        """All that the task must meet: its own criteria, and those of its profiles as of its acceptance."""
+        text = self.status.profile_criteria
+        return [*self.spec.criteria, *(_CRITERIA.validate_json(text) if text else ())]

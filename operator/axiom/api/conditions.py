@@ -52,6 +52,8 @@ class Reason(StrEnum):
     """Accepted: no AgentClass has this name. Create it, and the task goes on."""
     CLASS_INVALID = "ClassInvalid"
     """Accepted: the AgentClass lacks something a cluster needs. Mend it, and the task goes on."""
+    PROFILE_INVALID = "ProfileInvalid"
+    """Accepted: a VerificationProfile that the task names is not there, cannot be read, or brings too many criteria. Mend it, and the task goes on."""
     PRICES_MISSING = "PricesMissing"
     """Accepted: the task has a budget, and its AgentClass no prices. Add prices or remove the budget, and the task goes on."""
     WAITING_FOR_TASK = "WaitingForTask"

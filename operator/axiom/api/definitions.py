@@ -1,4 +1,4 @@
-"""The CustomResourceDefinitions of AgentTask and AgentClass."""
+"""The CustomResourceDefinitions of AgentTask, AgentClass and VerificationProfile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from axiom.api.agentclass import AgentClass, AgentClassSpec
 from axiom.api.agenttask import GROUP, VERSION, AgentTask, AgentTaskSpec, AgentTaskStatus
+from axiom.api.profile import VerificationProfile, VerificationProfileSpec
 from axiom.api.schemas import StructuralSchemas
 
 
@@ -50,7 +51,30 @@ def agent_classes() -> dict[str, Any]:
     return _definition(names, "Cluster", version)
 
 
-def _version(model: type[AgentTask | AgentClass], spec: dict[str, Any]) -> dict[str, Any]:
+def verification_profiles() -> dict[str, Any]:
+    """The definition of VerificationProfile."""
+    version = _version(
+        VerificationProfile, StructuralSchemas(VerificationProfileSpec, with_defaults=True).build()
+    )
+    version["additionalPrinterColumns"] = [
+        _column("Age", ".metadata.creationTimestamp", "Since the profile was created.", type="date")
+    ]
+    names = {
+        "kind": "VerificationProfile",
+        "plural": "verificationprofiles",
+        "singular": "verificationprofile",
+        "shortNames": ["vp"],
+    }
+    return _definition(names, "Namespaced", version)
+
+
+ALL = (agent_tasks, agent_classes, verification_profiles)
+"""Makes each of the definitions."""
+
+
+def _version(
+    model: type[AgentTask | AgentClass | VerificationProfile], spec: dict[str, Any]
+) -> dict[str, Any]:
     heads = {"apiVersion": model.model_fields["api_version"], "kind": model.model_fields["kind"]}
     root = {name: {"type": "string", "description": field.description} for name, field in heads.items()}
     return {

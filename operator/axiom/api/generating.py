@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from axiom.api.definitions import agent_classes, agent_tasks
+from axiom.api.agenttask import GROUP
+from axiom.api.definitions import ALL
 from axiom.api.reference import reference
 
 _YAML_HEADER = "# Generated from operator/axiom/api by `make generate`; change it there.\n"
@@ -25,8 +26,7 @@ _SHOWN_LINES = 20
 def generated_files() -> dict[str, str]:
     """Path from the repository's root → content."""
     definitions = {
-        "axiom.dev_agenttasks.yaml": _to_yaml(agent_tasks()),
-        "axiom.dev_agentclasses.yaml": _to_yaml(agent_classes()),
+        f"{GROUP}_{made['spec']['names']['plural']}.yaml": _to_yaml(made) for made in (make() for make in ALL)
     }
     files = {
         f"{folder}/{name}": text

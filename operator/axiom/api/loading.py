@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, model_validator
 
 from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import (
@@ -15,11 +15,16 @@ from axiom.api.agenttask import (
     IMMUTABLE,
     MUTABLE_LIMITS,
     MUTABLE_SPEC_FIELDS,
+    NO_HARD_CRITERION,
     AgentTask,
+    Criteria,
     ObjectName,
+    VerificationSpec,
 )
 from axiom.api.explaining import Problem, explain
+from axiom.api.profile import ProfileError, VerificationProfile, added
 from axiom.api.yaml_files import Document, UnreadableError, read_documents
+from axiom_sandbox.protocol.criteria import Criterion, Enforcement
 from axiom_sandbox.protocol.model import ApiModel
 
 _Object = TypeVar("_Object", bound=ApiModel)
@@ -36,11 +41,28 @@ class RefusedError(ValueError):
         super().__init__("\n".join(f"{source}: {problem}" for problem in problems))
 
 
+class CriteriaFile(ApiModel):
+    """What `axiom verify` decides: the criteria and the place, as they stand in a task's spec."""
+
+    criteria: Criteria
+    """What must be true; at least one of them Hard."""
+    verification: VerificationSpec = VerificationSpec()
+    """Where the criteria are decided."""
+
+    @model_validator(mode="after")
+    def _decidable(self) -> Self:
+        if not any(criterion.enforcement is Enforcement.HARD for criterion in self.criteria):
+            raise ValueError(NO_HARD_CRITERION)
+        return self
+
+
 class Manifest(NamedTuple):
     """What one or more YAML files hold together."""
 
     task: AgentTask
     agent_class: AgentClass
+    profile_criteria: tuple[Criterion, ...] = ()
+    """What the profiles that the task names add to its own criteria."""
 
 
 def parse_task(document: Document, source: str = "AgentTask") -> AgentTask:
@@ -53,29 +75,54 @@ def parse_class(document: Document, source: str = "AgentClass") -> AgentClass:
     return _parse(AgentClass, document, source)
 
 
+def parse_profile(document: Document, source: str = "VerificationProfile") -> VerificationProfile:
+    """A parsed YAML document → VerificationProfile. Raises RefusedError."""
+    return _parse(VerificationProfile, document, source)
+
+
 def load_manifest(paths: Iterable[Path]) -> Manifest:
-    """Files that hold one AgentTask and the AgentClass it names; a class replaces an earlier one of its name.
+    """Files that hold one AgentTask, the AgentClass and the VerificationProfiles that it names; of a name, the last counts.
 
     Raises RefusedError.
     """
     paths = list(paths)
-    tasks, classes = _objects(paths)
-    return _one_manifest(tasks, classes, source=" and ".join(str(path) for path in paths))
+    return _one_manifest(_objects(paths), source=" and ".join(str(path) for path in paths))
 
 
 def load_task(path: Path) -> AgentTask:
-    """A file that holds one AgentTask; classes in it are checked and left aside. Raises RefusedError."""
-    tasks, _ = _objects([path])
-    return _one_task(tasks, str(path))
+    """A file that holds one AgentTask; what else is in it is checked and left aside. Raises RefusedError."""
+    return _one_task(_objects([path]).tasks, str(path))
 
 
 def load_class(path: Path) -> AgentClass:
-    """A file that holds one AgentClass; tasks in it are checked and left aside. Raises RefusedError."""
-    _, classes = _objects([path])
+    """A file that holds one AgentClass; what else is in it is checked and left aside. Raises RefusedError."""
+    classes = _objects([path]).classes
     if len(classes) != 1:
         found = ", ".join(classes) or "none"
         raise RefusedError(str(path), [Problem("", f"exactly one AgentClass is needed, but found: {found}")])
     return next(iter(classes.values()))
+
+
+def load_criteria(path: Path) -> CriteriaFile:
+    """A file with `criteria:` at its top, or one AgentTask, whose criteria are taken; with the VerificationProfiles that it
+    names, whose criteria are added. Raises RefusedError.
+    """
+    documents = _documents(path)
+    plain = [document for document in documents if "kind" not in document]
+    objects = _parsed([document for document in documents if "kind" in document], str(path))
+    if not plain:
+        spec = _one_task(objects.tasks, str(path)).spec
+        found = CriteriaFile(criteria=spec.criteria, verification=spec.verification)
+    elif len(plain) == 1 and not objects.tasks:
+        found = _validated(CriteriaFile, plain[0], str(path))
+    else:
+        problem = "must hold `criteria:` once, or one AgentTask instead; remove the others"
+        raise RefusedError(str(path), [Problem("", problem)])
+    try:
+        more = added(found.criteria, found.verification.profiles, objects.profiles.values())
+    except ProfileError as error:
+        raise RefusedError(str(path), [Problem("verification.profiles", str(error))]) from error
+    return found.model_copy(update={"criteria": [*found.criteria, *more]})
 
 
 def differing_fields(one: AgentTask, other: AgentTask) -> list[str]:
@@ -108,8 +155,12 @@ def _is_immutable(field: str) -> bool:
 
 
 def _parse(model: type[_Object], document: Document, source: str) -> _Object:
-    """Strictly, as the API server does: a quoted number is no number. A field that is null is a field left out."""
     _require_name(document, source)
+    return _validated(model, document, source)
+
+
+def _validated(model: type[_Object], document: Document, source: str) -> _Object:
+    """Strictly, as the API server does: a quoted number is no number. A field that is null is a field left out."""
     try:
         text = json.dumps(_without_nulls(document))
     except (TypeError, ValueError, RecursionError) as error:
@@ -122,7 +173,15 @@ def _parse(model: type[_Object], document: Document, source: str) -> _Object:
         raise RefusedError(source, explain(error, model)) from error
 
 
-def _parse_any(document: Document, source: str) -> AgentTask | AgentClass:
+class _Objects(NamedTuple):
+    """What a person wrote, by kind."""
+
+    tasks: list[AgentTask]
+    classes: dict[str, AgentClass]
+    profiles: dict[str, VerificationProfile]
+
+
+def _parse_any(document: Document, source: str) -> AgentTask | AgentClass | VerificationProfile:
     match document.get("kind"):
         case "AgentTask" as kind:
             _require_version(document, source)
@@ -130,6 +189,9 @@ def _parse_any(document: Document, source: str) -> AgentTask | AgentClass:
         case "AgentClass" as kind:
             _require_version(document, source)
             return parse_class(document, f"{source} ({kind})")
+        case "VerificationProfile" as kind:
+            _require_version(document, source)
+            return parse_profile(document, f"{source} ({kind})")
         case None:
             problem = "this field is required; write AgentTask or AgentClass"
         case other:
@@ -137,17 +199,27 @@ def _parse_any(document: Document, source: str) -> AgentTask | AgentClass:
     raise RefusedError(source, [Problem("kind", problem)])
 
 
-def _objects(paths: Iterable[Path]) -> tuple[list[AgentTask], dict[str, AgentClass]]:
-    tasks: list[AgentTask] = []
-    classes: dict[str, AgentClass] = {}
+def _objects(paths: Iterable[Path]) -> _Objects:
+    found = _Objects([], {}, {})
     for path in paths:
-        for document in _documents(path):
-            match _parse_any(document, str(path)):
-                case AgentTask() as task:
-                    tasks.append(task)
-                case AgentClass() as agent_class:
-                    classes[agent_class.name] = agent_class
-    return tasks, classes
+        more = _parsed(_documents(path), str(path))
+        found.tasks.extend(more.tasks)
+        found.classes.update(more.classes)
+        found.profiles.update(more.profiles)
+    return found
+
+
+def _parsed(documents: Iterable[Document], source: str) -> _Objects:
+    found = _Objects([], {}, {})
+    for document in documents:
+        match _parse_any(document, source):
+            case AgentTask() as task:
+                found.tasks.append(task)
+            case AgentClass() as agent_class:
+                found.classes[agent_class.name] = agent_class
+            case VerificationProfile() as profile:
+                found.profiles[profile.name] = profile
+    return found
 
 
 def _one_task(tasks: Sequence[AgentTask], source: str) -> AgentTask:
@@ -157,15 +229,19 @@ def _one_task(tasks: Sequence[AgentTask], source: str) -> AgentTask:
     return tasks[0]
 
 
-def _one_manifest(tasks: Sequence[AgentTask], classes: dict[str, AgentClass], source: str) -> Manifest:
-    task = _one_task(tasks, source)
+def _one_manifest(objects: _Objects, source: str) -> Manifest:
+    task, classes = _one_task(objects.tasks, source), objects.classes
     wanted = task.spec.agent_class_name
     if wanted not in classes:
         cure = "put the AgentClass in the same file after a line ---, or name its file with --class"
         raise RefusedError(
             source, [Problem("spec.agentClassName", f"no AgentClass {wanted!r} was given; {cure}")]
         )
-    return Manifest(task, classes[wanted])
+    try:
+        more = added(task.spec.criteria, task.spec.verification.profiles, objects.profiles.values())
+    except ProfileError as error:
+        raise RefusedError(source, [Problem("spec.verification.profiles", str(error))]) from error
+    return Manifest(task, classes[wanted], tuple(more))
 
 
 def _documents(path: Path) -> list[Document]:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from axiom.api.agentclass import AgentClass
 from axiom.api.agenttask import API_VERSION, AgentTask
 from axiom.api.conditions import ConditionType, Reason
+from axiom.api.profile import VerificationProfile
 from axiom.api.structure import Part, member_documentation, nested
 from axiom_sandbox.protocol.checks import LIST_KEYS_KEY, RULES_KEY
 from axiom_sandbox.protocol.model import ApiModel
@@ -24,6 +25,7 @@ _INTRODUCTION = f"""\
 
 - [AgentTask](#agenttask): {AgentTask.__doc__}
 - [AgentClass](#agentclass): {AgentClass.__doc__}
+- [VerificationProfile](#verificationprofile): {VerificationProfile.__doc__}
 - [Conditions](#conditions) and their [reasons](#reasons)
 - [Verdict](#verdict), [Claim](#claim), and what one [criterion came to](#criterionresult)
 
@@ -37,8 +39,9 @@ _HEADS = ("apiVersion", "kind")
 
 def reference() -> str:
     """The whole page."""
-    task_parts, class_parts = nested(AgentTask), nested(AgentClass)
-    own = [part for part in class_parts if part not in task_parts]
+    task_parts = nested(AgentTask)
+    others = [*nested(AgentClass), *nested(VerificationProfile)]
+    own = [part for part in others if part not in task_parts]
     apart: tuple[Part, ...] = (ConditionType, Reason)
     sections = [_section(part) for part in task_parts + own if part not in apart]
     return "\n".join([_INTRODUCTION, *sections, _conditions(), _reasons(), _forms()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from axiom.api.agentclass import AgentClassSpec
@@ -24,17 +25,36 @@ def choose_backend(wanted: BackendName, agent_class: AgentClassSpec) -> Backend:
             return _first_that_works(agent_class)
 
 
+def choose_clean_room(wanted: BackendName, image: str | None) -> Backend:
+    """A backend for a verification alone. Raises CannotRunError."""
+    match wanted:
+        case BackendName.BUBBLEWRAP:
+            return _bubblewrap()
+        case BackendName.DOCKER:
+            return _docker()
+        case BackendName.AUTO if image:
+            return _docker()
+        case BackendName.AUTO:
+            return _either(_bubblewrap, _docker)
+
+
 def _first_that_works(agent_class: AgentClassSpec) -> Backend:
     in_image_only = bool(agent_class.image) and not is_installed(agent_class)
-    first, second = (_docker, _bubblewrap) if in_image_only else (_bubblewrap, _docker)
+    if not in_image_only:
+        return _either(_bubblewrap, _docker)
+    try:
+        return _docker()
+    except CannotRunError as error:
+        raise CannotRunError(
+            f"the agent's command {agent_class.command[0]!r} is not on this machine, and its image"
+            f" {agent_class.image} cannot be used: {error}"
+        ) from error
+
+
+def _either(first: Callable[[], Backend], second: Callable[[], Backend]) -> Backend:
     try:
         return first()
     except CannotRunError as error:
-        if in_image_only:
-            raise CannotRunError(
-                f"the agent's command {agent_class.command[0]!r} is not on this machine, and its image"
-                f" {agent_class.image} cannot be used: {error}"
-            ) from error
         why_not_first = str(error)
     try:
         return second()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
-from axiom.api.definitions import agent_classes, agent_tasks
+from axiom.api.definitions import ALL
 from axiom.checking import findings
 from axiom.checking.findings import Finding
 from axiom.checking.settings import CheckSettings
@@ -29,7 +29,7 @@ Look = Callable[[], Awaitable[Finding]]
 async def look(settings: CheckSettings, api: Api) -> list[Finding]:
     """All findings, each as good as it became within the patience. Never raises for what is wrong."""
     looks: list[tuple[str, Look]] = [
-        *((f"definition {name_of(wanted)}", _definition(api, wanted)) for wanted in (agent_tasks(), agent_classes())),
+        *((f"definition {name_of(wanted)}", _definition(api, wanted)) for wanted in (make() for make in ALL)),
         *((f"deployment {name}", _deployment(api, settings.namespace, name)) for name in settings.deployments),
         ("operator", _lease(api, settings)),
         ("gateway", _gateway(settings.gateway)),

@@ -7,8 +7,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -18,17 +17,15 @@ from axiom.api.agenttask import AgentTask, ResultSpec
 from axiom.api.explaining import Problem
 from axiom.api.loading import Manifest, RefusedError, load_manifest
 from axiom.backends.choosing import choose_backend
-from axiom.backends.contract import Backend, CannotRunError, Sandbox, SandboxFactory, SandboxSpec
+from axiom.backends.contract import Backend
 from axiom.backends.host import find_launcher
-from axiom.backends.leftovers import claim, remove_leftovers, remove_scratch
 from axiom.cli.run import Order
 from axiom.cli.showing import Interruption, Progress
 from axiom.running.hidden_tests import HiddenTestsError, find_hidden, pack_hidden
 from axiom.running.local import LocalRun
+from axiom.running.places import default_state, run_place, sandboxes_in
 from axiom.running.results import Result, collect
 from axiom.running.workspaces import make_base, secret_folder, secret_variable
-from axiom.storage.folder import FolderStore
-from axiom.storage.store import StorageError
 from axiom_sandbox.repositories.access import SECRET_KEYS
 
 _INTERRUPTED = "interrupted: the agent was ended; what was sealed by then is kept"
@@ -45,11 +42,6 @@ def run_here(order: Order, console: Console) -> Result:
         return asyncio.run(_run(manifest, hidden, backend, order.state or default_state(), console))
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise Interruption(error, _INTERRUPTED) from error
-
-
-def default_state() -> Path:
-    """`$XDG_STATE_HOME/axiom`, usually ~/.local/state/axiom."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "axiom"
 
 
 def check_runnable(manifest: Manifest) -> None:
@@ -89,7 +81,7 @@ def check_runnable(manifest: Manifest) -> None:
 def hidden_tests(manifest: Manifest, beside: Path) -> Mapping[str, Path]:
     """Where the hidden tests of each criterion lie. Raises RefusedError, also where the agent could see them."""
     try:
-        found = find_hidden(manifest.task.spec.criteria, beside)
+        found = find_hidden([*manifest.task.spec.criteria, *manifest.profile_criteria], beside)
     except HiddenTestsError as error:
         raise RefusedError(manifest.task.name, [Problem(f"spec.{error.field}", error.cure)]) from error
     for shown in manifest.agent_class.spec.local.read_only_paths:
@@ -124,41 +116,29 @@ def credential_variable(name: str) -> str:
 async def _run(
     manifest: Manifest, hidden: Mapping[str, Path], backend: Backend, state: Path, console: Console
 ) -> Result:
-    running = asyncio.current_task()
-    assert running is not None
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    cancel_on_signals()
     began = time.monotonic()
     uid = str(uuid.uuid4())
     task = manifest.task.model_copy(update={"metadata": {**manifest.task.metadata, "uid": uid}})
-    try:
-        store = FolderStore(state / "store")
-        folder = state / "runs" / f"{task.name}-{uid[:8]}"
-        folder.mkdir(parents=True, mode=0o700)
-    except (OSError, StorageError) as error:
-        raise CannotRunError(
-            f"{state} cannot hold the evidence: {error}; name another folder with --state"
-        ) from error
     progress = Progress(console, began)
-    for left in await asyncio.to_thread(remove_leftovers, state / "runs"):
-        progress.say(f"removed what a killed run had left in {left}")
-    with _scratch(folder) as scratch:
+    with run_place(state, f"{task.name}-{uid[:8]}", progress.say) as place:
         await backend.prepare(images_of(manifest), progress.say)
         if task.spec.result.push:
             progress.say("spec.result.push: no branch is pushed from here; the patch is left for you")
             task = without_push(task)
-        base = await make_base(task.spec.workspace, scratch, state / "runs", progress.tell_amount)
+        base = await make_base(task.spec.workspace, place.scratch, place.runs, progress.tell_amount)
         for note in base.notes:
             progress.say(f"workspace: {note}")
         local = LocalRun(
             task=task,
             agent_class=manifest.agent_class,
             base=base,
-            store=store,
-            folder=scratch,
-            make_sandbox=_factory(backend, scratch),
+            store=place.store,
+            folder=place.scratch,
+            make_sandbox=sandboxes_in(backend, place.scratch),
             credentials=_credentials(manifest),
-            hidden=await asyncio.to_thread(pack_hidden, hidden, scratch),
+            profile_criteria=manifest.profile_criteria,
+            hidden=await asyncio.to_thread(pack_hidden, hidden, place.scratch),
             on_status=progress,
         )
         try:
@@ -166,34 +146,23 @@ async def _run(
         finally:
             await backend.close()
         seconds = time.monotonic() - began
-        return await collect(task, status, store, state / "store", folder, base.archive.path, seconds)
+        return await collect(
+            task, status, place.store, place.store_folder, place.folder, base.archive.path, seconds
+        )
 
 
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """Where sandboxes live. Removed at the end, and `folder` with it if nothing was left there to keep."""
-    scratch = folder / "scratch"
-    try:
-        scratch.mkdir()
-        claim(scratch)
-        yield scratch
-    finally:
-        remove_scratch(scratch)
+def cancel_on_signals() -> None:
+    """SIGTERM and SIGHUP end the present task, which then removes what it made."""
+    running = asyncio.current_task()
+    assert running is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
 
 
 def images_of(manifest: Manifest) -> frozenset[str]:
     """The images that a run needs, where its backend knows images."""
     named = (manifest.agent_class.spec.image, manifest.task.spec.verification.image)
     return frozenset(image for image in named if image)
-
-
-def _factory(backend: Backend, scratch: Path) -> SandboxFactory:
-    def make_sandbox(spec: SandboxSpec, changed: Callable[[], None]) -> Sandbox:
-        own = scratch / f"{spec.identity.attempt}-{spec.identity.slot}"
-        own.mkdir()
-        return backend.sandbox(spec, own, changed)
-
-    return make_sandbox
 
 
 def _credentials(manifest: Manifest) -> dict[str, str]:

@@ -95,25 +95,10 @@ def _unit(gap: Gap) -> str:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    files = sorted(path.glob("*.jsonl*")) if path.is_dir() else [path]
-    if not files or not all(file.is_file() for file in files):
-        typer.echo(f"{path} holds no ledger: no file ends in .jsonl or .jsonl.zst", err=True)
-        raise typer.Exit(3)
-    import zstandard
+    from axiom.running.ledgers import NoLedgerError, lines_of
 
-    for file in files:
-        try:
-            yield from _content(file).splitlines(keepends=True)
-        except (OSError, zstandard.ZstdError) as error:
-            typer.echo(f"{file} cannot be read: {error}", err=True)
-            raise typer.Exit(3) from error
-
-
-def _content(file: Path) -> bytes:
-    data = file.read_bytes()
-    if file.suffix != ".zst":
-        return data
-    import zstandard
-
-    with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
-        return reader.read()
+    try:
+        yield from lines_of(path)
+    except NoLedgerError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(3) from error

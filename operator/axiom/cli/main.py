@@ -10,6 +10,7 @@ from axiom.cli.doctor import doctor
 from axiom.cli.ledger import ledger_app
 from axiom.cli.probe import probe
 from axiom.cli.run import run
+from axiom.cli.verify import verify
 
 app = typer.Typer(
     help="Runs command-line coding agents in locked-down sandboxes and decides from evidence whether they succeeded.",
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(run)
+app.command()(verify)
 app.command()(doctor)
 app.command()(probe)
 app.add_typer(ledger_app, name="ledger")

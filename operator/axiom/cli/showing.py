@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ from axiom.api.conditions import Condition, ConditionStatus, ConditionType, Reas
 from axiom.api.usage import UsageStatus
 from axiom.running.results import Result
 from axiom_sandbox.protocol.progress import Progress as Amount
-from axiom_sandbox.protocol.verdicts import Verdict
+from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
 
 _MARKS = {ConditionStatus.TRUE: "✓", ConditionStatus.FALSE: "·", ConditionStatus.UNKNOWN: "?"}
 _TELLING_ORDER = (
@@ -32,7 +33,7 @@ _TELLING_ORDER = (
     ConditionType.COMPLETE,
 )
 _LONGEST_LINE = 1200
-_COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
+COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
 
 
 class ExitCode(IntEnum):
@@ -84,9 +85,10 @@ class Progress:
                 self._rounds += 1
                 self.say(_round_line(record))
         for item in sorted(status.conditions, key=lambda item: _TELLING_ORDER.index(item.type)):
-            self._tell_condition(item)
+            self.tell_condition(item)
 
-    def _tell_condition(self, item: Condition) -> None:
+    def tell_condition(self, item: Condition) -> None:
+        """Prints what one condition says, unless it said so before."""
         before, now = self._conditions.get(item.type), (item.status, item.reason, item.message)
         self._conditions[item.type] = now
         if before is None or before[:2] != now[:2] or (item.message and before != now):
@@ -117,26 +119,9 @@ def print_result(result: Result, as_json: bool) -> None:
     out = Console(highlight=False)
     status = result.status
     if status.rounds:
-        table = Table(
-            "criterion",
-            "type",
-            "enforcement",
-            "verdict",
-            "message",
-            title=f"round {status.rounds[-1].number}",
-        )
-        for item in status.rounds[-1].criteria:
-            colour = _COLOURS[item.verdict]
-            table.add_row(
-                item.name,
-                item.type.value,
-                item.enforcement.value,
-                f"[{colour}]{item.verdict.value}[/]",
-                escape(item.message),
-            )
-        out.print(table)
+        out.print(criteria_table(status.rounds[-1].criteria, f"round {status.rounds[-1].number}"))
     verdict = status.verdict
-    colour = _COLOURS[verdict] if verdict else "red"
+    colour = COLOURS[verdict] if verdict else "red"
     out.print(
         f"verdict  [{colour} bold]{verdict.value if verdict else 'none'}[/]  {escape(status.message)}",
         soft_wrap=True,
@@ -149,6 +134,21 @@ def print_result(result: Result, as_json: bool) -> None:
     for name, value in (("diff", result.diff), ("result", result.workspace), ("ledger", result.ledger)):
         if value:
             out.print(f"{name:8} {escape(value)}", soft_wrap=True)
+
+
+def criteria_table(results: Sequence[CriterionResult], title: str | None = None) -> Table:
+    """What each criterion came to."""
+    table = Table("criterion", "type", "enforcement", "verdict", "message", title=title)
+    for item in results:
+        colour = COLOURS[item.verdict]
+        table.add_row(
+            item.name,
+            item.type.value,
+            item.enforcement.value,
+            f"[{colour}]{item.verdict.value}[/]",
+            escape(item.message),
+        )
+    return table
 
 
 def _usage_line(usage: UsageStatus) -> str:

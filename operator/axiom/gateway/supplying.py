@@ -69,12 +69,12 @@ class PodSupply:
         task = self._task()
         if task is None or self._identity.role is not Role.VERIFIER:
             return ()
-        return tuple(criterion.name for criterion in task.spec.criteria if _hidden_archive(criterion))
+        return tuple(criterion.name for criterion in task.criteria if _hidden_archive(criterion))
 
     async def hidden(self, criterion: str) -> Archive | None:
         """What somebody put into object storage, as it is. Raises WorkspaceError, StorageError."""
         task = self._task()
-        for found in task.spec.criteria if task else ():
+        for found in task.criteria if task else ():
             if found.name == criterion and (archive := _hidden_archive(found)):
                 assert task is not None
                 return await self._input(task, archive.key, f"criteria[{criterion}].tests.hidden.archive")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from axiom.cluster.resources import AGENT_CLASSES, AGENT_TASKS, PODS
+from axiom.cluster.resources import AGENT_CLASSES, AGENT_TASKS, PODS, VERIFICATION_PROFILES
 from axiom.monitoring.instruments import Instruments, closed
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,9 @@ class Watches:
     """What the watches bring to `cluster.watching.Watcher`."""
 
     def __init__(self, instruments: Instruments) -> None:
-        resources = closed("resource", (kind.plural for kind in (AGENT_TASKS, AGENT_CLASSES, PODS)))
+        resources = closed(
+            "resource", (kind.plural for kind in (AGENT_TASKS, AGENT_CLASSES, VERIFICATION_PROFILES, PODS))
+        )
         self._events = instruments.counter(
             "axiom_watch_events", "Changes that a watch brought, and objects of its lists.", resources
         )

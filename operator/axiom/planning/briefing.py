@@ -6,10 +6,20 @@ from datetime import datetime
 
 import yaml
 
-from axiom.api.agentclass import AgentClass
+from axiom.api.agentclass import AgentClass, Silences
 from axiom.api.agenttask import AgentTask
 from axiom.api.usage import micro_dollars
-from axiom_sandbox.protocol.channel import AgentProgram, Envelope, HomeFile, Limits, StartAgent, TerminalSize
+from axiom_sandbox.protocol.agents import AgentMode
+from axiom_sandbox.protocol.approvals import Approvals
+from axiom_sandbox.protocol.channel import (
+    AgentProgram,
+    Envelope,
+    HomeFile,
+    Limits,
+    Patience,
+    StartAgent,
+    TerminalSize,
+)
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.quantities import parse_duration, parse_quantity
 
@@ -39,6 +49,18 @@ def limits_of(task: AgentTask, agent_class: AgentClass, accepted: datetime) -> L
     )
 
 
+def patience_of(silences: Silences) -> Patience:
+    """The class's durations, in seconds."""
+    return Patience(
+        noted_seconds=parse_duration(silences.noted_after).total_seconds(),
+        flagged_seconds=parse_duration(silences.flagged_after).total_seconds(),
+        hung_seconds=parse_duration(silences.hung_after).total_seconds(),
+        tool_seconds=parse_duration(silences.tool_hung_after).total_seconds(),
+        waiting_seconds=parse_duration(silences.wait_hung_after).total_seconds(),
+        resumes=silences.resumes,
+    )
+
+
 def start_command(
     task: AgentTask, agent_class: AgentClass, accepted: datetime, round: int, prompt: str, token: str
 ) -> StartAgent:
@@ -47,17 +69,21 @@ def start_command(
     return StartAgent(
         envelope=Envelope(
             prompt=task.spec.prompt,
-            criteria=tuple(task.spec.criteria),
+            criteria=tuple(task.criteria),
             limits=limits_of(task, agent_class, accepted),
             agent_class=agent_class.name,
             max_rounds=task.spec.limits.max_rounds,
         ),
         program=AgentProgram(
+            driver=spec.driver,
+            mode=AgentMode.STRUCTURED if spec.speaks else AgentMode.TERMINAL,
             command=tuple(spec.command),
             resume_command=tuple(spec.resume_command),
             prompt_delivery=spec.prompt_delivery,
             env={variable.name: variable.value for variable in spec.env},
             home_files=tuple(HomeFile(path=file.path, content=file.content) for file in spec.home_files),
+            approvals=spec.approvals or Approvals(),
+            patience=patience_of(spec.silences),
             terminal=TerminalSize(columns=spec.terminal.columns, rows=spec.terminal.rows),
         ),
         prompt=prompt,
@@ -68,7 +94,7 @@ def start_command(
 
 def prompt_of(task: AgentTask, agent_class: AgentClass) -> str:
     """What the agent is told at the start: the prompt, and the criteria unless the class says no; never those with hidden tests."""
-    shown = [criterion for criterion in task.spec.criteria if not criterion.hides]
+    shown = [criterion for criterion in task.criteria if not criterion.hides]
     if not agent_class.spec.show_criteria or not shown:
         return task.spec.prompt
     return f"{task.spec.prompt}\n\nYour work is checked afterwards against these criteria:\n{_shown(shown)}"

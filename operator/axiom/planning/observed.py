@@ -10,6 +10,7 @@ from axiom.api.agenttask import AgentTask
 from axiom.api.conditions import Reason
 from axiom.api.usage import ProxyUsage
 from axiom_sandbox.protocol.channel import SUPERSEDED, Phase, SandboxState
+from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity, Role
 
 LOSSES = frozenset({Reason.LOST, Reason.EVICTED, Reason.PREEMPTED, Reason.NODE_LOST})
@@ -114,6 +115,8 @@ class Observed:
     """The task that spec.workspace.task names, if it is there."""
     usage: tuple[ProxyUsage, ...] = ()
     """What each process of the egress proxy counted for the task, as far as it was asked."""
+    profile_criteria: tuple[Criterion, ...] = ()
+    """What the task's profiles add to its criteria now; of use before it is accepted alone."""
 
     def sandbox(self, role: Role, attempt: int, round: int = 0, trial: int = 0) -> SandboxView | None:
         """The sandbox of this slot, if it exists or existed."""

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from axiom.api.agenttask import AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
+from axiom.api.profile import to_text
 from axiom.planning.actions import Action, DeleteTask, Wait, WriteStatus
 from axiom.planning.attempts import is_lost, stale, suspend, with_sandbox, without_sandbox
 from axiom.planning.concluding import conclude, outcome
@@ -103,6 +104,7 @@ def _accepted(observed: Observed, now: datetime) -> AgentTaskStatus:
             "round": 1,
             "message": "",
             "accepted_time": rfc3339(now),
+            "profile_criteria": to_text(observed.profile_criteria),
         }
     )
     status = with_condition(

@@ -177,8 +177,9 @@ def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
         case Phase.READY if not verifier.trouble:
             command = Verify(
                 round=record.number,
-                criteria=tuple(present.spec.criteria),
+                criteria=tuple(present.task.criteria),
                 deadline_ms=int(present.deadline.timestamp() * 1000),
+                said=record.claim.text if record.claim else "",
             )
             return (send(verifier, "verify", command),)
         case Phase.VERIFIED:
@@ -231,7 +232,7 @@ def judged(present: Present) -> AgentTaskStatus | None:
     verification = state.verification if state and not verifier.superseded else None
     if verification is None:
         why = _why_undecided(verifier)
-        results = [_undecided(criterion, why) for criterion in present.spec.criteria]
+        results = [_undecided(criterion, why) for criterion in present.task.criteria]
         verdict = Verdict.INCONCLUSIVE
     else:
         results, verdict = list(verification.results), verification.verdict

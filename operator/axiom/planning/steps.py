@@ -15,7 +15,13 @@ GATEWAY_SECONDS = 30.0
 """A sandbox that waits for the gateway for longer is not forgotten: somebody should look."""
 _LOOK_SECONDS = 5.0
 NEW_FOLLOWS = "; a new one follows"
-_REFUSALS = (Reason.CLASS_NOT_FOUND, Reason.CLASS_INVALID, Reason.PRICES_MISSING, Reason.INVALID_SPEC)
+_REFUSALS = (
+    Reason.CLASS_NOT_FOUND,
+    Reason.CLASS_INVALID,
+    Reason.PROFILE_INVALID,
+    Reason.PRICES_MISSING,
+    Reason.INVALID_SPEC,
+)
 
 
 def delete(view: SandboxView) -> DeleteSandbox:

@@ -210,7 +210,7 @@ class Applier:
             base=action.base,
             changes=action.changes,
             verifier_image=task.spec.verification.image,
-            hidden=hidden_mounts(task.spec.criteria, identity.role),
+            hidden=hidden_mounts(task.criteria, identity.role),
             job=one_shot(task, identity.role, self._around.fetch_ca),
         )
 

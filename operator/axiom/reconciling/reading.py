@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from axiom.api.agentclass import AgentClass, budget_fault
-from axiom.api.agenttask import AgentTask, AgentTaskSpec, AgentTaskStatus, Limits, Retention, Workspace
+from axiom.api.agenttask import (
+    AgentTask,
+    AgentTaskSpec,
+    AgentTaskStatus,
+    Limits,
+    Retention,
+    VerificationSpec,
+    Workspace,
+)
 from axiom.api.conditions import Reason
-from axiom.api.loading import RefusedError, parse_class, parse_task
-from axiom.cluster.resources import Object
+from axiom.api.loading import RefusedError, parse_class, parse_profile, parse_task
+from axiom.api.profile import ProfileError, added
+from axiom.cluster.resources import Object, name_of, namespace_of
 from axiom.planning.observed import Trouble
+from axiom_sandbox.protocol.criteria import Criterion
 
 
 def read_task(item: Object) -> tuple[AgentTask, Trouble | None]:
@@ -22,7 +34,7 @@ def read_task(item: Object) -> tuple[AgentTask, Trouble | None]:
         status = AgentTaskStatus.model_validate(item.get("status") or {})
         stand_in = AgentTaskSpec.model_construct(
             agent_class_name="", prompt="", workspace=Workspace(), criteria=[], limits=Limits(),
-            suspend=False, priority=0, retention=Retention(),
+            verification=VerificationSpec(), suspend=False, priority=0, retention=Retention(),
         )  # fmt: skip
         task = AgentTask.model_construct(metadata=dict(item["metadata"]), spec=stand_in, status=status)
         return task, Trouble(Reason.INVALID_SPEC, faults)
@@ -42,6 +54,17 @@ def read_class(name: str, item: Object | None) -> tuple[AgentClass | None, Troub
         message = f"AgentClass {name!r} names no image, and without one there is no pod; set spec.image"
         return None, Trouble(Reason.CLASS_INVALID, message)
     return found, None
+
+
+def read_profiles(task: AgentTask, items: Iterable[Object]) -> tuple[tuple[Criterion, ...], Trouble | None]:
+    """What the profiles of the task's namespace add to its criteria, and why they cannot be used."""
+    wanted = set(task.spec.verification.profiles)
+    named = (item for item in items if name_of(item) in wanted and namespace_of(item) == task.namespace)
+    try:
+        found = [parse_profile(_own_fields(item), f"VerificationProfile {name_of(item)!r}") for item in named]
+        return tuple(added(task.spec.criteria, task.spec.verification.profiles, found)), None
+    except (RefusedError, ProfileError) as error:
+        return (), Trouble(Reason.PROFILE_INVALID, str(error).replace("\n", "; "))
 
 
 def read_together(task: AgentTask, agent_class: AgentClass | None) -> Trouble | None:

@@ -34,7 +34,7 @@ from axiom.reconciling.following import Sandboxes
 from axiom.reconciling.lease import LeaseLostError
 from axiom.reconciling.metrics import Metrics
 from axiom.reconciling.narrating import Narrator, News, news_of
-from axiom.reconciling.reading import read_class, read_task, read_together
+from axiom.reconciling.reading import read_class, read_profiles, read_task, read_together
 from axiom.reconciling.views import is_outdated
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class Reconciler:
         self,
         tasks: Cache,
         classes: Cache,
+        profiles: Cache,
         sandboxes: Sandboxes,
         applier: Applier,
         narrator: Narrator,
@@ -78,7 +79,8 @@ class Reconciler:
         now: Callable[[], datetime],
     ) -> None:
         """`now` gives the time that deadlines are measured by: it must not jump."""
-        self._tasks, self._classes, self._sandboxes = tasks, classes, sandboxes
+        self._tasks, self._classes, self._profiles = tasks, classes, profiles
+        self._sandboxes = sandboxes
         self._applier, self._narrator, self._metrics = applier, narrator, metrics
         self._collector = collector
         self._free, self._now = asyncio.Semaphore(concurrency), now
@@ -111,6 +113,13 @@ class Reconciler:
         """An AgentClass changed: so may what can be done for its tasks."""
         for item in self._tasks:
             if item.get("spec", {}).get("agentClassName") == name:
+                self.wake(uid_of(item))
+
+    def wake_profile(self, profile: Object) -> None:
+        """A VerificationProfile changed: so may what is added to tasks that wait for it. Of others nothing changes."""
+        for item in self._tasks:
+            named = (item.get("spec", {}).get("verification") or {}).get("profiles") or ()
+            if name_of(profile) in named and namespace_of(profile) == namespace_of(item):
                 self.wake(uid_of(item))
 
     def waiting(self) -> Iterator[float]:
@@ -234,13 +243,17 @@ class Reconciler:
         name = task.spec.agent_class_name
         raw_class = next((found for found in self._classes if name_of(found) == name), None)
         agent_class, class_refusal = read_class(name, raw_class)
+        # What was accepted stands in the status: later changes of a profile are nothing to it.
+        profiles = () if task.status.attempt else task.spec.verification.profiles
+        profile_criteria, profile_refusal = read_profiles(task, self._profiles) if profiles else ((), None)
         if now.timestamp() - worker.refused_at >= RETRY_SECONDS or agent_class != worker.refused_class:
             worker.creation_refused = ""
         observed = Observed(
             task=task,
             generation=int(item["metadata"].get("generation", 1)),
             agent_class=agent_class,
-            refusal=refusal or class_refusal or read_together(task, agent_class),
+            refusal=refusal or class_refusal or profile_refusal or read_together(task, agent_class),
+            profile_criteria=profile_criteria,
             creation_refused=worker.creation_refused,
             sandboxes=tuple(self._compared(view, task, agent_class) for view in views),
             source=self._source_of(task),

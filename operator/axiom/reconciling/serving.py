@@ -14,7 +14,15 @@ from pathlib import Path
 from axiom.clocks import SteadyClock
 from axiom.cluster.api import Api
 from axiom.cluster.channels import Connect, connector
-from axiom.cluster.resources import AGENT_CLASSES, AGENT_TASKS, PODS, Object, name_of, uid_of
+from axiom.cluster.resources import (
+    AGENT_CLASSES,
+    AGENT_TASKS,
+    PODS,
+    VERIFICATION_PROFILES,
+    Object,
+    name_of,
+    uid_of,
+)
 from axiom.cluster.watching import Cache, Watcher
 from axiom.egress.settings import TokenKeys
 from axiom.environment import SettingsError
@@ -52,6 +60,9 @@ class Operator:
         """`clock` gives a time that does not jump; `fence` raises LeaseLostError where another operator may be acting."""
         self.tasks = Cache(AGENT_TASKS, changed=self._task_changed)
         self.classes = Cache(AGENT_CLASSES, changed=self._class_changed)
+        self.profiles = Cache(
+            VERIFICATION_PROFILES, changed=lambda item, _: self.reconciler.wake_profile(item)
+        )
         self.pods = Cache(PODS, ALL_PODS_SELECTOR, changed=self._pod_changed)
         self.sandboxes = Sandboxes(connect, self._sandbox_changed)
         self.narrator = Narrator(api, settings.lease.identity)
@@ -65,7 +76,7 @@ class Operator:
             metrics.usage_errors.inc,
         )
         self.reconciler = Reconciler(
-            self.tasks, self.classes, self.sandboxes, applier, self.narrator, metrics, self.collector,
+            self.tasks, self.classes, self.profiles, self.sandboxes, applier, self.narrator, metrics, self.collector,
             settings.concurrency, clock,
         )  # fmt: skip
         self._metrics = metrics
@@ -167,7 +178,9 @@ async def _act(
     """Runs for ever once the Lease is held; raises whatever of its parts fails."""
     await lease.acquire()
     metrics.lease_held.set(1)
-    watcher = Watcher(api, (operator.classes, operator.tasks, operator.pods), metrics.watches)
+    watcher = Watcher(
+        api, (operator.classes, operator.profiles, operator.tasks, operator.pods), metrics.watches
+    )
     await watcher.fill()
     if api.server_time is not None:
         clock.set(api.server_time)

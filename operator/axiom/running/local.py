@@ -32,6 +32,7 @@ from axiom.running.workspaces import Base
 from axiom.storage.keys import blob_key
 from axiom.storage.store import ObjectStore, StorageError
 from axiom_sandbox.protocol.channel import SandboxState, StartAgent
+from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity, Role
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ class LocalRun:
     """Keeps what is carried; whoever made it removes it."""
     make_sandbox: SandboxFactory
     credentials: dict[str, str]
+    profile_criteria: tuple[Criterion, ...] = ()
+    """What the task's profiles add to its criteria."""
     hidden: Mapping[str, Archive] = field(default_factory=dict)
     """Name of a criterion → its hidden tests."""
     on_status: Callable[[AgentTaskStatus], None] = lambda _: None
@@ -176,6 +179,7 @@ class LocalRun:
         return Observed(
             task=self.task,
             agent_class=self.agent_class,
+            profile_criteria=self.profile_criteria,
             sandboxes=views,
             usage=(used,) if used else (),
         )

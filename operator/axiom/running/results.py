@@ -18,7 +18,8 @@ from axiom_sandbox.snapshots.captures import apply_changes
 
 _SUMMARY = "result.json"
 """Beside a run's files: what they are the result of."""
-_SHOWN = {"name", "type", "enforcement", "verdict", "message"}
+SHOWN = {"name", "type", "enforcement", "verdict", "message"}
+"""What of a criterion's result is printed."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,7 @@ class Result:
             "reason": _reason(status),
             "claim": status.claim.model_dump(by_alias=True, mode="json") if status.claim else None,
             "rounds": len(status.rounds),
-            "criteria": [
-                result.model_dump(by_alias=True, mode="json", include=_SHOWN) for result in criteria
-            ],
+            "criteria": [result.model_dump(by_alias=True, mode="json", include=SHOWN) for result in criteria],
             "ledger": {
                 "path": self.ledger,
                 "records": status.ledger.records if status.ledger else 0,

@@ -83,9 +83,22 @@ async def _fetched(git: GitSource, scratch: Path, archive: Path, amount: Amount)
     access = Access(
         git.url, FIELD, credentials=secret_folder(git.credentials_secret), secret=git.credentials_secret or ""
     )
-    fetch = Fetch(access, git.revision, git.submodules, _PROTOCOLS)
+    return await fetched_base(access, git.revision, git.submodules, scratch, archive, amount)
+
+
+async def fetched_base(
+    access: Access,
+    revision: str,
+    submodules: bool,
+    scratch: Path,
+    archive: Path,
+    amount: Amount | None = None,
+) -> Base:
+    """A revision of a repository; on this machine, too. Raises WorkspaceError."""
     try:
-        fetched = await fetch.to(archive, scratch / "checkout", amount)
+        fetched = await Fetch(access, revision, submodules, _PROTOCOLS).to(
+            archive, scratch / "checkout", amount
+        )
     except RepositoryError as error:
         raise WorkspaceError(str(error)) from error
     return _base(archive, fetched.info, fetched.commit, fetched.notes)

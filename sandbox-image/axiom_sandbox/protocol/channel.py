@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from axiom_sandbox.protocol.agents import AgentMode, AgentState, DriverName
+from axiom_sandbox.protocol.approvals import Approvals, Decision
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity
 from axiom_sandbox.protocol.model import Message
@@ -199,6 +201,8 @@ class SandboxState(Message):
     """Unix time in ms of the deadline that it was last given."""
     first_output_ms: int | None = None
     """Unix time in ms of the agent's first byte."""
+    agent: AgentState | None = None
+    """Agent: what it is doing; None before its first start."""
     gaps: int = 0
     """Gaps that were declared in the ledger: what was seen and not recorded in full."""
     updated_ms: int = 0
@@ -230,14 +234,38 @@ class HomeFile(Message):
     content: str
 
 
+class Patience(Message):
+    """How long an agent may be silent before something is done about it."""
+
+    noted_seconds: float = 60
+    """A silence of this length is noted."""
+    flagged_seconds: float = 120
+    """And flagged, from this length on."""
+    hung_seconds: float = 180
+    """An agent that thinks counts as hung then: it is interrupted, ended, and started again in its session."""
+    tool_seconds: float = 1800
+    """One whose tool runs counts as hung then."""
+    waiting_seconds: float = 3600
+    """One whose model's vendor lets it wait, or does not answer, counts as hung then."""
+    resumes: int = 3
+    """How often it is started again in a round."""
+    heartbeat_seconds: float = 180
+    """What is known of it is recorded this often."""
+
+
 class AgentProgram(Message):
     """How the agent is started, expanded and ready."""
 
+    driver: DriverName = DriverName.GENERIC
+    mode: AgentMode = AgentMode.STRUCTURED
+    """What a driver that has both modes uses."""
     command: tuple[str, ...]
     resume_command: tuple[str, ...] = ()
     prompt_delivery: PromptDelivery = PromptDelivery.ARGUMENT
     env: dict[str, str] = {}
     home_files: tuple[HomeFile, ...] = ()
+    approvals: Approvals = Approvals()
+    patience: Patience = Patience()
     terminal: TerminalSize = TerminalSize()
 
 
@@ -290,6 +318,8 @@ class Verify(Message):
     round: int
     criteria: tuple[Criterion, ...]
     deadline_ms: int
+    said: str = ""
+    """The end of what the agent said, as its claim has it: to be looked through, never to be believed."""
 
 
 class SetDeadline(Message):
@@ -306,6 +336,30 @@ class Resize(Message):
     terminal: TerminalSize
 
 
+class TellAgent(Message):
+    """Says something to the agent while it works."""
+
+    kind: Literal["TellAgent"] = "TellAgent"
+    text: str
+    by: str
+
+
+class AnswerApproval(Message):
+    """Allows or denies a tool whose use a person is asked about."""
+
+    kind: Literal["AnswerApproval"] = "AnswerApproval"
+    question: str
+    """Id of the `approval_asked` in the ledger."""
+    decision: Decision
+
+
+class InterruptAgent(Message):
+    """The agent leaves what it is doing, and its turn ends."""
+
+    kind: Literal["InterruptAgent"] = "InterruptAgent"
+    by: str
+
+
 class Stop(Message):
     """Kill everything untrusted and close the ledger."""
 
@@ -314,7 +368,16 @@ class Stop(Message):
 
 
 Command = Annotated[
-    StartAgent | GiveFeedback | Verify | SetDeadline | Resize | Stop, Field(discriminator="kind")
+    StartAgent
+    | GiveFeedback
+    | TellAgent
+    | AnswerApproval
+    | InterruptAgent
+    | Verify
+    | SetDeadline
+    | Resize
+    | Stop,
+    Field(discriminator="kind"),
 ]
 
 

@@ -15,7 +15,9 @@ from axiom_sandbox.protocol.quantities import DurationText
 ABSENT_ALONE = "absent does not go together with matches, sha256, minBytes or maxBytes; remove them"
 ONE_HIDDEN = "exactly one of configMap, secret and archive must be given"
 NO_TEST = "no test is named; give at least one id in failToPass or passToPass"
-ONE_KIND = "exactly one of files, diff, command and tests must be given"
+IGNORE_NEEDS_SELECT = (
+    "ignore goes with select alone; without it the base's own configuration says what is ignored"
+)
 PATTERN_CURE = "close every bracket, and do without look-around and back-references"
 
 
@@ -104,6 +106,21 @@ class CriterionType(StrEnum):
     """A command succeeds on the result."""
     TESTS = "Tests"
     """Named tests pass on the result."""
+    LINT = "Lint"
+    """A linter finds no more than it may."""
+    SECRETS = "Secrets"
+    """No secret was added."""
+    PROBE = "Probe"
+    """A server that the result starts answers as it should."""
+
+    @property
+    def field(self) -> str:
+        """The field of a criterion that is of this kind."""
+        return self.value[0].lower() + self.value[1:]
+
+
+_FIELDS = [kind.field for kind in CriterionType]
+ONE_KIND = f"exactly one of {', '.join(_FIELDS[:-1])} and {_FIELDS[-1]} must be given"
 
 
 class Runner(StrEnum):
@@ -303,6 +320,157 @@ class TestsCriterion(ApiModel):
         return self
 
 
+class Linter(StrEnum):
+    """Programs that read code and complain."""
+
+    RUFF = "Ruff"
+    """ruff, as the image has it, for Python."""
+
+
+class Suppressions(StrEnum):
+    """What comments in the code that silence the linter (`# noqa` and its kin) count for."""
+
+    OF_THE_BASE = "OfTheBase"
+    """What the base had silenced already stays silent, wherever it moved; a new comment silences nothing."""
+    ALL = "All"
+    """All of them are honoured, also those that the agent wrote."""
+    NONE = "None"
+    """None is."""
+
+
+RuleCode = Annotated[
+    str,
+    Field(max_length=16),
+    form(r"^[A-Z]+[0-9]*$", "is not a rule; write a code or the beginning of one, such as F, E501 or ALL"),
+]
+
+
+class LintCriterion(ApiModel):
+    """A linter's findings on the result. Configuration comes from here or from the base, never from the agent."""
+
+    linter: Linter = Linter.RUFF
+    """The program."""
+    select: Annotated[list[RuleCode], Field(max_length=64)] = []
+    """Rules that count; then no configuration file counts at all. Empty: the configuration files of the base."""
+    ignore: Annotated[list[RuleCode], Field(max_length=64)] = []
+    """Rules out of those in select that do not."""
+    exclude: Annotated[list[Glob], Field(max_length=64)] = []
+    """Globs of files that are not looked at, such as vendor/**."""
+    max_findings: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Most findings that still pass. A changed file that the linter cannot read fails whatever stands here."""
+    only_new: bool = False
+    """Count only what the base does not have: on changed lines, and where the change brought it about."""
+    suppressions: Suppressions = Suppressions.OF_THE_BASE
+    """What comments that silence the linter count for."""
+    timeout: DurationText = "2m"
+    """How long one run may take."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.ignore.size() == 0 || self.select.size() > 0", IGNORE_NEEDS_SELECT),
+    )
+
+    @model_validator(mode="after")
+    def _ignores_what_is_selected(self) -> Self:
+        if self.ignore and not self.select:
+            raise ValueError(IGNORE_NEEDS_SELECT)
+        return self
+
+
+class SecretsCriterion(ApiModel):
+    """No key, token or password may be in what was added, nor in the agent's last words. Nothing is asked of any vendor."""
+
+    exclude: Annotated[list[Glob], Field(max_length=64)] = []
+    """Globs of files that are not looked at, such as tests/fixtures/**."""
+    patterns: Annotated[list[Pattern], Field(max_length=16)] = []
+    """RE2 patterns of secrets of your own, besides those that are known; the first group, or all that matches, is the secret."""
+
+
+class Method(StrEnum):
+    """HTTP methods."""
+
+    GET = "GET"
+    """Ask for something."""
+    HEAD = "HEAD"
+    """Ask for its headers alone."""
+    POST = "POST"
+    """Hand something in."""
+    PUT = "PUT"
+    """Put something there."""
+    PATCH = "PATCH"
+    """Change something."""
+    DELETE = "DELETE"
+    """Remove something."""
+
+
+HeaderName = Annotated[
+    str,
+    Field(max_length=128),
+    form(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "is not a header's name; write one such as Content-Type"),
+]
+
+
+class Header(ApiModel):
+    """A header that is sent."""
+
+    name: HeaderName
+    """Its name."""
+    value: Annotated[
+        str,
+        Field(max_length=1024),
+        form(r"^[\x20-\x7e]*$", "is not a header's value; write printable ASCII in one line"),
+    ]
+    """Its value; $(NONCE) stands for text that nobody could foresee, new in each run."""
+
+
+class HeaderExpectation(ApiModel):
+    """What must be true of a header of the answer."""
+
+    name: HeaderName
+    """Its name, in any case."""
+    matches: Pattern
+    """RE2 pattern that must occur in its value."""
+
+
+class ProbeRequest(ApiModel):
+    """One HTTP request, and what its answer must be."""
+
+    method: Method = Method.GET
+    """The method."""
+    path: Annotated[
+        str,
+        Field(max_length=1024),
+        form(r"^/[!-~]*$", "is not a path; write one such as /health?full=1, in ASCII and without spaces"),
+    ]
+    """Path and query; $(NONCE) stands for text that nobody could foresee, new in each run."""
+    headers: Annotated[list[Header], Field(max_length=16)] = []
+    """Headers that are sent besides Host, Connection and Content-Length."""
+    body: Annotated[str, Field(max_length=16384)] = ""
+    """What is sent; $(NONCE) as in the path."""
+    status: Annotated[int, Field(ge=100, le=599)] = 200
+    """The status that the answer must have."""
+    header_matches: Annotated[list[HeaderExpectation], Field(max_length=8)] = []
+    """Headers that it must have."""
+    body_matches: Annotated[list[Pattern], Field(max_length=4)] = []
+    """RE2 patterns, each of which must occur in the answer's body; $(NONCE) is what was sent."""
+    body_excludes: Annotated[list[Pattern], Field(max_length=4)] = []
+    """RE2 patterns, none of which may occur."""
+
+
+class ProbeCriterion(ApiModel):
+    """A server that the result starts, in a clean room of its own loopback, and how it must answer."""
+
+    argv: Annotated[list[Argument], Field(min_length=1, max_length=64)]
+    """Program and arguments that start it; it finds the port in the variable PORT, too."""
+    port: Annotated[int, Field(ge=1024, le=65535)]
+    """The port of 127.0.0.1 that it must listen on."""
+    requests: Annotated[list[ProbeRequest], Field(min_length=1, max_length=16)]
+    """Sent one after another, in this order, to one life of the server."""
+    start_timeout: DurationText = "15s"
+    """How long it may take until it listens."""
+    request_timeout: DurationText = "10s"
+    """How long each answer may take."""
+
+
 class Criterion(ApiModel):
     """One named condition of success: exactly one of the kinds."""
 
@@ -318,26 +486,34 @@ class Criterion(ApiModel):
     """A command succeeds on the result."""
     tests: TestsCriterion | None = None
     """Named tests pass on the result."""
+    lint: LintCriterion | None = None
+    """A linter finds no more than it may."""
+    secrets: SecretsCriterion | None = None
+    """No secret was added."""
+    probe: ProbeCriterion | None = None
+    """A server that the result starts answers as it should."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "[has(self.files), has(self.diff), has(self.command), has(self.tests)].filter(given, given).size() == 1",
+            f"[{', '.join(f'has(self.{name})' for name in _FIELDS)}].filter(given, given).size() == 1",
             ONE_KIND,
             f"'{ONE_KIND}; this criterion has'"
-            " + (has(self.files) ? ' files' : '') + (has(self.diff) ? ' diff' : '')"
-            " + (has(self.command) ? ' command' : '') + (has(self.tests) ? ' tests' : '')"
-            " + (has(self.files) || has(self.diff) || has(self.command) || has(self.tests) ? '' : ' none')",
+            + "".join(f" + (has(self.{name}) ? ' {name}' : '')" for name in _FIELDS)
+            + f" + ({' || '.join(f'has(self.{name})' for name in _FIELDS)} ? '' : ' none')",
         ),
     )
 
     @model_validator(mode="after")
     def _exactly_one_kind(self) -> Self:
-        kinds = [
-            kind.value.lower() for kind in CriterionType if getattr(self, kind.value.lower()) is not None
-        ]
+        kinds = [kind.field for kind in CriterionType if self._part(kind) is not None]
         if len(kinds) != 1:
             raise ValueError(f"{ONE_KIND}; this criterion has {' and '.join(kinds) or 'none'}")
         return self
+
+    def _part(self, kind: CriterionType) -> ApiModel | None:
+        by_field = {field.alias or name: name for name, field in type(self).model_fields.items()}
+        part: ApiModel | None = getattr(self, by_field[kind.field])
+        return part
 
     @property
     def hides(self) -> bool:
@@ -347,4 +523,11 @@ class Criterion(ApiModel):
     @property
     def type(self) -> CriterionType:
         """Which of the kinds this criterion is."""
-        return next(kind for kind in CriterionType if getattr(self, kind.value.lower()) is not None)
+        return next(kind for kind in CriterionType if self._part(kind) is not None)
+
+    @property
+    def spec(self) -> ApiModel:
+        """What it asks for, in the form of its kind."""
+        part = self._part(self.type)
+        assert part is not None
+        return part

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from axiom_sandbox.protocol.agents import Activity, AgentState, Statement, Tokens
+from axiom_sandbox.protocol.approvals import Permission
 from axiom_sandbox.protocol.changes import Finding
 from axiom_sandbox.protocol.channel import Envelope, FailureReason
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.launching import Assertion
 from axiom_sandbox.protocol.model import Message
-from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Verdict
+from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Remark, Verdict
 
 
 class Event(Message):
@@ -113,6 +115,255 @@ class ClaimMade(Event):
     event = "claim"
     round: int
     claim: Claim
+    statements: tuple[Statement, ...] = ()
+    """What it says it did, in parts."""
+
+
+class SessionOpened(Event):
+    """The agent says which session it is in. Said again, it is the same session in another process."""
+
+    event = "session"
+    round: int
+    session: str
+    """The agent's own name for it."""
+    version: str = ""
+    """The agent's version."""
+    model: str = ""
+    warning: str = ""
+    """What a person should know of this version: that it was not tested."""
+
+
+class AssistantDelta(Event):
+    """A piece of what the model is saying, before it has said all. What is whole follows as `assistant_msg`."""
+
+    event = "assistant_delta"
+    round: int
+    text: str
+    reasoning: bool = False
+    """The model thinks; it does not speak."""
+
+
+class AssistantMessage(Event):
+    """What the model said."""
+
+    event = "assistant_msg"
+    round: int
+    text: str
+
+
+class Reasoning(Event):
+    """What the model thought, as far as its vendor shows it."""
+
+    event = "reasoning"
+    round: int
+    text: str
+
+
+class ToolCall(Event):
+    """The model called a tool."""
+
+    event = "tool_call"
+    round: int
+    id: str
+    tool: str
+    """The tool's name, as the agent calls it."""
+    input: dict[str, Any]
+    parent: str = ""
+    """Id of the call whose sub-agent made this one."""
+
+
+class ToolReturn(Event):
+    """A tool came back, or is known to have been lost."""
+
+    event = "tool_return"
+    round: int
+    id: str
+    tool: str
+    ok: bool
+    text: str
+    """What the model was told. The end of what went wrong, if not `ok`."""
+    lost: bool = False
+    """The agent's process ended while the tool ran: what it did is unknown."""
+    exit_code: int | None = None
+    """Where the tool was a command and the agent says so."""
+    duration_ms: int | None = None
+    """From its call to its return; None: not seen whole."""
+
+
+class ApprovalAsked(Event):
+    """The agent asks whether a tool may run, and waits."""
+
+    event = "approval_asked"
+    round: int
+    id: str
+    """The question's own id; its answer names it."""
+    tool: str
+    input: dict[str, Any]
+    call: str = ""
+    """Id of the tool call, where the agent names it."""
+
+
+class ApprovalGiven(Event):
+    """The answer that the agent was given."""
+
+    event = "approval_given"
+    round: int
+    id: str
+    permission: Permission
+    by: str
+    """`policy`, `policy/<rule>`, or the person."""
+    message: str = ""
+    """What the agent was told besides."""
+
+
+class ApprovalWithdrawn(Event):
+    """The agent does not wait for an answer any more."""
+
+    event = "approval_withdrawn"
+    round: int
+    id: str
+
+
+class HookRan(Event):
+    """A hook of the agent's ran."""
+
+    event = "hook"
+    round: int
+    hook: str
+    """Its name."""
+    on: str
+    """What it was called for."""
+    outcome: str
+    text: str = ""
+
+
+class Usage(Event):
+    """Tokens and cost, as the agent counts them. What is billed is counted at the egress proxy."""
+
+    event = "usage"
+    round: int
+    turn: Tokens
+    """Since the last such event of this session."""
+    total: Tokens
+    """Of the whole session, as far as this sandbox has seen it."""
+    turn_micro_usd: int | None = None
+    """Millionths of a US dollar; None: the agent does not say."""
+    total_micro_usd: int | None = None
+
+
+class RateLimited(Event):
+    """The model's vendor lets the agent wait, or warns of it."""
+
+    event = "rate_limit"
+    round: int
+    waiting: bool
+    """False: it is only a warning, or over."""
+    until_ms: int | None = None
+    """Unix time in ms when it is over."""
+    text: str = ""
+
+
+class ApiRetried(Event):
+    """A call of the model failed, and the agent tries again."""
+
+    event = "api_retry"
+    round: int
+    number: int
+    """1 for the first."""
+    delay_ms: int | None
+    status: int | None
+    """HTTP status; None: no answer."""
+    text: str = ""
+
+
+class Compacted(Event):
+    """The agent made its context shorter."""
+
+    event = "compaction"
+    round: int
+    trigger: str
+    """`auto`, `manual`, or what the agent says."""
+    tokens_before: int | None = None
+
+
+class TurnEnded(Event):
+    """The agent says that its turn is over. Its word, like everything that it says."""
+
+    event = "turn_ended"
+    round: int
+    ok: bool
+    reason: str
+    """The agent's own word for how it ended."""
+    text: str = ""
+    """Its final message, or the error."""
+
+
+class AgentMessage(Event):
+    """A message of the agent's that has no event of its own, whole as far as it fits."""
+
+    event = "agent_message"
+    round: int
+    kind: str
+    """Its type, as the agent calls it; `malformed`: it is no message of the protocol."""
+    content: str
+    """As it came. Bytes that are no UTF-8 are replaced."""
+    size: int
+    """Bytes that it had; more than `content` holds: the rest was not kept."""
+    count: int = 1
+    """How many of this kind there were so far. From the thousandth on only the 1,024th, the 2,048th, … is kept."""
+
+
+class StateChanged(Event):
+    """What the agent is doing changed."""
+
+    event = "state"
+    round: int
+    state: AgentState
+
+
+class Heartbeat(Event):
+    """What is known of the agent, told at least every three minutes."""
+
+    event = "heartbeat"
+    round: int
+    activity: Activity
+    processes: tuple[str, ...]
+    """The process tree, one line each, as many as fit: pid, parent's pid, state, resident KiB, CPU ms, command."""
+    count: int
+    """Processes in all."""
+    cpu_ms: int
+    """CPU time of those that live."""
+    rss_kib: int
+    bytes_since: int
+    """Bytes from terminal and protocol since the last heartbeat."""
+    silent_ms: int
+    """Since the last byte."""
+
+
+class Silence(Event):
+    """Nothing has come from the agent for a while."""
+
+    event = "silence"
+    round: int
+    seconds: int
+    level: str
+    """`noted`, `flagged` or `acted`."""
+    activity: Activity
+
+
+class SessionResumed(Event):
+    """The agent's process was started again within a round."""
+
+    event = "resumed"
+    round: int
+    session: str
+    fresh: bool
+    """It begins a new session, as there is none to go on with: what the agent knew is lost."""
+    number: int
+    """1 for the first time in this round."""
+    why: str
+    lost: tuple[str, ...] = ()
+    """Tools that ran when the process ended, each with its id: what they did is unknown."""
 
 
 class Captured(Event):
@@ -134,6 +385,8 @@ class CriterionChecked(Event):
     round: int
     result: CriterionResult
     evidence: dict[str, Any]
+    remarks: tuple[Remark, ...] = ()
+    """The first of what was found at places of the workspace."""
 
 
 class VerdictReached(Event):
@@ -162,7 +415,8 @@ class Gap(Event):
 
     event = "gap"
     what: str
-    """`recording` or `terminal`: bytes of output. `ledger`: records, whose end was lost with the sandbox. Else a blob's name."""
+    """`recording` or `terminal`: bytes of output. `conversation`: events of an agent that speaks over pipes; offsets are bytes
+    that it wrote. `ledger`: records, whose end was lost with the sandbox. Else a blob's name."""
     start: int
     end: int
     """`ledger`: the last record that is known to have been; more may have followed."""
@@ -217,6 +471,26 @@ KNOWN: dict[str, type[Event]] = {
         Terminal,
         AgentExited,
         ClaimMade,
+        SessionOpened,
+        AssistantDelta,
+        AssistantMessage,
+        Reasoning,
+        ToolCall,
+        ToolReturn,
+        ApprovalAsked,
+        ApprovalGiven,
+        ApprovalWithdrawn,
+        HookRan,
+        Usage,
+        RateLimited,
+        ApiRetried,
+        Compacted,
+        TurnEnded,
+        AgentMessage,
+        StateChanged,
+        Heartbeat,
+        Silence,
+        SessionResumed,
         Captured,
         CriterionChecked,
         VerdictReached,

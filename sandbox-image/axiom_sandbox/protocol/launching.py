@@ -113,6 +113,25 @@ class Process(Message):
     exit: Exit | None = None
 
 
+class ProcessInfo(Message):
+    """One untrusted process, at one moment."""
+
+    pid: int
+    ppid: int
+    state: str
+    command: str
+    rss_kib: int = 0
+    cpu_ms: int = 0
+
+
+class Processes(Message):
+    """The untrusted processes: at most 200 of them, and how many there are."""
+
+    processes: tuple[ProcessInfo, ...]
+    count: int
+    threads: int
+
+
 class Assertion(Message):
     """One thing that the probe tried."""
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from axiom_sandbox.protocol.checks import clip
 from axiom_sandbox.protocol.criteria import CriterionType, Enforcement
-from axiom_sandbox.protocol.model import ApiModel
+from axiom_sandbox.protocol.model import ApiModel, Message
 
 StatusText = Annotated[str, AfterValidator(clip(4096)), Field(json_schema_extra={"maxLength": 4096})]
 """Text for a person in a status; what is longer than 4096 characters is cut off."""
@@ -75,6 +75,16 @@ class CriterionResult(ApiModel):
     """Why, for a person and for the agent's next round: what failed and where."""
     strength: Strength = Strength.PROCESS
     """How far the evidence is out of reach of the agent's code."""
+
+
+class Remark(Message):
+    """What was found at one place of the workspace: evidence, and a line for an editor or a review to show."""
+
+    path: str
+    """Path inside the workspace, printable."""
+    line: int = 0
+    """From 1 on; 0: the file as a whole."""
+    text: str
 
 
 def combine(results: Sequence[CriterionResult]) -> Verdict:

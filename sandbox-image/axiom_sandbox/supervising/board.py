@@ -57,6 +57,10 @@ class Board:
             self._changed.set()
             self._changed = asyncio.Event()
 
+    def show(self, **changes: Any) -> None:
+        """Changes fields that nobody is woken for, and that a restart may forget: what is true of this moment alone."""
+        self._state = self._state.model_copy(update=changes)
+
     def add_blob(self, name: str, digest: str, size: int) -> None:
         """Announces a piece of evidence, in place of an older one of the same name."""
         kept = tuple(blob for blob in self._state.blobs if blob.name != name)

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from axiom_sandbox.drivers.contract import Driver
 from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.ledger.records import decode
 from axiom_sandbox.protocol.events import (
+    AgentExited,
+    AgentMessage,
     AgentStarted,
+    ApiRetried,
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalWithdrawn,
+    AssistantDelta,
+    AssistantMessage,
     ClaimMade,
+    Compacted,
     Event,
+    HookRan,
     Intervention,
+    RateLimited,
+    Reasoning,
+    SessionOpened,
+    SessionResumed,
     Terminal,
+    ToolCall,
+    ToolReturn,
+    TurnEnded,
+    Usage,
     UserMessage,
     parse_event,
 )
@@ -20,7 +40,40 @@ from axiom_sandbox.protocol.verdicts import Claim
 
 ENDED_BY_WATCHDOG = ("watchdog", "end")
 """`by` and `action` of the intervention that ends a turn."""
-_KNOWN = frozenset(kind.event for kind in (AgentStarted, ClaimMade, Intervention, Terminal, UserMessage))
+RESUMED_BY_WATCHDOG = ("watchdog", "resume")
+"""Of the one that ends a process which hangs, so that another goes on in its session."""
+_SPOKEN = (
+    SessionOpened,
+    AssistantDelta,
+    AssistantMessage,
+    Reasoning,
+    ToolCall,
+    ToolReturn,
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalWithdrawn,
+    HookRan,
+    Usage,
+    RateLimited,
+    ApiRetried,
+    Compacted,
+    TurnEnded,
+    AgentMessage,
+)
+"""What drivers emit."""
+_KNOWN = frozenset(
+    kind.event
+    for kind in (
+        AgentStarted,
+        AgentExited,
+        ClaimMade,
+        Intervention,
+        SessionResumed,
+        Terminal,
+        UserMessage,
+        *_SPOKEN,
+    )
+)
 
 
 @dataclass
@@ -29,41 +82,62 @@ class History:
 
     told: set[int] = field(default_factory=set)
     """The agent was told what to do."""
-    started: set[int] = field(default_factory=set)
-    """Its process began."""
+    started: Counter[int] = field(default_factory=Counter)
+    """How many processes began."""
+    exited: Counter[int] = field(default_factory=Counter)
+    """How many of them ended."""
+    resumed: Counter[int] = field(default_factory=Counter)
+    """How many were announced as a further one of the round."""
+    spoken: list[Event] = field(default_factory=list)
+    """What the driver emitted of the process that began last, if that has not ended."""
     ended_by_us: dict[int, str] = field(default_factory=dict)
     """Why the watchdog ended it."""
+    hung: str = ""
+    """Why the watchdog ended the process that began last, so that another goes on."""
     claims: dict[int, Claim] = field(default_factory=dict)
     """What it said at the end."""
     terminal_bytes: int = 0
     """Output up to this offset is noted."""
 
-    def take(self, events: Iterable[Event]) -> None:
-        """Takes up events in the order of the ledger."""
+    def take(self, events: Iterable[Event], driver: Driver) -> None:
+        """Takes up events in the order of the ledger. The driver learns of processes that have ended."""
         for event in events:
             match event:
                 case UserMessage(round=number):
                     self.told.add(number)
                 case AgentStarted(round=number):
-                    self.started.add(number)
+                    self.started[number] += 1
+                    self.hung = ""
+                    self.spoken.clear()
+                case AgentExited(round=number):
+                    self.exited[number] += 1
+                    driver.memory.begin(number)
+                    driver.recall(self.spoken)
+                    self.spoken.clear()
+                case SessionResumed(round=number):
+                    self.resumed[number] += 1
                 case Intervention(by=by, action=action, detail=why) if (by, action) == ENDED_BY_WATCHDOG:
                     self.ended_by_us[max(self.told)] = why
+                case Intervention(by=by, action=action, detail=why) if (by, action) == RESUMED_BY_WATCHDOG:
+                    self.hung = why
                 case ClaimMade(round=number, claim=claim):
                     self.claims[number] = claim
                 case Terminal(start=start, size=size):
                     self.terminal_bytes = start + size
+                case _ if isinstance(event, _SPOKEN):
+                    self.spoken.append(event)
                 case _:
                     pass
 
 
-async def read_history(ledger: Ledger) -> History:
+async def read_history(ledger: Ledger, driver: Driver) -> History:
     """Everything that is durable now."""
     history, last = History(), ledger.head.records
     if last:
         async for line in ledger.lines():
             record = decode(line)
             if record.event in _KNOWN:
-                history.take((parse_event(record.event, record.payload),))
+                history.take((parse_event(record.event, record.payload),), driver)
             if record.seq >= last:
                 break
     return history

@@ -23,6 +23,7 @@ from axiom_sandbox.protocol.launching import (
     Exit,
     Expectation,
     Process,
+    Processes,
     Start,
 )
 from axiom_sandbox.supervising.board import write_durably
@@ -160,8 +161,12 @@ class LauncherLink:
         return Handover(self._processes[name].pid, dict(zip(answer["fds"], fds, strict=True)))
 
     async def close_fd(self, name: str, fd: str) -> None:
-        """Makes the launcher close its own copy, so that the reader sees the end."""
-        await self._ask({"type": "close", "name": name, "fd": fd})
+        """Makes the launcher close its own copy, so that the reader sees the end. That there is none is no error."""
+        try:
+            await self._ask({"type": "close", "name": name, "fd": fd})
+        except LauncherError as error:
+            if error.code not in ("EBADF", "ESRCH"):
+                raise
 
     async def exited(self, name: str) -> Exit:
         """Waits until the process has ended."""
@@ -195,6 +200,11 @@ class LauncherLink:
         """How many threads the untrusted processes have together: what process limits count."""
         answer, _ = await self._ask({"type": "processes"})
         return int(answer["threads"])
+
+    async def processes(self) -> Processes:
+        """What runs, as far as it fits."""
+        answer, _ = await self._ask({"type": "processes"})
+        return Processes.model_validate(answer)
 
     async def probe(self, expect: Expectation) -> tuple[Assertion, ...]:
         """Runs the isolation probe from inside. The peer that it sends to our door is no intruder."""

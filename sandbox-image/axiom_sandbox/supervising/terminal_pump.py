@@ -27,7 +27,7 @@ class TerminalPump:
         fd: int,
         recording: Recording,
         record: Callable[[Event], Awaitable[object]],
-        on_output: Callable[[], None],
+        on_output: Callable[[int], None],
         noted: int,
         tail: bytes = b"",
     ) -> None:
@@ -114,7 +114,7 @@ class TerminalPump:
         self._tail += data
         del self._tail[:-_TAIL_BYTES]
         self._heard.set()
-        self._on_output()
+        self._on_output(len(data))
 
     def _stop_reading(self) -> None:
         asyncio.get_running_loop().remove_reader(self._fd)

@@ -100,6 +100,7 @@ class VerifierSandbox(Sandbox):
                     order.round,
                     scratch,
                     self.record,
+                    said=order.said,
                     hidden=self._hidden(order),
                 )
         except TimeoutError:
@@ -122,7 +123,7 @@ def _is_criterion_name(text: str) -> bool:
 
 
 class LauncherRoom:
-    """The clean room: runs the candidate's code in the untrusted container, with no network at all."""
+    """The clean room: runs the candidate's code in the untrusted container, with no network at all, or its own loopback."""
 
     def __init__(self, link: LauncherLink, settings: SandboxSettings) -> None:
         self._link, self._settings, self._inside = link, settings, settings.inside
@@ -207,7 +208,8 @@ class LauncherRoom:
                 *(Channel(name=channel) for channel in job.channels),
             ),
             lockdown=Lockdown(
-                network=Network.NONE,
+                network=Network.LOOPBACK if job.loopback else Network.NONE,
+                denied_ports=inside.denied_ports if job.loopback else (),
                 write_paths=inside.write_paths,
                 limits=ProcessLimits(
                     file_size=_FILE_BYTES,

@@ -24,15 +24,22 @@ class Watchdog:
     """Looks every second, or less often where the workspace takes long to count."""
 
     def __init__(
-        self, limits: Limits, link: LauncherLink, folders: tuple[Path, ...], seconds_left: Callable[[], float]
+        self,
+        limits: Limits,
+        link: LauncherLink,
+        folders: tuple[Path, ...],
+        seconds_left: Callable[[], float],
+        is_excused: Callable[[], bool],
     ) -> None:
+        """`is_excused` says whether the agent may be silent now, as it waits for a person."""
         self._limits, self._link, self._folders, self._seconds_left = limits, link, folders, seconds_left
+        self._is_excused = is_excused
         self._loop = asyncio.get_running_loop()
         self._last_output = self._loop.time()
         self._crowded_since: float | None = None
 
     def heard(self) -> None:
-        """The terminal showed something."""
+        """The agent wrote something."""
         self._last_output = self._loop.time()
 
     async def watch(self) -> str:
@@ -42,6 +49,8 @@ class Watchdog:
             await asyncio.sleep(pause)
             self._look_at_deadline()
             idle = self._limits.idle_seconds
+            if self._is_excused():
+                self.heard()
             if self._loop.time() - self._last_output > idle:
                 return f"silent for longer than limits.idle ({idle:.0f} s)"
             began = self._loop.time()

@@ -29,6 +29,7 @@ from axiom_sandbox.verifying.texts import clean, clean_bytes
 Record = Callable[[Event], Awaitable[None]]
 
 _ENTROPY_BYTES = 64
+_MAX_REMARKS = 500
 
 
 async def verify(
@@ -40,6 +41,7 @@ async def verify(
     scratch: Path,
     record: Record,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
+    said: str = "",
     hidden: Mapping[str, Path] | None = None,
 ) -> Verification:
     """Decides every criterion on base plus changes.
@@ -49,12 +51,13 @@ async def verify(
         scratch: a directory of ours that no candidate sees; it is emptied first.
         record: makes an event durable.
         entropy: n → n random bytes, for nonces and orders.
+        said: the agent's last words.
         hidden: name of a criterion with hidden tests → the folder or the archive that holds them.
 
     A room or an archive that cannot be used gives Inconclusive, never an exception.
     """
     try:
-        desk = await asyncio.to_thread(_lay_out, base_archive, changes_archive, scratch)
+        desk = await asyncio.to_thread(_lay_out, base_archive, changes_archive, scratch, said)
     except (SnapshotError, OSError) as error:
         message = clean(f"Base and changes could not be put together: {error}")
         judged = [Judgement(Verdict.INCONCLUSIVE, message) for _ in criteria]
@@ -68,10 +71,17 @@ async def verify(
         ]
         session = _Session(room, record, entropy)
         await session.run_all(cases)
-        judged = [case.judge() for case in cases]
+        judged = [await asyncio.to_thread(case.judge) for case in cases]
     results = tuple(map(_result, criteria, judged))
     for result, judgement in zip(results, judged, strict=True):
-        await record(CriterionChecked(round=round, result=result, evidence=judgement.evidence))
+        await record(
+            CriterionChecked(
+                round=round,
+                result=result,
+                evidence=judgement.evidence,
+                remarks=judgement.remarks[:_MAX_REMARKS],
+            )
+        )
     verdict = combine(results)
     await record(VerdictReached(round=round, verdict=verdict))
     return Verification(verdict=verdict, results=results)
@@ -146,7 +156,7 @@ class _Session:
         return ran
 
 
-def _lay_out(base_archive: Path, changes_archive: Path, scratch: Path) -> _Desk:
+def _lay_out(base_archive: Path, changes_archive: Path, scratch: Path, said: str) -> _Desk:
     scratch.mkdir(parents=True, exist_ok=True)
     clear(scratch)
     roots = {Source.BASE: scratch / "base", Source.CANDIDATE: scratch / "candidate"}
@@ -158,7 +168,7 @@ def _lay_out(base_archive: Path, changes_archive: Path, scratch: Path) -> _Desk:
     trees: dict[Source, Tree] = {Source.BASE: base, Source.CANDIDATE: applied(base, changes)}
     sides = {source: DirectoryFiles(tree, roots[source]) for source, tree in trees.items()}
     found = {source: Side(trees[source], sides[source]) for source in Source}
-    return _Desk(Subject(found[Source.BASE], found[Source.CANDIDATE], changes), sides)
+    return _Desk(Subject(found[Source.BASE], found[Source.CANDIDATE], changes, said), sides)
 
 
 def _own_desk(desk: _Desk, criterion: Criterion, hidden: Mapping[str, Path], scratch: Path) -> _Desk:

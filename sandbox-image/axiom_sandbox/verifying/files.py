@@ -14,7 +14,7 @@ import re2
 
 from axiom_sandbox.protocol.changes import Entry, EntryKind
 from axiom_sandbox.protocol.criteria import FileExpectation, FilesCriterion
-from axiom_sandbox.protocol.verdicts import Verdict
+from axiom_sandbox.protocol.verdicts import Remark, Verdict
 from axiom_sandbox.verifying.judging import Judgement, Ran, Side, Subject, Verifier
 from axiom_sandbox.verifying.texts import clean
 
@@ -28,7 +28,12 @@ class FilesVerifier(Verifier[FilesCriterion]):
         evidence = {path: _describe(path, subject.candidate) for path in found}
         failures = [f"{path} {problem}" for path, several in found.items() for problem in several]
         if failures:
-            return Judgement(Verdict.FAIL, clean("\n".join(failures)), evidence)
+            remarks = tuple(
+                Remark(path=path, text=clean(f"{path} {problem}"))
+                for path, several in found.items()
+                for problem in several
+            )
+            return Judgement(Verdict.FAIL, clean("\n".join(failures)), evidence, remarks)
         return Judgement(Verdict.PASS, f"All {len(spec.expect)} expectations of files hold.", evidence)
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from axiom_sandbox.protocol.changes import Changes
-from axiom_sandbox.protocol.verdicts import Strength, Verdict
+from axiom_sandbox.protocol.verdicts import Remark, Strength, Verdict
 from axiom_sandbox.snapshots.paths import is_derived
 from axiom_sandbox.snapshots.trees import Tree
 from axiom_sandbox.verifying.rooms import Job, Outcome, Place
@@ -44,6 +44,8 @@ class Subject:
     base: Side
     candidate: Side
     changes: Changes
+    said: str = ""
+    """The agent's last words, where there is an agent."""
     hidden: Hidden | None = None
 
 
@@ -100,6 +102,8 @@ class Judgement:
     message: str
     evidence: dict[str, Any] = field(default_factory=dict)
     """What the ledger keeps of it: plain JSON."""
+    remarks: tuple[Remark, ...] = ()
+    """What was found at places of the workspace; the ledger keeps the first of them."""
     strength: Strength | None = None
     """How strong it is, where that is not the same for all of its kind."""
 

@@ -1,4 +1,5 @@
-"""Which verifier decides which kind of criterion. A new kind is one module and one line here."""
+"""Which verifier decides which kind of criterion. A new kind is one module, its spec in
+`protocol.criteria`, and one line here: docs/criteria.md."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ from axiom_sandbox.verifying.command import CommandVerifier
 from axiom_sandbox.verifying.diff import DiffVerifier
 from axiom_sandbox.verifying.files import FilesVerifier
 from axiom_sandbox.verifying.judging import Verifier
+from axiom_sandbox.verifying.lint import LintVerifier
+from axiom_sandbox.verifying.probe import ProbeVerifier
+from axiom_sandbox.verifying.secrets import SecretsVerifier
 from axiom_sandbox.verifying.suites.verifier import TestsVerifier
 
 VERIFIERS: dict[CriterionType, Verifier[Any]] = {
@@ -16,9 +20,12 @@ VERIFIERS: dict[CriterionType, Verifier[Any]] = {
     CriterionType.DIFF: DiffVerifier(),
     CriterionType.COMMAND: CommandVerifier(),
     CriterionType.TESTS: TestsVerifier(),
+    CriterionType.LINT: LintVerifier(),
+    CriterionType.SECRETS: SecretsVerifier(),
+    CriterionType.PROBE: ProbeVerifier(),
 }
 
 
 def verifier_of(criterion: Criterion) -> tuple[Verifier[Any], Any]:
     """The verifier of a criterion, and the part of the criterion that it reads."""
-    return VERIFIERS[criterion.type], getattr(criterion, criterion.type.value.lower())
+    return VERIFIERS[criterion.type], criterion.spec

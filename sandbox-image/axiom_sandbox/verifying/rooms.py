@@ -27,6 +27,8 @@ class Job:
     """Seconds until everything is killed."""
     feeds: dict[str, bytes] = field(default_factory=dict)
     """Name → bytes that the program reads from a pipe of its own. Descriptors from 3 on, in this order."""
+    loopback: bool = False
+    """Whether it may listen on, and connect to, ports of the room from 1024 on; else it has no network at all."""
     channels: tuple[str, ...] = ()
     """Names of pipes that the program writes. Descriptors follow those of the feeds."""
     max_output: int = 256 * 1024

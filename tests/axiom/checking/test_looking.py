@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from tests.fakes.api_server import FakeApiServer, fake_api_server
 
-from axiom.api.definitions import agent_classes, agent_tasks
+from axiom.api.definitions import ALL
 from axiom.checking import __main__ as program
 from axiom.checking.findings import Finding
 from axiom.checking.looking import look
@@ -34,7 +34,7 @@ ENVIRONMENT = {
 @pytest.fixture
 async def server() -> AsyncIterator[FakeApiServer]:
     async with fake_api_server() as server:
-        for definition in (agent_tasks(), agent_classes()):
+        for definition in (make() for make in ALL):
             server.add("customresourcedefinitions", {**definition, "status": {"conditions": CONDITIONS}})
         status = {"observedGeneration": 1, "readyReplicas": 1, "updatedReplicas": 1}
         metadata = {"name": "axiom-operator", "namespace": "ns"}
@@ -77,6 +77,7 @@ async def test_each_part_is_looked_at(server: FakeApiServer, gateway: str) -> No
     assert {what: finding.passed for what, finding in found.items()} == {
         "definition agenttasks.axiom.dev": True,
         "definition agentclasses.axiom.dev": True,
+        "definition verificationprofiles.axiom.dev": True,
         "deployment axiom-operator": True,
         "operator": False,  # nobody renews the Lease here
         "gateway": True,

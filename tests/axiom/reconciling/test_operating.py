@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 import uuid
@@ -76,7 +77,7 @@ class World:
 
     def look(self) -> None:
         """What the watches would bring."""
-        for cache in (self.operator.classes, self.operator.tasks, self.operator.pods):
+        for cache in (self.operator.classes, self.operator.profiles, self.operator.tasks, self.operator.pods):
             _sync(cache, self.server)
 
     async def until(self, is_so: Callable[[], Any], what: str = "") -> Any:
@@ -244,6 +245,37 @@ async def test_a_missing_class_is_told_and_waited_for(world: World) -> None:
     world.server.add("agentclasses", CLASS)
 
     await world.pod()
+
+
+async def test_a_missing_profile_is_waited_for_and_counts_as_it_was_when_the_task_was_accepted(
+    world: World,
+) -> None:
+    world.server.add("agentclasses", CLASS)
+    spec = {**TASK["spec"], "verification": {"profiles": ["common"]}}
+    world.server.add("agenttasks", {**TASK, "spec": spec})
+    found = await world.until_reason("Accepted", "ProfileInvalid")
+    assert "no VerificationProfile 'common'" in found["message"]
+    assert world.server.all("pods") == []
+
+    profile = {
+        "apiVersion": "axiom.dev/v1alpha1",
+        "kind": "VerificationProfile",
+        "metadata": {"name": "common", "namespace": TASK["metadata"]["namespace"]},
+        "spec": {"criteria": [{"name": "changed", "diff": {}}]},
+    }
+    world.server.add(
+        "verificationprofiles", {**profile, "metadata": {"name": "common", "namespace": "other"}}
+    )
+    world.server.add("verificationprofiles", profile)
+    await world.pod()
+    kept = world.task["status"]["profileCriteria"]
+    assert json.loads(kept) == [{"name": "changed", "diff": {}}]
+
+    world.server.change(
+        "verificationprofiles", TASK["metadata"]["namespace"], "common", spec={"criteria": []}
+    )
+    world.look()
+    assert world.task["status"]["profileCriteria"] == kept
 
 
 async def test_a_refused_pod_is_told_and_tried_again_when_the_class_changes(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The parts without a launcher: the board, the expanding table, the pump at a terminal of its own, counting bytes."""
+"""The parts without a launcher: the board, the pump at a terminal of its own, counting bytes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from axiom_sandbox.protocol.channel import AgentProgram, FailureReason, LedgerHead, Phase, PromptDelivery
+from axiom_sandbox.protocol.channel import FailureReason, LedgerHead, Phase
 from axiom_sandbox.protocol.events import Event, Terminal
 from axiom_sandbox.protocol.identity import Identity, Role
-from axiom_sandbox.protocol.launching import Exit
-from axiom_sandbox.supervising.agent import AgentSandbox, Ended, claim_of
+from axiom_sandbox.supervising.agent import AgentSandbox
 from axiom_sandbox.supervising.board import Board, write_durably
 from axiom_sandbox.supervising.descriptors import write_all
-from axiom_sandbox.supervising.expanding import expand, plan_turn
-from axiom_sandbox.supervising.settings import Inside, SandboxSettings
+from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
 from axiom_sandbox.supervising.usage import folder_bytes
 from axiom_sandbox.terminal.recording import Recording
@@ -68,64 +66,6 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
-@pytest.mark.parametrize(
-    ("text", "expanded"),
-    [
-        ("plain", "plain"),
-        ("$(A) and $(B)", "1 and $(A)"),
-        ("$(B)$(A)", "$(A)1"),
-        ("$(UNKNOWN)", "$(UNKNOWN)"),
-        ("$( $() $(A", "$( $() $(A"),
-        ("$$(A)", "$1"),
-        ("$($(A))", "$(1)"),
-    ],
-)
-def test_known_variables_are_filled_in_once(text: str, expanded: str) -> None:
-    assert expand(text, {"A": "1", "B": "$(A)"}) == expanded
-
-
-@pytest.mark.parametrize(
-    ("delivery", "command", "stdin", "typed"),
-    [
-        (PromptDelivery.ARGUMENT, ("a", "$(AXIOM_PROMPT)"), None, None),
-        (PromptDelivery.STDIN, ("a",), b"hi $(AXIOM_TOKEN)", None),
-        (PromptDelivery.TYPED, ("a",), None, "hi $(AXIOM_TOKEN)"),
-        (PromptDelivery.TYPED, ("a", "$(AXIOM_PROMPT)"), None, None),
-    ],
-)
-def test_the_prompt_goes_one_way(
-    delivery: PromptDelivery, command: tuple[str, ...], stdin: bytes | None, typed: str | None
-) -> None:
-    program = AgentProgram(command=command, prompt_delivery=delivery, env={"K": "$(AXIOM_TOKEN)"})
-    turn = plan_turn(program, Inside(), "secret", "hi $(AXIOM_TOKEN)", resume=True)
-    assert (turn.stdin, turn.typed) == (stdin, typed)
-    assert turn.shown_argv == command
-    assert "K=secret" in turn.env
-    if len(command) == 2:
-        assert turn.argv == ("a", "hi $(AXIOM_TOKEN)")
-
-
-def test_a_further_round_uses_the_command_that_resumes() -> None:
-    program = AgentProgram(command=("new", "$(AXIOM_PROMPT)"), resume_command=("go", "on", "$(AXIOM_PROMPT)"))
-    assert plan_turn(program, Inside(), "", "p", resume=True).argv == ("go", "on", "p")
-    assert plan_turn(program, Inside(), "", "p", resume=False).argv == ("new", "p")
-
-
-@pytest.mark.parametrize(
-    ("ended", "says", "text"),
-    [
-        (Ended(Exit(code=0), "", b"\x1b[31mfine\x1b[0m\r\n"), "Done", "fine"),
-        (Ended(Exit(code=1), "", b""), "Failed", ""),
-        (Ended(Exit(signal=9), "", b"x"), "Failed", "x"),
-        (Ended(Exit(code=0), "too late", b"x"), "Silent", "[too late]\nx"),
-        (Ended(Exit(signal=9), "too late", b""), "Silent", "[too late]"),
-    ],
-)
-def test_the_claim_is_what_the_end_says(ended: Ended, says: str, text: str) -> None:
-    claim = claim_of(ended)
-    assert (claim.says, claim.text) == (says, text)
-
-
 class Desk:
     """A pump at one end of a terminal, the test at the other."""
 
@@ -140,7 +80,7 @@ class Desk:
     async def record(self, event: Event) -> None:
         self.events.append(event)
 
-    def heard(self) -> None:
+    def heard(self, _size: int) -> None:
         self.outputs += 1
 
 

@@ -6,49 +6,42 @@ Pure: bytes and the script's answers in, events out. Shapes from the public API 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from .script import Answer, Call, Patch, Position, Say, Shell, Wait
+from .conversations import (
+    TOKENS_PER_ITEM,
+    Counting,
+    Item,
+    Request,
+    UnplayableError,
+    digest,
+    output_tokens,
+    pieces,
+)
+from .script import Answer, Break, Call, Patch, Say, Shell, Think, Wait
 
 Event = dict[str, Any]
-Item = dict[str, Any]
 
 SHELL_SECONDS = 30
 """How long Codex may wait for a command before it reports that the command still runs."""
 
 
-class UnplayableError(ValueError):
-    """A request that the script cannot answer, and why."""
+@dataclass(frozen=True, kw_only=True)
+class ResponsesRequest(Request):
+    """A request, and where the agent stands with a command that it left running."""
 
-
-@dataclass(frozen=True)
-class Request:
-    """What one request tells about its conversation."""
-
-    conversation: str
-    """Stays the same when a session is resumed; empty if the client names none."""
-    model: str
-    items: int
-    """Number of input items."""
-    position: Position
-    tools: Mapping[str, Item]
-    """Tools on offer, by name."""
     polls: int
     """How often this turn has asked after commands that were still running."""
     running: int | None
     """The agent's number for the command that the last report says is still running."""
 
 
-def read_request(body: bytes, session: str = "") -> Request:
+def read_request(body: bytes, session: str = "") -> ResponsesRequest:
     """Read the body of `POST /v1/responses`; `session` is the client's session header.
-
-    A turn begins with a message of the user that follows words or deeds of the model; what the client tells in the
-    user's name before the prompt (its environment, for one) therefore belongs to the same turn.
 
     Raises:
         UnplayableError: The body is no request for a streamed response.
@@ -63,31 +56,30 @@ def read_request(body: bytes, session: str = "") -> Request:
     if stream is not True:
         raise UnplayableError("only streamed responses are played: set stream to true")
 
-    turn = answered = polls = 0
-    users_word = False
+    counting = Counting()
+    polls = 0
     running = None
     for item in items:
         kind = item["type"]
         if kind == "message" and item.get("role") == "user":
-            if not users_word:
-                turn, answered, polls, running = turn + 1, 0, 0, None
-            users_word = True
-        elif kind != "message" or item.get("role") == "assistant":
-            users_word = False
-        if kind.endswith("_call_output"):
+            if counting.user_speaks():
+                polls, running = 0, None
+        elif kind.endswith("_call_output"):
             if str(item.get("call_id", "")).startswith("poll_"):
                 polls += 1
+                counting.model_acts()
             else:
-                answered += 1
+                counting.outcome_comes()
             running = _running_command(item.get("output"))
-    if turn == 0:
-        raise UnplayableError("the input holds no message of a user")
-    return Request(
+        elif kind != "message" or item.get("role") == "assistant":
+            counting.model_acts()
+    return ResponsesRequest(
         conversation=str(document.get("prompt_cache_key") or session),
         model=str(document.get("model", "")),
         items=len(items),
-        position=Position(turn, answered),
+        position=counting.position(),
         tools=tools,
+        aside=running is not None,
         polls=polls,
         running=running,
     )
@@ -100,53 +92,60 @@ def _running_command(output: object) -> int | None:
     return int(found[1]) if found else None
 
 
-def events(answer: Answer, request: Request) -> Iterator[Event | Wait]:
+def events(answer: Answer, request: ResponsesRequest) -> Iterator[Event | Wait | Break]:
     """The events of one streamed response, with the silences between them.
-
-    Usage is made up, but the same each time: 100 input tokens for each input item, an output token for each four
-    characters.
 
     Raises:
         UnplayableError: The client offers no tool for a call of the script.
     """
-    where = f"{request.position.turn}_{request.position.answered}"
+    where = request.place
     if request.running is not None and "write_stdin" in request.tools:
-        items: list[Item | Wait] = [_poll(f"poll_{where}_{request.polls}", request.running)]
+        items: list[Item | Wait | Break] = [_poll(f"poll_{where}_{request.polls}", request.running)]
         where = f"{where}_{request.polls}"
     else:
         items = [
-            part if isinstance(part, Wait) else _message(f"msg_{where}_{number}", part)
+            part if isinstance(part, Wait | Break) else _words(f"{where}_{number}", part)
             for number, part in enumerate(answer.parts)
         ]
         if answer.call is not None:
             items.append(_call(f"call_{where}", answer.call, request.tools))
-    return _numbered(_response(f"resp_{where}_{_digest(request.conversation)}", items, request))
+    return _numbered(_response(f"resp_{where}_{digest(request.conversation)}", items, request))
 
 
-def _numbered(stream: Iterator[Event | Wait]) -> Iterator[Event | Wait]:
+def frame(event: Event) -> bytes:
+    """An event as it is sent."""
+    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+
+
+def _numbered(stream: Iterator[Event | Wait | Break]) -> Iterator[Event | Wait | Break]:
     number = 0
     for event in stream:
-        if isinstance(event, Wait):
+        if isinstance(event, Wait | Break):
             yield event
         else:
             yield {**event, "sequence_number": number}
             number += 1
 
 
-def _response(identifier: str, items: list[Item | Wait], request: Request) -> Iterator[Event | Wait]:
+def _response(
+    identifier: str, items: list[Item | Wait | Break], request: Request
+) -> Iterator[Event | Wait | Break]:
     response: Item = {"id": identifier, "object": "response", "model": request.model, "output": []}
     yield {"type": "response.created", "response": {**response, "status": "in_progress"}}
     output: list[Item] = []
     for item in items:
-        if isinstance(item, Wait):
+        if isinstance(item, Wait | Break):
             yield item
             continue
         place = {"item_id": item["id"], "output_index": len(output)}
         kind, field, opened = _opened(item)
         yield {"type": "response.output_item.added", "output_index": len(output), "item": opened}
-        for piece in re.findall(r"\S*\s*", field):
-            if piece:
-                yield {"type": f"response.{kind}.delta", **place, "delta": piece}
+        if item["type"] == "reasoning":
+            place["summary_index"] = 0
+            empty = {"type": "summary_text", "text": ""}
+            yield {"type": "response.reasoning_summary_part.added", **place, "part": empty}
+        for piece in pieces(field):
+            yield {"type": f"response.{kind}.delta", **place, "delta": piece}
         yield {"type": "response.output_item.done", "output_index": len(output), "item": item}
         output.append(item)
     yield {
@@ -160,6 +159,8 @@ def _opened(item: Item) -> tuple[str, str, Item]:
     match item["type"]:
         case "message":
             return "output_text", item["content"][0]["text"], {**item, "content": [], "status": "in_progress"}
+        case "reasoning":
+            return "reasoning_summary_text", item["summary"][0]["text"], {**item, "summary": []}
         case "custom_tool_call":
             return "custom_tool_call_input", item["input"], {**item, "input": "", "status": "in_progress"}
         case _:
@@ -171,8 +172,8 @@ def _opened(item: Item) -> tuple[str, str, Item]:
 
 
 def _usage(request: Request, output: list[Item]) -> Item:
-    given = 100 * request.items
-    made = sum(len(_opened(item)[1]) for item in output) // 4
+    given = TOKENS_PER_ITEM * request.items
+    made = output_tokens(sum(len(_opened(item)[1]) for item in output))
     return {
         "input_tokens": given,
         "input_tokens_details": {"cached_tokens": 0},
@@ -182,15 +183,22 @@ def _usage(request: Request, output: list[Item]) -> Item:
     }
 
 
-def _message(identifier: str, part: Say) -> Item:
-    content = [{"type": "output_text", "text": part.say, "annotations": []}]
-    return {
-        "type": "message",
-        "id": identifier,
-        "role": "assistant",
-        "status": "completed",
-        "content": content,
-    }
+def _words(place: str, part: Say | Think) -> Item:
+    match part:
+        case Say(say=text):
+            content = [{"type": "output_text", "text": text, "annotations": []}]
+            return {
+                "type": "message",
+                "id": f"msg_{place}",
+                "role": "assistant",
+                "status": "completed",
+                "content": content,
+            }
+        case Think(think=text):
+            summary = [{"type": "summary_text", "text": text}]
+            return {"type": "reasoning", "id": f"rs_{place}", "summary": summary}
+        case _:
+            assert_never(part)
 
 
 def _call(identifier: str, call: Call, tools: Mapping[str, Item]) -> Item:
@@ -250,7 +258,7 @@ def _function(identifier: str, name: str, arguments: Item) -> Item:
     }
 
 
-def error_body(status: int, message: str) -> Item:
+def error_body(status: int, message: str, retry_after: int | None = None) -> Item:
     """The JSON body of an HTTP error."""
     match status:
         case 401:
@@ -270,7 +278,3 @@ def models_body() -> Item:
         "object": "list",
         "data": [{"id": "scripted", "object": "model", "created": 0, "owned_by": "axiom"}],
     }
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -5,9 +5,12 @@ prompt, then each further one, as when a session is resumed); the last turn answ
 is one of
 
 - `{"say": text}`: words to the user. A turn ends with its last `say`.
+- `{"think": text}`: words of the model to itself.
 - `{"shell": command}`: a command line for the agent's shell tool.
 - `{"patch": text}`: a change of files, in the format of Codex's `apply_patch`.
 - `{"wait": seconds}`: silence within the answer.
+- `{"close": times}`: the connection ends here, in mid-stream; asked again so many times, the answer goes on.
+- `{"hang": times}`: silence until the agent hangs up; asked again so many times, the answer goes on.
 - `{"error": {"status": 429, "retryAfterSeconds": 1, "times": 2, "message": text}}`: the HTTP error that the next
   answer is preceded by, `times` times (default 1).
 
@@ -48,6 +51,12 @@ class Say(_Part):
     say: Text
 
 
+class Think(_Part):
+    """Words of the model to itself."""
+
+    think: Text
+
+
 class Shell(_Part):
     """A command line for the agent's shell tool."""
 
@@ -66,6 +75,28 @@ class Wait(_Part):
     wait: Annotated[float, Field(ge=0)]
 
 
+class Close(_Part):
+    """The connection ends in the middle of an answer, this many times."""
+
+    close: Annotated[int, Field(ge=1)]
+
+    @property
+    def times(self) -> int:
+        """How often the answer ends here."""
+        return self.close
+
+
+class Hang(_Part):
+    """Silence until the agent hangs up, this many times."""
+
+    hang: Annotated[int, Field(ge=1)]
+
+    @property
+    def times(self) -> int:
+        """How often the answer ends here."""
+        return self.hang
+
+
 class HttpError(_Part):
     """An HTTP error in place of an answer."""
 
@@ -81,7 +112,9 @@ class Error(_Part):
     error: HttpError
 
 
-Step = Say | Shell | Patch | Wait | Error
+Words = Say | Think
+Break = Close | Hang
+Step = Words | Shell | Patch | Wait | Break | Error
 Call = Shell | Patch
 
 
@@ -100,8 +133,24 @@ class Answer:
     """One response of the model."""
 
     errors: tuple[HttpError, ...] = ()
-    parts: tuple[Say | Wait, ...] = ()
+    parts: tuple[Words | Wait | Break, ...] = ()
     call: Call | None = None
+
+    def attempt(self, number: int) -> HttpError | Answer:
+        """What is played when this point of a conversation is asked after once more; the first time is number 0."""
+        errors = [error for error in self.errors for _ in range(error.times)]
+        if number < len(errors):
+            return errors[number]
+        ends = [
+            index
+            for index, part in enumerate(self.parts)
+            if isinstance(part, Break)
+            for _ in range(part.times)
+        ]
+        broken = number - len(errors) < len(ends)
+        end = ends[number - len(errors)] if broken else len(self.parts)
+        parts = tuple(part for part in self.parts[:end] if not isinstance(part, Break))
+        return Answer(parts=(*parts, *self.parts[end : end + 1]), call=None if broken else self.call)
 
 
 class Script(_Part):
@@ -129,7 +178,7 @@ def _answers(number: int, turn: tuple[Step, ...]) -> tuple[Answer, ...]:
         )
     answers: list[Answer] = []
     errors: list[HttpError] = []
-    parts: list[Say | Wait] = []
+    parts: list[Words | Wait | Break] = []
     for step in turn:
         match step:
             case Error(error=error):
@@ -139,7 +188,7 @@ def _answers(number: int, turn: tuple[Step, ...]) -> tuple[Answer, ...]:
                         "once an answer has begun, its status is sent"
                     )
                 errors.append(error)
-            case Say() | Wait():
+            case Say() | Think() | Wait() | Close() | Hang():
                 parts.append(step)
             case Shell() | Patch():
                 answers.append(Answer(tuple(errors), tuple(parts), step))

@@ -1,23 +1,34 @@
-"""The HTTP server of the scripted model: routes, keys, the log, and the clock. What is said is `script`'s affair."""
+"""The HTTP server of the scripted model: routes, keys, the log, and the clock. What is said is `script`'s affair.
+
+| vendor | answers | also |
+| --- | --- | --- |
+| OpenAI | `POST /v1/responses` | `GET /v1/models` |
+| Anthropic | `POST /v1/messages` | `POST /v1/messages/count_tokens` |
+| Google | `POST /v1beta/models/MODEL:streamGenerateContent`, `:generateContent` | `:countTokens` |
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
+import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from types import ModuleType, TracebackType
+from typing import Any, Self
 
 from aiohttp import web
 
-from . import openai
-from .script import HttpError, Script, Wait
+from . import anthropic, google, openai
+from .conversations import Item, Request, UnplayableError
+from .script import Break, Close, HttpError, Script, Wait
 
 MAX_REQUEST_BYTES = 64 * 2**20
+HANG_POLL_SECONDS = 0.2
+"""How often it is seen whether an agent that is kept waiting has hung up."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +53,8 @@ class ScriptedModel:
     Attributes:
         requests: What was asked so far, in order.
 
-    An HTTP error of the script leaves no trace in a conversation, so how often one was played is the only thing kept
-    here, by conversation; after a restart it is played anew.
+    What fails of the script (errors, broken answers) leaves no trace in a conversation, so how often a point of one was
+    asked after is the only thing kept here, by conversation; after a restart it is played anew.
     """
 
     def __init__(
@@ -63,10 +74,13 @@ class ScriptedModel:
         self._host = host
         self._port = port
         self._sleep = sleep
-        self._errors_played: Counter[tuple[str, int, int]] = Counter()
+        self._attempts: Counter[tuple[str, int, int]] = Counter()
         application = web.Application(client_max_size=MAX_REQUEST_BYTES)
         application.router.add_post("/v1/responses", self._openai_responses)
         application.router.add_get("/v1/models", self._openai_models)
+        application.router.add_post("/v1/messages", self._anthropic_messages)
+        application.router.add_post("/v1/messages/count_tokens", self._anthropic_count)
+        application.router.add_post("/v1beta/models/{model}:{method}", self._google_content)
         application.router.add_route("*", "/{path:.*}", self._unknown)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
 
@@ -87,19 +101,64 @@ class ScriptedModel:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def _openai_responses(self, request: web.Request) -> web.StreamResponse:
+        session = request.headers.get("session-id", "")
+        return await self._play(request, openai, lambda body: openai.read_request(body, session))
+
+    async def _openai_models(self, request: web.Request) -> web.StreamResponse:
+        if not self._may(request):
+            return self._refuse(request, openai, 401, "Incorrect API key provided.")
+        self._record(request, 200)
+        return web.json_response(openai.models_body())
+
+    async def _anthropic_messages(self, request: web.Request) -> web.StreamResponse:
+        session = request.headers.get("x-claude-code-session-id", "")
+        return await self._play(request, anthropic, lambda body: anthropic.read_request(body, session))
+
+    async def _anthropic_count(self, request: web.Request) -> web.StreamResponse:
+        return await self._count(request, anthropic, anthropic.read_request)
+
+    async def _google_content(self, request: web.Request) -> web.StreamResponse:
+        model, method = request.match_info["model"], request.match_info["method"]
+        streamed = method == "streamGenerateContent"
+
+        def read(body: bytes) -> Request:
+            return google.read_request(body, model, streamed=streamed)
+
+        if method == "countTokens":
+            return await self._count(request, google, read)
+        if not streamed and method != "generateContent":
+            return await self._unknown(request)
+        return await self._play(request, google, read)
+
+    async def _unknown(self, request: web.Request) -> web.StreamResponse:
+        return self._refuse(request, openai, 404, f"Nothing is played at {request.method} {request.path}.")
+
+    async def _play(
+        self, request: web.Request, vendor: ModuleType, read: Callable[[bytes], Request]
+    ) -> web.StreamResponse:
         body = await request.read()
         if not self._may(request):
-            return self._refuse(request, 401, "Incorrect API key provided.")
+            return self._refuse(request, vendor, 401, "Incorrect API key provided.")
         try:
-            asked = openai.read_request(body, request.headers.get("session-id", ""))
-            answer = self._script.answer(asked.position)
-            error = self._due_error(answer.errors, asked)
-            if error is not None:
-                return self._refuse(request, error.status, error.message, error.retry_after_seconds, asked)
-            events = openai.events(answer, asked)
-        except openai.UnplayableError as unplayable:
-            return self._refuse(request, 400, f"The script cannot answer this: {unplayable}.")
+            asked = read(body)
+            answer = self._script.answer(asked.position).attempt(self._attempt(asked))
+            if isinstance(answer, HttpError):
+                return self._refuse(
+                    request, vendor, answer.status, answer.message, answer.retry_after_seconds, asked
+                )
+            if not asked.streamed:
+                whole = vendor.message(answer, asked)
+                self._record(request, 200, asked)
+                return web.json_response(whole)
+            events = vendor.events(answer, asked)
+        except UnplayableError as unplayable:
+            return self._refuse(request, vendor, 400, f"The script cannot answer this: {unplayable}.")
         self._record(request, 200, asked)
+        return await self._stream(request, events, vendor.frame)
+
+    async def _stream(
+        self, request: web.Request, events: Iterable[Any], frame: Callable[[Any], bytes]
+    ) -> web.StreamResponse:
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
@@ -108,29 +167,43 @@ class ScriptedModel:
             for event in events:
                 if isinstance(event, Wait):
                     await self._sleep(event.wait)
+                elif isinstance(event, Break):
+                    await self._break_off(request, event)
+                    return response
                 else:
-                    await response.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+                    await response.write(frame(event))
             await response.write_eof()
         except ConnectionResetError:
             pass  # the agent hung up, as agents may: it was stopped, or frozen for too long
         return response
 
-    async def _openai_models(self, request: web.Request) -> web.StreamResponse:
+    async def _break_off(self, request: web.Request, how: Break) -> None:
+        transport = request.transport
+        while not isinstance(how, Close) and transport is not None and not transport.is_closing():
+            await asyncio.sleep(HANG_POLL_SECONDS)
+        if transport is not None:
+            transport.abort()
+
+    async def _count(
+        self, request: web.Request, vendor: ModuleType, read: Callable[[bytes], Request]
+    ) -> web.StreamResponse:
+        body = await request.read()
         if not self._may(request):
-            return self._refuse(request, 401, "Incorrect API key provided.")
+            return self._refuse(request, vendor, 401, "Incorrect API key provided.")
+        try:
+            counted: Item = vendor.count_body(read(body))
+        except UnplayableError as unplayable:
+            return self._refuse(request, vendor, 400, f"The script cannot answer this: {unplayable}.")
         self._record(request, 200)
-        return web.json_response(openai.models_body())
+        return web.json_response(counted)
 
-    async def _unknown(self, request: web.Request) -> web.StreamResponse:
-        return self._refuse(request, 404, f"Nothing is played at {request.method} {request.path}.")
-
-    def _due_error(self, errors: tuple[HttpError, ...], asked: openai.Request) -> HttpError | None:
+    def _attempt(self, asked: Request) -> int:
+        """How often this point of the conversation was asked after before; an aside comes after all that fails."""
+        if asked.aside:
+            return sys.maxsize
         place = (asked.conversation, asked.position.turn, asked.position.answered)
-        if asked.running is not None or self._errors_played[place] >= sum(error.times for error in errors):
-            return None
-        played = self._errors_played[place]
-        self._errors_played[place] += 1
-        return [error for error in errors for _ in range(error.times)][played]
+        self._attempts[place] += 1
+        return self._attempts[place] - 1
 
     def _may(self, request: web.Request) -> bool:
         return self._expected_key is None or _key(request) == self._expected_key
@@ -138,16 +211,18 @@ class ScriptedModel:
     def _refuse(
         self,
         request: web.Request,
+        vendor: ModuleType,
         status: int,
         message: str,
         retry_after: int | None = None,
-        asked: openai.Request | None = None,
+        asked: Request | None = None,
     ) -> web.Response:
         self._record(request, status, asked)
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        return web.json_response(openai.error_body(status, message), status=status, headers=headers)
+        body = vendor.error_body(status, message, retry_after)
+        return web.json_response(body, status=status, headers=headers)
 
-    def _record(self, request: web.Request, status: int, asked: openai.Request | None = None) -> None:
+    def _record(self, request: web.Request, status: int, asked: Request | None = None) -> None:
         key = _key(request)
         record = RequestRecord(
             method=request.method,
@@ -170,5 +245,8 @@ class ScriptedModel:
 
 
 def _key(request: web.Request) -> str | None:
+    for header in ("x-api-key", "x-goog-api-key"):
+        if request.headers.get(header):
+            return request.headers[header]
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     return key if scheme.lower() == "bearer" and key else None

@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 
 from . import Script, ScriptedModel, ScriptError, load_script
-from .openai import UnplayableError, read_request
+from .conversations import UnplayableError
+from .openai import read_request
 
 REPOSITORY = Path(__file__).parents[3]
 PATCH = "*** Begin Patch\n*** Add File: a\n+a\n*** End Patch"

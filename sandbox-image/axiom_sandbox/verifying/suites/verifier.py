@@ -120,7 +120,7 @@ class TestsVerifier(Verifier[TestsCriterion]):
                 verdict, message = Verdict.FAIL, "\n".join(missing)
         if unseen and verdict is not Verdict.INCONCLUSIVE and not spec.hidden:
             message += f"\nThe agent changed {named(unseen)}; the base's version was used."
-        return Judgement(verdict, clean(message), evidence, strength)
+        return Judgement(verdict, clean(message), evidence, strength=strength)
 
 
 @dataclass(frozen=True)

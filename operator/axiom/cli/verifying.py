@@ -1,0 +1,235 @@
+"""Carries out `axiom verify`: captures the change, has it judged, shows what came of it, leaves with its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+from rich.markup import escape
+
+from axiom.api.agenttask import AgentTask, AgentTaskStatus, ImageName
+from axiom.api.conditions import ConditionType, Reason
+from axiom.api.explaining import Problem, explain
+from axiom.api.loading import CriteriaFile, RefusedError, load_criteria
+from axiom.backends.choosing import choose_clean_room
+from axiom.backends.contract import Backend, CannotRunError
+from axiom.backends.host import find_launcher
+from axiom.backends.names import BackendName
+from axiom.cli.here import cancel_on_signals
+from axiom.cli.reports import Report, as_json, as_junit, as_sarif
+from axiom.cli.showing import COLOURS, ExitCode, Interruption, Progress, criteria_table, exit_code
+from axiom.cli.verify import Output, VerifyOrder
+from axiom.clocks import SteadyClock
+from axiom.gateway.packing import WorkspaceError
+from axiom.planning.statuses import has_reason
+from axiom.running.ledgers import lines_of
+from axiom.running.local import LocalRun
+from axiom.running.places import Place, default_state, run_place, sandboxes_in
+from axiom.running.results import collect
+from axiom.running.standalone import (
+    NAME,
+    Change,
+    Revision,
+    check_candidate,
+    judged_alone,
+    no_agent,
+    parse_base,
+    take_change,
+)
+from axiom.storage.store import StorageError
+from axiom_sandbox.ledger.records import decode
+from axiom_sandbox.protocol.events import CriterionChecked, parse_event
+from axiom_sandbox.protocol.quantities import DurationText
+from axiom_sandbox.protocol.verdicts import Remark, Verdict
+
+_INTERRUPTED = "interrupted: nothing was decided"
+
+
+def perform(order: VerifyOrder) -> None:
+    """Raises typer.Exit, always."""
+    console = Console(stderr=True, highlight=False)
+    try:
+        report = _verify(order, console)
+    except RefusedError as error:
+        _leave(order, console, ExitCode.REFUSED, str(error))
+    except (CannotRunError, WorkspaceError) as error:
+        _leave(order, console, ExitCode.COULD_NOT_RUN, str(error))
+    except Interruption as error:
+        _leave(order, console, error.code, str(error))
+    _print(report, order.output)
+    raise typer.Exit(exit_code(report.verdict))
+
+
+def _verify(order: VerifyOrder, console: Console) -> Report:
+    base = parse_base(order.base)
+    check_candidate(order.candidate)
+    criteria = _criteria(order)
+    find_launcher()
+    backend = choose_clean_room(order.backend, criteria.verification.image)
+    try:
+        return asyncio.run(_run(order, base, criteria, backend, console))
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        raise Interruption(error, _INTERRUPTED) from error
+
+
+def _criteria(order: VerifyOrder) -> CriteriaFile:
+    """The file, with the options that take precedence. Raises RefusedError."""
+    criteria = load_criteria(order.criteria)
+    _check("--deadline", DurationText, order.deadline)
+    if order.image is None:
+        return criteria
+    _check("--image", ImageName, order.image)
+    if order.backend is BackendName.BUBBLEWRAP:
+        cure = "means nothing to bubblewrap, which shows this machine's own system; leave one of the two out"
+        raise RefusedError("axiom verify", [Problem("--image", cure)])
+    verification = criteria.verification.model_copy(update={"image": order.image})
+    return criteria.model_copy(update={"verification": verification})
+
+
+def _check(option: str, form: Any, value: str) -> None:
+    try:
+        TypeAdapter(form).validate_python(value)
+    except ValidationError as error:
+        raise RefusedError("axiom verify", [Problem(option, explain(error)[0].message)]) from error
+
+
+async def _run(
+    order: VerifyOrder, base: Path | Revision, criteria: CriteriaFile, backend: Backend, console: Console
+) -> Report:
+    cancel_on_signals()
+    began, uid = time.monotonic(), str(uuid.uuid4())
+    progress = Progress(console, began)
+    with run_place(order.state or default_state(), f"{NAME}-{uid[:8]}", progress.say) as place:
+        image = criteria.verification.image
+        await backend.prepare({image} if image else set(), progress.say)
+        try:
+            change = await take_change(base, order.candidate, place.store, place.scratch, progress.say)
+        except StorageError as error:
+            raise CannotRunError(f"evidence cannot be stored: {error}") from error
+        task = judged_alone(change, criteria, uid, order.deadline, SteadyClock()())
+        status = await _judge(task, change, place, backend, progress)
+        seconds = time.monotonic() - began
+        result = await collect(
+            task, status, place.store, place.store_folder, place.folder, change.base.archive.path, seconds
+        )
+        last = status.rounds[-1]
+        kept = last.verifier_ledger if last.verifier_ledger and last.verifier_ledger.records else None
+        ledger = place.store_folder / kept.path if kept else None
+        return Report(
+            verdict=_verdict(status),
+            reason=_reason(status),
+            message=status.message,
+            results=tuple(last.criteria),
+            remarks=await asyncio.to_thread(_remarks, ledger) if ledger else {},
+            base=order.base,
+            revision=change.base.status.revision,
+            candidate=str(order.candidate),
+            criteria_file=shown_path(order.criteria),
+            changes=change.changes,
+            ledger=ledger,
+            ledger_records=kept.records if kept else 0,
+            ledger_head=kept.head if kept else "",
+            diff=result.diff,
+            workspace=result.workspace,
+            seconds=seconds,
+        )
+
+
+async def _judge(
+    task: AgentTask, change: Change, place: Place, backend: Backend, progress: Progress
+) -> AgentTaskStatus:
+    local = LocalRun(
+        task=task,
+        agent_class=no_agent(),
+        base=change.base,
+        store=place.store,
+        folder=place.scratch,
+        make_sandbox=sandboxes_in(backend, place.scratch),
+        credentials={},
+        on_status=lambda status: _tell(status, progress),
+    )
+    try:
+        return await local.run()
+    finally:
+        await backend.close()
+
+
+def _tell(status: AgentTaskStatus, progress: Progress) -> None:
+    """Nothing but what concerns the verification."""
+    for item in status.conditions:
+        if item.type is ConditionType.VERIFIED:
+            progress.tell_condition(item)
+
+
+def _verdict(status: AgentTaskStatus) -> Verdict | None:
+    """The time that is over was the verification's, and nobody else's: nothing is proved by that."""
+    if has_reason(status, ConditionType.COMPLETE, Reason.DEADLINE_EXCEEDED):
+        return Verdict.INCONCLUSIVE
+    return status.verdict
+
+
+def _reason(status: AgentTaskStatus) -> str | None:
+    return next(
+        (item.reason.value for item in status.conditions if item.type is ConditionType.COMPLETE), None
+    )
+
+
+def _remarks(ledger: Path) -> dict[str, tuple[Remark, ...]]:
+    """Criterion → what was found at places, from the sealed ledger."""
+    found: dict[str, tuple[Remark, ...]] = {}
+    for line in lines_of(ledger):
+        record = decode(line)
+        if record.event != CriterionChecked.event:
+            continue
+        event = parse_event(record.event, record.payload)
+        if isinstance(event, CriterionChecked):
+            found[event.result.name] = event.remarks
+    return found
+
+
+def shown_path(path: Path) -> str:
+    """Relative to the present folder where it lies below it: so that code scanning finds the file."""
+    whole, here = path.resolve(), Path.cwd()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(path)
+
+
+def _print(report: Report, output: Output) -> None:
+    match output:
+        case Output.JSON:
+            sys.stdout.write(as_json(report))
+        case Output.JUNIT:
+            sys.stdout.write(as_junit(report))
+        case Output.SARIF:
+            sys.stdout.write(as_sarif(report))
+        case Output.TABLE:
+            _print_table(report)
+
+
+def _print_table(report: Report) -> None:
+    out = Console(highlight=False)
+    if report.results:
+        out.print(criteria_table(report.results))
+    colour = COLOURS[report.verdict] if report.verdict else "red"
+    verdict = report.verdict.value if report.verdict else "none"
+    out.print(f"verdict  [{colour} bold]{verdict}[/]  {escape(report.message)}", soft_wrap=True)
+    for name, value in (("diff", report.diff), ("result", report.workspace), ("ledger", report.ledger)):
+        if value:
+            out.print(f"{name:8} {escape(str(value))}", soft_wrap=True)
+
+
+def _leave(order: VerifyOrder, console: Console, code: ExitCode, message: str) -> NoReturn:
+    """Ends without a result, and says so in the form that was asked for."""
+    console.print(escape(message), style="red", soft_wrap=True)
+    report = Report.without_result(
+        code.name, message, order.base, str(order.candidate), shown_path(order.criteria)
+    )
+    if order.output is not Output.TABLE:
+        _print(report, order.output)
+    raise typer.Exit(code)

@@ -1,0 +1,326 @@
+"""Attends to one process of an agent: reads it, tells it what it is to do, keeps the limits, and sees it end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from axiom_sandbox.drivers.contract import Driver, Step, Turn, UnsupportedError
+from axiom_sandbox.protocol.channel import AnswerApproval, StartAgent, TerminalSize
+from axiom_sandbox.protocol.events import Gap, Intervention
+from axiom_sandbox.protocol.launching import Exit
+from axiom_sandbox.supervising.board import Board, write_durably
+from axiom_sandbox.supervising.conversation import Conversation
+from axiom_sandbox.supervising.descriptors import write_all
+from axiom_sandbox.supervising.history import ENDED_BY_WATCHDOG, RESUMED_BY_WATCHDOG, History
+from axiom_sandbox.supervising.launcher_link import Handover, LauncherLink
+from axiom_sandbox.supervising.settings import SandboxSettings
+from axiom_sandbox.supervising.spool import Spool
+from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
+from axiom_sandbox.supervising.vigil import Vigil
+from axiom_sandbox.supervising.watchdog import Watchdog
+from axiom_sandbox.terminal.keys import bracketed_paste
+from axiom_sandbox.terminal.recording import Recording
+
+_TERMINATION_GRACE = 2.0
+_LEAVING_GRACE = 10.0
+"""How long an agent may take to end by itself once its turn is over."""
+_INTERRUPT_GRACE = 10.0
+_EXIT_SECONDS = 30.0
+_HANG_UP_GRACE = 0.5
+_LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a round needs of its sandbox."""
+
+    settings: SandboxSettings
+    start: StartAgent
+    driver: Driver
+    link: LauncherLink
+    board: Board
+    recording: Recording
+    recording_file: Path
+    history: History
+    folder: Path
+    record: Callable[..., Awaitable[None]]
+    seconds_left: Callable[[], float]
+    terminal_size: Callable[[], TerminalSize]
+    answers: Callable[[], list[AnswerApproval]]
+    """Answers that people gave, in order."""
+    jitter: Callable[[], float]
+    """From 0 to 1, each time another."""
+    clock: Callable[[], float] = time.monotonic
+
+
+class Attendance:
+    """From the start, or the take-over, of a process to its end."""
+
+    def __init__(
+        self,
+        means: Means,
+        process: str,
+        turn: Turn,
+        handover: Handover,
+        spool: Path,
+        taken_over: bool,
+        may_resume: bool,
+    ) -> None:
+        self._means, self._process, self._turn, self._spool = means, process, turn, spool
+        self._may_resume = may_resume
+        self._handover, self._taken_over = handover, taken_over
+        self.tail = b""
+        """The last that its terminal showed."""
+        self.lost: tuple[str, ...] = ()
+        """Tools that ran when it ended."""
+        self.pump: TerminalPump | None = None
+        self.conversation = self._conversation() if means.driver.structured else None
+        limits = means.start.envelope.limits
+        self._vigil = Vigil(
+            means.driver,
+            means.start.program.patience,
+            limits.idle_seconds,
+            means.clock(),
+            wall_ms,
+            means.board.state.agent if taken_over else None,
+        )
+        settings = means.settings
+        folders = tuple(folder for folder in (settings.workspace, settings.home, settings.tmp) if folder)
+        self._watchdog = Watchdog(
+            limits, means.link, folders, means.seconds_left, lambda: self._vigil.waits_for_a_person
+        )
+
+    async def attend(self) -> tuple[Exit, str]:
+        """Until it has ended: how, and why it counted as hung, if it did."""
+        means = self._means
+        self.pump = pump = TerminalPump(
+            self._handover.fds.pop("tty"),
+            means.recording,
+            means.record,
+            self._heard,
+            noted=means.history.terminal_bytes,
+            tail=recorded_tail(means.recording_file) if self._turn.round in means.history.told else b"",
+        )
+        pumping = asyncio.ensure_future(pump.run())
+        talking = asyncio.ensure_future(self._talk())
+        ending = asyncio.ensure_future(self._end(talking))
+        try:
+            await _first_to_fail(ending, pumping, talking)
+            exit_, hung = await ending
+            await pump.finish(_HANG_UP_GRACE)
+            await self._look(running=False, exit=how_it_ended(exit_))
+        finally:
+            self.pump = None
+            for task in (talking, ending):
+                task.cancel()
+            await asyncio.gather(talking, ending, return_exceptions=True)
+            await pump.finish(0)
+            await asyncio.wait((pumping,))
+            means.history.terminal_bytes = pump.noted
+            self.tail = pump.tail
+        await pumping
+        return exit_, hung
+
+    def _heard(self, size: int) -> None:
+        self._watchdog.heard()
+        self._vigil.heard(self._means.clock(), size)
+        if self._means.board.state.first_output_ms is None:
+            self._means.board.update(first_output_ms=wall_ms())
+
+    # --- what it is told --------------------------------------------------------------------------------------
+
+    async def _talk(self) -> None:
+        """Gives the prompt, unless an earlier life did; with an agent that speaks over pipes, the whole conversation."""
+        fed = self._means.folder / f"fed-{self._process.removeprefix('agent-')}"
+        if self.conversation:
+            await self._converse(self.conversation, fed)
+            return
+        first = self._means.driver.begin(self._turn)
+        if not fed.exists():
+            await self._feed(first)
+            write_durably(fed, b"")
+
+    async def _feed(self, first: Step) -> None:
+        """What an agent at its terminal is told once."""
+        taken = True
+        if (stdin := self._handover.fds.pop("stdin", None)) is not None:
+            try:
+                taken = await write_all(stdin, first.write)
+            finally:
+                os.close(stdin)
+            await self._means.link.close_fd(self._process, "stdin")
+        if first.typed and self.pump:
+            taken = await self.pump.type(bracketed_paste(first.typed) + b"\r")
+        if not taken:
+            detail = "the agent did not read all of what it was told"
+            await self._means.record(Intervention(by="supervisor", action="prompt", detail=detail))
+
+    def _conversation(self) -> Conversation:
+        means = self._means
+        return Conversation(
+            means.driver,
+            self._handover.fds.pop("stdin", None),
+            self._handover.fds.pop("stdout"),
+            Spool.open(self._spool),
+            means.record,
+            self._heard,
+            self._look,
+            means.clock,
+        )
+
+    async def _converse(self, talk: Conversation, fed: Path) -> None:
+        means, known = self._means, fed.exists()
+        if known and not await talk.take_up(self._turn, means.history.spoken):
+            reason = "the supervisor was started again; what the agent was in the middle of saying is lost"
+            await means.record(Gap(what="conversation", start=0, end=0, size=0, reason=reason))
+        reading = asyncio.ensure_future(talk.run())
+        try:
+            if not known:
+                await talk.do(lambda: means.driver.begin(self._turn))
+                await talk.told()
+                write_durably(fed, b"")
+            for answer in means.answers():
+                if answer.question in means.driver.memory.questions:
+                    await talk.answer(answer.question, answer.decision)
+            await reading
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    # --- how it ends ------------------------------------------------------------------------------------------
+
+    async def _end(self, talking: asyncio.Future[None]) -> tuple[Exit, str]:
+        """Waits for the process to end, and ends it when its turn is over, or the limits or its silence say so."""
+        exiting = asyncio.ensure_future(self._means.link.exited(self._process))
+        watching = asyncio.ensure_future(self._watchdog.watch())
+        looking = asyncio.ensure_future(self._keep_looking())
+        over = asyncio.ensure_future(self._over())
+        tasks = (exiting, watching, looking, over)
+        hung = ""
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not exiting.done():
+                if over.done():
+                    await self._let_go(exiting)
+                elif watching.done():
+                    await self._end_for_good(watching.result(), exiting)
+                elif self._may_resume:
+                    hung = looking.result()
+                    await self._end_hung(hung, exiting, over)
+                else:
+                    await self._end_for_good(f"{looking.result()}, and started again often enough", exiting)
+            async with asyncio.timeout(_EXIT_SECONDS):
+                exit_ = await exiting
+            await self._hear_the_last(talking)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return exit_, hung or (self._means.history.hung if self._taken_over else "")
+
+    async def _over(self) -> None:
+        """Until an agent that speaks over pipes says that its turn is over."""
+        await (self.conversation.over if self.conversation else asyncio.Event()).wait()
+
+    async def _keep_looking(self) -> str:
+        """Returns why it counts as hung."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if hung := await self._look():
+                return hung
+
+    async def _look(self, running: bool = True, exit: str = "") -> str:
+        means = self._means
+        look = self._vigil.look(means.clock(), running, exit)
+        means.board.show(agent=self._vigil.state)
+        if not means.driver.structured:
+            return ""
+        if look.events:
+            await means.record(*look.events)
+        if look.heartbeat_due:
+            found = await means.link.processes()
+            await means.record(self._vigil.heartbeat(means.clock(), found, self._turn.round))
+        return look.hung
+
+    async def _let_go(self, exiting: asyncio.Future[Exit]) -> None:
+        """Its turn is over: it may end by itself, for a while."""
+        assert self.conversation is not None
+        await self.conversation.do(self._means.driver.leave)
+        await _within(_LEAVING_GRACE, self.conversation.hung_up.wait())
+        await self._means.link.close_fd(self._process, "stdin")
+        if not await _within(_LEAVING_GRACE, asyncio.shield(exiting)):
+            await self._terminate(exiting)
+
+    async def _end_for_good(self, why: str, exiting: asyncio.Future[Exit]) -> None:
+        by, action = ENDED_BY_WATCHDOG
+        await self._means.record(Intervention(by=by, action=action, detail=why))
+        self._means.history.ended_by_us[self._turn.round] = why
+        await self._terminate(exiting)
+
+    async def _end_hung(self, why: str, exiting: asyncio.Future[Exit], over: asyncio.Future[None]) -> None:
+        """Asks it to leave what it is doing; then ends it, and everything that it started."""
+        means = self._means
+        by, action = RESUMED_BY_WATCHDOG
+        await means.record(Intervention(by=by, action=action, detail=why))
+        if self.conversation:
+            try:
+                await self.conversation.do(means.driver.interrupt)
+                await asyncio.wait(
+                    (exiting, over), timeout=_INTERRUPT_GRACE, return_when=asyncio.FIRST_COMPLETED
+                )
+            except UnsupportedError:
+                pass  # it is ended all the same
+        await means.link.kill()
+
+    async def _hear_the_last(self, talking: asyncio.Future[None]) -> None:
+        """What it wrote before it ended. A process left behind may hold its standard output open."""
+        if self.conversation:
+            await _within(_HANG_UP_GRACE, asyncio.shield(talking))
+            talking.cancel()
+            await asyncio.gather(talking, return_exceptions=True)
+            calls = self._means.driver.memory.calls.values()
+            self.lost = tuple(f"{call.tool} ({call.id})" for call in calls)
+            await self.conversation.ended()
+
+    async def _terminate(self, exiting: asyncio.Future[Exit]) -> None:
+        """Asks the process group to end, then ends everything."""
+        await self._means.link.signal(self._process, signal.SIGTERM)
+        if not await _within(_TERMINATION_GRACE, asyncio.shield(exiting)):
+            await self._means.link.kill()
+
+
+async def _first_to_fail(ending: asyncio.Future[tuple[Exit, str]], *others: asyncio.Future[None]) -> None:
+    """Until the process has ended, or one of the others has failed, whose error is raised."""
+    waiting: set[asyncio.Future[object]] = {ending, *others}  # type: ignore[arg-type]
+    while not ending.done():
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if not task.cancelled():
+                task.result()
+
+
+async def _within(seconds: float, awaitable: Awaitable[object]) -> bool:
+    """Whether it came to its end in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await awaitable
+    except TimeoutError:
+        return False
+    return True
+
+
+def how_it_ended(end: Exit) -> str:
+    """The end of a process, for a person."""
+    return f"signal {end.signal}" if end.code is None else f"code {end.code}"
+
+
+def wall_ms() -> int:
+    """Unix time in ms."""
+    return int(datetime.now(UTC).timestamp() * 1000)

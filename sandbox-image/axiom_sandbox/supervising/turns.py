@@ -1,0 +1,198 @@
+"""One round of an agent: its process, started or taken over, watched, and started again in its session if it hangs or dies.
+
+Everything that an earlier life of the supervisor did in this round is known from the ledger and the launcher; names of
+processes are numbered within the round, so nothing is started twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from pathlib import Path
+
+from axiom_sandbox.drivers.contract import Command, Ended, Turn
+from axiom_sandbox.drivers.expanding import expand, variables
+from axiom_sandbox.protocol.channel import FailureReason
+from axiom_sandbox.protocol.events import AgentExited, AgentStarted, Gap, SessionResumed
+from axiom_sandbox.protocol.launching import Exit, Lockdown, ProcessLimits, Start, Tty
+from axiom_sandbox.supervising.attending import Attendance, Means, how_it_ended
+from axiom_sandbox.supervising.launcher_link import Handover, LauncherError
+from axiom_sandbox.supervising.sandbox import SandboxFailedError
+from axiom_sandbox.supervising.spool import Spool
+
+_OWN_THREADS = 64
+"""Launcher and supervisor run as the same user, and their threads count against the kernel's limit, too."""
+_LONGEST_BACKOFF = 60.0
+_GO_ON = (
+    "You were interrupted: your process ended ({why}), and was started again in the same session."
+    " What a tool did that ran then is not known; look before you repeat it. Go on with the task."
+)
+
+
+def process_name(number: int, index: int) -> str:
+    """The launcher's name for a process of a round: the first is number 0."""
+    return f"agent-{number}" if index == 0 else f"agent-{number}-{index}"
+
+
+def exited(number: int, end: Exit) -> AgentExited:
+    """The event of an end."""
+    return AgentExited(round=number, **end.model_dump())
+
+
+class Round:
+    """One round, from its prompt to the end of its last process."""
+
+    def __init__(self, means: Means, number: int, prompt: str) -> None:
+        self._means, self.number, self._prompt = means, number, prompt
+        self.index = means.history.resumed[number]
+        """Number of the present process."""
+        self.present: Attendance | None = None
+        """While a process is attended to."""
+        self.tail = b""
+        """The last that the terminal showed."""
+        self._lost: tuple[str, ...] = ()
+        self._why = ""
+        """Why the process before this one ended."""
+
+    @property
+    def process(self) -> str:
+        """The launcher's name for the present process."""
+        return process_name(self.number, self.index)
+
+    @property
+    def _spool_file(self) -> Path:
+        return self._means.folder / f"spool-{self.process}"
+
+    async def play(self) -> Ended:
+        """Plays it, or goes on where an earlier life of this process was."""
+        while True:
+            exit_, hung = await self._process()
+            by_us = self._means.history.ended_by_us.get(self.number, "")
+            why = hung or how_it_ended(exit_)
+            memory, resumes = self._means.driver.memory, self._means.start.program.patience.resumes
+            over = memory.outcome is not None and not hung
+            if not self._means.driver.structured or by_us or over or self.index >= resumes:
+                return Ended(exit_, by_us, self.tail)
+            await self._begin_another(exit_, why)
+
+    # --- its processes ----------------------------------------------------------------------------------------
+
+    def _turn(self) -> Turn:
+        memory, later = self._means.driver.memory, bool(self._means.board.state.rounds)
+        resume = memory.can_resume
+        again = self.index > 0 and resume
+        return Turn(
+            self.number,
+            _GO_ON.format(why=self._why or "the supervisor was started again") if again else self._prompt,
+            session=memory.session if resume else self._new_session,
+            resume=resume,
+            later=later,
+        )
+
+    @property
+    def _new_session(self) -> str:
+        """The same whenever this process is asked about, and no other's."""
+        identity = self._means.settings.identity
+        name = f"{identity.task_id}/{identity.attempt}/{self.process}"
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"axiom:{name}"))
+
+    async def _process(self) -> tuple[Exit, str]:
+        """One process: how it ended, and why it counted as hung, if it did."""
+        means, turn = self._means, self._turn()
+        command = means.driver.command(turn)
+        taken_over = means.link.knows(self.process) is not None
+        if taken_over:
+            await self._note_restart()
+            handover = await means.link.take_fds(self.process)
+        else:
+            self._write_home()
+            handover = await self._start(command)
+        try:
+            if means.history.started[self.number] <= self.index:
+                means.history.started[self.number] += 1
+                await means.record(AgentStarted(round=self.number, argv=command.shown_argv, pid=handover.pid))
+            may_resume = self.index < means.start.program.patience.resumes
+            self.present = Attendance(
+                means, self.process, turn, handover, self._spool_file, taken_over, may_resume
+            )
+            try:
+                return await self.present.attend()
+            finally:
+                self.tail, self._lost = self.present.tail, self.present.lost
+                self.present = None
+        finally:
+            handover.close()
+
+    async def _begin_another(self, exit_: Exit, why: str) -> None:
+        """Ends all that is left of the last process, and announces the next."""
+        means, memory = self._means, self._means.driver.memory
+        await means.link.kill()
+        fresh = not memory.can_resume
+        resumed = SessionResumed(
+            round=self.number,
+            session="" if fresh else memory.session,
+            fresh=fresh,
+            number=self.index + 1,
+            why=why,
+            lost=self._lost,
+        )
+        await means.record(exited(self.number, exit_), resumed)
+        means.history.spoken.clear()
+        await means.link.release(self.process)
+        Spool.remove(self._spool_file)
+        self.index, self._why = self.index + 1, why
+        await asyncio.sleep(backoff(self.index, means.jitter()))
+
+    async def _note_restart(self) -> None:
+        at = self._means.recording.output_bytes
+        reason = "the supervisor was started again; output that it had read and not yet written is lost"
+        await self._means.record(Gap(what="terminal", start=at, end=at, size=0, reason=reason))
+
+    def _write_home(self) -> None:
+        """Before the first process of all: later the home is the agent's, links that lead elsewhere included."""
+        means = self._means
+        if means.board.state.rounds or self.index:
+            return
+        known = variables(means.driver.place)
+        own = {item.path: item.content for item in means.driver.home_files()}
+        given = {item.path: expand(item.content, known) for item in means.start.program.home_files}
+        for path, content in {**own, **given}.items():
+            target = means.settings.home / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content)
+
+    async def _start(self, command: Command) -> Handover:
+        means = self._means
+        inside, limits, size = means.settings.inside, means.start.envelope.limits, means.terminal_size()
+        request = Start(
+            name=self.process,
+            argv=command.argv,
+            env=command.env,
+            cwd=inside.workspace,
+            tty=Tty(cols=size.columns, rows=size.rows),
+            stdin="pipe" if command.pipe_in else "tty",
+            stdout="pipe" if command.pipe_out else "tty",
+            stderr="tty",
+            lockdown=Lockdown(
+                network=inside.network,
+                proxy_ports=inside.proxy_ports,
+                denied_ports=inside.denied_ports,
+                write_paths=inside.write_paths,
+                limits=ProcessLimits(
+                    file_size=limits.storage_bytes,
+                    processes=limits.processes + _OWN_THREADS if inside.own_user else 0,
+                    open_files=limits.open_files,
+                ),
+            ),
+        )
+        await means.link.thaw()
+        try:
+            return await means.link.start(request)
+        except LauncherError as error:
+            message = f"the agent's command {command.argv[0]!r} cannot be started ({error.stage}: {error})"
+            raise SandboxFailedError(FailureReason.START_FAILED, message) from error
+
+
+def backoff(number: int, jitter: float) -> float:
+    """Seconds before the n-th start anew: 1, 2, 4, … up to a minute, less up to a half."""
+    return float(min(2.0 ** (number - 1), _LONGEST_BACKOFF) * (1 - jitter / 2))

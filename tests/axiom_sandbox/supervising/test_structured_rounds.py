@@ -1,0 +1,291 @@
+"""What the supervisor does with an agent that speaks over pipes: real launcher, real pipes, real kills."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.axiom_sandbox.supervising.benches import Bench, Mortal, dying, open_bench, start
+from tests.fakes.structured_agent import command
+
+from axiom.channel import CommandRefusedError
+from axiom_sandbox.protocol.agents import Activity, DriverName
+from axiom_sandbox.protocol.approvals import ApprovalRule, Approvals, Decision, Permission
+from axiom_sandbox.protocol.channel import (
+    AnswerApproval,
+    GiveFeedback,
+    InterruptAgent,
+    Patience,
+    Phase,
+    StartAgent,
+    Stop,
+    TellAgent,
+)
+from axiom_sandbox.protocol.events import (
+    ApprovalAsked,
+    ApprovalGiven,
+    Event,
+    SessionOpened,
+    ToolReturn,
+    TurnEnded,
+)
+from axiom_sandbox.protocol.verdicts import Saying
+
+pytestmark = pytest.mark.sandbox
+
+WORK = [["say", "I begin."], ["tool", "echo made > out"], ["result", "Done. All tests pass."]]
+
+
+def claude(*plans: list[list[str]], **program: Any) -> StartAgent:
+    return start("", driver=DriverName.CLAUDE, command=command(*plans), **program)
+
+
+def names(bench: Bench) -> list[str]:
+    """Events of the agent, in order, without those that time brings."""
+    left_out = ("terminal", "state", "silence", "heartbeat", "assistant_delta")
+    return [record.event for record in bench.records()[4:] if record.event not in left_out]
+
+
+async def test_a_turn_is_in_the_ledger_step_by_step(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(claude(WORK))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert names(bench) == [
+            "task_declared",
+            "user_msg",
+            "agent_started",
+            "session",
+            "assistant_msg",
+            "tool_call",
+            "approval_asked",
+            "approval_given",
+            "tool_return",
+            "usage",
+            "turn_ended",
+            "agent_exited",
+            "claim",
+            "captured",
+        ]
+        [outcome] = state.rounds
+        assert (outcome.claim.says, outcome.claim.text) == (Saying.DONE, "Done. All tests pass.")
+        assert outcome.claim.exit_code == 0
+        assert [item["kind"] for item in bench.events("claim")[0]["statements"]] == [
+            "CommandRan",
+            "TestsPass",
+        ]
+        assert bench.events("tool_return")[0]["duration_ms"] >= 0
+        activities = [item["state"]["activity"] for item in bench.events("state")]
+        assert activities[-2:] == ["Idle", "Exited"]
+        assert state.agent is not None
+        assert state.agent.activity is Activity.EXITED
+        bench.check_chain()
+        await life.send(Stop(reason="enough"))
+        state = await life.until(lambda state: state.phase is Phase.STOPPED)
+        assert b"at work" in bench.blob(state, "recording"), "it has a terminal, too"
+
+
+async def test_a_further_round_goes_on_in_the_session_and_counts_only_what_is_new(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(claude(WORK))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        await life.send(GiveFeedback(round=2, text="try again"))
+        await life.reached(Phase.ROUND_ENDED, 2)
+        assert (bench.workspace / "told").read_text() == "new do it\nresume try again\n"
+        assert len({item["session"] for item in bench.events("session")}) == 1
+        assert [item["total"]["input"] for item in bench.events("usage")] == [100, 200]
+        assert [item["turn"]["input"] for item in bench.events("usage")] == [100, 100]
+
+
+async def test_a_tool_that_the_policy_denies_does_not_run_and_the_agent_hears_why(tmp_path: Path) -> None:
+    rule = ApprovalRule(
+        name="no-push", tool="Bash", pattern="^git push", permission=Permission.DENY, message="no pushing"
+    )
+    plan = [["tool", "git push || touch pushed"], ["tool", "touch other"], ["result", "Done."]]
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(claude(plan, approvals=Approvals(rules=[rule])))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        assert not (bench.workspace / "pushed").exists()
+        assert (bench.workspace / "other").exists()
+        given = [(item["permission"], item["by"]) for item in bench.events("approval_given")]
+        assert given == [("Deny", "policy/no-push"), ("Allow", "policy")]
+        assert bench.events("tool_return")[0]["text"] == "no pushing"
+
+
+async def test_a_person_is_waited_for_however_long_and_heard(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(
+            claude(
+                WORK,
+                approvals=Approvals(default=Permission.ASK),
+                patience=Patience(hung_seconds=0.2, resumes=0),
+                limits={"idle_seconds": 0.5},
+            )
+        )
+        state = await until_activity(bench, Activity.WAITING_FOR_APPROVAL)
+        assert state["detail"] == "Bash"
+        allowed = Decision(permission=Permission.ALLOW, by="ann")
+        with pytest.raises(CommandRefusedError, match="no approval 'other' is asked for"):
+            await life.send(AnswerApproval(question="other", decision=allowed))
+        await life.end()
+        life = await bench.begin()
+        await asyncio.sleep(1.5)  # longer than silence is borne from an agent that does not wait for us
+        [asked] = bench.events("approval_asked")
+        await life.send(AnswerApproval(question=asked["id"], decision=allowed))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert state.rounds[0].claim.says is Saying.DONE
+        assert [item["by"] for item in bench.events("approval_given")] == ["ann"]
+        assert (bench.workspace / "out").read_text() == "made\n"
+
+
+async def test_an_agent_that_is_told_something_while_it_works_hears_it(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        with pytest.raises(CommandRefusedError, match="no agent that could hear it"):
+            await life.send(TellAgent(text="blue", by="ann"))
+        await life.send(claude([["say", "I wait."], ["hear"], ["result", "Done."]]))
+        await until_event(bench, "assistant_msg")
+        await life.send(TellAgent(text="make it blue", by="ann"))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        assert [item["text"] for item in bench.events("assistant_msg")] == ["I wait.", "heard: make it blue"]
+        assert [item["by"] for item in bench.events("intervention")] == ["ann"]
+
+
+async def test_an_agent_that_is_interrupted_ends_its_turn(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(claude([["say", "I think."], ["hang"]]))
+        await until_event(bench, "assistant_msg")
+        await life.send(InterruptAgent(by="ann"))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert (state.rounds[0].claim.says, state.rounds[0].claim.text) == (Saying.FAILED, "interrupted")
+
+
+async def test_an_agent_that_hangs_is_ended_and_goes_on_in_its_session(tmp_path: Path) -> None:
+    patience = Patience(
+        noted_seconds=0.2, flagged_seconds=0.4, hung_seconds=1.5, resumes=2, heartbeat_seconds=0.5
+    )
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(claude([["say", "I think."], ["hang"]], WORK, patience=patience))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert (state.rounds[0].claim.says, state.rounds[0].claim.text) == (
+            Saying.DONE,
+            "Done. All tests pass.",
+        )
+        [resumed] = bench.events("resumed")
+        assert (resumed["fresh"], resumed["number"]) == (False, 1)
+        assert "silent for" in resumed["why"]
+        first, second = (bench.workspace / "told").read_text().splitlines()
+        assert first == "new do it"
+        assert second.startswith("resume You were interrupted")
+        assert {"flagged", "acted"} <= {item["level"] for item in bench.events("silence")}
+        beat = bench.events("heartbeat")[0]
+        assert any("python3" in line for line in beat["processes"])
+        assert beat["count"] >= 1
+        assert "Hung" in [item["state"]["activity"] for item in bench.events("state")]
+        assert len({item["session"] for item in bench.events("session")}) == 1
+
+
+async def test_an_agent_that_hangs_too_often_has_said_nothing(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(claude([["hang"]], patience=Patience(hung_seconds=0.5, resumes=1)))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert state.rounds[0].claim.says is Saying.SILENT
+        assert "started again often enough" in state.rounds[0].claim.text
+        assert len(bench.events("agent_started")) == 2
+
+
+async def test_what_ran_when_the_agent_was_killed_is_named_as_lost(tmp_path: Path) -> None:
+    dying_tool = [["tool", "echo half > out; kill -9 $PPID; sleep 60"]]
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(claude(dying_tool, WORK))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert state.rounds[0].claim.says is Saying.DONE
+        [resumed] = bench.events("resumed")
+        [call] = [item["id"] for item in bench.events("tool_call")][:1]
+        assert (resumed["why"], resumed["lost"]) == ("signal 9", [f"Bash ({call})"])
+        lost = bench.events("tool_return")[0]
+        assert (lost["id"], lost["lost"], lost["ok"]) == (call, True, False)
+        assert [item["signal"] for item in bench.events("agent_exited")] == [9, None]
+
+
+async def test_an_agent_that_dies_before_it_has_a_session_begins_anew(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        program = claude(WORK).program
+        early = ("/bin/sh", "-c", 'if mkdir ~/once; then exit 1; fi; exec "$@"', "sh", *program.command)
+        await life.send(start("", driver=DriverName.CLAUDE, command=early))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert state.rounds[0].claim.says is Saying.DONE
+        assert [(item["fresh"], item["why"]) for item in bench.events("resumed")] == [(True, "code 1")]
+        assert (bench.workspace / "told").read_text() == "new do it\n"
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("event", [SessionOpened, ApprovalAsked, ApprovalGiven, ToolReturn, TurnEnded])
+async def test_a_conversation_goes_on_where_the_supervisor_died(
+    tmp_path: Path, event: type[Event], before: bool
+) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready(make=dying(event, before))
+        await life.send(claude(WORK))
+        assert isinstance(life.sandbox, Mortal)
+        await asyncio.wait_for(life.sandbox.died.wait(), 30)
+        await life.end()
+        life = await bench.begin()
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert (state.rounds[0].claim.says, state.rounds[0].claim.text) == (
+            Saying.DONE,
+            "Done. All tests pass.",
+        )
+        for name in (
+            "agent_started",
+            "session",
+            "assistant_msg",
+            "tool_call",
+            "tool_return",
+            "usage",
+            "turn_ended",
+        ):
+            assert len(bench.events(name)) == 1, name
+        assert bench.events("resumed") == []
+        assert (bench.workspace / "told").read_text() == "new do it\n"
+        bench.check_chain()
+
+
+async def test_an_agent_that_floods_is_followed_to_its_end_in_bounded_records(tmp_path: Path) -> None:
+    line = "for i in range(300_000): print('nonsense', flush=False)"
+    flood = ("/bin/sh", "-c", f'python3 -c "{line}"; exec "$@"', "sh", *command(WORK))
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start("", driver=DriverName.CLAUDE, command=flood))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert state.rounds[0].claim.says is Saying.DONE
+        kept = bench.events("agent_message")
+        assert 1_000 < len(kept) < 1_020
+        assert kept[-1]["count"] == 2**18
+
+
+async def until_event(bench: Bench, name: str) -> dict[str, Any]:
+    async with asyncio.timeout(30):
+        while not bench.events(name):
+            await asyncio.sleep(0.02)
+    return bench.events(name)[0]
+
+
+async def until_activity(bench: Bench, activity: Activity) -> dict[str, Any]:
+    async with asyncio.timeout(30):
+        while True:
+            for item in bench.events("state"):
+                if item["state"]["activity"] == activity:
+                    found: dict[str, Any] = item["state"]
+                    return found
+            await asyncio.sleep(0.02)

@@ -1,0 +1,57 @@
+"""How each CLI is started for a capture: by its driver, as in a sandbox, with the scripted model for its vendor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from axiom_sandbox.drivers.contract import Command, Driver, Place, Turn
+from axiom_sandbox.drivers.registry import make_driver
+from axiom_sandbox.protocol.agents import DriverName
+from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
+
+KEY = "sk-capture-0123456789"
+
+_CODEX = """\
+model = "gpt-5.5"
+model_provider = "axiom"
+web_search = "disabled"
+
+[model_providers.axiom]
+name = "OpenAI through Axiom"
+base_url = "MODEL/v1"
+env_key = "OPENAI_API_KEY"
+wire_api = "responses"
+supports_websockets = false
+"""
+
+
+def driver(cli: str, argv: tuple[str, ...], workspace: Path, home: Path, path: str, model: str) -> Driver:
+    """The driver of a CLI, at the beginning of a session with this model."""
+    place = Place(workspace=str(workspace), home=str(home), proxy_url=model, path=path, token=KEY)
+    return make_driver(_program(cli, argv), place)
+
+
+def _program(cli: str, argv: tuple[str, ...]) -> AgentProgram:
+    match cli:
+        case "claude":
+            env = {"ANTHROPIC_BASE_URL": "$(AXIOM_PROXY_URL)", "ANTHROPIC_API_KEY": "$(AXIOM_TOKEN)"}
+            return AgentProgram(driver=DriverName.CLAUDE, command=argv, env=env)
+        case "codex":
+            return AgentProgram(
+                driver=DriverName.CODEX, command=argv, env={"OPENAI_API_KEY": "$(AXIOM_TOKEN)"}
+            )
+        case _:
+            env = {"GOOGLE_GEMINI_BASE_URL": "$(AXIOM_PROXY_URL)", "GEMINI_API_KEY": "$(AXIOM_TOKEN)"}
+            model = ("--model", "gemini-2.5-flash")
+            return AgentProgram(driver=DriverName.GEMINI, command=(*argv, *model), env=env)
+
+
+def home_files(driver: Driver, model: str) -> tuple[HomeFile, ...]:
+    """What is in its home before it is started for the first time."""
+    own = HomeFile(path=".codex/config.toml", content=_CODEX.replace("MODEL", model))
+    return (*driver.home_files(), *((own,) if driver.name is DriverName.CODEX else ()))
+
+
+def command(driver: Driver, session: str) -> Command:
+    """How it is started, to begin a session or to go on with one."""
+    return driver.command(Turn(1, "", session=session, resume=bool(session)))
