@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 LAUNCHER_SOURCES = $(wildcard sandbox-image/launcher/*.go sandbox-image/launcher/*.s sandbox-image/launcher/go.*)
 INSTALLER_SOURCES = $(wildcard sandbox-image/launcher/installer/*.go sandbox-image/launcher/go.*)
 
-.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e campaign faults bench bench-memory captures demo fuzz audit audit-online sbom clean
+.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e campaign faults bench bench-memory captures demo fuzz cheats audit audit-online sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -67,7 +67,7 @@ test-launcher:
 	cd sandbox-image/launcher && go test ./...
 
 test-python:
-	$(RUN) pytest tests -m "not e2e" -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=85
+	$(RUN) pytest tests -m "not e2e and not cheats" -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 image: .venv/ready launcher ## Build the images with buildah: see sandbox-image/README.md
 	$(RUN) python -m e2e.support.images
@@ -96,6 +96,10 @@ bench-memory: setup ## What operator and gateway keep in memory after 500 tasks 
 captures: .venv/ready ## Record anew what the real CLIs say (needs npm and Node): tests/captures/README.md
 	$(RUN) python -m tests.captures
 	$(RUN) python -m tests.captures.terminals
+
+cheats: setup ## Every cheat and every honest solution on every task, in real clean rooms: about 20 minutes
+	$(RUN) pytest tests -m cheats -n 2
+	$(RUN) python -m tests.cheats
 
 demo: setup ## A real task on this machine: a scripted agent in a sandbox, a verdict from evidence
 	@hack/demo

@@ -73,6 +73,10 @@ class Channel:
         """Pushes the changes archive (verifiers)."""
         await self._push("/v1/changes", archive, digest)
 
+    async def put_hidden(self, criterion: str, archive: Path, digest: str) -> None:
+        """Pushes the archive of a criterion's hidden tests (verifiers), before the changes."""
+        await self._push(f"/v1/hidden/{criterion}", archive, digest)
+
     async def tell_trouble(self, text: str) -> None:
         """Tells why inputs do not arrive; "" when that is over."""
         await self._read("PUT", "/v1/trouble", data=text.encode())

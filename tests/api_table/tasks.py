@@ -219,6 +219,15 @@ GOOD = [
         "with output patterns",
         {f"{COMMAND}.outputMatches": ["ok"], f"{COMMAND}.outputExcludes": ["err(or)?"]},
     ),
+    Case(
+        "with hidden tests in a Secret",
+        {f"{TESTS}.hidden": {"secret": {"name": "leap-unseen"}, "folder": "tests"}},
+    ),
+    Case("with hidden tests in a ConfigMap", {f"{TESTS}.hidden": {"configMap": {"name": "leap-unseen"}}}),
+    Case(
+        "with hidden tests in an archive",
+        {f"{TESTS}.hidden": {"archive": {"key": "unseen.tar.gz", "digest": "a" * 64}}},
+    ),
     Case("with only tests that must stay as they are", {f"{TESTS}.failToPass": ABSENT}),
     Case("with a whole test file", {f"{TESTS}.failToPass": ["tests/test_leap.py"]}),
     Case(
@@ -540,6 +549,26 @@ BAD_KINDS = [
         "with a test in both lists",
         {f"{TESTS}.passToPass": ["a.py", "tests/test_leap.py::test_1900"]},
         Refused(TESTS, "is in both failToPass and passToPass; take it out of one"),
+    ),
+    Case(
+        "with hidden tests from nowhere",
+        {f"{TESTS}.hidden": {"folder": "tests"}},
+        Refused(f"{TESTS}.hidden", "exactly one of configMap, secret and archive must be given"),
+    ),
+    Case(
+        "with hidden tests from two places",
+        {f"{TESTS}.hidden": {"secret": {"name": "a"}, "configMap": {"name": "b"}}},
+        Refused(f"{TESTS}.hidden", "exactly one of configMap, secret and archive must be given"),
+    ),
+    Case(
+        "with hidden tests of no name",
+        {f"{TESTS}.hidden": {"secret": {"name": "Not A Name"}}},
+        Refused(f"{TESTS}.hidden.secret.name", "is not a Kubernetes name"),
+    ),
+    Case(
+        "with hidden tests outside the workspace",
+        {f"{TESTS}.hidden": {"secret": {"name": "a"}, "folder": "../x"}},
+        Refused(f"{TESTS}.hidden.folder", "is not a path inside the folder"),
     ),
     Case(
         "with one colon in a test id",

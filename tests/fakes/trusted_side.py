@@ -26,6 +26,7 @@ class FakeTrustedSide:
     commands: list[CommandEnvelope] = field(default_factory=list)
     workspace: bytes = b""
     changes: bytes = b""
+    hidden: dict[str, bytes] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
     segments: dict[int, bytes] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -87,6 +88,12 @@ class FakeTrustedSide:
         self.changes = await request.read()
         return web.Response(status=204)
 
+    async def _put_hidden(self, request: web.Request) -> web.Response:
+        assert not self.changes, "a verifier that has the changes begins"
+        self.hidden[request.match_info["criterion"]] = await request.read()
+        self.update(trouble="")
+        return web.Response(status=204)
+
     async def _put_trouble(self, request: web.Request) -> web.Response:
         self.troubles.append(await request.text())
         self.update(trouble=self.troubles[-1])
@@ -130,6 +137,7 @@ class FakeTrustedSide:
                 web.post("/v1/commands", self._command),
                 web.put("/v1/workspace", self._put_workspace),
                 web.put("/v1/changes", self._put_changes),
+                web.put("/v1/hidden/{criterion}", self._put_hidden),
                 web.put("/v1/trouble", self._put_trouble),
                 web.put("/v1/trouble/storage", self._put_storage_trouble),
                 web.get("/v1/segments/{number}", self._segment),

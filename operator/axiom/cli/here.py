@@ -7,6 +7,7 @@ import os
 import signal
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from axiom.backends.contract import Backend
 from axiom.backends.host import find_launcher
 from axiom.cli.run import Order
 from axiom.cli.showing import Interruption, Progress
+from axiom.running.hidden_tests import HiddenTestsError, find_hidden, pack_hidden
 from axiom.running.local import LocalRun
 from axiom.running.places import default_state, run_place, sandboxes_in
 from axiom.running.results import Result, collect
@@ -33,10 +35,11 @@ def run_here(order: Order, console: Console) -> Result:
     """Raises RefusedError, CannotRunError, WorkspaceError, Interruption."""
     manifest = load_manifest([path for path in (order.task, order.agent_class) if path])
     check_runnable(manifest)
+    hidden = hidden_tests(manifest, order.task.parent)
     find_launcher()
     backend = choose_backend(order.backend, manifest.agent_class.spec)
     try:
-        return asyncio.run(_run(manifest, backend, order.state or default_state(), console))
+        return asyncio.run(_run(manifest, hidden, backend, order.state or default_state(), console))
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise Interruption(error, _INTERRUPTED) from error
 
@@ -77,6 +80,21 @@ def check_runnable(manifest: Manifest) -> None:
             raise RefusedError(manifest.agent_class.name, [Problem("spec.local.readOnlyPaths", cure)])
 
 
+def hidden_tests(manifest: Manifest, beside: Path) -> Mapping[str, Path]:
+    """Where the hidden tests of each criterion lie. Raises RefusedError, also where the agent could see them."""
+    try:
+        found = find_hidden([*manifest.task.spec.criteria, *manifest.profile_criteria], beside)
+    except HiddenTestsError as error:
+        raise RefusedError(manifest.task.name, [Problem(f"spec.{error.field}", error.cure)]) from error
+    for shown in manifest.agent_class.spec.local.read_only_paths:
+        for name, path in found.items():
+            if path.resolve().is_relative_to(Path(shown).resolve()):
+                cure = f"{path} lies below {shown}, which the class shows to the agent (local.readOnlyPaths); move it"
+                field = f"spec.criteria[{name}].tests.hidden"
+                raise RefusedError(manifest.task.name, [Problem(field, cure)])
+    return found
+
+
 def without_push(task: AgentTask) -> AgentTask:
     """The task as it is run here: pushing is a pod's business, with credentials of its own."""
     return task.model_copy(update={"spec": task.spec.model_copy(update={"result": ResultSpec()})})
@@ -97,7 +115,9 @@ def credential_variable(name: str) -> str:
     return "AXIOM_CREDENTIAL_" + name.upper().replace("-", "_")
 
 
-async def _run(manifest: Manifest, backend: Backend, state: Path, console: Console) -> Result:
+async def _run(
+    manifest: Manifest, hidden: Mapping[str, Path], backend: Backend, state: Path, console: Console
+) -> Result:
     cancel_on_signals()
     began = time.monotonic()
     uid = str(uuid.uuid4())
@@ -120,6 +140,7 @@ async def _run(manifest: Manifest, backend: Backend, state: Path, console: Conso
             make_sandbox=sandboxes_in(backend, place.scratch),
             credentials=_credentials(manifest),
             profile_criteria=manifest.profile_criteria,
+            hidden=await asyncio.to_thread(pack_hidden, hidden, place.scratch),
             on_status=progress,
         )
         try:

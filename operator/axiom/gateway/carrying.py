@@ -50,6 +50,12 @@ class Supply(Protocol):
     async def changes(self) -> Archive | None:
         """The changes archive that this verifier judges."""
 
+    async def hidden(self, criterion: str) -> Archive | None:
+        """The hidden tests of a criterion that this verifier needs, where the gateway has to bring them."""
+
+    def hidden_criteria(self) -> tuple[str, ...]:
+        """The criteria whose hidden tests the gateway has to bring to this verifier."""
+
 
 class Carrier:
     """Carries for one sandbox until everything of it is sealed."""
@@ -138,6 +144,7 @@ class Carrier:
             if changes is None:
                 return state.identity.role is Role.COPIER  # of an archive or a volume
             try:
+                await self._push_hidden()
                 await self._channel.put_changes(changes.path, changes.digest)
             finally:
                 changes.let_go()
@@ -150,6 +157,15 @@ class Carrier:
         except CommandRefusedError:
             if not (await self._channel.state()).workspace:  # somebody else was quicker, or this is an error
                 raise
+
+    async def _push_hidden(self) -> None:
+        """Before the changes: a verifier that has these has everything."""
+        for criterion in self._supply.hidden_criteria():
+            if archive := await self._supply.hidden(criterion):
+                try:
+                    await self._channel.put_hidden(criterion, archive.path, archive.digest)
+                finally:
+                    archive.let_go()
 
     async def _seal_segment(self, state: SandboxState, number: int) -> None:
         file = self._scratch / f"segment-{number}"

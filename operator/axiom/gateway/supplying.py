@@ -19,6 +19,7 @@ from axiom.manifests.naming import BASE_ANNOTATION, CHANGES_ANNOTATION
 from axiom.storage.blobs import keep_blob
 from axiom.storage.keys import blob_key, input_key
 from axiom.storage.store import MissingError, ObjectStore
+from axiom_sandbox.protocol.criteria import Criterion, HiddenArchive
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.snapshots.archives import digest_of
 from axiom_sandbox.snapshots.errors import SnapshotError
@@ -64,17 +65,36 @@ class PodSupply:
         digest = self._annotation(CHANGES_ANNOTATION)
         return await self._stored(digest, "the agent's changes") if digest else None
 
+    def hidden_criteria(self) -> tuple[str, ...]:
+        """Those whose hidden tests are an archive: ConfigMaps and Secrets are mounted by the pod itself."""
+        task = self._task()
+        if task is None or self._identity.role is not Role.VERIFIER:
+            return ()
+        return tuple(criterion.name for criterion in task.criteria if _hidden_archive(criterion))
+
+    async def hidden(self, criterion: str) -> Archive | None:
+        """What somebody put into object storage, as it is. Raises WorkspaceError, StorageError."""
+        task = self._task()
+        for found in task.criteria if task else ():
+            if found.name == criterion and (archive := _hidden_archive(found)):
+                assert task is not None
+                return await self._input(task, archive.key, f"criteria[{criterion}].tests.hidden.archive")
+        return None
+
     async def _given(self, task: AgentTask) -> Archive | None:
         """What somebody put into object storage for this task, as it is: it is read by the copier's pod alone."""
         source = task.spec.workspace.archive
         if source is None:
             return None
-        key, target = input_key(task.namespace, source.key), self._scratch / "given.input"
+        return await self._input(task, source.key, "spec.workspace.archive")
+
+    async def _input(self, task: AgentTask, name: str, field: str) -> Archive:
+        key, target = input_key(task.namespace, name), self._scratch / "given.input"
         try:
             return await self._fetch(key, target)
         except MissingError as error:
             raise WorkspaceError(
-                f"spec.workspace.archive: there is no {key} in the bucket; upload it, and the task goes on"
+                f"{field}: there is no {key} in the bucket; upload it, and the task goes on"
             ) from error
 
     async def _supplied(self, role: Role) -> Archive | None:
@@ -140,3 +160,8 @@ class PodSupply:
 
     def _annotation(self, name: str) -> str:
         return str((self._pod["metadata"].get("annotations") or {}).get(name) or "")
+
+
+def _hidden_archive(criterion: Criterion) -> HiddenArchive | None:
+    hidden = criterion.tests.hidden if criterion.tests else None
+    return hidden.archive if hidden else None

@@ -24,6 +24,7 @@ from typing import Any
 
 from axiom.api.agentclass import AgentClassSpec
 from axiom.api.agenttask import Capabilities, Resources
+from axiom.manifests.hidden_tests import HiddenMounts
 from axiom.manifests.naming import DESTINATIONS_ANNOTATION, annotations_of, identity_of, labels_of, pod_name
 from axiom.manifests.one_shot import OneShot
 from axiom.manifests.resources import (
@@ -121,6 +122,8 @@ class PodInput:
     """Agents: less than what the class lets them do."""
     job: OneShot | None = None
     """Pods that do one thing for the control plane: what, and what they mount for it."""
+    hidden: HiddenMounts = field(default_factory=HiddenMounts)
+    """Verifiers: hidden tests, for the trusted side."""
     priority_class: str = ""
 
 
@@ -224,7 +227,11 @@ def _pod_spec(spec: PodInput) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         **containers,
-        "volumes": [*_volumes(spec.identity.role, allowed), *(spec.job.volumes if spec.job else ())],
+        "volumes": [
+            *_volumes(spec.identity.role, allowed),
+            *(spec.job.volumes if spec.job else ()),
+            *spec.hidden.volumes,
+        ],
         **_network(spec),
     }
     runtime_class = spec.agent_class.runtime_class_name
@@ -304,6 +311,7 @@ def _supervisor(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
             _mount("run", _RUN_FOLDER),
             _mount("scratch", "/tmp"),  # noqa: S108 - a volume of the container's own
             *(spec.job.mounts if spec.job else [_mount("tmp", _UNTRUSTED_TMP)]),
+            *spec.hidden.mounts,
         ],
     )
 

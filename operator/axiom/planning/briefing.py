@@ -105,10 +105,11 @@ def _forward_proxy(spec: AgentClassSpec) -> dict[str, str]:
 
 
 def prompt_of(task: AgentTask, agent_class: AgentClass) -> str:
-    """What the agent is told at the start: the prompt, and the criteria unless the class says no."""
-    if not agent_class.spec.show_criteria:
+    """What the agent is told at the start: the prompt, and the criteria unless the class says no; never those with hidden tests."""
+    shown = [criterion for criterion in task.criteria if not criterion.hides]
+    if not agent_class.spec.show_criteria or not shown:
         return task.spec.prompt
-    return f"{task.spec.prompt}\n\nYour work is checked afterwards against these criteria:\n{_shown(task.criteria)}"
+    return f"{task.spec.prompt}\n\nYour work is checked afterwards against these criteria:\n{_shown(shown)}"
 
 
 def _shown(criteria: list[Criterion]) -> str:

@@ -174,7 +174,7 @@ def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
         identity = present.observed.identity(Role.VERIFIER, present.status.attempt, record.number, trial)
         return (CreateSandbox(identity, present.status.workspace.digest, record.changes),)
     match verifier.phase:
-        case Phase.READY:
+        case Phase.READY if not verifier.trouble:
             command = Verify(
                 round=record.number,
                 criteria=tuple(present.task.criteria),

@@ -17,6 +17,7 @@ from axiom.cluster.errors import AlreadyExistsError, ConflictError, NotFoundErro
 from axiom.cluster.resources import AGENT_TASKS, PODS, Object, name_of, namespace_of, uid_of
 from axiom.cluster.watching import Cache
 from axiom.egress.tokens import Grant, mint
+from axiom.manifests.hidden_tests import hidden_mounts
 from axiom.manifests.naming import TASK_UID_LABEL
 from axiom.manifests.network_policies import Installation
 from axiom.manifests.one_shot import one_shot
@@ -210,6 +211,7 @@ class Applier:
             changes=action.changes,
             verifier_image=task.spec.verification.image,
             capabilities=task.spec.capabilities,
+            hidden=hidden_mounts(task.criteria, identity.role),
             job=one_shot(task, identity.role, self._around.fetch_ca),
         )
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +66,7 @@ class _Supply:
     store: ObjectStore
     digest: str
     folder: Path
+    hidden_archives: Mapping[str, Archive]
 
     async def base(self) -> Archive:
         """The base of the run."""
@@ -78,6 +79,14 @@ class _Supply:
         target = self.folder / "changes"
         await self.store.fetch(blob_key(self.digest), target)
         return Archive(target, self.digest)
+
+    def hidden_criteria(self) -> tuple[str, ...]:
+        """All that have hidden tests, for a verifier."""
+        return tuple(self.hidden_archives) if self.digest else ()
+
+    async def hidden(self, criterion: str) -> Archive | None:
+        """As it was found beside the task's file."""
+        return self.hidden_archives.get(criterion)
 
 
 @dataclass
@@ -94,6 +103,8 @@ class LocalRun:
     credentials: dict[str, str]
     profile_criteria: tuple[Criterion, ...] = ()
     """What the task's profiles add to its criteria."""
+    hidden: Mapping[str, Archive] = field(default_factory=dict)
+    """Name of a criterion → its hidden tests."""
     on_status: Callable[[AgentTaskStatus], None] = lambda _: None
     _running: dict[Identity, _Running] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -229,7 +240,10 @@ class LocalRun:
         scratch = self.folder / f"carry-{identity.attempt}-{identity.slot}"
         scratch.mkdir(exist_ok=True)
         carrier = Carrier(
-            channel, self.store, _Supply(self.base.archive, self.store, changes, scratch), scratch
+            channel,
+            self.store,
+            _Supply(self.base.archive, self.store, changes, scratch, self.hidden),
+            scratch,
         )
 
         def seen(state: SandboxState) -> None:

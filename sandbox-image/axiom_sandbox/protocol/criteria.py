@@ -13,6 +13,7 @@ from axiom_sandbox.protocol.model import ApiModel
 from axiom_sandbox.protocol.quantities import DurationText
 
 ABSENT_ALONE = "absent does not go together with matches, sha256, minBytes or maxBytes; remove them"
+ONE_HIDDEN = "exactly one of configMap, secret and archive must be given"
 NO_TEST = "no test is named; give at least one id in failToPass or passToPass"
 IGNORE_NEEDS_SELECT = (
     "ignore goes with select alone; without it the base's own configuration says what is ignored"
@@ -129,6 +130,17 @@ class Runner(StrEnum):
     """pytest, as the image has it."""
 
 
+class Isolation(StrEnum):
+    """Where the code under test runs while its tests do."""
+
+    AUTO = "Auto"
+    """Process where the tests behave alike either way on the base, else InProcess. The result's strength says which."""
+    PROCESS = "Process"
+    """In a process of its own. The tests hold stand-ins for what they import of it."""
+    IN_PROCESS = "InProcess"
+    """In the tests' own process, where nothing can be hidden from it."""
+
+
 class FileExpectation(ApiModel):
     """What must be true of one path in the workspace once the agent has stopped."""
 
@@ -198,6 +210,73 @@ class CommandCriterion(ApiModel):
     """How long one run may take."""
 
 
+class HiddenObject(ApiModel):
+    """A ConfigMap or a Secret in the task's namespace: each key becomes a file."""
+
+    name: Annotated[
+        str,
+        Field(max_length=253),
+        form(
+            r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+            "is not a Kubernetes name; write small letters, digits, dots and -, such as leap-hidden-tests",
+        ),
+    ]
+    """Its name."""
+
+
+class HiddenArchive(ApiModel):
+    """A tar, tar.gz or tar.zst in the installation's bucket."""
+
+    key: Annotated[
+        str,
+        Field(max_length=512),
+        form(
+            r"^[A-Za-z0-9_=+,@-][A-Za-z0-9._=+,@-]*(/[A-Za-z0-9_=+,@-][A-Za-z0-9._=+,@-]*)*$",
+            "is not a key; write letters, digits and ._=+,@- with / between parts that do not begin with a dot",
+        ),
+    ]
+    """Key below inputs/<the task's namespace>/ of the bucket."""
+    digest: Digest | None = None
+    """SHA-256 that the archive must have, in hexadecimal. Unset: any."""
+
+
+class HiddenTests(ApiModel):
+    """Where tests come from that the agent never sees. The verifier's trusted side alone gets them; they lie in the clean
+    room for this criterion's runs and nowhere else. With `axiom run`: a folder, or an archive, of the same name beside the
+    task's file, for each of the sources."""
+
+    config_map: HiddenObject | None = None
+    """A ConfigMap in the task's namespace."""
+    secret: HiddenObject | None = None
+    """A Secret in the task's namespace; no part of the control plane reads it."""
+    archive: HiddenArchive | None = None
+    """An archive in object storage."""
+    folder: RelativePath | None = None
+    """Folder of the workspace in which the files are put; unset: the workspace itself."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "[has(self.configMap), has(self.secret), has(self.archive)].filter(given, given).size() == 1",
+            ONE_HIDDEN,
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if [self.config_map, self.secret, self.archive].count(None) != 2:
+            raise ValueError(ONE_HIDDEN)
+        return self
+
+    @property
+    def source(self) -> str:
+        """Field and name of the source, for messages: `secret 'leap-hidden'`."""
+        if self.archive:
+            return f"archive {self.archive.key!r}"
+        given = self.secret or self.config_map
+        assert given is not None, "exactly one source is given"
+        return f"{'secret' if self.secret else 'configMap'} {given.name!r}"
+
+
 class TestsCriterion(ApiModel):
     """Named tests, taken from the base and not from the agent, that must pass on the agent's result."""
 
@@ -209,6 +288,16 @@ class TestsCriterion(ApiModel):
     """Ids that fail on the base (checked, else the task proves nothing) and must pass."""
     pass_to_pass: Annotated[list[TestId], Field(max_length=1024)] = []
     """Ids that pass on the base and must still pass."""
+    isolation: Isolation = Isolation.AUTO
+    """Where the code under test runs. It is decided on the base, so the agent's work has no say in it."""
+    hidden: HiddenTests | None = None
+    """Tests that are no part of the workspace: they are laid over the base and over the result while this criterion is
+    decided. The agent is told nothing of such a criterion before, and afterwards only which of its ids passed."""
+    min_coverage_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Least share of all lines of Python that have code, outside tests, which these tests must run. Measured by us in the
+    process that runs the code, so the result's strength is InProcess."""
+    min_changed_coverage_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    """The same of the lines that the agent added or changed."""
     timeout: DurationText = "5m"
     """How long one run of all of them may take."""
 
@@ -425,6 +514,11 @@ class Criterion(ApiModel):
         by_field = {field.alias or name: name for name, field in type(self).model_fields.items()}
         part: ApiModel | None = getattr(self, by_field[kind.field])
         return part
+
+    @property
+    def hides(self) -> bool:
+        """Whether the agent is told nothing of this criterion."""
+        return self.tests is not None and self.tests.hidden is not None
 
     @property
     def type(self) -> CriterionType:

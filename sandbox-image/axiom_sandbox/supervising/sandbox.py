@@ -277,6 +277,10 @@ class Sandbox(ABC):
         """Takes a changes archive, where the role has a use for one. Raises RefusedError."""
         raise RefusedError(f"{self.settings.identity.role} takes no changes")
 
+    async def receive_hidden(self, criterion: str, chunks: AsyncIterator[bytes], digest: str) -> None:
+        """Takes an archive of hidden tests, where the role has a use for it. Raises RefusedError."""
+        raise RefusedError(f"{self.settings.identity.role} takes no hidden tests")
+
     def note_trouble(self, text: str) -> None:
         """What the gateway says of inputs that it cannot bring; "" when that is over."""
         if text != self.board.state.trouble:

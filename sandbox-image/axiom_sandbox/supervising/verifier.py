@@ -7,7 +7,10 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from axiom_sandbox.protocol.channel import Command, FailureReason, Phase, Verification, Verify
+from axiom_sandbox.protocol.criteria import CriterionName
 from axiom_sandbox.protocol.events import Event
 from axiom_sandbox.protocol.launching import Channel, Exit, Lockdown, Network, ProcessLimits, Start
 from axiom_sandbox.snapshots.writing import clear
@@ -16,12 +19,14 @@ from axiom_sandbox.supervising.launcher_link import LauncherError, LauncherLink,
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.verifying.driver import verify
+from axiom_sandbox.verifying.hiding import MOUNT_FOLDER
 from axiom_sandbox.verifying.rooms import Job, Outcome, RoomError
 
 _FILE_BYTES = 1024**3
 _PROCESSES = 512
 _OPEN_FILES = 4096
 _DRAIN_SECONDS = 2.0
+_NAMES: TypeAdapter[str] = TypeAdapter(CriterionName)
 
 
 class VerifierSandbox(Sandbox):
@@ -58,6 +63,26 @@ class VerifierSandbox(Sandbox):
             await self._receive(chunks, self.changes_archive, digest)
             self.arrived.set()
 
+    async def receive_hidden(self, criterion: str, chunks: AsyncIterator[bytes], digest: str) -> None:
+        """Takes the archive of a criterion's hidden tests. Raises RefusedError."""
+        if not _is_criterion_name(criterion):
+            raise RefusedError(f"{criterion!r} is no criterion's name")
+        target = self._hidden_folder / criterion
+        if not target.exists():
+            self._hidden_folder.mkdir(exist_ok=True)
+            await self._receive(chunks, target, digest)
+            self.note_trouble("")
+
+    @property
+    def _hidden_folder(self) -> Path:
+        return self.folder / "hidden"
+
+    def _hidden(self, order: Verify) -> dict[str, Path]:
+        """Where the hidden tests of each criterion lie: brought by the gateway, or mounted."""
+        names = [criterion.name for criterion in order.criteria if criterion.hides]
+        brought = {name: self._hidden_folder / name for name in names}
+        return {name: path if path.exists() else MOUNT_FOLDER / name for name, path in brought.items()}
+
     @property
     def _order(self) -> Verify | None:
         return next((command for command in self.commands() if isinstance(command, Verify)), None)
@@ -77,6 +102,7 @@ class VerifierSandbox(Sandbox):
                     scratch,
                     self._tell,
                     said=order.said,
+                    hidden=self._hidden(order),
                 )
         except TimeoutError:
             message = "limits.deadline passed while the criteria were being decided"
@@ -90,6 +116,14 @@ class VerifierSandbox(Sandbox):
         await self.link.kill()
         for name in self.link.names:
             await self.link.release(name)
+
+
+def _is_criterion_name(text: str) -> bool:
+    try:
+        _NAMES.validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 class LauncherRoom:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict, combine
 from axiom_sandbox.snapshots import SnapshotError, Tree, apply_changes, clear, unpack
 from axiom_sandbox.snapshots.captures import applied
 from axiom_sandbox.verifying.filling import DirectoryFiles, altered, fill
-from axiom_sandbox.verifying.judging import Judgement, Ran, Run, Side, Source, Subject, Verifier
+from axiom_sandbox.verifying.hiding import overlaid, take_hidden
+from axiom_sandbox.verifying.judging import Hidden, Judgement, Ran, Run, Side, Source, Subject, Verifier
 from axiom_sandbox.verifying.registry import verifier_of
 from axiom_sandbox.verifying.rooms import Room, RoomError, place_of
 from axiom_sandbox.verifying.texts import clean, clean_bytes
@@ -41,6 +42,7 @@ async def verify(
     record: Record,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
     said: str = "",
+    hidden: Mapping[str, Path] | None = None,
 ) -> Verification:
     """Decides every criterion on base plus changes.
 
@@ -50,6 +52,7 @@ async def verify(
         record: makes an event durable.
         entropy: n → n random bytes, for nonces and orders.
         said: the agent's last words.
+        hidden: name of a criterion with hidden tests → the folder or the archive that holds them.
 
     A room or an archive that cannot be used gives Inconclusive, never an exception.
     """
@@ -59,10 +62,16 @@ async def verify(
         message = clean(f"Base and changes could not be put together: {error}")
         judged = [Judgement(Verdict.INCONCLUSIVE, message) for _ in criteria]
     else:
-        cases = [_Case(*verifier_of(criterion)) for criterion in criteria]
-        session = _Session(room, desk, record, entropy)
+        cases = [
+            _Case(
+                *verifier_of(criterion),
+                await asyncio.to_thread(_own_desk, desk, criterion, hidden or {}, scratch),
+            )
+            for criterion in criteria
+        ]
+        session = _Session(room, record, entropy)
         await session.run_all(cases)
-        judged = [await asyncio.to_thread(case.judge, desk.subject) for case in cases]
+        judged = [await asyncio.to_thread(case.judge) for case in cases]
     results = tuple(map(_result, criteria, judged))
     for result, judgement in zip(results, judged, strict=True):
         await record(
@@ -92,14 +101,15 @@ class _Case:
 
     verifier: Verifier[Any]
     spec: Any
+    desk: _Desk
     done: list[Ran] = field(default_factory=list)
     failure: str = ""
     """Why the room could not run what was prepared."""
 
-    def judge(self, subject: Subject) -> Judgement:
+    def judge(self) -> Judgement:
         if self.failure:
             return Judgement(Verdict.INCONCLUSIVE, clean(f"The clean room failed: {self.failure}"))
-        return self.verifier.judge(self.spec, subject, self.done)
+        return self.verifier.judge(self.spec, self.desk.subject, self.done)
 
 
 @dataclass
@@ -107,7 +117,6 @@ class _Session:
     """The runs of one verification."""
 
     room: Room
-    desk: _Desk
     record: Record
     entropy: Callable[[int], bytes]
     known: dict[str, Ran] = field(default_factory=dict)
@@ -123,22 +132,22 @@ class _Session:
             for run in self._runs(case):
                 if only_reusable and not run.reusable:
                     return
-                case.done.append(self.known.get(run.reusable) or await self._carry_out(run))
+                case.done.append(self.known.get(run.reusable) or await self._carry_out(run, case.desk))
         except RoomError as error:
             case.failure = str(error)
 
     def _runs(self, case: _Case) -> Iterator[Run]:
-        place, subject = place_of(self.room), self.desk.subject
+        place, subject = place_of(self.room), case.desk.subject
         while not case.failure:
             run = case.verifier.prepare(case.spec, subject, place, case.done, self.entropy(_ENTROPY_BYTES))
             if run is None:
                 return
             yield run
 
-    async def _carry_out(self, run: Run) -> Ran:
-        await asyncio.to_thread(fill, self.room.tree, run.layout, self.desk.sides)
+    async def _carry_out(self, run: Run, desk: _Desk) -> Ran:
+        await asyncio.to_thread(fill, self.room.tree, run.layout, desk.sides)
         outcome = await self.room.run(run.job)
-        base = self.desk.subject.base.tree
+        base = desk.subject.base.tree
         changed = await asyncio.to_thread(altered, self.room.tree, base, run.guard) if run.guard else ()
         ran = Ran(run, outcome, changed)
         if run.reusable:
@@ -162,6 +171,23 @@ def _lay_out(base_archive: Path, changes_archive: Path, scratch: Path, said: str
     return _Desk(Subject(found[Source.BASE], found[Source.CANDIDATE], changes, said), sides)
 
 
+def _own_desk(desk: _Desk, criterion: Criterion, hidden: Mapping[str, Path], scratch: Path) -> _Desk:
+    """The desk, with the criterion's hidden tests laid over the base if it has some."""
+    wanted = criterion.tests.hidden if criterion.tests else None
+    if wanted is None:
+        return desk
+    try:
+        over = take_hidden(wanted, hidden.get(criterion.name), scratch / f"hidden-{criterion.name}")
+    except (SnapshotError, OSError) as error:
+        problem = f"criteria[{criterion.name}].tests.hidden: {wanted.source}: {error}"
+        return replace(desk, subject=replace(desk.subject, hidden=Hidden(problem=problem)))
+    found = desk.sides[Source.BASE]
+    base = DirectoryFiles(overlaid(found.tree, over.tree), found.root, over)
+    known = Hidden(frozenset(over.tree.entries), over.tree.digest)
+    subject = replace(desk.subject, base=Side(base.tree, base), hidden=known)
+    return _Desk(subject, desk.sides | {Source.BASE: base})
+
+
 def _result(criterion: Criterion, judgement: Judgement) -> CriterionResult:
     return CriterionResult(
         name=criterion.name,
@@ -169,7 +195,7 @@ def _result(criterion: Criterion, judgement: Judgement) -> CriterionResult:
         enforcement=criterion.enforcement,
         verdict=judgement.verdict,
         message=judgement.message,
-        strength=verifier_of(criterion)[0].strength,
+        strength=judgement.strength or verifier_of(criterion)[0].strength,
     )
 
 
@@ -182,5 +208,5 @@ def _event(ran: Ran) -> ProcessRan:
         signal=outcome.signal,
         timed_out=outcome.timed_out,
         duration_ms=round(outcome.duration * 1000),
-        output_tail=clean_bytes(outcome.output, 4000),
+        output_tail="" if ran.run.discreet else clean_bytes(outcome.output, 4000),
     )

@@ -22,12 +22,19 @@ class DirectoryFiles(Mapping[str, bytes]):
 
     tree: Tree
     root: Path
+    over: DirectoryFiles | None = None
+    """Files that lie elsewhere and belong to `tree`, too."""
+
+    def place(self, path: str) -> Path:
+        """Where a path of the tree really lies."""
+        over = self.over
+        return over.place(path) if over and path in over.tree.entries else self.root / path
 
     def __getitem__(self, path: str) -> bytes:
         entry = self.tree.entries[path]
         if entry.kind is not EntryKind.FILE:
             raise KeyError(path)
-        return (self.root / path).read_bytes()
+        return self.place(path).read_bytes()
 
     def __iter__(self) -> Iterator[str]:
         return (path for path, entry in self.tree.entries.items() if entry.kind is EntryKind.FILE)
@@ -50,7 +57,7 @@ def fill(room: Path, layout: Mapping[str, Source], sides: Mapping[Source, Direct
             if entry.kind is EntryKind.SYMLINK:
                 writer.symlink(path, entry.target)
             else:
-                writer.file(path, _chunks(side.root / path), executable=entry.executable)
+                writer.file(path, _chunks(side.place(path)), executable=entry.executable)
         for path in sides[Source.BASE].tree.empty_directories:
             prefixes = {path[:at] for at, char in enumerate(path) if char == "/"} | {path}
             if prefixes.isdisjoint(layout):

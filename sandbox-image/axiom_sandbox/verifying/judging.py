@@ -27,6 +27,17 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Hidden:
+    """Files that a criterion brings along and the agent never saw; they are part of the subject's base."""
+
+    paths: frozenset[str] = frozenset()
+    digest: str = ""
+    """SHA-256 over paths and contents, in hexadecimal."""
+    problem: str = ""
+    """Why they could not be had; empty: they are there."""
+
+
+@dataclass(frozen=True)
 class Subject:
     """What is verified."""
 
@@ -35,6 +46,7 @@ class Subject:
     changes: Changes
     said: str = ""
     """The agent's last words, where there is an agent."""
+    hidden: Hidden | None = None
 
 
 class Source(StrEnum):
@@ -64,6 +76,10 @@ class Run:
     nonce: bytes = b""
     """Made for this run; known to the job's own runner and to nobody else."""
     guard: Guard | None = None
+    strength: Strength = Strength.IN_PROCESS
+    """Whether the code under test has a process of its own in this run."""
+    discreet: bool = False
+    """What the run prints is kept nowhere: it may show what the agent must not see."""
     reusable: str = ""
     """Runs of the base with the same text need not be repeated within one verification; empty: not reusable."""
 
@@ -88,6 +104,8 @@ class Judgement:
     """What the ledger keeps of it: plain JSON."""
     remarks: tuple[Remark, ...] = ()
     """What was found at places of the workspace; the ledger keeps the first of them."""
+    strength: Strength | None = None
+    """How strong it is, where that is not the same for all of its kind."""
 
 
 Spec = TypeVar("Spec")

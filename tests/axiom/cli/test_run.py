@@ -335,3 +335,39 @@ def wait_for(condition: Any, seconds: float = 60) -> None:
 
 def test_the_version_is_printed() -> None:
     assert CliRunner().invoke(app, ["--version"]).stdout.startswith("axiom 0.")
+
+
+UNSEEN = {
+    "name": "unseen",
+    "tests": {"failToPass": ["test_unseen.py::test_it"], "hidden": {"secret": {"name": "their-tests"}}},
+}
+
+
+def test_hidden_tests_that_are_not_beside_the_task_are_asked_for(cli: Cli) -> None:
+    ended = cli.run(agent_task(criteria=[UNSEEN]), CLASS)
+    assert ended.exit_code == 3
+    message = json.loads(ended.stdout)["error"]["message"]
+    assert "spec.criteria[unseen].tests.hidden: there is no folder or archive 'their-tests' beside" in message
+
+
+def test_hidden_tests_where_the_agent_would_see_them_are_refused(cli: Cli) -> None:
+    (cli.folder / "their-tests").mkdir()
+    ended = cli.run(agent_task(criteria=[UNSEEN]), agent_class(local={"readOnlyPaths": [str(cli.folder)]}))
+    assert ended.exit_code == 3
+    assert "which the class shows to the agent" in json.loads(ended.stdout)["error"]["message"]
+
+
+@pytest.mark.sandbox
+def test_hidden_tests_beside_the_task_decide_and_the_agent_hears_nothing_of_them(cli: Cli) -> None:
+    (cli.folder / "their-tests").mkdir()
+    (cli.folder / "their-tests" / "test_unseen.py").write_text(
+        "def test_it(): assert 'unseen' not in open('told').read()\n"
+    )
+    told = {**agent_class(command=["/bin/sh", "-euc", 'printf %s "$0" > told', "$(AXIOM_PROMPT)"])}
+    del told["spec"]["showCriteria"]
+    ended = cli.run(agent_task(prompt="do it", criteria=[OUT | {"enforcement": "Advisory"}, UNSEEN]), told)
+    body = json.loads(ended.stdout)
+    assert body["verdict"] == "Pass", body
+    prompt = (Path(body["workspace"]) / "told").read_text()
+    assert prompt.startswith("do it")
+    assert "name: out" in prompt

@@ -32,6 +32,12 @@ class Given:
     async def changes(self) -> Archive | None:
         return None
 
+    async def hidden(self, criterion: str) -> Archive | None:
+        return None
+
+    def hidden_criteria(self) -> tuple[str, ...]:
+        return ()
+
 
 def carriers(
     folder: Path, life: Life, store: FolderStore, supply: Given, count: int

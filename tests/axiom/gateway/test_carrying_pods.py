@@ -63,7 +63,9 @@ class World:
                 self.look()
                 await asyncio.sleep(0.005)
 
-    def make_task(self, workspace: dict[str, Any], digest: str = "") -> None:
+    def make_task(
+        self, workspace: dict[str, Any], digest: str = "", criteria: tuple[dict[str, Any], ...] = ()
+    ) -> None:
         self.server.add(
             "agenttasks",
             {
@@ -74,7 +76,7 @@ class World:
                     "agentClassName": "c",
                     "prompt": "do",
                     "workspace": workspace,
-                    "criteria": [{"name": "f", "files": {"expect": [{"path": "x"}]}}],
+                    "criteria": [{"name": "f", "files": {"expect": [{"path": "x"}]}}, *criteria],
                 },
                 "status": {"attempt": 1, "workspace": {"digest": digest}},
             },
@@ -183,6 +185,36 @@ async def test_a_copier_gets_the_archive_of_its_own_namespace_and_the_agent_what
     digest = copier.offer_blob("workspace", b"base")
     await world.until(lambda: side.workspace)
     assert side.state.workspace == digest
+
+
+def _hidden_tests(name: str, **source: Any) -> dict[str, Any]:
+    return {"name": name, "tests": {"failToPass": ["test_a.py"], "hidden": source}}
+
+
+async def test_a_verifier_gets_hidden_tests_from_storage_before_the_changes_and_nobody_else_does(
+    world: World,
+) -> None:
+    for data in (b"base", b"changes"):
+        await world.store.put(blob_key(_digest(data)), data)
+    criteria = (
+        _hidden_tests("unseen", archive={"key": "team/unseen.tar"}),
+        _hidden_tests("mounted", secret={"name": "s"}),
+    )
+    world.make_task(FILES, _digest(b"base"), criteria)
+    agent = await world.make_pod(Role.AGENT, Phase.WAITING_FOR_WORKSPACE)
+    await world.until(lambda: agent.workspace)
+    verifier = await world.make_pod(Role.VERIFIER, Phase.READY, _digest(b"base"), _digest(b"changes"))
+    await world.until(lambda: verifier.troubles)
+    assert verifier.troubles == [
+        "criteria[unseen].tests.hidden.archive: there is no inputs/ns/team/unseen.tar in the bucket; upload it, and the"
+        " task goes on"
+    ]
+    assert not verifier.changes
+
+    await world.store.put("inputs/ns/team/unseen.tar", b"a tar")
+    await world.until(lambda: verifier.changes)
+    assert verifier.hidden == {"unseen": b"a tar"}
+    assert (agent.hidden, agent.changes, verifier.state.trouble) == ({}, b"", "")
 
 
 async def test_a_copier_of_a_result_gets_base_and_changes(world: World) -> None:

@@ -12,6 +12,7 @@ import pytest
 from axiom.api.agentclass import AgentClassSpec, IsolationSettings
 from axiom.api.agenttask import Capabilities, Resources
 from axiom.api.loading import parse_task
+from axiom.manifests.hidden_tests import hidden_mounts
 from axiom.manifests.naming import identity_of
 from axiom.manifests.one_shot import OneShot, one_shot
 from axiom.manifests.pods import Egress, Images, Owner, PodInput, certificate_of, sandbox_pod
@@ -452,3 +453,30 @@ def test_a_verifier_finds_room_on_a_node_full_of_agents() -> None:
 def test_a_launcher_is_awaited_for_as_long_as_its_image_may_take() -> None:
     assert settings_of(pod_spec(Role.AGENT)).start_timeout == 1200.9
     assert settings_of(pod_spec(Role.AGENT, seconds_left=1.0)).start_timeout == 60
+
+
+HIDING = [
+    {"name": "seen", "tests": {"failToPass": ["a.py"]}},
+    {"name": "from-secret", "tests": {"failToPass": ["a.py"], "hidden": {"secret": {"name": "s"}}}},
+    {"name": "from-map", "tests": {"failToPass": ["a.py"], "hidden": {"configMap": {"name": "m"}}}},
+    {"name": "from-archive", "tests": {"failToPass": ["a.py"], "hidden": {"archive": {"key": "k"}}}},
+]
+
+
+def test_hidden_tests_are_mounted_by_the_verifiers_trusted_side_alone() -> None:
+    criteria = parse_task({**TASK, "spec": {**TASK["spec"], "criteria": HIDING}}).spec.criteria
+    spec = pod_spec(Role.VERIFIER, hidden=hidden_mounts(criteria, Role.VERIFIER))
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert volumes["hidden-1"]["secret"] == {"secretName": "s", "optional": True, "defaultMode": 0o444}
+    assert volumes["hidden-2"]["configMap"] == {"name": "m", "optional": True, "defaultMode": 0o444}
+    assert "hidden-3" not in volumes
+    found = {
+        name: {path: mount["name"] for path, mount in mounts(container).items() if "hidden" in path}
+        for name, container in containers(spec).items()
+    }
+    assert found == {
+        "supervisor": {"/axiom/hidden/from-secret": "hidden-1", "/axiom/hidden/from-map": "hidden-2"},
+        "certificate": {},
+        "candidate": {},
+    }
+    assert hidden_mounts(criteria, Role.AGENT) == hidden_mounts(criteria[:1], Role.VERIFIER)

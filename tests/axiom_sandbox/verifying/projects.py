@@ -38,8 +38,11 @@ LEAP_CRITERION = {
         "failToPass": ["tests/test_leap.py::test_1900"],
         "passToPass": ["tests/test_leap.py::test_2000", "tests/test_leap.py::test_2023"],
         "timeout": "5m",
+        "isolation": "InProcess",
     },
 }
+APART = {"name": "tests", "tests": {**LEAP_CRITERION["tests"], "isolation": "Auto"}}
+"""The same, with the code under test in a process of its own."""
 
 HANG = f"import pathlib, time; pathlib.Path('{HANGING}').touch(); time.sleep(600)"
 
@@ -71,6 +74,7 @@ class Bench:
     events: list[Event] = field(default_factory=list)
     changes: Path = Path()
     entropy: Callable[[int], bytes] = secrets.token_bytes
+    hidden: dict[str, Path] = field(default_factory=dict)
 
     async def verify(
         self, base: Mapping[str, str], work: Work, *criteria: Mapping[str, object]
@@ -99,4 +103,5 @@ class Bench:
             self.folder / "scratch",
             record,
             self.entropy,
+            self.hidden,
         )

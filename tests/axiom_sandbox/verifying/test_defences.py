@@ -19,6 +19,11 @@ PARTS = {
     "replaced parts": ("tampered=watches[0].changes(),", "tampered=[],"),
     "bodies": ("ran=ran.get(item, False) if expects else None,", "ran=None,"),
     "codes": ("genuine=genuine.get(item),", "genuine=None,"),
+    "bodies of unittest": (
+        "type(item) in (pytest.Function, TestCaseFunction)",
+        "type(item) is pytest.Function",
+    ),
+    "stamps": ("changed=stamps.changed(),", ""),
 }
 
 
@@ -117,6 +122,7 @@ async def test_looking_at_the_tests_afterwards(bench: Bench, monkeypatch: pytest
         ),
     }
     rewriting = at_import("open('/mnt/tests/answer.txt', 'w').write('True')")
+    without(bench, monkeypatch, "stamps")
     with monkeypatch.context() as patch:
         patch.setattr(driver, "altered", lambda *_: ())
         assert await verdict(bench, rewriting, base) is Verdict.PASS
@@ -146,3 +152,48 @@ async def test_running_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> N
     runs = iter([False, False])
     monkeypatch.setattr(verifier, "_RUNS", 1)
     assert (await bench.again(LEAP_CRITERION)).verdict is Verdict.PASS
+
+
+IN_UNITTEST = LEAP | {
+    "tests/test_leap.py": "import unittest\nfrom leap import is_leap\nclass TestLeap(unittest.TestCase):\n"
+    "    def test_1900(self): self.assertIs(is_leap(1900), False)\n"
+}
+STOPPING = "import unittest.case\ndef is_leap(year): raise unittest.case._ShouldStop\n"
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"), [(("bodies of unittest",), Verdict.PASS), ((), Verdict.FAIL)], ids=["off", "on"]
+)
+async def test_the_bodies_of_unittests_tests(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...], expected: Verdict
+) -> None:
+    without(bench, monkeypatch, *parts)
+    ids = {"failToPass": ["tests/test_leap.py::TestLeap::test_1900"], "passToPass": []}
+    assert await verdict(bench, {"src/leap.py": STOPPING}, IN_UNITTEST, **ids) is expected
+
+
+PUT_BACK = """\
+import pathlib
+def is_leap(year):
+    pathlib.Path('/mnt/tests/answer.txt').write_text('True' if year == 1900 else 'False')
+    return year % 4 == 0
+"""
+
+
+@pytest.mark.cheats
+@pytest.mark.parametrize(
+    ("parts", "expected"), [(("stamps",), Verdict.PASS), ((), Verdict.FAIL)], ids=["off", "on"]
+)
+async def test_noticing_what_was_changed_and_put_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...], expected: Verdict
+) -> None:
+    base = LEAP | {
+        "tests/answer.txt": "False",
+        "tests/test_leap.py": TESTS.replace(
+            "is_leap(1900) is False",
+            "str(is_leap(1900)) == open('tests/answer.txt').read() and is_leap(2000)",
+        ),
+    }
+    ids = {"failToPass": ["tests/test_leap.py::test_1900"], "passToPass": []}
+    without(bench, monkeypatch, *parts)
+    assert await verdict(bench, {"src/leap.py": PUT_BACK}, base, **ids) is expected

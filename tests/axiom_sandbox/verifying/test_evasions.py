@@ -1,4 +1,6 @@
-"""Cheats that still pass, each listed in docs/design/limitations.md. One that is caught one day fails here."""
+"""Cheats that still pass where tests share a process with the code under test (`isolation: InProcess`), each listed in
+docs/design/limitations.md. One that is caught one day fails here. test_apart.py has them against a process of its own.
+"""
 
 import pytest
 from tests.axiom_sandbox.verifying.projects import BUGGY, LEAP, LEAP_CRITERION, TESTS, Bench, put
@@ -69,6 +71,9 @@ async def test_a_helper_of_the_tests_replaced_in_memory_does_not_pass(bench: Ben
         "def test_1900(): assert is_leap(1900) is answers.ANSWER\n",
     }
     fake = "import sys, types\nsys.modules['answers'] = types.SimpleNamespace(ANSWER=True)\n" + BUGGY
-    criterion = {"name": "tests", "tests": {"failToPass": ["tests/test_leap.py::test_1900"]}}
+    criterion = {
+        "name": "tests",
+        "tests": {"failToPass": ["tests/test_leap.py::test_1900"], "isolation": "InProcess"},
+    }
     found = await bench.verify(base, put({"src/leap.py": fake}), criterion)
     assert found.verdict is not Verdict.PASS

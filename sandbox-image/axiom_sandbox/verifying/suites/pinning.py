@@ -55,9 +55,13 @@ class Pins:
         return _steers(path)
 
 
-def pins_of(base: Tree, test_ids: Iterable[str]) -> Pins:
-    """The pinned part, as the base and the ids that a criterion names determine it."""
-    named = {test_id.partition("::")[0] for test_id in test_ids}
+def pins_of(base: Tree, test_ids: Iterable[str], others: Iterable[str] = ()) -> Pins:
+    """The pinned part, as the base and the ids that a criterion names determine it.
+
+    Args:
+        others: files that are pinned whatever they are called.
+    """
+    named = {*others, *(test_id.partition("::")[0] for test_id in test_ids)}
     tests = [
         path for path in base.entries if path in named or is_test_file(path) or _name(path) == "conftest.py"
     ]
@@ -92,6 +96,11 @@ def disregarded(base: Tree, changes: Changes, pins: Pins) -> list[str]:
 def parents(path: str) -> Iterator[str]:
     """`a/b/c` → `a`, `a/b`."""
     return (path[:at] for at, char in enumerate(path) if char == "/")
+
+
+def is_settings(path: str) -> bool:
+    """Whether a file configures something, and is no code of the tests."""
+    return _name(path) in SETTINGS and not path.endswith(".py")
 
 
 def is_test_file(path: str) -> bool:

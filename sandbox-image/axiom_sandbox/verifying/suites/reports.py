@@ -51,6 +51,17 @@ class TestReport(BaseModel):
     """The code called was compiled from the base's file. None: it could not be told."""
 
 
+class CoveredFile(BaseModel):
+    """One file of the code under test."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lines: frozenset[int]
+    """Lines that have code, as read off the source."""
+    ran: frozenset[int]
+    """Lines that ran, as the process that runs them says."""
+
+
 @dataclass
 class Reading:
     """Everything that one run reported."""
@@ -69,6 +80,10 @@ class Reading:
     started: list[str] = field(default_factory=list)
     tampered: set[str] = field(default_factory=set)
     """Parts of the runner that somebody replaced."""
+    beyond: set[str] = field(default_factory=set)
+    """What tests did that cannot be done while the code under test has a process of its own."""
+    coverage: dict[str, CoveredFile] | None = None
+    """Path → lines; None: not measured."""
     status: int | None = None
     """pytest's exit status; None: it did not come to its end."""
     forged: int = 0
@@ -140,6 +155,7 @@ def _authentic(line: bytes, nonce: bytes, expected: int) -> dict[str, Any] | Non
 
 
 _Names = TypeAdapter(dict[str, tuple[str, ...]])
+_Coverage = TypeAdapter(dict[str, CoveredFile])
 
 
 def _take(reading: Reading, message: Mapping[str, Any]) -> bool:
@@ -174,6 +190,8 @@ def _start(reading: Reading, message: Mapping[str, Any]) -> None:
 
 def _test(reading: Reading, message: Mapping[str, Any]) -> None:
     reading.tampered.update(_strings(message["tampered"]))
+    reading.tampered.update(_strings(message.get("changed", [])))
+    reading.beyond.update(_strings(message.get("beyond", [])))
     name = str(message["test"])
     if name in reading.sentinels:
         reading.sentinels[name] = str(message["outcome"])
@@ -182,6 +200,10 @@ def _test(reading: Reading, message: Mapping[str, Any]) -> None:
     before = reading.tests.get(name)
     if before is None or before.outcome == "passed":
         reading.tests[name] = report
+
+
+def _coverage(reading: Reading, message: Mapping[str, Any]) -> None:
+    reading.coverage = _Coverage.validate_python(message["files"])
 
 
 def _end(reading: Reading, message: Mapping[str, Any]) -> None:
@@ -201,5 +223,6 @@ _KINDS = {
     "error": _error,
     "start": _start,
     "test": _test,
+    "coverage": _coverage,
     "end": _end,
 }

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from axiom_sandbox.protocol.criteria import TestsCriterion
+from axiom_sandbox.protocol.criteria import Isolation, TestsCriterion
 from axiom_sandbox.protocol.quantities import parse_duration
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
 from axiom_sandbox.verifying.judging import (
@@ -38,13 +39,16 @@ from axiom_sandbox.verifying.judging import (
 )
 from axiom_sandbox.verifying.rooms import TOOLS, Job, Place
 from axiom_sandbox.verifying.suites.configuration import configuration_of
-from axiom_sandbox.verifying.suites.pinning import Pins, disregarded, layout_of, parents, pins_of
+from axiom_sandbox.verifying.suites.coverage import in_total, of_changes
+from axiom_sandbox.verifying.suites.pinning import Pins, disregarded, is_settings, layout_of, parents, pins_of
 from axiom_sandbox.verifying.suites.reports import Reading, State, read_reports, state_of
 from axiom_sandbox.verifying.texts import clean, clean_bytes, named
 
 RUNNER = "run_pytest.py"
 CHANNEL = "reports"
 _RUNS = 2
+_PATIENCE, _START_SECONDS = 10, 30
+"""How much slower tests may be while the code under test has a process of its own."""
 _WORDS = ("async", "anyio", "hypothesis")
 """Words by whose presence the runner decides which plugins it loads."""
 _TEXTS = (".py", ".toml", ".ini", ".cfg")
@@ -75,38 +79,113 @@ class TestsVerifier(Verifier[TestsCriterion]):
         self, spec: TestsCriterion, subject: Subject, place: Place, done: Sequence[Ran], entropy: bytes
     ) -> Run | None:
         """The base; then, if it behaves as the criterion says, the candidate twice."""
-        if _absent_files(spec, subject):
+        if _unfit(spec, subject):
             return None
-        if not done:
-            return _run(spec, subject, place, Source.BASE, entropy)
-        if len(done) > _RUNS or _base_problem(spec, _read(spec, done[0], {})):
-            return None
-        return _run(spec, subject, place, Source.CANDIDATE, entropy)
+        wanted = _next(spec, subject, done)
+        is_first_apart = wanted == (Source.BASE, Strength.PROCESS)
+        patience = _PATIENCE * done[0].outcome.duration + _START_SECONDS if is_first_apart else math.inf
+        return _run(spec, subject, place, *wanted, entropy, patience) if wanted else None
 
     def judge(self, spec: TestsCriterion, subject: Subject, done: Sequence[Ran]) -> Judgement:
         """The base first; then whether both runs on the candidate prove the same."""
-        if absent := _absent_files(spec, subject):
-            return Judgement(
-                Verdict.INCONCLUSIVE,
-                clean(
-                    f"The base workspace has no {named(absent)}. The tests that are named must be part of it."
-                ),
-            )
-        base = _read(spec, done[0], {})
-        required = base.reading.collected or {}
-        results = [_read(spec, ran, required) for ran in done[1:]]
-        unseen = disregarded(subject.base.tree, subject.changes, pins_of(subject.base.tree, _ids(spec)))
+        if problem := _unfit(spec, subject):
+            return Judgement(Verdict.INCONCLUSIVE, clean(problem))
+        found = _sort(spec, done)
+        base = found.base
+        unseen = disregarded(subject.base.tree, subject.changes, _pins(spec, subject))
         evidence = {
             "base": _describe(base),
-            "runs": [_describe(result) for result in results],
+            "runs": [_describe(result) for result in found.results],
             "disregarded": [clean(path, 300) for path in unseen[:50]],
         }
+        if subject.hidden:
+            evidence["hidden"] = {"digest": subject.hidden.digest, "files": len(subject.hidden.paths)}
+        if found.apart:
+            evidence["apart"] = _describe(found.apart) | {
+                "problem": clean(_apart_problem(spec, base, found.apart))
+            }
         if problem := _base_problem(spec, base):
             return Judgement(Verdict.INCONCLUSIVE, clean(problem), evidence)
-        verdict, message = _compare(spec, base, results)
-        if unseen and verdict is not Verdict.INCONCLUSIVE:
+        if found.strength is Strength.IN_PROCESS and spec.isolation is Isolation.PROCESS:
+            assert found.apart is not None
+            why = _apart_problem(spec, base, found.apart)
+            message = f"The tests need to share a process with the code under test: {why} Set isolation: InProcess, or Auto."
+            return Judgement(Verdict.INCONCLUSIVE, clean(message), evidence)
+        verdict, message = _compare(spec, found)
+        strength = found.strength
+        if spec.min_coverage_percent or spec.min_changed_coverage_percent:
+            strength = Strength.IN_PROCESS  # which lines ran is known from the process that ran them
+            missing, evidence["coverage"] = _coverage(spec, subject, found.results)
+            if verdict is Verdict.PASS and missing:
+                verdict, message = Verdict.FAIL, "\n".join(missing)
+        if unseen and verdict is not Verdict.INCONCLUSIVE and not spec.hidden:
             message += f"\nThe agent changed {named(unseen)}; the base's version was used."
-        return Judgement(verdict, clean(message), evidence)
+        return Judgement(verdict, clean(message), evidence, strength=strength)
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """All runs of a criterion, by what they are for."""
+
+    base: _Result
+    """The base, in one process with its tests."""
+    apart: _Result | None = None
+    """The base in a process of its own."""
+    results: tuple[_Result, ...] = ()
+    """The candidate, as often as it is asked for."""
+    second_opinion: _Result | None = None
+    """The candidate in one process with its tests, after it failed in a process of its own."""
+
+    @property
+    def strength(self) -> Strength:
+        """How the candidate was run."""
+        return self.results[0].ran.run.strength if self.results else Strength.IN_PROCESS
+
+
+def _sort(spec: TestsCriterion, done: Sequence[Ran]) -> _Runs:
+    base = _read(spec, done[0], {})
+    required = base.reading.collected or {}
+    rest = [_read(spec, ran, required) for ran in done[1:]]
+    apart = rest.pop(0) if spec.isolation is not Isolation.IN_PROCESS and rest else None
+    return _Runs(base, apart, tuple(rest[:_RUNS]), rest[_RUNS] if len(rest) > _RUNS else None)
+
+
+def _next(spec: TestsCriterion, subject: Subject, done: Sequence[Ran]) -> tuple[Source, Strength] | None:
+    """The next run that is needed, if any."""
+    if not done:
+        return Source.BASE, Strength.IN_PROCESS
+    found = _sort(spec, done)
+    if _base_problem(spec, found.base):
+        return None
+    if found.apart is None and spec.isolation is not Isolation.IN_PROCESS:
+        return Source.BASE, Strength.PROCESS
+    alike = found.apart is not None and not _apart_problem(spec, found.base, found.apart)
+    if not alike and spec.isolation is Isolation.PROCESS:
+        return None
+    if len(found.results) < _RUNS:
+        return Source.CANDIDATE, Strength.PROCESS if alike else Strength.IN_PROCESS
+    if alike and not found.second_opinion and not all(result.passed for result in found.results):
+        return Source.CANDIDATE, Strength.IN_PROCESS
+    return None
+
+
+def _apart_problem(spec: TestsCriterion, base: _Result, apart: _Result) -> str:
+    """Why the tests need to share a process with the code under test, as the base shows; empty: they do not."""
+    reading = apart.reading
+    if reading.unable:
+        return f"{reading.unable}."
+    if reading.beyond:
+        return f"{min(reading.beyond)}."
+    for test_id, (state, message) in base.states.items():
+        other, told = apart.states[test_id]
+        if state is not other or _kind_of(message) != _kind_of(told):
+            return f"on the base {test_id} comes to something else in a process of its own."
+    return ""
+
+
+def _kind_of(message: str) -> str:
+    """The exception that a message begins with."""
+    return re.split(r"[\s:(]", message, maxsplit=1)[0]
 
 
 def runner_digest() -> str:
@@ -118,29 +197,61 @@ def _ids(spec: TestsCriterion) -> list[str]:
     return [*spec.fail_to_pass, *spec.pass_to_pass]
 
 
-def _absent_files(spec: TestsCriterion, subject: Subject) -> list[str]:
+def _unfit(spec: TestsCriterion, subject: Subject) -> str:
+    """Why nothing can be run; empty: it can."""
+    if subject.hidden and subject.hidden.problem:
+        return subject.hidden.problem
     files = dict.fromkeys(test_id.partition("::")[0] for test_id in _ids(spec))
-    return [file for file in files if file not in subject.base.tree.entries]
+    absent = [file for file in files if file not in subject.base.tree.entries]
+    if not absent:
+        return ""
+    where = (
+        "Neither the base workspace nor the hidden tests have" if spec.hidden else "The base workspace has"
+    )
+    return (
+        f"{where} {'' if spec.hidden else 'no '}{named(absent)}. The tests that are named must be part of it."
+    )
 
 
-def _run(spec: TestsCriterion, subject: Subject, place: Place, source: Source, entropy: bytes) -> Run:
+def _pins(spec: TestsCriterion, subject: Subject) -> Pins:
+    return pins_of(subject.base.tree, _ids(spec), subject.hidden.paths if subject.hidden else ())
+
+
+def _run(
+    spec: TestsCriterion,
+    subject: Subject,
+    place: Place,
+    source: Source,
+    strength: Strength,
+    entropy: bytes,
+    patience: float,
+) -> Run:
     base, candidate = subject.base.tree, subject.candidate.tree
-    pins = pins_of(base, _ids(spec))
+    pins = _pins(spec, subject)
     layout = whole(base, Source.BASE) if source is Source.BASE else layout_of(base, candidate, pins)
     nonce = entropy[:32]
     plan = _plan(spec, subject, place, layout) | {"nonce": nonce.hex(), "seed": entropy[32:].hex()}
     plan["words"] = _words(subject.base, pins)
+    ours = [path for path, whose in layout.items() if whose is Source.BASE and pins.covers(path)]
+    plan["ours"] = ours
+    if apart := strength is Strength.PROCESS:
+        plan |= {"process": True, "hidden": [path for path in ours if not is_settings(path)]}
+        plan["folders"] = sorted(pins.folders)
+    if source is Source.CANDIDATE and (spec.min_coverage_percent or spec.min_changed_coverage_percent):
+        plan["measured"] = [path for path in layout if path.endswith(".py") and not pins.covers(path)]
+    plan.setdefault("measured", [])
     job = Job(
-        purpose=f"tests on the {source.value.lower()}",
+        purpose=f"tests on the {source.value.lower()}{', in a process of its own' if apart else ''}",
         argv=(place.python, "-I", "-B", f"{place.tools}/{RUNNER}"),
         env=environment(place),
         cwd=place.workspace,
-        timeout=parse_duration(spec.timeout).total_seconds(),
+        timeout=min(parse_duration(spec.timeout).total_seconds(), patience),
         feeds={"plan": json.dumps(plan).encode()},
         channels=(CHANNEL,),
     )
-    reusable = spec.model_dump_json() if source is Source.BASE else ""
-    return Run(layout, job, nonce, Guard(pins.covers, pins.forbids), reusable)
+    reusable = f"{strength} {spec.model_dump_json()}" if source is Source.BASE else ""
+    guard = Guard(pins.covers, pins.forbids)
+    return Run(layout, job, nonce, guard, strength, discreet=spec.hidden is not None, reusable=reusable)
 
 
 def _plan(
@@ -175,7 +286,16 @@ def _words(base: Side, pins: Pins) -> list[str]:
 def _read(spec: TestsCriterion, ran: Ran, required: Mapping[str, tuple[str, ...]]) -> _Result:
     reading = read_reports(ran.outcome.channels.get(CHANNEL, b""), ran.run.nonce)
     states = {test_id: state_of(reading, test_id, required.get(test_id, ())) for test_id in _ids(spec)}
+    if spec.hidden:  # nobody is told more of these than whether they pass
+        states = {test_id: (state, "") for test_id, (state, _) in states.items()}
     return _Result(ran, reading, states)
+
+
+def _printed(result: _Result) -> str:
+    """What a run printed at its end, where that may be told."""
+    if result.ran.run.discreet:
+        return "what it printed is not shown, as its tests are hidden."
+    return clean_bytes(result.ran.outcome.output, 800)
 
 
 # --- the base ---
@@ -186,7 +306,7 @@ def _base_problem(spec: TestsCriterion, base: _Result) -> str:
     if problem := _could_not_run(base):
         return problem
     if base.reading.collected is None and base.reading.status is not None:
-        return f"pytest could not begin on the unchanged base:\n{clean_bytes(base.ran.outcome.output, 800)}"
+        return f"pytest could not begin on the unchanged base:\n{_printed(base)}"
     found = [_fail_to_pass_problem(test_id, *base.states[test_id]) for test_id in spec.fail_to_pass]
     found += [_pass_to_pass_problem(spec, base, test_id) for test_id in spec.pass_to_pass]
     return "\n".join(filter(None, found))
@@ -200,7 +320,7 @@ def _could_not_run(result: _Result) -> str:
     if reading.unable:
         return f"The tests could not be run: {reading.unable}. Add it to the class's image."
     if not reading.runner:
-        return f"The test runner did not begin. It printed at the end:\n{clean_bytes(outcome.output, 800)}"
+        return f"The test runner did not begin. It printed at the end:\n{_printed(result)}"
     if reading.runner != runner_digest():
         return "The test runner in the clean room is not the one that belongs to this version."
     return ""
@@ -230,12 +350,61 @@ def _pass_to_pass_problem(spec: TestsCriterion, base: _Result, test_id: str) -> 
 # --- the candidate ---
 
 
-def _compare(spec: TestsCriterion, base: _Result, results: Sequence[_Result]) -> tuple[Verdict, str]:
+def _compare(spec: TestsCriterion, found: _Runs) -> tuple[Verdict, str]:
+    base, results = found.base, found.results
+    if found.second_opinion:
+        return _with_second_opinion(spec, found, found.second_opinion)
+    return _compare_runs(spec, base, results)
+
+
+def _coverage(
+    spec: TestsCriterion, subject: Subject, results: Sequence[_Result]
+) -> tuple[list[str], list[dict[str, int]]]:
+    """What is missing, in sentences, and the percentages of each run."""
+    missing, percentages = [], []
+    for result in results:
+        covered = result.reading.coverage or {}
+        total = in_total(covered)
+        changed = of_changes(covered, subject.base, subject.candidate)
+        percentages.append({"total": total.percent, "changed": changed.percent, "lines": total.lines})
+        for share, least, what in (
+            (total, spec.min_coverage_percent, "all lines"),
+            (changed, spec.min_changed_coverage_percent, "the changed lines"),
+        ):
+            if least and (result.reading.coverage is None or share.ran * 100 < least * share.lines):
+                where = "" if spec.hidden else f" Not run: {named(share.missed)}."
+                missing.append(
+                    f"The tests run {share.percent}% of {what}, and {least}% are asked for.{where}"
+                )
+    return list(dict.fromkeys(missing)), percentages
+
+
+def _with_second_opinion(spec: TestsCriterion, found: _Runs, other: _Result) -> tuple[Verdict, str]:
+    """In a process of its own the candidate does not pass. That counts only if it does not pass beside its tests, either:
+    honest code may do what cannot be passed on, and there nobody is failed for it.
+    """
+    beside = _compare_runs(spec, found.base, [other])
+    if beside[0] is not Verdict.PASS:
+        return beside
+    verdict, message = _compare_runs(spec, found.base, found.results)
+    if verdict is Verdict.INCONCLUSIVE:
+        return verdict, message
+    beyond = sorted(why for result in found.results for why in result.reading.beyond)
+    why = f"{beyond[0]}. " if beyond and not spec.hidden else ""
+    return (
+        Verdict.INCONCLUSIVE,
+        f"The tests pass while the code under test shares a process with them, where it can see what is expected, and do not"
+        f" pass while it has one of its own. {why}A person should look at the change. There:\n{message}",
+    )
+
+
+def _compare_runs(spec: TestsCriterion, base: _Result, results: Sequence[_Result]) -> tuple[Verdict, str]:
     for result in results:
         if problem := _could_not_run(result):
             return Verdict.INCONCLUSIVE, problem
     if meddling := [text for result in results for text in _meddling(base, result)]:
-        return Verdict.FAIL, "\n".join(dict.fromkeys(meddling))
+        told = ["The code under test meddled with its tests."] if spec.hidden else dict.fromkeys(meddling)
+        return Verdict.FAIL, "\n".join(told)
     if all(result.passed for result in results):
         return Verdict.PASS, f"{len(_ids(spec))} tests pass in {_RUNS} runs, each in another order."
     if any(result.passed for result in results):
@@ -278,7 +447,8 @@ def _failures(result: _Result) -> str:
     reasons: dict[str, list[str]] = {}
     for test_id, (state, message) in result.states.items():
         if state is not State.PASSED:
-            reasons.setdefault(_because(result, state, message), []).append(test_id)
+            shown = test_id.partition("[")[0] if result.ran.run.discreet else test_id
+            reasons.setdefault(_because(result, state, message), []).append(shown)
     found = [f"{named(ids)} {reason}" for reason, ids in reasons.items()]
     return "\n".join([*found[:10], *([f"… and {len(found) - 10} more."] if len(found) > 10 else [])])
 
@@ -289,7 +459,7 @@ def _because(result: _Result, state: State, message: str) -> str:
         case State.FAILED:
             return f"failed: {message}" if message else "failed."
         case State.SKIPPED:
-            return f"was skipped, which does not count as passed: {message}"
+            return f"was skipped, which does not count as passed: {message}".rstrip(": ")
         case State.MISSING:
             return "was not found."
         case State.UNREPORTED:
@@ -301,8 +471,10 @@ def _because(result: _Result, state: State, message: str) -> str:
 def _ending(result: _Result) -> str:
     outcome, hanging = result.ran.outcome, result.reading.hanging()
     where = f" in {hanging}" if hanging else " while the tests were collected"
+    if result.ran.run.discreet:
+        where = ""
     if outcome.timed_out:
-        return f"the run did not end within {result.ran.run.job.timeout:g} s; it was{where}."
+        return f"the run did not end within {result.ran.run.job.timeout:g} s{where and f'; it was{where}'}."
     if outcome.signal is not None:
         return f"the process was ended by signal {outcome.signal}{where}."
     return f"the process ended early, with exit code {outcome.code}{where}."
@@ -316,6 +488,8 @@ def _describe(result: _Result) -> dict[str, Any]:
         "tampered": [clean(name, 200) for name in sorted(reading.tampered)],
         "sentinels": len(reading.sentinels),
         "forged": reading.forged,
+        "strength": result.ran.run.strength.value,
+        "beyond": [clean(why, 300) for why in sorted(reading.beyond)[:10]],
         "altered": [clean(path, 300) for path in result.ran.altered[:50]],
         "timedOut": result.ran.outcome.timed_out,
     }

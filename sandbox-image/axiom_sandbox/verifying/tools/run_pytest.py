@@ -14,9 +14,11 @@ code in the same process is listed in docs/design/limitations.md.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import json
 import os
@@ -191,6 +193,27 @@ def _is_mark(decorator: ast.expr) -> bool:
     return ast.unparse(decorator).startswith(("pytest.mark.", "mark."))
 
 
+class Stamps:
+    """The moments at which files of the base were last changed, which nobody can set: one that was changed and put back is
+    found, too."""
+
+    def __init__(self, workspace: str, files: list[str]) -> None:
+        self._files = {file: f"{workspace}/{file}" for file in files}
+        self._stat = os.stat
+        self._before = {file: self._stamp(path) for file, path in self._files.items()}
+
+    def changed(self) -> list[str]:
+        """Files that are not what they were, at most 20."""
+        return [file for file, path in self._files.items() if self._stamp(path) != self._before[file]][:20]
+
+    def _stamp(self, path: str) -> tuple[int, int]:
+        try:
+            found = self._stat(path, follow_symlinks=False)
+        except OSError:
+            return 0, 0
+        return found.st_ino, found.st_ctime_ns
+
+
 class Watch:
     """What pytest and the foundations of assertions consist of, so that replaced parts are noticed."""
 
@@ -237,6 +260,26 @@ def _count(kind: type) -> int:
 # --- what happens while the workspace's code may run ---
 
 
+def in_a_process_of_its_own(plan: dict[str, Any], send: Send) -> Any:
+    """Starts the candidate's process, and lets the tests import from it. Ends this one where that is impossible."""
+    folder = Path(__file__).parent
+    remote = _load(folder / "remote.py")
+    session, admit = remote.open_session(sys.executable, folder, _load(folder / "wire.py"), plan)
+    if problem := admit():
+        send("unable", reason=problem)
+        os._exit(0)
+    return session
+
+
+def _load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(f"axiom_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> object:
     """The plugin that lets the workspace in, chooses, orders, runs and reports."""
     import pytest
@@ -251,6 +294,12 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
     ran: dict[object, bool] = {}
     genuine: dict[object, bool | None] = {}
     sentinels: set[str] = set()
+    sessions: list[Any] = []
+    stamps = Stamps(workspace, plan.get("ours", []))
+    measured = {f"{workspace}/{path}": path for path in plan.get("measured", ())}
+    lines = _load(Path(__file__).parent / "lines.py") if measured else None
+    with_code = {file: lines.executable_lines(file) for file in measured} if lines else {}
+    recorder = lines.Recorder(measured) if lines and not plan.get("process") else None
 
     def shown(item: Any) -> str:
         file = os.path.relpath(item.path, workspace)
@@ -265,8 +314,12 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
 
     class Witness:
         def pytest_load_initial_conftests(self) -> None:
+            if recorder:
+                recorder.begin()
             watches.append(Watch())
             send("hello", runner=runner, pytest=pytest.__version__, python=sys.version.split()[0])
+            if plan.get("process"):
+                sessions.append(in_a_process_of_its_own(plan, send))
             sys.path[:0] = plan["path"]
 
         @pytest.hookimpl(trylast=True)
@@ -304,7 +357,7 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
                     item.ihook.pytest_runtest_logreport(report=report)
             item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
             outcome, message = _outcome([*own, *reports.pop(item.nodeid)], workspace)
-            expects = type(item) is pytest.Function and not _is_async(item.obj)
+            expects = type(item) in (pytest.Function, TestCaseFunction) and not _is_async(item.obj)
             send(
                 "test",
                 test=name,
@@ -313,12 +366,28 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
                 ran=ran.get(item, False) if expects else None,
                 genuine=genuine.get(item),
                 tampered=watches[0].changes(),
+                changed=stamps.changed(),
+                beyond=[why for session in sessions for why in session.beyond],
             )
             return True
+
+        def pytest_sessionfinish(self) -> None:
+            if measured:
+                ran = recorder.ran if recorder else sessions[0].coverage()
+                files = {
+                    path: {"lines": with_code[file], "ran": sorted(ran.get(file, ()))}
+                    for file, path in measured.items()
+                }
+                send("coverage", files=files)
 
         def pytest_runtest_logreport(self, report: Any) -> None:
             if report.nodeid in reports:
                 reports[report.nodeid].append(report)
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_call(self, item: Any) -> None:
+            if isinstance(item, TestCaseFunction) and not _is_async(item.obj):
+                item.obj = _noting_its_end(item.obj, lambda: ran.__setitem__(item, True))
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_pyfunc_call(self, pyfuncitem: Any) -> bool | None:
@@ -331,6 +400,18 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
             return True
 
     return Witness()
+
+
+def _noting_its_end(body: Any, note: Callable[[], None]) -> Any:
+    """A test of unittest's, which some exceptions end without a trace."""
+
+    @functools.wraps(body)
+    def test(*args: Any, **kwargs: Any) -> Any:
+        result = body(*args, **kwargs)
+        note()
+        return result
+
+    return test
 
 
 def _modules(pytest: Any, items: list[Any]) -> list[Any]:
