@@ -103,5 +103,5 @@ class Bench:
             self.folder / "scratch",
             record,
             self.entropy,
-            self.hidden,
+            hidden=self.hidden,
         )
