@@ -7,7 +7,7 @@ from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, DeleteSandbox, Send, Wait, WriteStatus
 from axiom.planning.observed import Observed, SandboxView, Trouble
 from axiom.planning.present import Present
-from axiom.planning.statuses import condition, with_condition
+from axiom.planning.statuses import condition, with_condition, with_isolation
 from axiom_sandbox.protocol.channel import Command, CommandEnvelope
 
 RETRY_SECONDS = 30.0
@@ -51,10 +51,11 @@ def note_trouble(
     kind: ConditionType = ConditionType.SANDBOX_READY,
     value: bool | None = False,
 ) -> tuple[Action, ...]:
-    """Say what holds the task up, once, and look again later."""
+    """Say what holds the task up, once, and look again later; also what the probe found, if it ran meanwhile."""
     if trouble.reason in _REFUSALS:
         kind = ConditionType.ACCEPTED
-    status = with_condition(present.status, present.now, kind, value, trouble.reason, trouble.message)
+    status = with_isolation(present.status, present.now, present.agent)
+    status = with_condition(status, present.now, kind, value, trouble.reason, trouble.message)
     left = present.seconds_left
     return write_if_new(present.observed, status) or (
         Wait(min(RETRY_SECONDS, max(left, 0.1)), trouble.message),

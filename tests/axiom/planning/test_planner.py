@@ -430,6 +430,25 @@ def test_a_helper_that_cannot_come_up_is_made_anew_once_its_image_was_changed() 
     assert DeleteSandbox(verifier, "uid") in actions
 
 
+def test_what_the_probe_found_is_told_though_the_workspace_never_comes() -> None:
+    played = world()
+    agent = played.observe().identity(Role.AGENT, 1)
+    while agent not in played.sandboxes:
+        played.step()
+    sandbox = played.sandboxes[agent]
+    played.advance(sandbox)
+    assert sandbox.state.phase is Phase.WAITING_FOR_WORKSPACE
+    sandbox.trouble = Trouble(Reason.WORKSPACE_FAILED, "there is no ConfigMap 'base'")
+    [write] = played.step()
+    assert isinstance(write, WriteStatus)
+    assert write.status.isolation is not None
+    isolated = condition(write.status, ConditionType.ISOLATED)
+    assert isolated is not None
+    assert isolated.reason is Reason.PROBE_PASSED
+    [wait] = played.step()
+    assert isinstance(wait, Wait), "it is told once"
+
+
 def until_rounds_are_over(played: World) -> None:
     """Until the status says that the agent's sandbox left after the last round."""
     while not has_reason(played.task.status, ConditionType.SANDBOX_READY, Reason.ROUNDS_OVER):
