@@ -10,11 +10,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 import re2
 
 _SHOWN = 4
 _MIN_RUN = 8
+_MIXED = 0.4
+"""How often letters, digits and cases change from one character to the next, where nobody wrote words."""
 _NOT_A_RUN = re2.compile(rb"[^A-Za-z0-9]")
 
 BEGIN = rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
@@ -108,9 +111,17 @@ def looks_random(value: bytes) -> bool:
     """A long run of letters and digits mixed, as a person would not write it; names of words are none."""
     if max(map(len, _NOT_A_RUN.split(value))) < _MIN_RUN:
         return False
-    digits = sum(48 <= char <= 57 for char in value)
-    has_letter = any(65 <= char <= 90 or 97 <= char <= 122 for char in value)
-    return digits >= 2 and has_letter and entropy(value) >= (3.0 if len(value) < 24 else 3.4)
+    kinds = [_kind_of(char) for char in value]
+    changes = sum(one != other for one, other in pairwise(kinds)) / len(value)
+    is_mixed = (kinds.count("digit") >= 2 and len(set(kinds)) > 1) or changes >= _MIXED
+    return is_mixed and entropy(value) >= (3.0 if len(value) < 24 else 3.4)
+
+
+def _kind_of(char: int) -> str:
+    text = chr(char)
+    return (
+        "digit" if text.isdigit() else "upper" if text.isupper() else "lower" if text.islower() else "other"
+    )
 
 
 def entropy(value: bytes) -> float:

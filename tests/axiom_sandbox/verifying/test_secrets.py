@@ -24,7 +24,7 @@ from tests.axiom_sandbox.verifying.projects import Bench, Work, put
 from axiom_sandbox.protocol.events import CriterionChecked
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
 from axiom_sandbox.verifying import driver, scanning, secrets
-from axiom_sandbox.verifying.scanning import FORMS, Scanner
+from axiom_sandbox.verifying.scanning import FORMS_IN_FILES, Scanner
 
 SEED = random.Random(7)
 LETTERS = string.ascii_letters + string.digits
@@ -221,7 +221,7 @@ def test_each_form_is_found_by_its_hint() -> None:
         "secret in an assignment": f"'api_key': '{made(32)}'",
         "secret in an environment file": f"DB_PASSWORD={made(20)}",
     }
-    assert set(samples) == {form.kind for form in FORMS}
+    assert set(samples) == {form.kind for form in FORMS_IN_FILES}
     for kind, text in samples.items():
         assert kind in {one.kind for one in Scanner().scan(f"x\n{text}\n".encode())}, kind
 
