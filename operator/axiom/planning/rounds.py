@@ -145,7 +145,9 @@ def _leave(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[A
     if not agent.sealed:
         ending = () if agent.over else (send(agent, "stop", Stop(reason=Reason.ROUNDS_OVER.value)),)
         return (*ending, *_judge(present, record))
-    why = f"round {record.number} was the last"
+    ready = condition(present.status, ConditionType.SANDBOX_READY)
+    notes = ready.message if ready and ready.reason is Reason.READY else ""
+    why = "; ".join(filter(None, (f"round {record.number} was the last", notes)))
     status = with_evidence(present.status, agent)
     status = with_condition(status, present.now, ConditionType.SANDBOX_READY, False, Reason.ROUNDS_OVER, why)
     return (WriteStatus(status),)

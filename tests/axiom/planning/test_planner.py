@@ -454,7 +454,7 @@ def until_rounds_are_over(played: World) -> None:
     while not has_reason(played.task.status, ConditionType.SANDBOX_READY, Reason.ROUNDS_OVER):
         played.step()
         for sandbox in list(played.sandboxes.values()):
-            if sandbox.identity.role is Role.AGENT:
+            if sandbox.identity.role is not Role.VERIFIER:
                 played.advance(sandbox)
 
 
@@ -471,6 +471,18 @@ def test_after_the_last_round_the_agents_sandbox_leaves_while_its_work_is_judged
     status = played.play().status
     assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 1, 0)
     assert sum(played.writes.values()) <= 10, played.writes
+
+
+def test_what_was_noted_of_the_workspace_is_still_said_once_the_sandbox_has_left() -> None:
+    played = world(workspace=GIT, limits={"maxRounds": 1})
+    fetcher = played.observe().identity(Role.FETCHER, 1)
+    while fetcher not in played.sandboxes:
+        played.step()
+    played.sandboxes[fetcher].change(notes=("submodules are left empty: lib",))
+    until_rounds_are_over(played)
+    left = condition(played.task.status, ConditionType.SANDBOX_READY)
+    assert left is not None
+    assert left.message == "round 1 was the last; submodules are left empty: lib"
 
 
 def test_what_the_agent_left_is_in_the_status_though_an_operator_that_is_new_knows_nothing_of_it() -> None:
