@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -50,8 +52,14 @@ def options(
 
 
 def main() -> None:
-    """The entry point."""
-    app()
+    """The entry point. Exit code 1 means Fail, so a fault of ours must be another one."""
+    try:
+        app()
+    except Exception:  # noqa: BLE001 - whatever it is, nothing was decided
+        from axiom.cli.showing import ExitCode
+
+        traceback.print_exc()
+        sys.exit(ExitCode.COULD_NOT_RUN)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import asyncio
 import sys
 import time
 import uuid
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,9 +29,11 @@ from axiom.cli.reports import Report, as_json, as_junit, as_sarif
 from axiom.cli.showing import COLOURS, ExitCode, Interruption, Progress, criteria_table, exit_code
 from axiom.cli.verify import Output, VerifyOrder
 from axiom.clocks import SteadyClock
+from axiom.evidence.finding import find_here
+from axiom.gateway.carrying import Archive
 from axiom.gateway.packing import WorkspaceError
 from axiom.planning.statuses import has_reason
-from axiom.running.ledgers import lines_of
+from axiom.running.hidden_tests import HiddenTestsError, find_hidden, pack_hidden
 from axiom.running.local import LocalRun
 from axiom.running.places import Place, default_state, run_place, sandboxes_in
 from axiom.running.results import collect
@@ -71,10 +75,11 @@ def _verify(order: VerifyOrder, console: Console) -> Report:
     base = parse_base(order.base)
     check_candidate(order.candidate)
     criteria = _criteria(order)
+    hidden = _hidden(order, criteria)
     find_launcher()
     backend = choose_clean_room(order.backend, criteria.verification.image)
     try:
-        return asyncio.run(_run(order, base, criteria, backend, console))
+        return asyncio.run(_run(order, base, criteria, hidden, backend, console))
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise Interruption(error, _INTERRUPTED) from error
 
@@ -93,6 +98,14 @@ def _criteria(order: VerifyOrder) -> CriteriaFile:
     return criteria.model_copy(update={"verification": verification})
 
 
+def _hidden(order: VerifyOrder, criteria: CriteriaFile) -> Mapping[str, Path]:
+    """Where the hidden tests of each criterion lie, beside the criteria. Raises RefusedError."""
+    try:
+        return find_hidden(criteria.criteria, order.criteria.parent)
+    except HiddenTestsError as error:
+        raise RefusedError(str(order.criteria), [Problem(error.field, error.cure)]) from error
+
+
 def _check(option: str, form: Any, value: str) -> None:
     try:
         TypeAdapter(form).validate_python(value)
@@ -101,7 +114,12 @@ def _check(option: str, form: Any, value: str) -> None:
 
 
 async def _run(
-    order: VerifyOrder, base: Path | Revision, criteria: CriteriaFile, backend: Backend, console: Console
+    order: VerifyOrder,
+    base: Path | Revision,
+    criteria: CriteriaFile,
+    hidden: Mapping[str, Path],
+    backend: Backend,
+    console: Console,
 ) -> Report:
     cancel_on_signals()
     began, uid = time.monotonic(), str(uuid.uuid4())
@@ -114,7 +132,8 @@ async def _run(
         except StorageError as error:
             raise CannotRunError(f"evidence cannot be stored: {error}") from error
         task = judged_alone(change, criteria, uid, order.deadline, SteadyClock()())
-        status = await _judge(task, change, place, backend, progress)
+        packed = await asyncio.to_thread(pack_hidden, hidden, place.scratch)
+        status = await _judge(task, change, packed, place, backend, progress)
         seconds = time.monotonic() - began
         result = await collect(
             task, status, place.store, place.store_folder, place.folder, change.base.archive.path, seconds
@@ -143,7 +162,12 @@ async def _run(
 
 
 async def _judge(
-    task: AgentTask, change: Change, place: Place, backend: Backend, progress: Progress
+    task: AgentTask,
+    change: Change,
+    hidden: Mapping[str, Archive],
+    place: Place,
+    backend: Backend,
+    progress: Progress,
 ) -> AgentTaskStatus:
     local = LocalRun(
         task=task,
@@ -153,6 +177,7 @@ async def _judge(
         folder=place.scratch,
         make_sandbox=sandboxes_in(backend, place.scratch),
         credentials={},
+        hidden=hidden,
         on_status=lambda status: _tell(status, progress),
     )
     try:
@@ -184,7 +209,8 @@ def _reason(status: AgentTaskStatus) -> str | None:
 def _remarks(ledger: Path) -> dict[str, tuple[Remark, ...]]:
     """Criterion → what was found at places, from the sealed ledger."""
     found: dict[str, tuple[Remark, ...]] = {}
-    for line in lines_of(ledger):
+    [evidence] = find_here(str(ledger))
+    for line in chain.from_iterable(stored.lines() for stored in evidence.ledgers):
         record = decode(line)
         if record.event != CriterionChecked.event:
             continue

@@ -15,6 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from axiom.api.loading import RefusedError
+from axiom.cli import main
 from axiom.cli.main import app
 from axiom.running.standalone import Revision, parse_base
 
@@ -255,3 +256,42 @@ def test_the_ways_to_name_a_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for bad in ("ext::sh -c evil#main", "git@git.example:leap.git#main", "http://git.example/leap.git#main"):
         with pytest.raises(RefusedError):
             parse_base(bad)
+
+
+HIDDEN = {
+    "name": "unseen",
+    "tests": {"failToPass": ["test_unseen.py::test_1900"], "hidden": {"secret": {"name": "their-tests"}}},
+}
+
+
+def test_hidden_tests_beside_the_criteria_decide(cli: Cli) -> None:
+    cli.put("base", BASE)
+    cli.put("candidate", {**BASE, "src/leap.py": FIXED})
+    cli.criteria(HIDDEN)
+    cli.put(
+        "their-tests",
+        {"test_unseen.py": "import leap\n\n\ndef test_1900():\n    assert not leap.is_leap(1900)\n"},
+    )
+    result = cli.run()
+    assert result.exit_code == 0, result.output
+
+
+def test_hidden_tests_that_are_not_there_are_asked_for(cli: Cli) -> None:
+    cli.put("base", BASE)
+    cli.put("candidate", BASE)
+    cli.criteria(HIDDEN)
+    result = cli.run()
+    assert result.exit_code == 3
+    assert (
+        "criteria[unseen].tests.hidden: there is no folder or archive 'their-tests' beside" in result.output
+    )
+
+
+def test_a_fault_of_ours_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(main, "app", broken)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 4
