@@ -299,7 +299,7 @@ def test_another_operator_takes_over_and_helm_test_finds_all_well(life: Life) ->
 
     said = life.release.test()
 
-    assert "all 9 checks passed" in said
+    assert "all 10 checks passed" in said
     assert re.search(r"^ok +task axiom-test: Pass", said, re.MULTILINE)
     assert life.admin.get("pod", "axiom-test") is None
     assert life.admin.get("agenttask", "axiom-test") is None
