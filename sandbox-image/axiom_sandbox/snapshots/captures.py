@@ -16,7 +16,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from axiom_sandbox.protocol.changes import Change, ChangeKind, Changes, Entry, EntryKind, Finding
@@ -61,14 +61,25 @@ class CaptureResult:
 def capture(base: Tree, root: Path, out_dir: Path, limits: Limits = CAPTURE_LIMITS) -> CaptureResult:
     """The difference between `base` and the workspace at `root`, written to `out_dir`, which is ours alone.
 
+    Args:
+        limits: files and bytes are counted beyond those of the base, so that a large one leaves room for changes.
+
     Raises:
         OSError: `root` cannot be read at all, or `out_dir` not written.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".capture-", dir=out_dir) as staging:
-        now = walk(root, limits, _Stage(base, Path(staging)).consume, _selection(base))
+        now = walk(root, _beyond(base, limits), _Stage(base, Path(staging)).consume, _selection(base))
         changes = compare(base, now)
         return _write(changes, Path(staging), out_dir, complete=now.complete)
+
+
+def _beyond(base: Tree, limits: Limits) -> Limits:
+    return replace(
+        limits,
+        max_files=limits.max_files + len(base.entries),
+        max_total_bytes=limits.max_total_bytes + sum(entry.size for entry in base.entries.values()),
+    )
 
 
 def compare(base: Tree, now: Tree) -> Changes:

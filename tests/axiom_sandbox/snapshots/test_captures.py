@@ -68,6 +68,16 @@ def test_applying_a_capture_to_the_base_gives_the_workspace(tmp_path_factory, be
     assert dict(applied(space.base, result.changes).entries) == dict(scan(fresh).entries)
 
 
+def test_a_base_as_large_as_the_limit_leaves_room_for_changes(workspace: Workspace) -> None:
+    (workspace.root / "one").write_text("1")
+    (workspace.root / "two").write_text("2")
+    result = workspace.capture(max_files=2, max_total_bytes=2)
+    assert result.complete
+    assert paths(result) == {"one": ChangeKind.ADDED, "two": ChangeKind.ADDED}
+    (workspace.root / "three").write_text("3")
+    assert not workspace.capture(max_files=2).complete
+
+
 def test_added_modified_and_deleted(workspace: Workspace) -> None:
     (workspace.root / "src/leap.py").write_text("new\n")
     (workspace.root / "README").unlink()
