@@ -79,6 +79,7 @@ cluster-down: ## Remove the hermetic Kubernetes
 	python3 -m e2e.cluster down
 
 e2e: setup cluster ## End-to-end tests on the hermetic cluster, with the real Codex
+	@command -v npm >/dev/null || hack/system-packages npm
 	$(RUN) pytest e2e -m e2e
 
 campaign: setup cluster ## The long forms of the end-to-end tests: many kills, outages of a minute

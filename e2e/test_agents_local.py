@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,19 @@ FIX = "+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)"
 HONEST: list[dict[str, Any]] = load_script(INPUTS / "honest.json").model_dump(exclude_none=True)["turns"][0]
 SHELL = {"codex": "commandExecution", "gemini": "run_shell_command"}
 WRITING = {"codex": "fileChange", "gemini": "replace"}
-every_agent = pytest.mark.parametrize("cli", [CODEX, GEMINI], ids=lambda cli: cli.name)
+NODE = 20
+"""The oldest Node.js that runs Gemini CLI; Debian bookworm's own is older."""
+
+
+def node_version() -> int:
+    node = shutil.which("node")
+    return int(subprocess.check_output([node, "-p", "parseInt(process.versions.node)"])) if node else 0
+
+
+needs_node = pytest.mark.skipif(node_version() < NODE, reason=f"Gemini CLI needs Node.js {NODE}")
+every_agent = pytest.mark.parametrize(
+    "cli", [pytest.param(CODEX, id=CODEX.name), pytest.param(GEMINI, id=GEMINI.name, marks=needs_node)]
+)
 
 
 def agent_class(cli: Cli) -> dict[str, Any]:
