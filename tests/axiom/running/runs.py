@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ class Play:
             while not any(box.spec.identity.role is Role.AGENT for box in self.sandboxes):
                 await asyncio.sleep(0.01)
             box = next(box for box in self.sandboxes if box.spec.identity.role is Role.AGENT)
-            while not (box._sockets / "channel.sock").exists():
+            while not listens(box._sockets / "channel.sock"):
                 await asyncio.sleep(0.01)
             async with box.attach() as channel:
                 state = await channel.state()
@@ -124,6 +125,12 @@ class Play:
             assert not processes_with(str(box._sockets)), box.spec.identity
             groups = [group for root in CONTROL_GROUPS for group in root.glob(f"axiom-*-{box._sockets.name}")]
             assert groups == []
+
+
+def listens(path: Path) -> bool:
+    """A socket's file is there before anybody listens at it."""
+    with socket.socket(socket.AF_UNIX) as trial:
+        return trial.connect_ex(str(path)) == 0
 
 
 def processes_with(text: str) -> list[int]:
