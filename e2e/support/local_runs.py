@@ -49,7 +49,7 @@ def content(folder: Path) -> bytes:
 
 def unpacked(data: bytes) -> bytes:
     if data.startswith(b"\x28\xb5\x2f\xfd"):
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        return zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
     return data
 
 

@@ -2,7 +2,9 @@
 
 A recording is never written to a person's terminal as it is: an emulator takes it, and what the screen shows is drawn, with
 its colours and nothing else that a terminal would act on. Secrets are masked in the stream, and once more on the screen, where
-a program may have put them together; while a run is followed, on the screen alone, as nothing can be held back there.
+a program may have put them together; while a run is followed, on the screen alone, as nothing can be held back there. So is
+what came long before the moment that was asked for: that is found by the recording's index, and what lies before it goes to the
+emulator as it is.
 """
 
 from __future__ import annotations
@@ -31,12 +33,12 @@ from axiom.evidence.segments import EvidenceError
 from axiom.running.places import default_state
 from axiom_sandbox.protocol.quantities import parse_duration
 from axiom_sandbox.secrets.masking import masked
-from axiom_sandbox.terminal.casts import BadCastError, Cast, CastEvent, CastReader, parse_header
+from axiom_sandbox.terminal.casts import BadCastError, Cast, CastEvent, CastReader, Header, parse_header
 from axiom_sandbox.terminal.masking import mask_cast
 from axiom_sandbox.terminal.recording import Code
-from axiom_sandbox.terminal.screens import EmulatorMissingError, ScreenState, make_screen, play, screen_of
+from axiom_sandbox.terminal.screens import EmulatorMissingError, Screen, ScreenState, make_screen, play
+from axiom_sandbox.terminal.seeking import SeekableCast, has_index, pack, unpacking
 
-_LARGEST = 1024 * 1024 * 1024
 _FRAME_SECONDS = 1 / 30
 _LOOK_SECONDS = 0.2
 _CASTS = (".cast", ".cast.zst")
@@ -58,9 +60,19 @@ class Playing:
 class _Found:
     """A recording, and what is known beside it."""
 
-    data: bytes
+    cast: SeekableCast
     noted: Callable[[], Iterator[Line]] | None
     """The agent's ledger."""
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """A place in a recording."""
+
+    frame: int
+    """The stretch in which it is looked for."""
+    part: Callable[[Cast], tuple[list[CastEvent], list[CastEvent]]]
+    """A recording, or its end from before that stretch on → what was shown by then, and what came after."""
 
 
 def replay_run(where: Where, playing: Playing) -> None:
@@ -70,44 +82,59 @@ def replay_run(where: Where, playing: Playing) -> None:
             _follow(_growing(where), where)
             return
         found = _recording(where)
-        data = found.data if where.original else b"".join(mask_cast(BytesIO(found.data), scanner_of()))
         if playing.cast:
-            _write(playing.cast, data)
+            _write(playing.cast, b"".join((found.cast.header.line, *_clean(found.cast.lines(), where))))
             return
-        cast = Cast.parse(data)
-        shown, rest = _parted(cast, playing, found.noted)
+        moment = _moment_of(found, playing)
+        first = max(moment.frame - 1, 0)
+        reader, lines = found.cast.reader(first), _clean(found.cast.lines(first), where)
+        shown, rest = moment.part(
+            Cast(found.cast.header, [event for line in lines if (event := reader.take(line))])
+        )
+        screen = make_screen(found.cast.header.columns, found.cast.header.rows)
+        reader = found.cast.reader(0)
+        play(screen, (event for line in found.cast.lines(0, first) if (event := reader.take(line))))
+        play(screen, shown)
         if playing.to_print:
-            _print(screen_of(cast.header, shown), where)
+            _print(screen.snapshot(), where)
         else:
-            _play(cast, shown, rest, playing, where)
+            _play(screen, shown[-1].at_ms if shown else 0, rest, playing, where)
 
 
-def _parted(
-    cast: Cast, playing: Playing, noted: Callable[[], Iterator[Line]] | None
-) -> tuple[list[CastEvent], list[CastEvent]]:
-    """What was shown at the moment that was asked for, and what came after."""
-    at = playing.at
+def _clean(lines: Iterator[bytes], where: Where) -> Iterator[bytes]:
+    return lines if where.original else mask_cast(lines, scanner_of())
+
+
+def _moment_of(found: _Found, playing: Playing) -> _Moment:
+    """The moment that was asked for; without one, the end is printed, and the beginning is where a replay begins."""
+    cast, at = found.cast, playing.at
     if not at:
-        return (cast.events, []) if playing.to_print else ([], cast.events)
-    if at.isdecimal():
-        return _at_seq(cast, int(at), noted)
-    count = cast.at_time(_moment(cast, at))
+        return _Moment(0, lambda cast: (cast.events, []) if playing.to_print else ([], cast.events))
+    if not at.isdecimal():
+        at_ms = _milliseconds(cast.header, at)
+        return _Moment(cast.at_time(at_ms), lambda cast: _split(cast, cast.at_time(at_ms)))
+    seq = int(at)
+    if found.noted is not None:
+        offset = _offset_at(found.noted(), seq)
+        return _Moment(
+            cast.at_output(offset),
+            lambda cast: (list(cast.output_until(offset)), cast.events[cast.at_output(offset) :]),
+        )
+    return _Moment(cast.at_seq(seq), lambda cast: _split(cast, _marked(cast, seq)))
+
+
+def _split(cast: Cast, count: int) -> tuple[list[CastEvent], list[CastEvent]]:
     return cast.events[:count], cast.events[count:]
 
 
-def _at_seq(
-    cast: Cast, seq: int, noted: Callable[[], Iterator[Line]] | None
-) -> tuple[list[CastEvent], list[CastEvent]]:
-    if noted is not None:
-        offset = _offset_at(noted(), seq)
-        return list(cast.output_until(offset)), cast.events[cast.at_output(offset) :]
-    marks = [index for index, event in enumerate(cast.events) if event.seq is not None and event.seq <= seq]
-    if not any(event.seq is not None for event in cast.events):
+def _marked(cast: Cast, seq: int) -> int:
+    """How many events there are up to the last mark that is not beyond a record. Raises EvidenceError."""
+    marks = [(index, event.seq) for index, event in enumerate(cast.events) if event.seq is not None]
+    if not marks:
         raise EvidenceError(
             "this recording has no marks of a ledger, so --at takes a time; name the run instead of the file"
         )
-    count = marks[-1] + 1 if marks else 0
-    return cast.events[:count], cast.events[count:]
+    return max((index + 1 for index, mark in marks if mark <= seq), default=0)
 
 
 def _offset_at(lines: Iterator[Line], seq: int) -> int:
@@ -128,7 +155,7 @@ def _offset_at(lines: Iterator[Line], seq: int) -> int:
     return offset
 
 
-def _moment(cast: Cast, text: str) -> int:
+def _milliseconds(header: Header, text: str) -> int:
     """Milliseconds since the recording began. Raises EvidenceError."""
     try:
         return round(parse_duration(text).total_seconds() * 1000)
@@ -142,13 +169,13 @@ def _moment(cast: Cast, text: str) -> int:
             " (2026-11-25T20:00:00Z)"
         ) from error
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000) - cast.header.started_ms
+    return round(moment.timestamp() * 1000) - header.started_ms
 
 
 def _recording(where: Where) -> _Found:
     """Raises EvidenceError."""
     if where.word.endswith(_CASTS) and Path(where.word).is_file():
-        return _Found(_unpacked(Path(where.word).read_bytes()), None)
+        return _Found(_seekable(Path(where.word).read_bytes()), None)
     found = find(where)
     with_recording = [one for one in found if one.task and one.task.status.recording and one.blob]
     if not with_recording:
@@ -161,7 +188,7 @@ def _recording(where: Where) -> _Found:
     one = with_recording[0]
     assert one.task is not None
     assert one.blob is not None
-    return _Found(_unpacked(one.blob(one.task.status.recording)), _lines_of(one))
+    return _Found(_seekable(one.blob(one.task.status.recording)), _lines_of(one))
 
 
 def _lines_of(one: TaskEvidence) -> Callable[[], Iterator[Line]] | None:
@@ -169,14 +196,16 @@ def _lines_of(one: TaskEvidence) -> Callable[[], Iterator[Line]] | None:
     return (lambda: parsed(ledger.lines())) if ledger else None
 
 
-def _unpacked(data: bytes) -> bytes:
-    if not data.startswith(b"\x28\xb5\x2f\xfd"):
-        return data
-    with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
-        try:
-            return reader.read(_LARGEST)
-        except zstandard.ZstdError as error:
-            raise EvidenceError(f"the recording is damaged: {error}") from error
+def _seekable(data: bytes) -> SeekableCast:
+    """A recording as it is stored; one that has no index, as the gateway serves it, gets one. Raises BadCastError."""
+    if has_index(BytesIO(data)):
+        return SeekableCast(BytesIO(data))
+    packed = BytesIO()
+    try:
+        pack(unpacking(BytesIO(data)), packed)
+    except zstandard.ZstdError as error:
+        raise BadCastError(f"the recording is damaged: {error}") from error
+    return SeekableCast(packed)
 
 
 def _write(target: Path, data: bytes) -> None:
@@ -213,16 +242,14 @@ def _print(screen: ScreenState, where: Where) -> None:
     sys.stdout.write(f"{plain(text)}\n")
 
 
-def _play(cast: Cast, shown: list[CastEvent], rest: list[CastEvent], playing: Playing, where: Where) -> None:
-    screen = make_screen(cast.header.columns, cast.header.rows)
-    play(screen, shown)
+def _play(screen: Screen, now: int, rest: list[CastEvent], playing: Playing, where: Where) -> None:
+    """Goes on from the screen as it was at `now`, in milliseconds since the beginning."""
     if not sys.stdout.isatty():
         play(screen, rest)
         _print(screen.snapshot(), where)
         return
     with _Canvas(sys.stdout.buffer, where) as canvas:
         canvas.draw(screen.snapshot())
-        now = shown[-1].at_ms if shown else 0
         due = drawn = time.monotonic()
         try:
             for event in rest:

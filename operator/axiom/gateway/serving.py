@@ -24,6 +24,7 @@ from axiom.gateway.metrics import Metrics
 from axiom.gateway.streaming import BadPositionError, Line, Stream, World, parse_position
 from axiom.storage.store import MissingError, ObjectStore, StorageError
 from axiom_sandbox.terminal.masking import mask_cast
+from axiom_sandbox.terminal.seeking import unpacking
 
 log = logging.getLogger(__name__)
 
@@ -108,24 +109,21 @@ class Pages:
         rounds = [record for record in task.status.rounds if not wanted or str(record.number) == wanted]
         if not rounds or not rounds[-1].diff:
             raise web.HTTPNotFound(text="no diff has been captured yet, or not of this round\n")
-        return await self._object(request, rounds[-1].diff, "text/x-diff", _mask_patch)
+        return await self._object(request, rounds[-1].diff, "text/x-diff", _show_patch)
 
     async def _recording(self, request: web.Request) -> web.StreamResponse:
         task = await self._task(request)
         if not task.status.recording:
             raise web.HTTPNotFound(text="the recording is stored when the task ends\n")
-        return await self._object(request, task.status.recording, "application/x-asciicast", _mask_recording)
+        return await self._object(request, task.status.recording, "application/x-asciicast", _show_recording)
 
     async def _object(
-        self, request: web.Request, key: str, content_type: str, mask: Callable[[Path, Path], None]
+        self, request: web.Request, key: str, content_type: str, show: Callable[[Path, Path, bool], None]
     ) -> web.StreamResponse:
         with tempfile.TemporaryDirectory(prefix="axiom-gateway-") as folder:
-            file, shown = Path(folder) / "object", Path(folder) / "masked"
+            file, shown = Path(folder) / "object", Path(folder) / "shown"
             await self._store.fetch(key, file)
-            if _is_original(request):
-                shown = file
-            else:
-                await asyncio.to_thread(mask, file, shown)
+            await asyncio.to_thread(show, file, shown, _is_original(request))
             response = web.FileResponse(shown, headers={"Content-Type": content_type})
             await response.prepare(request)
             return response
@@ -135,13 +133,16 @@ def _is_original(request: web.Request) -> bool:
     return request.query.get("original", "false") == "true"
 
 
-def _mask_patch(source: Path, target: Path) -> None:
-    target.write_bytes(mask_text(source.read_bytes()))
+def _show_patch(source: Path, target: Path, original: bool) -> None:
+    patch = source.read_bytes()
+    target.write_bytes(patch if original else mask_text(patch))
 
 
-def _mask_recording(source: Path, target: Path) -> None:
-    with source.open("rb") as lines, target.open("wb") as out:
-        out.writelines(mask_cast(lines, scanner_of()))
+def _show_recording(source: Path, target: Path, original: bool) -> None:
+    """Unpacked, as players want it."""
+    with source.open("rb") as file, target.open("wb") as out:
+        lines = unpacking(file)
+        out.writelines(lines if original else mask_cast(lines, scanner_of()))
 
 
 def ndjson_frame(line: Line) -> bytes:

@@ -7,6 +7,7 @@ launcher say that it was.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 from collections.abc import Coroutine
@@ -47,7 +48,9 @@ from axiom_sandbox.supervising.history import History, read_history
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import Inside, SandboxSettings
 from axiom_sandbox.supervising.turns import Round, exited
+from axiom_sandbox.terminal.casts import BadCastError
 from axiom_sandbox.terminal.recording import Recording
+from axiom_sandbox.terminal.seeking import pack
 
 _MOST_FINDINGS = 200
 
@@ -127,14 +130,29 @@ class AgentSandbox(Sandbox):
                 pass
 
     async def wind_down(self, why: str) -> None:
-        """Records the end of a round that was broken off; the recording is complete and becomes a blob."""
+        """Records the end of a round that was broken off; the recording is complete, and becomes a blob."""
         for errand in self._errands:
             errand.cancel()
         if self._round and self._means:
             await self._break_off(self._means, self._round, why)
-        if self._recording:
-            self._recording.close()
-            await self.keep_blob("recording", self._recording_file)
+        if self._recording_file.exists():  # of this life, or of one that ended while it wound down
+            (self._recording or self._open_recording(TerminalSize())).close()
+            packed = await asyncio.to_thread(self._pack_recording)
+            await self.keep_blob("recording", packed)
+            self._recording_file.unlink(missing_ok=True)
+
+    def _pack_recording(self) -> Path:
+        """With an index; as it is where the disk has no room for that, or it cannot be read as a recording."""
+        packed = self._recording_file.with_suffix(".cast.zst")
+        try:
+            with self._recording_file.open("rb") as source, packed.open("wb") as target:
+                pack(source, target)
+                target.flush()
+                os.fsync(target.fileno())
+        except (OSError, BadCastError):
+            packed.unlink(missing_ok=True)
+            return self._recording_file
+        return packed
 
     # --- what was asked for -----------------------------------------------------------------------------------
 
@@ -145,6 +163,11 @@ class AgentSandbox(Sandbox):
     @property
     def _start(self) -> StartAgent | None:
         return next((command for command in self.commands() if isinstance(command, StartAgent)), None)
+
+    def _open_recording(self, size: TerminalSize) -> Recording:
+        return Recording.open(
+            self._recording_file, size.columns, size.rows, title=self.settings.identity.task
+        )
 
     def _prompt(self, number: int) -> str | None:
         for command in self.commands():
@@ -162,9 +185,7 @@ class AgentSandbox(Sandbox):
         driver = make_driver(start.program, place_of(self.settings.inside, start.token))
         history: History = await read_history(self.ledger, driver)
         size = start.program.terminal
-        self._recording = Recording.open(
-            self._recording_file, size.columns, size.rows, title=self.settings.identity.task
-        )
+        self._recording = self._open_recording(size)
         return Means(
             settings=self.settings,
             start=start,

@@ -32,6 +32,8 @@ class Header:
     """Unix time."""
     version: int
     title: str = ""
+    line: bytes = b""
+    """As it stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class CastEvent:
     data: str
     output: int
     """Bytes of output before it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of output in it."""
+        return len(self.data.encode(errors="replace")) if self.code == Code.OUTPUT else 0
 
     @property
     def seq(self) -> int | None:
@@ -69,6 +76,7 @@ def parse_header(line: bytes) -> Header:
             int(float(fields.get("timestamp", 0)) * 1000),
             version,
             str(fields.get("title", "")),
+            line,
         )
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise BadCastError(f"the first line is no header of an asciicast: {error!r}") from error
@@ -92,14 +100,13 @@ class CastReader:
             interval, code, data = json.loads(line)
             ms = round(float(interval) * 1000)
             text = str(data)
-            size = len(text.encode(errors="replace")) if code == Code.OUTPUT else 0
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             if not line.endswith(b"\n"):
                 return None
             raise BadCastError(f"a line is no event of an asciicast: {error}") from error
         self._at = self._at + max(ms, 0) if self._is_relative else max(ms, self._at)
         event = CastEvent(self._at, str(code), text, self._output)
-        self._output += size
+        self._output += event.size
         return event
 
 
@@ -135,8 +142,7 @@ class Cast:
         """All of it."""
         if not self.events:
             return 0
-        last = self.events[-1]
-        return last.output + (len(last.data.encode(errors="replace")) if last.code == Code.OUTPUT else 0)
+        return self.events[-1].output + self.events[-1].size
 
     def at_time(self, at_ms: int) -> int:
         """How many events had happened at this time."""
@@ -154,8 +160,7 @@ class Cast:
     def output_until(self, offset: int) -> Iterator[CastEvent]:
         """The events up to a byte of output; the last is cut there, where it goes beyond."""
         for event in self.events[: self.at_output(offset)]:
-            size = len(event.data.encode(errors="replace")) if event.code == Code.OUTPUT else 0
-            if event.output + size <= offset:
+            if event.output + event.size <= offset:
                 yield event
             else:
                 kept = event.data.encode(errors="replace")[: offset - event.output].decode(errors="ignore")

@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
+from io import SEEK_END, BufferedReader, BytesIO
+from itertools import islice
 from typing import BinaryIO
 
 import zstandard
 
-from axiom_sandbox.terminal.casts import BadCastError, CastEvent, CastReader, Header, parse_header
+from axiom_sandbox.terminal.casts import BadCastError, CastReader, Header, parse_header
 
 _FRAME_BYTES = 256 * 1024
 _MAX_FRAME = 128 * 1024 * 1024
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = 0x184D2A5E
 _FOOTER = struct.Struct("<I8s")
 _MAGIC = b"axiomIDX"
@@ -44,87 +46,89 @@ class Frame:
     """The last marker's sequence number before it; 0: none."""
 
 
-def pack(cast: bytes) -> bytes:
+def pack(source: BinaryIO, target: BinaryIO) -> None:
     """An asciicast → its seekable form; `zstd -d` gives the very same bytes back. Raises BadCastError."""
-    header = parse_header(cast.partition(b"\n")[0])
-    reader = CastReader(header.version)
-    packed, frames, held = BytesIO(), list[Frame](), bytearray()
-    began, now = (0, 0, 0), (0, 0, 0)
+    first = source.readline()
+    reader = CastReader(parse_header(first).version)
+    frames, held, size = list[Frame](), bytearray(first), 0
+    began = now = (0, 0, 0)
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
 
-    def end_frame() -> None:
+    def end_frame() -> int:
         data = compressor.compress(bytes(held))
-        frames.append(Frame(packed.tell(), len(data), *began))
-        packed.write(data)
+        frames.append(Frame(size, len(data), *began))
         held.clear()
+        return target.write(data)
 
-    for number, line in enumerate(BytesIO(cast)):
+    for line in source:
         held += line
-        if number and (event := reader.take(line)):
-            output = event.output + (len(event.data.encode(errors="replace")) if event.code == "o" else 0)
-            now = (event.at_ms, output, event.seq or now[2])
+        if event := reader.take(line):
+            now = (event.at_ms, event.output + event.size, event.seq or now[2])
         if len(held) >= _FRAME_BYTES:
-            end_frame()
+            size += end_frame()
             began = now
     if held:
         end_frame()
     columns = [[getattr(frame, name) for frame in frames] for name in Frame.__slots__]
     index = compressor.compress(json.dumps(columns).encode())
     content = index + _FOOTER.pack(len(index), _MAGIC)
-    packed.write(_HEAD.pack(_SKIPPABLE, len(content)) + content)
-    return packed.getvalue()
+    target.write(_HEAD.pack(_SKIPPABLE, len(content)) + content)
+
+
+def has_index(file: BinaryIO) -> bool:
+    """Whether a recording was packed here. Those of earlier versions were not."""
+    size = file.seek(0, SEEK_END)
+    file.seek(max(size - len(_MAGIC), 0))
+    return file.read() == _MAGIC
+
+
+def unpacking(file: BinaryIO) -> BinaryIO:
+    """A recording, packed or not → the recording itself. `file` can seek."""
+    file.seek(0)
+    beginning = file.read(len(_ZSTD))
+    file.seek(0)
+    if beginning != _ZSTD:
+        return file
+    return BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
 
 
 class SeekableCast:
     """A packed recording, open for reading."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         """Raises BadCastError."""
         self._file = file
-        self._frames = _read_index(file, size)
-        self.header: Header = parse_header(next(iter(self._lines(0)), b""))
+        self._frames = _read_index(file, file.seek(0, SEEK_END))
+        self.header: Header = parse_header(next(self._frame(0), b""))
 
-    def from_time(self, at_ms: int) -> Iterator[CastEvent]:
-        """Events at this time and later."""
-        first = self._first(lambda frame: frame.at_ms, at_ms)
-        return (event for event in self._events(first) if event.at_ms >= at_ms)
+    def at_time(self, at_ms: int) -> int:
+        """The stretch in which a time lies: what happened before that time begins in it, or earlier."""
+        return self._last(bisect_right(self._frames, at_ms - 1, key=lambda frame: frame.at_ms))
 
-    def from_output(self, offset: int) -> Iterator[CastEvent]:
-        """Events from the one on that holds this byte of output."""
-        first = self._first(lambda frame: frame.output, offset)
-        return (event for event in self._events(first) if _end(event) > offset)
+    def at_output(self, offset: int) -> int:
+        """The stretch in which a byte of output lies."""
+        return self._last(bisect_right(self._frames, offset - 1, key=lambda frame: frame.output))
 
-    def from_seq(self, seq: int) -> Iterator[CastEvent]:
-        """Events after the last marker that is not beyond this sequence number."""
-        near = max(bisect_right(self._frames, seq, key=lambda frame: frame.seq) - 1, 0)
-        first = max(bisect_left(self._frames, self._frames[near].seq, key=lambda frame: frame.seq) - 1, 0)
-        begun = False
-        held: list[CastEvent] = []
-        for event in self._events(first):
-            if event.seq is not None and event.seq > seq and not begun:
-                begun = True
-                yield from held
-            if begun:
-                yield event
-            elif event.seq is not None:
-                held = [event]
-            else:
-                held.append(event)
-        if not begun:
-            yield from held
+    def at_seq(self, seq: int) -> int:
+        """The stretch in which the last marker lies that is not beyond this sequence number."""
+        found = self._last(bisect_right(self._frames, seq, key=lambda frame: frame.seq))
+        return max(bisect_left(self._frames, self._frames[found].seq, key=lambda frame: frame.seq) - 1, 0)
 
-    def _first(self, key: Callable[[Frame], int], value: int) -> int:
-        return max(bisect_right(self._frames, value - 1, key=key) - 1, 0)
+    def lines(self, first: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The lines of stretches `first` to before `end`, the header's not among them."""
+        for number in range(first, len(self._frames) if end is None else end):
+            lines = self._frame(number)
+            yield from lines if number else islice(lines, 1, None)
 
-    def _events(self, first: int) -> Iterator[CastEvent]:
+    def reader(self, first: int) -> CastReader:
+        """What makes events of the lines from a stretch on."""
         frame = self._frames[first]
-        reader = CastReader(self.header.version, frame.at_ms, frame.output)
-        for number in range(first, len(self._frames)):
-            for index, line in enumerate(self._lines(number)):
-                if (number or index) and (event := reader.take(line)):
-                    yield event
+        return CastReader(self.header.version, frame.at_ms, frame.output)
 
-    def _lines(self, number: int) -> Iterator[bytes]:
+    def _last(self, count: int) -> int:
+        return max(count - 1, 0)
+
+    def _frame(self, number: int) -> Iterator[bytes]:
         frame = self._frames[number]
         self._file.seek(frame.start)
         try:
@@ -134,10 +138,6 @@ class SeekableCast:
         except zstandard.ZstdError as error:
             raise BadCastError(f"a stretch of the recording is damaged: {error}") from error
         return iter(BytesIO(data))
-
-
-def _end(event: CastEvent) -> int:
-    return event.output + (len(event.data.encode(errors="replace")) if event.code == "o" else 0)
 
 
 def _read_index(file: BinaryIO, size: int) -> list[Frame]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.axiom.evidence.runs import AGENT, stored_run
@@ -89,8 +90,26 @@ def test_a_file_alone_is_found_by_the_marks_in_it(tmp_path: Path) -> None:
     assert axiom(file, "--print", "--at", "2").stdout == "one red\n"
     assert axiom(file, "--print", "--at", "3").stdout == f"one red\ntwo {'*' * 40} größe\n"
     packed = tmp_path / "a.cast.zst"
-    packed.write_bytes(pack(cast()))
+    packed.write_bytes(packed_cast(cast()))
     assert axiom(packed, "--print", "--at", "2").stdout == "one red\n"
+
+
+def test_a_moment_far_into_a_recording_is_shown_with_what_came_long_before(tmp_path: Path) -> None:
+    whole = packed_cast(
+        cast([(0, "o", "top\x1b[2;5r\x1b[2H"), *((1.0, "o", f"{number}\r\n") for number in range(60_000))])
+    )
+    file = tmp_path / "a.cast.zst"
+    file.write_bytes(whole)
+    assert SeekableCast(io.BytesIO(whole)).at_time(59_000_000) > 1
+    for second in (100, 59_000):
+        shown = axiom(file, "--print", "--at", f"{second}s").stdout.split()
+        assert shown == ["top", *map(str, range(second - 3, second))]
+
+
+def packed_cast(data: bytes) -> bytes:
+    packed = io.BytesIO()
+    pack(io.BytesIO(data), packed)
+    return packed.getvalue()
 
 
 def test_secrets_are_shown_when_they_are_asked_for(tmp_path: Path) -> None:
@@ -179,13 +198,19 @@ def test_a_packed_recording_is_the_same_and_any_moment_of_it_is_found(
                 for n, (ms, code, text) in enumerate(texts, 1)
             ]
         )
-        packed = pack(data)
-        seekable, whole = SeekableCast(io.BytesIO(packed), len(packed)), Cast.parse(data)
-        assert list(seekable.from_time(at)) == [event for event in whole.events if event.at_ms >= at]
-        ends = [e.output + (len(e.data.encode()) if e.code == "o" else 0) for e in whole.events]
-        found = [event for event, end in zip(whole.events, ends, strict=True) if end > offset]
-        assert list(seekable.from_output(offset)) == found
+        packed = packed_cast(data)
+        assert zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True).read() == data
+        seekable, whole = SeekableCast(io.BytesIO(packed)), Cast.parse(data)
+        assert list(seekable.lines()) == data.splitlines(keepends=True)[1:]
         marks = [
             index for index, event in enumerate(whole.events) if event.seq is not None and event.seq <= at
         ]
-        assert list(seekable.from_seq(at)) == whole.events[marks[-1] if marks else 0 :]
+        for frame, count in (
+            (seekable.at_time(at), whole.at_time(at)),
+            (seekable.at_output(offset), whole.at_output(offset)),
+            (seekable.at_seq(at), marks[-1] if marks else 0),
+        ):
+            reader = seekable.reader(frame)
+            rest = [event for line in seekable.lines(frame) if (event := reader.take(line))]
+            assert rest == whole.events[len(whole.events) - len(rest) :]
+            assert len(rest) >= len(whole.events) - count, "the moment lies in this stretch, or after it"

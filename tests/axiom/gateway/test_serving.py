@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from axiom.gateway.serving import Pages
 from axiom.operations import operations_app, serving
 from axiom.storage.folder import FolderStore
 from axiom.storage.keys import blob_key
+from axiom_sandbox.terminal.seeking import pack
 
 SECRET = "ghp_" + "aZ3bY4cX5dW6eV7fU8gT9hS0iR1jQ2kP3lO4"
 PATCH = b"+hello\n"
@@ -51,6 +53,8 @@ class Client:
     server: FakeApiServer
     session: aiohttp.ClientSession
     base: str
+    store: FolderStore
+    world: World
 
     async def get(self, path: str, token: str = "good", **headers: str) -> tuple[int, str, str]:
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
@@ -82,7 +86,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         async with Api("test", lambda: kopf.ConnectionInfo(server=server.url)) as api:
             pages = Pages(world, store, Gatekeeper(api), Metrics()).application()
             async with serving(pages, "127.0.0.1", 0) as port:
-                yield Client(server, session, f"http://127.0.0.1:{port}")
+                yield Client(server, session, f"http://127.0.0.1:{port}", store, world)
 
 
 async def test_nobody_is_anonymous(client: Client) -> None:
@@ -110,6 +114,21 @@ async def test_events_come_as_lines_or_as_server_sent_events(client: Client) -> 
 async def test_diff_and_recording_come_from_storage(client: Client) -> None:
     assert await client.get("t/diff?round=1") == (200, "text/x-diff", "+hello\n")
     assert await client.get("t/recording") == (200, "application/x-asciicast", MASKED)
+
+
+async def test_a_packed_recording_is_served_as_players_want_it(client: Client) -> None:
+    packed = BytesIO()
+    pack(BytesIO(b'{"version":3,"term":{"cols":80,"rows":24}}\n' + CAST.partition(b"\n")[2]), packed)
+    key = blob_key(digest(packed.getvalue()))
+    await client.store.put(key, packed.getvalue())
+    task = told_task()
+    client.world.moments = [
+        task.model_copy(update={"status": task.status.model_copy(update={"recording": key})})
+    ]
+    shown = (await client.get("t/recording"))[2]
+    assert shown.partition("\n")[2] == MASKED.partition("\n")[2]
+    original = (await client.get("t/recording?original=true", "best"))[2]
+    assert original.partition("\n")[2] == CAST.decode().partition("\n")[2]
 
 
 async def test_secrets_are_served_to_whoever_may_get_the_original_and_asks_for_it(client: Client) -> None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from axiom_sandbox.supervising.sandbox import Sandbox
 from axiom_sandbox.supervising.serving import serve
 from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.supervising.verifier import VerifierSandbox
+from axiom_sandbox.terminal.seeking import has_index, unpacking
 
 PATIENCE = 30
 CRITERION = Criterion.model_validate({"name": "out", "files": {"expect": [{"path": "out"}]}})
@@ -220,6 +222,12 @@ class Bench:
     def blob(self, state: SandboxState, name: str) -> bytes:
         [digest] = [blob.digest for blob in state.blobs if blob.name == name]
         return (self.settings.state / "blobs" / digest).read_bytes()
+
+    def recording(self, state: SandboxState) -> bytes:
+        """Unpacked."""
+        packed = BytesIO(self.blob(state, "recording"))
+        assert has_index(packed)
+        return unpacking(packed).read()
 
 
 def pack_base(folder: Path, files: dict[str, str]) -> Path:

@@ -14,6 +14,7 @@ from axiom_sandbox.protocol.events import (
     AgentExited,
     AgentStarted,
     Captured,
+    ClaimMade,
     Closed,
     Event,
     Intervention,
@@ -107,8 +108,19 @@ async def test_output_while_the_supervisor_is_away_is_not_lost(tmp_path: Path) -
         assert "started again" in gap["reason"]
         await life.send(Stop(reason="enough"))
         state = await life.until(lambda state: state.phase is Phase.STOPPED)
-        recording = bench.blob(state, "recording").decode()
+        recording = bench.recording(state).decode()
         assert all(word in recording for word in ("one", "300", "last"))
+
+
+async def test_a_recording_outlives_a_supervisor_that_ends_while_it_winds_down(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready(make=dying(ClaimMade, True))
+        await life.send(start("echo seen; sleep 600"))
+        await life.until(lambda state: state.first_output_ms is not None)
+        await life.send(Stop(reason="enough"))
+        life = await die_and_begin_again(bench, life)
+        state = await life.until(lambda state: state.phase is Phase.STOPPED)
+        assert b"seen" in bench.recording(state)
 
 
 async def test_a_turn_that_the_watchdog_ended_stays_one_that_it_ended(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ async def test_a_round_is_recorded_from_the_envelope_to_the_captured_workspace(t
         await life.send(Stop(reason="enough"))
         state = await life.until(lambda state: state.phase is Phase.STOPPED)
         assert state.ledger.closed
-        assert b"I am done" in bench.blob(state, "recording")
+        assert b"I am done" in bench.recording(state)
         assert bench.events("closed") == [{"reason": "enough"}]
 
 

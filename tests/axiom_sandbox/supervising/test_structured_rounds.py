@@ -84,7 +84,7 @@ async def test_a_turn_is_in_the_ledger_step_by_step(tmp_path: Path) -> None:
         bench.check_chain()
         await life.send(Stop(reason="enough"))
         state = await life.until(lambda state: state.phase is Phase.STOPPED)
-        assert b"at work" in bench.blob(state, "recording"), "it has a terminal, too"
+        assert b"at work" in bench.recording(state), "it has a terminal, too"
 
 
 async def test_a_further_round_goes_on_in_the_session_and_counts_only_what_is_new(tmp_path: Path) -> None:
