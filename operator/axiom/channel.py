@@ -77,6 +77,10 @@ class Channel:
         """Pushes the archive of a criterion's hidden tests (verifiers), before the changes."""
         await self._push(f"/v1/hidden/{criterion}", archive, digest)
 
+    async def put_conduct(self, file: Path, digest: str) -> None:
+        """Pushes what the agent did (verifiers), before the changes."""
+        await self._push("/v1/conduct", file, digest)
+
     async def tell_trouble(self, text: str) -> None:
         """Tells why inputs do not arrive; "" when that is over."""
         await self._read("PUT", "/v1/trouble", data=text.encode())

@@ -44,9 +44,7 @@ _NOT_AN_AMOUNT = 'is not an amount; write US dollars as a string such as "2.00"'
 _NOT_A_PATH = "is not a path inside the folder; write one such as src/leap.py"
 _NOT_A_TEST = "is not a test id; write it as pytest does"
 _NOT_A_NAME = "is not a Kubernetes name; write small letters"
-_ONE_KIND = (
-    "exactly one of files, diff, command, tests, lint, secrets and probe must be given; this criterion has"
-)
+_ONE_KIND = "exactly one of files, diff, command, tests, lint, secrets, probe and toolUse must be given; this criterion has"
 _ABSENT_ALONE = "absent does not go together with matches, sha256, minBytes or maxBytes; remove them"
 _ONE_SOURCE = "only one source may be given"
 _MISSING = "this field is required; add it"
@@ -121,6 +119,23 @@ GOOD = [
     ),
     Case("with profiles", {"spec.verification": {"profiles": ["code-execution", "team.v2"]}}),
     Case("with a search for secrets", _of_kind("secrets", {})),
+    Case("with tools that may not fail", _of_kind("toolUse", {})),
+    Case(
+        "with tools in order",
+        _of_kind(
+            "toolUse",
+            {
+                "called": [
+                    {"tool": "Bash", "inputMatches": "pytest", "atLeast": 2, "atMost": 2, "succeeded": False},
+                    {"tool": "mcp__.*"},
+                ],
+                "inOrder": True,
+                "forbidden": [{"tool": "WebFetch|web_fetch", "inputMatches": "http:"}],
+                "maxErrors": 3,
+                "followUp": False,
+            },
+        ),
+    ),
     Case(
         "with a search for secrets of its own",
         _of_kind("secrets", {"exclude": ["tests/**"], "patterns": ["ACME-[0-9]{8}"]}),
@@ -425,6 +440,21 @@ BAD_CRITERIA = [
 ]
 
 BAD_KINDS = [
+    Case(
+        "with a tool that is no pattern",
+        _of_kind("toolUse", {"called": [{"tool": "("}]}),
+        Refused("spec.criteria[0].toolUse.called[0].tool", "is not an RE2 pattern"),
+    ),
+    Case(
+        "with a tool's input that is no pattern",
+        _of_kind("toolUse", {"forbidden": [{"tool": "Bash", "inputMatches": "(?!x)"}]}),
+        Refused("spec.criteria[0].toolUse.forbidden[0].inputMatches", "is not an RE2 pattern"),
+    ),
+    Case(
+        "with fewer calls at most than at least",
+        _of_kind("toolUse", {"called": [{"tool": "Bash", "atLeast": 2, "atMost": 1}]}),
+        Refused("spec.criteria[0].toolUse.called[0]", "atMost is less than atLeast; correct one of them"),
+    ),
     Case(
         "with no expectation about files",
         {"spec.criteria[0].files.expect": []},

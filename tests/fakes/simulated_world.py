@@ -197,6 +197,7 @@ class World:
             self.close(sandbox, failure)
             return
         number = sandbox.state.round
+        asks = any(criterion.type.reads_conduct for criterion in self.task.criteria)
         outcome = RoundOutcome(
             round=number,
             claim=Claim(says=Saying.DONE, exit_code=0),
@@ -204,8 +205,10 @@ class World:
             changed_paths=1,
             findings=0,
             fingerprint=self.fingerprint(number),
+            conduct=DIGEST if asks else "",
         )
-        blobs = tuple(Blob(name=f"{name}-{number}", digest=DIGEST, size=1) for name in ("changes", "diff"))
+        names = ("changes", "diff", "conduct") if asks else ("changes", "diff")
+        blobs = tuple(Blob(name=f"{name}-{number}", digest=DIGEST, size=1) for name in names)
         sandbox.change(
             phase=Phase.ROUND_ENDED,
             rounds=(*sandbox.state.rounds, outcome),

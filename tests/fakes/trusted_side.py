@@ -27,6 +27,7 @@ class FakeTrustedSide:
     workspace: bytes = b""
     changes: bytes = b""
     hidden: dict[str, bytes] = field(default_factory=dict)
+    conduct: bytes = b""
     troubles: list[str] = field(default_factory=list)
     segments: dict[int, bytes] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -94,6 +95,11 @@ class FakeTrustedSide:
         self.update(trouble="")
         return web.Response(status=204)
 
+    async def _put_conduct(self, request: web.Request) -> web.Response:
+        assert not self.changes, "a verifier that has the changes begins"
+        self.conduct = await request.read()
+        return web.Response(status=204)
+
     async def _put_trouble(self, request: web.Request) -> web.Response:
         self.troubles.append(await request.text())
         self.update(trouble=self.troubles[-1])
@@ -138,6 +144,7 @@ class FakeTrustedSide:
                 web.put("/v1/workspace", self._put_workspace),
                 web.put("/v1/changes", self._put_changes),
                 web.put("/v1/hidden/{criterion}", self._put_hidden),
+                web.put("/v1/conduct", self._put_conduct),
                 web.put("/v1/trouble", self._put_trouble),
                 web.put("/v1/trouble/storage", self._put_storage_trouble),
                 web.get("/v1/segments/{number}", self._segment),

@@ -447,6 +447,8 @@ class RoundStatus(ApiModel):
     """Equal fingerprints are equal workspaces."""
     diff: ObjectKey = ""
     """Key of the diff as a patch in object storage."""
+    conduct: ObjectKey = ""
+    """Digest of what the agent did up to the round's end, where a criterion asks for that."""
     trials: int = 0
     """How many verifications of this round have ended."""
     verifier_ledger: LedgerReference | None = None

@@ -50,6 +50,9 @@ class Supply(Protocol):
     async def changes(self) -> Archive | None:
         """The changes archive that this verifier judges."""
 
+    async def conduct(self) -> Archive | None:
+        """What the agent did, for a verifier that needs it; None: nothing is to be brought."""
+
     async def hidden(self, criterion: str) -> Archive | None:
         """The hidden tests of a criterion that this verifier needs, where the gateway has to bring them."""
 
@@ -145,6 +148,7 @@ class Carrier:
                 return state.identity.role is Role.COPIER  # of an archive or a volume
             try:
                 await self._push_hidden()
+                await self._push_conduct()
                 await self._channel.put_changes(changes.path, changes.digest)
             finally:
                 changes.let_go()
@@ -166,6 +170,13 @@ class Carrier:
                     await self._channel.put_hidden(criterion, archive.path, archive.digest)
                 finally:
                     archive.let_go()
+
+    async def _push_conduct(self) -> None:
+        if conduct := await self._supply.conduct():
+            try:
+                await self._channel.put_conduct(conduct.path, conduct.digest)
+            finally:
+                conduct.let_go()
 
     async def _seal_segment(self, state: SandboxState, number: int) -> None:
         file = self._scratch / f"segment-{number}"

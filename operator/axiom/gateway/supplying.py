@@ -15,7 +15,7 @@ from axiom.cluster.resources import CONFIG_MAPS, Object
 from axiom.gateway.carrying import Archive
 from axiom.gateway.packing import PlainFile, WorkspaceError, config_map_files, inline_files, pack_files
 from axiom.gateway.room import Room
-from axiom.manifests.naming import BASE_ANNOTATION, CHANGES_ANNOTATION
+from axiom.manifests.naming import BASE_ANNOTATION, CHANGES_ANNOTATION, CONDUCT_ANNOTATION
 from axiom.storage.blobs import keep_blob
 from axiom.storage.keys import blob_key, input_key
 from axiom.storage.store import MissingError, ObjectStore
@@ -64,6 +64,11 @@ class PodSupply:
         """By the pod's annotation. Raises WorkspaceError, StorageError."""
         digest = self._annotation(CHANGES_ANNOTATION)
         return await self._stored(digest, "the agent's changes") if digest else None
+
+    async def conduct(self) -> Archive | None:
+        """By the pod's annotation. Raises WorkspaceError, StorageError."""
+        digest = self._annotation(CONDUCT_ANNOTATION)
+        return await self._stored(digest, "what the agent did") if digest else None
 
     def hidden_criteria(self) -> tuple[str, ...]:
         """Those whose hidden tests are an archive: ConfigMaps and Secrets are mounted by the pod itself."""

@@ -20,6 +20,7 @@ TRIAL_LABEL = "axiom.dev/trial"
 BASE_ANNOTATION = "axiom.dev/base"
 """Digest of the base archive that the gateway pushes into the pod."""
 CHANGES_ANNOTATION = "axiom.dev/changes"
+CONDUCT_ANNOTATION = "axiom.dev/conduct"
 """Verifiers: digest of the changes archive that the gateway pushes into the pod."""
 ALL_PODS_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY},{ROLE_LABEL}"
 """Selects every sandbox pod, and nothing else."""
@@ -70,13 +71,17 @@ DESTINATIONS_ANNOTATION = "axiom.dev/destinations"
 """Hosts, separated by commas, that the egress proxy lets this agent reach of those of its class; absent: all."""
 
 
-def annotations_of(identity: Identity, base: str = "", changes: str = "") -> dict[str, str]:
+def annotations_of(
+    identity: Identity, base: str = "", changes: str = "", conduct: str = ""
+) -> dict[str, str]:
     """The task's whole name, and what is to be pushed into the pod (digests, hexadecimal)."""
     annotations = {TASK_LABEL: identity.task}
     if base:
         annotations[BASE_ANNOTATION] = base
     if changes:
         annotations[CHANGES_ANNOTATION] = changes
+    if conduct:
+        annotations[CONDUCT_ANNOTATION] = conduct
     return annotations
 
 

@@ -116,6 +116,8 @@ class PodInput:
     """Digest of the base archive."""
     changes: str = ""
     """Verifiers: digest of the changes archive."""
+    conduct: str = ""
+    """Verifiers: digest of what the agent did, where a criterion asks for that."""
     verifier_image: str | None = None
     """Verifiers: the task's own image for the candidate."""
     capabilities: Capabilities = field(default_factory=Capabilities)
@@ -141,7 +143,7 @@ def sandbox_pod(spec: PodInput) -> dict[str, Any]:
             "namespace": identity.namespace,
             "labels": labels_of(identity),
             "annotations": {
-                **annotations_of(identity, spec.base, spec.changes),
+                **annotations_of(identity, spec.base, spec.changes, spec.conduct),
                 **_narrowed(spec),
                 "kubectl.kubernetes.io/default-container": SUPERVISOR,
             },

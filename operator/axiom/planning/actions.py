@@ -18,6 +18,8 @@ class CreateSandbox:
     """Digest of the base archive, where it is known already."""
     changes: str = ""
     """Verifiers: digest of the changes archive."""
+    conduct: str = ""
+    """Verifiers: digest of what the agent did, where a criterion asks for that."""
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ def _verifying(
         changes=ended.changes,
         fingerprint=ended.fingerprint,
         diff=blob_key(diff) if diff else "",
+        conduct=ended.conduct,
     )
     status = with_round(present.status, new)
     return with_condition(
@@ -158,7 +159,8 @@ def _is_last(present: Present, record: RoundStatus) -> bool:
 
 
 def _is_stored(agent: SandboxView, record: RoundStatus) -> bool:
-    return all(agent.has_sealed(f"{name}-{record.number}") for name in ("changes", "diff"))
+    names = ("changes", "diff", "conduct") if record.conduct else ("changes", "diff")
+    return all(agent.has_sealed(f"{name}-{record.number}") for name in names)
 
 
 def _verifier(present: Present, record: RoundStatus) -> SandboxView | None:
@@ -174,7 +176,7 @@ def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
         return _held_up(present, record, Trouble(Reason.CREATION_REFUSED, present.observed.creation_refused))
     if verifier is None:
         identity = present.observed.identity(Role.VERIFIER, present.status.attempt, record.number, trial)
-        return (CreateSandbox(identity, present.status.workspace.digest, record.changes),)
+        return (CreateSandbox(identity, present.status.workspace.digest, record.changes, record.conduct),)
     match verifier.phase:
         case Phase.READY if not verifier.trouble:
             command = Verify(

@@ -209,6 +209,7 @@ class Applier:
             egress=await self._egress(agent_class, identity),
             base=action.base,
             changes=action.changes,
+            conduct=action.conduct,
             verifier_image=task.spec.verification.image,
             capabilities=task.spec.capabilities,
             hidden=hidden_mounts(task.criteria, identity.role),

@@ -65,6 +65,7 @@ class _Supply:
     given: Archive
     store: ObjectStore
     digest: str
+    conduct_digest: str
     folder: Path
     hidden_archives: Mapping[str, Archive]
 
@@ -79,6 +80,14 @@ class _Supply:
         target = self.folder / "changes"
         await self.store.fetch(blob_key(self.digest), target)
         return Archive(target, self.digest)
+
+    async def conduct(self) -> Archive | None:
+        """From object storage, by the digest that the planner gave."""
+        if not self.conduct_digest:
+            return None
+        target = self.folder / "conduct"
+        await self.store.fetch(blob_key(self.conduct_digest), target)
+        return Archive(target, self.conduct_digest)
 
     def hidden_criteria(self) -> tuple[str, ...]:
         """All that have hidden tests, for a verifier."""
@@ -210,7 +219,7 @@ class LocalRun:
         sandbox = self.make_sandbox(self._sandbox_spec(identity), self._changed.set)
         await sandbox.start()
         channel = sandbox.attach()
-        following = asyncio.create_task(self._follow(identity, sandbox, channel, action.changes))
+        following = asyncio.create_task(self._follow(action, sandbox, channel))
         following.add_done_callback(lambda _: self._changed.set())
         self._running[identity] = _Running(sandbox, channel, following)
 
@@ -235,14 +244,15 @@ class LocalRun:
             egress_socket=self._egress if is_agent else None,
         )
 
-    async def _follow(self, identity: Identity, sandbox: Sandbox, channel: Channel, changes: str) -> None:
+    async def _follow(self, action: CreateSandbox, sandbox: Sandbox, channel: Channel) -> None:
         """Carries until everything is sealed, or the sandbox is gone."""
+        identity = action.identity
         scratch = self.folder / f"carry-{identity.attempt}-{identity.slot}"
         scratch.mkdir(exist_ok=True)
         carrier = Carrier(
             channel,
             self.store,
-            _Supply(self.base.archive, self.store, changes, scratch, self.hidden),
+            _Supply(self.base.archive, self.store, action.changes, action.conduct, scratch, self.hidden),
             scratch,
         )
 

@@ -99,7 +99,7 @@ class Blob(Message):
     """A piece of evidence under its digest."""
 
     name: str
-    """What it is: `changes-<round>`, `diff-<round>`, `recording`, `workspace`, `evidence`."""
+    """What it is: `changes-<round>`, `diff-<round>`, `conduct-<round>`, `recording`, `workspace`, `evidence`."""
     digest: str
     """SHA-256, hexadecimal."""
     size: int
@@ -118,6 +118,8 @@ class RoundOutcome(Message):
     findings: int
     fingerprint: str
     """Digest over all changes: equal fingerprints are equal workspaces."""
+    conduct: str = ""
+    """Digest of what the agent did up to the round's end; empty where no criterion asks for it."""
 
 
 class Verification(Message):
@@ -267,6 +269,11 @@ class AgentProgram(Message):
     approvals: Approvals = Approvals()
     patience: Patience = Patience()
     terminal: TerminalSize = TerminalSize()
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the agent is spoken with in messages, so that it tells of its tools."""
+        return self.driver is not DriverName.GENERIC and self.mode is AgentMode.STRUCTURED
 
 
 class Limits(Message):

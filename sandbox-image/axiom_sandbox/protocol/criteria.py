@@ -18,6 +18,7 @@ NO_TEST = "no test is named; give at least one id in failToPass or passToPass"
 IGNORE_NEEDS_SELECT = (
     "ignore goes with select alone; without it the base's own configuration says what is ignored"
 )
+MOST_BELOW_LEAST = "atMost is less than atLeast; correct one of them"
 PATTERN_CURE = "close every bracket, and do without look-around and back-references"
 
 
@@ -112,11 +113,18 @@ class CriterionType(StrEnum):
     """No secret was added."""
     PROBE = "Probe"
     """A server that the result starts answers as it should."""
+    TOOL_USE = "ToolUse"
+    """Which tools the agent used, in which order, and with what success."""
 
     @property
     def field(self) -> str:
         """The field of a criterion that is of this kind."""
         return self.value[0].lower() + self.value[1:]
+
+    @property
+    def reads_conduct(self) -> bool:
+        """Whether it is decided by what the agent did, besides what it left."""
+        return self is CriterionType.TOOL_USE
 
 
 _FIELDS = [kind.field for kind in CriterionType]
@@ -471,6 +479,65 @@ class ProbeCriterion(ApiModel):
     """How long each answer may take."""
 
 
+ToolPattern = Annotated[
+    str,
+    Field(min_length=1, max_length=256),
+    AfterValidator(_pattern),
+    Rule("''.matches(self) ? true : true", f"this value is not an RE2 pattern; {PATTERN_CURE}"),
+]
+
+
+class ForbiddenTool(ApiModel):
+    """Calls of tools that there may not be, with or without success."""
+
+    tool: ToolPattern
+    """RE2 pattern of the whole name, as the agent calls the tool: Bash, WebFetch|web_fetch, mcp__.*"""
+    input_matches: Pattern | None = None
+    """RE2 pattern that occurs in the call's input, as JSON. Unset: whatever the input is."""
+
+
+class ExpectedTool(ApiModel):
+    """Calls of tools that there must be."""
+
+    tool: ToolPattern
+    """RE2 pattern of the whole name, as the agent calls the tool."""
+    input_matches: Pattern | None = None
+    """RE2 pattern that must occur in the call's input, as JSON."""
+    at_least: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Fewest such calls."""
+    at_most: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Most such calls."""
+    succeeded: bool = True
+    """Only calls that succeeded count; false: those that failed, too."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!has(self.atMost) || self.atMost >= self.atLeast", MOST_BELOW_LEAST),
+    )
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> Self:
+        if self.at_most is not None and self.at_most < self.at_least:
+            raise ValueError(MOST_BELOW_LEAST)
+        return self
+
+
+class ToolUseCriterion(ApiModel):
+    """Which tools the agent used, by its own account in the ledger. It needs an agent that tells of its tools: a class with a
+    driver of its own, in mode Structured."""
+
+    called: Annotated[list[ExpectedTool], Field(max_length=16)] = []
+    """What must have been called."""
+    in_order: bool = False
+    """The calls in `called` must have been made in this order; others may lie between them."""
+    forbidden: Annotated[list[ForbiddenTool], Field(max_length=16)] = []
+    """What may not have been called."""
+    max_errors: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Most calls that may have failed without being followed up."""
+    follow_up: bool = True
+    """A call that failed does not count once a later one like it succeeded: of the same tool, and where that is a command of
+    the same program, where it is about a file of the same file. False: every call that failed counts."""
+
+
 class Criterion(ApiModel):
     """One named condition of success: exactly one of the kinds."""
 
@@ -492,6 +559,8 @@ class Criterion(ApiModel):
     """No secret was added."""
     probe: ProbeCriterion | None = None
     """A server that the result starts answers as it should."""
+    tool_use: ToolUseCriterion | None = None
+    """Which tools the agent used, in which order, and with what success."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -45,6 +45,7 @@ from axiom_sandbox.supervising.attending import Means
 from axiom_sandbox.supervising.capturing import PATCH, capture_files
 from axiom_sandbox.supervising.conversation import Conversation
 from axiom_sandbox.supervising.history import History, read_history
+from axiom_sandbox.supervising.recalling import write_conduct
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import Inside, SandboxSettings
 from axiom_sandbox.supervising.turns import Round, exited
@@ -310,6 +311,7 @@ class AgentSandbox(Sandbox):
         """Captures the workspace. Safe to repeat: everything is frozen, so it comes out the same."""
         await self.link.freeze()
         result, changes, diff = await self._capture(number)
+        conduct = await self._conduct(number)
         found = result.changes
         await self.record(
             Captured(
@@ -329,8 +331,19 @@ class AgentSandbox(Sandbox):
             changed_paths=len(found.changes),
             findings=len(found.findings),
             fingerprint=result.fingerprint,
+            conduct=conduct,
         )
         self.board.update(phase=Phase.ROUND_ENDED, rounds=(*self.board.state.rounds, outcome))
+
+    async def _conduct(self, number: int) -> str:
+        """Digest of what the agent did so far, where a criterion asks for that; else nothing."""
+        start = self._start
+        assert start is not None
+        if not any(criterion.type.reads_conduct for criterion in start.envelope.criteria):
+            return ""
+        file = self.folder / f"conduct-{number}.json"
+        await write_conduct(self.ledger, start.program.speaks, file)
+        return await self.keep_blob(f"conduct-{number}", file)
 
     async def _capture(self, number: int) -> tuple[CaptureResult, str, str]:
         folder = self.folder / f"capture-{number}"

@@ -281,6 +281,10 @@ class Sandbox(ABC):
         """Takes an archive of hidden tests, where the role has a use for it. Raises RefusedError."""
         raise RefusedError(f"{self.settings.identity.role} takes no hidden tests")
 
+    async def receive_conduct(self, chunks: AsyncIterator[bytes], digest: str) -> None:
+        """Takes what an agent did, where the role has a use for it. Raises RefusedError."""
+        raise RefusedError(f"{self.settings.identity.role} takes no conduct")
+
     def note_trouble(self, text: str) -> None:
         """What the gateway says of inputs that it cannot bring; "" when that is over."""
         if text != self.board.state.trouble:

@@ -39,6 +39,7 @@ class Channel:
                 web.put("/v1/workspace", self._workspace),
                 web.put("/v1/changes", self._changes),
                 web.put("/v1/hidden/{criterion}", self._hidden),
+                web.put("/v1/conduct", self._conduct),
                 web.put("/v1/trouble", self._trouble),
                 web.put("/v1/trouble/storage", self._storage_trouble),
                 web.post("/v1/commands", self._command),
@@ -97,6 +98,10 @@ class Channel:
     async def _hidden(self, request: web.Request) -> web.Response:
         criterion, digest = request.match_info["criterion"], request.headers.get(_DIGEST_HEADER, "")
         await self._sandbox.receive_hidden(criterion, _chunks(request), digest)
+        return web.Response(status=204)
+
+    async def _conduct(self, request: web.Request) -> web.Response:
+        await self._sandbox.receive_conduct(_chunks(request), request.headers.get(_DIGEST_HEADER, ""))
         return web.Response(status=204)
 
     async def _trouble(self, request: web.Request) -> web.Response:

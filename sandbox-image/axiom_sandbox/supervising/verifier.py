@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from axiom_sandbox.protocol.channel import Command, FailureReason, Phase, Verification, Verify
+from axiom_sandbox.protocol.conduct import MAX_CONDUCT, Conduct
 from axiom_sandbox.protocol.criteria import CriterionName
 from axiom_sandbox.protocol.events import Event
 from axiom_sandbox.protocol.launching import Channel, Exit, Lockdown, Network, ProcessLimits, Start
@@ -63,6 +64,11 @@ class VerifierSandbox(Sandbox):
             await self._receive(chunks, self.changes_archive, digest)
             self.arrived.set()
 
+    async def receive_conduct(self, chunks: AsyncIterator[bytes], digest: str) -> None:
+        """Takes what the agent did. Raises RefusedError."""
+        if not self._conduct_file.exists():
+            await self._receive(chunks, self._conduct_file, digest)
+
     async def receive_hidden(self, criterion: str, chunks: AsyncIterator[bytes], digest: str) -> None:
         """Takes the archive of a criterion's hidden tests. Raises RefusedError."""
         if not _is_criterion_name(criterion):
@@ -72,6 +78,16 @@ class VerifierSandbox(Sandbox):
             self._hidden_folder.mkdir(exist_ok=True)
             await self._receive(chunks, target, digest)
             self.note_trouble("")
+
+    @property
+    def _conduct_file(self) -> Path:
+        return self.folder / "conduct.json"
+
+    def _conduct(self) -> Conduct | None:
+        """None where nobody brought it: there is no agent, or one whose sandbox did not write it."""
+        if not self._conduct_file.exists() or self._conduct_file.stat().st_size > MAX_CONDUCT:
+            return None
+        return Conduct.model_validate_json(self._conduct_file.read_bytes())
 
     @property
     def _hidden_folder(self) -> Path:
@@ -103,6 +119,7 @@ class VerifierSandbox(Sandbox):
                     self._tell,
                     said=order.said,
                     hidden=self._hidden(order),
+                    conduct=self._conduct(),
                 )
         except TimeoutError:
             message = "limits.deadline passed while the criteria were being decided"

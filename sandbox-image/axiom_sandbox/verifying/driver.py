@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from axiom_sandbox.protocol.channel import Verification
+from axiom_sandbox.protocol.conduct import Conduct
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.events import CriterionChecked, Event, ProcessRan, VerdictReached
 from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict, combine
@@ -43,6 +44,7 @@ async def verify(
     entropy: Callable[[int], bytes] = secrets.token_bytes,
     said: str = "",
     hidden: Mapping[str, Path] | None = None,
+    conduct: Conduct | None = None,
 ) -> Verification:
     """Decides every criterion on base plus changes.
 
@@ -53,11 +55,12 @@ async def verify(
         entropy: n → n random bytes, for nonces and orders.
         said: the agent's last words.
         hidden: name of a criterion with hidden tests → the folder or the archive that holds them.
+        conduct: what the agent did.
 
     A room or an archive that cannot be used gives Inconclusive, never an exception.
     """
     try:
-        desk = await asyncio.to_thread(_lay_out, base_archive, changes_archive, scratch, said)
+        desk = await asyncio.to_thread(_lay_out, base_archive, changes_archive, scratch, said, conduct)
     except (SnapshotError, OSError) as error:
         message = clean(f"Base and changes could not be put together: {error}")
         judged = [Judgement(Verdict.INCONCLUSIVE, message) for _ in criteria]
@@ -156,7 +159,9 @@ class _Session:
         return ran
 
 
-def _lay_out(base_archive: Path, changes_archive: Path, scratch: Path, said: str) -> _Desk:
+def _lay_out(
+    base_archive: Path, changes_archive: Path, scratch: Path, said: str, conduct: Conduct | None
+) -> _Desk:
     scratch.mkdir(parents=True, exist_ok=True)
     clear(scratch)
     roots = {Source.BASE: scratch / "base", Source.CANDIDATE: scratch / "candidate"}
@@ -168,7 +173,7 @@ def _lay_out(base_archive: Path, changes_archive: Path, scratch: Path, said: str
     trees: dict[Source, Tree] = {Source.BASE: base, Source.CANDIDATE: applied(base, changes)}
     sides = {source: DirectoryFiles(tree, roots[source]) for source, tree in trees.items()}
     found = {source: Side(trees[source], sides[source]) for source in Source}
-    return _Desk(Subject(found[Source.BASE], found[Source.CANDIDATE], changes, said), sides)
+    return _Desk(Subject(found[Source.BASE], found[Source.CANDIDATE], changes, said, conduct), sides)
 
 
 def _own_desk(desk: _Desk, criterion: Criterion, hidden: Mapping[str, Path], scratch: Path) -> _Desk:

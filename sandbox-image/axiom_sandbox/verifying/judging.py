@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from axiom_sandbox.protocol.changes import Changes
+from axiom_sandbox.protocol.conduct import Conduct
 from axiom_sandbox.protocol.verdicts import Remark, Strength, Verdict
 from axiom_sandbox.snapshots.paths import is_derived
 from axiom_sandbox.snapshots.trees import Tree
@@ -46,6 +47,8 @@ class Subject:
     changes: Changes
     said: str = ""
     """The agent's last words, where there is an agent."""
+    conduct: Conduct | None = None
+    """What the agent did, where there is an agent and a criterion asks for that."""
     hidden: Hidden | None = None
 
 

@@ -14,6 +14,7 @@ from axiom_sandbox.verifying.lint import LintVerifier
 from axiom_sandbox.verifying.probe import ProbeVerifier
 from axiom_sandbox.verifying.secrets import SecretsVerifier
 from axiom_sandbox.verifying.suites.verifier import TestsVerifier
+from axiom_sandbox.verifying.tool_use import ToolUseVerifier
 
 VERIFIERS: dict[CriterionType, Verifier[Any]] = {
     CriterionType.FILES: FilesVerifier(),
@@ -23,6 +24,7 @@ VERIFIERS: dict[CriterionType, Verifier[Any]] = {
     CriterionType.LINT: LintVerifier(),
     CriterionType.SECRETS: SecretsVerifier(),
     CriterionType.PROBE: ProbeVerifier(),
+    CriterionType.TOOL_USE: ToolUseVerifier(),
 }
 
 

@@ -11,7 +11,7 @@ import yaml
 from axiom.api.loading import RefusedError, load_criteria, load_manifest, parse_profile, parse_task
 from axiom.api.profile import ProfileError, added, to_text
 from axiom.planning.briefing import prompt_of
-from axiom_sandbox.protocol.criteria import Criterion
+from axiom_sandbox.protocol.criteria import Criterion, ToolUseCriterion
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "profiles" / "code-execution.yaml"
 CLASS = {
@@ -101,6 +101,12 @@ def test_files_bring_profiles_along_for_runs_and_for_verifications(tmp_path: Pat
         RefusedError, match=r"spec.verification.profiles: there is no VerificationProfile 'gone'"
     ):
         load_manifest([path])
+
+
+def test_in_the_template_for_tools_no_call_may_fail_for_good() -> None:
+    template = parse_profile(yaml.safe_load((EXAMPLE.parent / "tool-use.yaml").read_text()))
+    [criterion] = added(OWN, ["tool-use"], [template])
+    assert criterion.tool_use == ToolUseCriterion(max_errors=0, follow_up=True)
 
 
 def test_in_the_template_for_code_an_empty_diff_fails_unless_the_task_says_otherwise() -> None:

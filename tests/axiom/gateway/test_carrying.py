@@ -32,6 +32,9 @@ class Given:
     async def changes(self) -> Archive | None:
         return None
 
+    async def conduct(self) -> Archive | None:
+        return None
+
     async def hidden(self, criterion: str) -> Archive | None:
         return None
 

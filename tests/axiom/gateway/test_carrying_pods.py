@@ -82,7 +82,9 @@ class World:
             },
         )
 
-    async def make_pod(self, role: Role, phase: Phase, base: str = "", changes: str = "") -> FakeTrustedSide:
+    async def make_pod(
+        self, role: Role, phase: Phase, base: str = "", changes: str = "", conduct: str = ""
+    ) -> FakeTrustedSide:
         is_verifier = role is Role.VERIFIER
         owner = Identity(
             namespace="ns", task="t", task_id=self.task_id, attempt=1, role=role,
@@ -99,7 +101,7 @@ class World:
                     "name": f"p-{owner.slot}",
                     "namespace": "ns",
                     "labels": labels_of(owner),
-                    "annotations": annotations_of(owner, base, changes),
+                    "annotations": annotations_of(owner, base, changes, conduct),
                 },
                 "status": {"phase": "Running", "podIP": "10.0.0.9", "containerStatuses": [told]},
             },
@@ -215,6 +217,16 @@ async def test_a_verifier_gets_hidden_tests_from_storage_before_the_changes_and_
     await world.until(lambda: verifier.changes)
     assert verifier.hidden == {"unseen": b"a tar"}
     assert (agent.hidden, agent.changes, verifier.state.trouble) == ({}, b"", "")
+
+
+async def test_a_verifier_gets_what_the_agent_did_before_the_changes(world: World) -> None:
+    for data in (b"base", b"changes", b"conduct"):
+        await world.store.put(blob_key(_digest(data)), data)
+    world.make_task(FILES, _digest(b"base"))
+    digests = [_digest(data) for data in (b"base", b"changes", b"conduct")]
+    verifier = await world.make_pod(Role.VERIFIER, Phase.READY, *digests)
+    await world.until(lambda: verifier.changes)
+    assert verifier.conduct == b"conduct"
 
 
 async def test_a_copier_of_a_result_gets_base_and_changes(world: World) -> None:

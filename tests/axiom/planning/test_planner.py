@@ -330,6 +330,20 @@ def test_a_round_that_was_captured_is_judged_although_its_sandbox_is_lost() -> N
     assert (status.verdict, status.attempt, status.lost_attempts) == (Verdict.PASS, 1, 0)
 
 
+def test_a_verifier_that_needs_what_the_agent_did_is_made_once_that_is_stored() -> None:
+    played = world(criteria=[{"name": "tools", "toolUse": {}}])
+    agent = played.observe().identity(Role.AGENT, 1)
+    while not has_reason(played.task.status, ConditionType.RUNNING, Reason.VERIFYING):
+        played.step()
+        if agent not in played.sandboxes or played.sandboxes[agent].state.phase is not Phase.ROUND_ENDED:
+            played.progress()
+    side = played.sandboxes[agent]
+    for stored in (("changes-1", "diff-1"), ("changes-1", "diff-1", "conduct-1")):
+        side.change(blobs=tuple(b.model_copy(update={"sealed": b.name in stored}) for b in side.state.blobs))
+        made = [one for one in plan(played.observe(), played.now) if isinstance(one, CreateSandbox)]
+        assert [one.conduct for one in made] == ([DIGEST] if "conduct-1" in stored else [])
+
+
 def test_a_round_that_failed_after_its_sandbox_was_lost_is_followed_by_another_attempt() -> None:
     played = world(lambda number, _: Verdict.PASS if number == 2 else Verdict.FAIL)
     until_verifying(played)

@@ -23,6 +23,8 @@ from axiom_sandbox.protocol.channel import (
     Stop,
     TellAgent,
 )
+from axiom_sandbox.protocol.conduct import Conduct
+from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -48,6 +50,23 @@ def names(bench: Bench) -> list[str]:
     return [record.event for record in bench.records()[4:] if record.event not in left_out]
 
 
+async def test_what_the_agent_did_is_a_blob_where_a_criterion_asks_for_it(tmp_path: Path) -> None:
+    asked = Criterion.model_validate({"name": "tools", "toolUse": {}})
+    order = claude(WORK)
+    order = order.model_copy(update={"envelope": order.envelope.model_copy(update={"criteria": (asked,)})})
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(order)
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        found = Conduct.model_validate_json(bench.blob(state, "conduct-1"))
+        assert state.rounds[0].conduct in {blob.digest for blob in state.blobs}
+        assert (found.speaks, found.models) == (True, ("scripted",))
+        [use] = found.tools
+        assert (use.tool, use.ok, use.returned is not None) == ("Bash", True, True)
+        assert "echo made > out" in use.input
+        assert [one.text for one in found.words] == ["I begin.", "Done. All tests pass."]
+
+
 async def test_a_turn_is_in_the_ledger_step_by_step(tmp_path: Path) -> None:
     async with open_bench(tmp_path) as bench:
         life = await bench.ready()
@@ -70,6 +89,7 @@ async def test_a_turn_is_in_the_ledger_step_by_step(tmp_path: Path) -> None:
             "captured",
         ]
         [outcome] = state.rounds
+        assert outcome.conduct == ""
         assert (outcome.claim.says, outcome.claim.text) == (Saying.DONE, "Done. All tests pass.")
         assert outcome.claim.exit_code == 0
         assert [item["kind"] for item in bench.events("claim")[0]["statements"]] == [

@@ -21,6 +21,7 @@ from tests.axiom_sandbox.supervising.benches import (
 
 from axiom.channel import CommandRefusedError
 from axiom_sandbox.protocol.channel import FailureReason, Phase, Stop, Verify
+from axiom_sandbox.protocol.conduct import Conduct, ToolUse
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.events import CriterionChecked, Event, ProcessRan
 from axiom_sandbox.protocol.identity import Role
@@ -73,6 +74,21 @@ async def test_a_verdict_stands_after_base_and_changes_came(tmp_path: Path) -> N
         await life.send(Stop(reason="the verdict stands"))
         await life.until(lambda state: state.phase is Phase.STOPPED)
         bench.check_chain()
+
+
+async def test_criteria_on_what_the_agent_did_are_decided_by_what_the_gateway_brings(tmp_path: Path) -> None:
+    tools = Criterion.model_validate({"name": "tools", "toolUse": {"called": [{"tool": "Bash"}]}})
+    use = ToolUse(seq=4, round=1, tool="Bash", input="{}", returned=5, ok=True)
+    brought = tmp_path / "conduct.json"
+    brought.write_text(Conduct(speaks=True, tools=(use,)).model_dump_json())
+    async with open_bench(tmp_path, **ROLE) as bench:
+        life = await bench.begin(VerifierSandbox)
+        await life.send(order(tools), key="verify")
+        await life.channel.put_conduct(brought, digest_of(brought))
+        await supply(bench, life, {"out": "done\n"})
+        state = await life.reached(Phase.VERIFIED)
+        assert state.verification is not None
+        assert state.verification.verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize("event", [ProcessRan, CriterionChecked])

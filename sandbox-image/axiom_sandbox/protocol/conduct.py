@@ -1,0 +1,59 @@
+"""What an agent did, as its ledger tells: for verifiers, which never see the ledger itself.
+
+Everything in it came out of the agent's own process: it is what the agent's program says of itself.
+"""
+
+from __future__ import annotations
+
+from axiom_sandbox.protocol.agents import Statement
+from axiom_sandbox.protocol.model import Message
+
+MAX_CONDUCT = 16 * 1024 * 1024
+"""Bytes of the largest conduct that is taken."""
+
+
+class ToolUse(Message):
+    """One call of a tool, with what came back."""
+
+    seq: int
+    """Of the call's record in the agent's ledger."""
+    round: int
+    tool: str
+    """Its name, as the agent calls it."""
+    input: str
+    """JSON; what is longer than 16,384 characters loses its end."""
+    returned: int | None = None
+    """Seq of the record of its return; None: it never came back."""
+    ok: bool = False
+    exit_code: int | None = None
+    text: str = ""
+    """What the model was told, its first 8,192 characters."""
+
+
+class Words(Message):
+    """What the model said, once."""
+
+    seq: int
+    round: int
+    text: str
+    """Its first 32,768 characters."""
+
+
+class Conduct(Message):
+    """One attempt, up to the end of a round."""
+
+    speaks: bool
+    """The agent tells of its tools: without that, that there are none says nothing."""
+    models: tuple[str, ...] = ()
+    """Models that it says it asks."""
+    tools: tuple[ToolUse, ...] = ()
+    """In the order of their calls."""
+    words: tuple[Words, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    """Of its last claim."""
+    gaps: int = 0
+    """Stretches of the conversation that the ledger declares missing."""
+    dropped: int = 0
+    """Calls beyond those that are kept here."""
+    words_dropped: int = 0
+    """Words beyond those that are kept here."""

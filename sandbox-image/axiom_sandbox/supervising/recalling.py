@@ -1,0 +1,138 @@
+"""From an agent's ledger to its `Conduct`: the calls of tools with their returns, and the words, each cut to a size."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from axiom_sandbox.ledger.ledger import Ledger
+from axiom_sandbox.ledger.records import decode
+from axiom_sandbox.protocol.agents import Statement
+from axiom_sandbox.protocol.conduct import Conduct, ToolUse, Words
+from axiom_sandbox.protocol.events import (
+    AssistantMessage,
+    ClaimMade,
+    Event,
+    Gap,
+    SessionOpened,
+    ToolCall,
+    ToolReturn,
+    TurnEnded,
+    parse_event,
+)
+
+_KINDS = (ToolCall, ToolReturn, AssistantMessage, TurnEnded, ClaimMade, SessionOpened, Gap)
+_MARKS = tuple(f'"event":"{kind.event}"'.encode() for kind in _KINDS)
+_HEAD = 600
+"""Bytes of a line within which its event is named."""
+_INPUT, _TEXT, _WORDS = 16_384, 8_192, 32_768
+MAX_TOOLS = 2_000
+MAX_WORDS = 500
+_BUDGET = 8_000_000
+"""Characters of inputs, texts and words together, so that also as JSON it stays below MAX_CONDUCT."""
+
+
+class Recollection:
+    """Takes up records in the order of the ledger. Pure."""
+
+    def __init__(self, speaks: bool) -> None:
+        self._speaks = speaks
+        self._models: dict[str, None] = {}
+        self._tools: dict[str, ToolUse] = {}
+        self._done: list[ToolUse] = []
+        self._words: list[Words] = []
+        self._statements: tuple[Statement, ...] = ()
+        self._gaps = self._dropped = self._words_dropped = 0
+        self._left = _BUDGET
+
+    def take(self, seq: int, event: Event) -> None:
+        """One record."""
+        match event:
+            case ToolCall(id=identifier):
+                self._called(seq, identifier, event)
+            case ToolReturn(id=identifier):
+                self._returned(seq, identifier, event)
+            case AssistantMessage(round=number, text=text) | TurnEnded(round=number, text=text) if text:
+                self._said(seq, number, text)
+            case ClaimMade(statements=statements):
+                self._statements = statements
+            case SessionOpened(model=model) if model:
+                self._models[model] = None
+            case Gap(what="conversation"):
+                self._gaps += 1
+            case _:
+                pass
+
+    def conduct(self) -> Conduct:
+        """All of it."""
+        tools = sorted([*self._done, *self._tools.values()], key=lambda use: use.seq)
+        return Conduct(
+            speaks=self._speaks,
+            models=tuple(self._models),
+            tools=tuple(tools),
+            words=tuple(self._words),
+            statements=self._statements,
+            gaps=self._gaps,
+            dropped=self._dropped,
+            words_dropped=self._words_dropped,
+        )
+
+    def _called(self, seq: int, identifier: str, call: ToolCall) -> None:
+        if earlier := self._tools.pop(identifier, None):
+            self._done.append(earlier)
+        given = self._fitting(json.dumps(call.input, ensure_ascii=False), _INPUT)
+        if given is None or len(self._tools) + len(self._done) >= MAX_TOOLS:
+            self._dropped += 1
+            return
+        self._tools[identifier] = ToolUse(seq=seq, round=call.round, tool=call.tool, input=given)
+
+    def _returned(self, seq: int, identifier: str, result: ToolReturn) -> None:
+        use = self._tools.pop(identifier, None)
+        if use is None:
+            return
+        found = {"ok": result.ok and not result.lost, "exit_code": result.exit_code}
+        text = self._fitting(result.text, _TEXT) or ""
+        returned = None if result.lost else seq
+        self._done.append(use.model_copy(update={**found, "returned": returned, "text": text}))
+
+    def _said(self, seq: int, number: int, text: str) -> None:
+        if self._words and self._words[-1].text == text[:_WORDS]:
+            return  # the end of a turn repeats its last message
+        kept = self._fitting(text, _WORDS)
+        if kept is None or len(self._words) >= MAX_WORDS:
+            self._words_dropped += 1
+            return
+        self._words.append(Words(seq=seq, round=number, text=kept))
+
+    def _fitting(self, text: str, most: int) -> str | None:
+        kept = text[:most].encode("utf-8", "replace").decode()
+        if len(kept) > self._left:
+            return None
+        self._left -= len(kept)
+        return kept
+
+
+def recollect(records: Iterable[tuple[int, Event]], speaks: bool) -> Conduct:
+    """Records (seq, event) → the conduct. Pure."""
+    recollection = Recollection(speaks)
+    for seq, event in records:
+        recollection.take(seq, event)
+    return recollection.conduct()
+
+
+async def write_conduct(ledger: Ledger, speaks: bool, target: Path) -> None:
+    """Everything that is durable now."""
+    recollection, last = Recollection(speaks), ledger.head.records
+    if last:
+        async for line in ledger.lines():
+            if any(mark in line[:_HEAD] for mark in _MARKS):
+                record = decode(line)
+                recollection.take(record.seq, parse_event(record.event, record.payload))
+            if _seq(line) >= last:
+                break
+    target.write_text(recollection.conduct().model_dump_json())
+
+
+def _seq(line: bytes) -> int:
+    return int(line[len(b'{"seq":') : line.index(b",")])
