@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from axiom_sandbox.drivers.memory import Memory
+from axiom_sandbox.drivers.sessions import SESSION_FILES
 from axiom_sandbox.drivers.statements import tests_said_to_pass
 from axiom_sandbox.protocol.agents import Activity, AgentState, DriverName, Signal, Statement
 from axiom_sandbox.protocol.approvals import Decision
-from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
+from axiom_sandbox.protocol.channel import AgentProgram, HomeFile, Session
 from axiom_sandbox.protocol.events import Event, ToolCall, ToolReturn, TurnEnded
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.protocol.verdicts import Claim, Saying
@@ -148,6 +149,22 @@ class Driver(ABC):
     def home_files(self) -> tuple[HomeFile, ...]:
         """Files that the home needs before the first start, besides the class's own, which replace those of the same path."""
         return ()
+
+    def session_files(self) -> tuple[str, ...]:
+        """What of the home makes up the agent's sessions, as `drivers.sessions` writes it."""
+        return SESSION_FILES.get(self.program.driver, ())
+
+    def session(self) -> Session | None:
+        """What another sandbox is to be told, besides being given the files, to go on; None: nothing to go on with.
+
+        Tools that run are lost with this sandbox.
+        """
+        name, calls = self.memory.session, self.memory.calls.values()
+        return Session(id=name, lost=tuple(f"{call.tool} ({call.id})" for call in calls)) if name else None
+
+    def go_on_in(self, session: Session) -> None:
+        """The home holds a session of another sandbox: the first process goes on in it."""
+        self.memory.session, self.memory.opened = session.id, True
 
     @abstractmethod
     def begin(self, turn: Turn) -> Step:

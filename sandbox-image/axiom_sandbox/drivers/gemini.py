@@ -41,7 +41,11 @@ _CLIENT = {"name": "axiom", "title": "Axiom", "version": "1"}
 _CANNOT = {"fs": {"readTextFile": False, "writeTextFile": False}}
 _HANDSHAKE = frozenset({"initialize", "session/new", "session/set_mode", "session/prompt"})
 _SETTINGS = {
-    "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
+    "general": {
+        "enableAutoUpdate": False,
+        "enableAutoUpdateNotification": False,
+        "sessionRetention": {"enabled": False},
+    },
     "privacy": {"usageStatisticsEnabled": False},
     "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
     "telemetry": {"enabled": False},
@@ -55,13 +59,14 @@ _PRESET = {
     "GEMINI_CLI_NO_RELAUNCH": "true",  # would start itself once more, with a larger heap
 }
 _KEEP = """\
-for file in "$HOME"/.gemini/tmp/*/chats/session-2*; do
-  [ -e "$file" ] && mv -n "$file" "${file%/*}/session-kept-${file##*/session-}"
+for file in "$HOME"/.gemini/tmp/*/chats/session-*.jsonl; do
+  case $file in *.kept.jsonl) ;; *) [ -e "$file" ] && mv -n "$file" "${file%.jsonl}.kept.jsonl" ;; esac
 done
 exec "$@"
 """
-"""The record of a session is named by the minute of its beginning. In that minute, the program would begin a new record under
-the same name before it looks for the one to go on with."""
+"""The record of a session is named by the minute of its beginning and the beginning of its id. In that minute, the program would
+begin a new record under the same name before it looks for the one to go on with; and at each start it deletes all records whose
+names end like that of one in which nothing was said, as every process that goes on leaves one."""
 
 
 class GeminiDriver(JsonRpcDriver):

@@ -297,8 +297,17 @@ class Envelope(Message):
     max_rounds: int
 
 
+class Session(Message):
+    """A session that an agent had in another sandbox, and that it is to go on in."""
+
+    id: str
+    """The agent's own name for it."""
+    lost: tuple[str, ...] = ()
+    """Tools that ran when it was left, each with its id: what they did is unknown."""
+
+
 class StartAgent(Message):
-    """Round 1 begins."""
+    """Round 1 begins, or the round in which an earlier sandbox was lost."""
 
     kind: Literal["StartAgent"] = "StartAgent"
     envelope: Envelope
@@ -308,6 +317,8 @@ class StartAgent(Message):
     token: str = ""
     """The attempt's token for the egress proxy. Never in a ledger."""
     round: int = 1
+    session: Session | None = None
+    """To go on in; its files are in the home already. None: the agent begins a new one."""
 
 
 class GiveFeedback(Message):

@@ -352,7 +352,7 @@ class Silence(Event):
 
 
 class SessionResumed(Event):
-    """The agent's process was started again within a round."""
+    """The agent is started again within a round, or goes on in another sandbox."""
 
     event = "resumed"
     round: int
@@ -360,7 +360,7 @@ class SessionResumed(Event):
     fresh: bool
     """It begins a new session, as there is none to go on with: what the agent knew is lost."""
     number: int
-    """1 for the first time in this round."""
+    """1 for the first time in this round; 0: this sandbox begins with it, and the session is another's."""
     why: str
     lost: tuple[str, ...] = ()
     """Tools that ran when the process ended, each with its id: what they did is unknown."""

@@ -184,6 +184,8 @@ class AgentSandbox(Sandbox):
 
     async def _prepare(self, start: StartAgent) -> Means:
         driver = make_driver(start.program, place_of(self.settings.inside, start.token))
+        if start.session:
+            driver.go_on_in(start.session)
         history: History = await read_history(self.ledger, driver)
         size = start.program.terminal
         self._recording = self._open_recording(size)

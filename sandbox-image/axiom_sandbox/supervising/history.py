@@ -88,6 +88,8 @@ class History:
     """How many of them ended."""
     resumed: Counter[int] = field(default_factory=Counter)
     """How many were announced as a further one of the round."""
+    carried: bool = False
+    """That the agent goes on in a session of another sandbox was announced."""
     spoken: list[Event] = field(default_factory=list)
     """What the driver emitted of the process that began last, if that has not ended."""
     ended_by_us: dict[int, str] = field(default_factory=dict)
@@ -114,8 +116,9 @@ class History:
                     driver.memory.begin(number)
                     driver.recall(self.spoken)
                     self.spoken.clear()
-                case SessionResumed(round=number):
-                    self.resumed[number] += 1
+                case SessionResumed(round=number, number=index):
+                    self.carried |= index == 0
+                    self.resumed[number] = index
                 case Intervention(by=by, action=action, detail=why) if (by, action) == ENDED_BY_WATCHDOG:
                     self.ended_by_us[max(self.told)] = why
                 case Intervention(by=by, action=action, detail=why) if (by, action) == RESUMED_BY_WATCHDOG:

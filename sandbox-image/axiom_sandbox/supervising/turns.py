@@ -12,7 +12,7 @@ from pathlib import Path
 
 from axiom_sandbox.drivers.contract import Command, Ended, Turn
 from axiom_sandbox.drivers.expanding import expand, variables
-from axiom_sandbox.protocol.channel import FailureReason
+from axiom_sandbox.protocol.channel import FailureReason, Session
 from axiom_sandbox.protocol.events import AgentExited, AgentStarted, Gap, SessionResumed
 from axiom_sandbox.protocol.launching import Exit, Lockdown, ProcessLimits, Start, Tty
 from axiom_sandbox.supervising.attending import Attendance, Means, how_it_ended
@@ -27,6 +27,12 @@ _GO_ON = (
     "You were interrupted: your process ended ({why}), and was started again in the same session."
     " What a tool did that ran then is not known; look before you repeat it. Go on with the task."
 )
+_GO_ON_ELSEWHERE = (
+    "You go on in the same session, but in another sandbox: the first one was lost. The workspace is as it was when it was last"
+    " saved, and may lack what you did after that; no process that you had started is left.{lost} Look before you rely on"
+    " anything. What you are to do:\n\n{prompt}"
+)
+_LOST = " What a tool did that ran then is not known: {}."
 
 
 def process_name(number: int, index: int) -> str:
@@ -65,6 +71,7 @@ class Round:
 
     async def play(self) -> Ended:
         """Plays it, or goes on where an earlier life of this process was."""
+        await self._announce_session()
         while True:
             exit_, hung = await self._process()
             by_us = self._means.history.ended_by_us.get(self.number, "")
@@ -79,15 +86,36 @@ class Round:
 
     def _turn(self) -> Turn:
         memory, later = self._means.driver.memory, bool(self._means.board.state.rounds)
-        resume = memory.can_resume
-        again = self.index > 0 and resume
+        resume, carried = memory.can_resume, self._carried
+        prompt = self._prompt
+        if resume and self.index > 0:
+            prompt = _GO_ON.format(why=self._why or "the supervisor was started again")
+        elif resume and carried:
+            lost = _LOST.format(", ".join(carried.lost)) if carried.lost else ""
+            prompt = _GO_ON_ELSEWHERE.format(lost=lost, prompt=prompt)
         return Turn(
             self.number,
-            _GO_ON.format(why=self._why or "the supervisor was started again") if again else self._prompt,
+            prompt,
             session=memory.session if resume else self._new_session,
             resume=resume,
             later=later,
         )
+
+    @property
+    def _carried(self) -> Session | None:
+        """The session of another sandbox that this round begins in."""
+        start = self._means.start
+        return start.session if self.number == start.round else None
+
+    async def _announce_session(self) -> None:
+        carried, history = self._carried, self._means.history
+        if carried and not history.carried:
+            history.carried = True
+            why = "the sandbox that it was in is gone"
+            event = SessionResumed(
+                round=self.number, session=carried.id, fresh=False, number=0, why=why, lost=carried.lost
+            )
+            await self._means.record(event)
 
     @property
     def _new_session(self) -> str:

@@ -14,7 +14,8 @@ from axiom_sandbox.drivers.registry import DRIVERS
 from axiom_sandbox.ledger.records import ORIGIN, encode
 from axiom_sandbox.protocol.agents import Activity, DriverName, Signal
 from axiom_sandbox.protocol.approvals import Decision, Permission
-from axiom_sandbox.protocol.events import Event, TurnEnded, parse_event
+from axiom_sandbox.protocol.channel import Session
+from axiom_sandbox.protocol.events import Event, SessionOpened, ToolCall, TurnEnded, parse_event
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.protocol.verdicts import Saying
@@ -158,6 +159,29 @@ def test_a_turn_that_ended_is_idle_and_claims_what_it_said(name: DriverName, sai
     driver.ended()
     said_at_last = driver.claim(Ended(Exit(code=0), "", b"")).claim
     assert said_at_last.says is (Saying.DONE if ends[-1].ok else Saying.FAILED)
+
+
+@every_conversation
+def test_a_session_names_its_files_and_what_is_lost_if_it_is_left_now(name: DriverName, said: bytes) -> None:
+    driver = begun(name)
+    lines = said.splitlines(keepends=True)
+    for line in lines:
+        events = driver.parse(line).events
+        opened = [event for event in events if isinstance(event, SessionOpened)]
+        if opened:
+            assert driver.session_files()
+            session = driver.session()
+            assert session is not None
+            assert session.id == opened[-1].session
+        for call in (event for event in events if isinstance(event, ToolCall)):
+            left = driver.session()
+            assert left is not None
+            assert f"{call.tool} ({call.id})" in left.lost
+    elsewhere = new_driver(name)
+    assert elsewhere.session() is None
+    elsewhere.go_on_in(Session(id="there"))
+    assert elsewhere.memory.can_resume
+    assert elsewhere.session() == Session(id="there")
 
 
 @every_driver

@@ -207,7 +207,7 @@ def test_before_a_session_goes_on_its_records_get_names_that_a_new_one_cannot_ta
     chats = tmp_path / ".gemini" / "tmp" / "workspace" / "chats"
     chats.mkdir(parents=True)
     (chats / "session-2026-01-01T00-00-abcdef12.jsonl").write_text("old")
-    (chats / "session-kept-2025-01-01T00-00-abcdef12.jsonl").write_text("older")
+    (chats / "session-2025-01-01T00-00-abcdef12.kept.jsonl").write_text("older")
     program = AgentProgram(driver=DriverName.GEMINI, command=("ls",))
     command = GeminiDriver(program, PLACE).command(Turn(2, "x", session="abcdef12-0", resume=True))
     argv = [*command.argv[: command.argv.index("ls")], "ls", str(chats)]
@@ -215,6 +215,6 @@ def test_before_a_session_goes_on_its_records_get_names_that_a_new_one_cannot_ta
         argv, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True
     )
     assert listed.stdout.split() == [
-        "session-kept-2025-01-01T00-00-abcdef12.jsonl",
-        "session-kept-2026-01-01T00-00-abcdef12.jsonl",
+        "session-2025-01-01T00-00-abcdef12.kept.jsonl",
+        "session-2026-01-01T00-00-abcdef12.kept.jsonl",
     ]

@@ -19,6 +19,7 @@ from axiom_sandbox.protocol.channel import (
     InterruptAgent,
     Patience,
     Phase,
+    Session,
     StartAgent,
     Stop,
     TellAgent,
@@ -30,6 +31,7 @@ from axiom_sandbox.protocol.events import (
     ApprovalGiven,
     Event,
     SessionOpened,
+    SessionResumed,
     ToolReturn,
     TurnEnded,
 )
@@ -118,6 +120,41 @@ async def test_a_further_round_goes_on_in_the_session_and_counts_only_what_is_ne
         assert len({item["session"] for item in bench.events("session")}) == 1
         assert [item["total"]["input"] for item in bench.events("usage")] == [100, 200]
         assert [item["turn"]["input"] for item in bench.events("usage")] == [100, 100]
+
+
+ELSEWHERE = Session(id="5e5510e4-0000-4000-8000-000000000000", lost=("Bash (b7)",))
+
+
+async def test_a_session_of_another_sandbox_is_gone_on_with_and_the_agent_is_told_so(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready(make=dying(SessionResumed, before=False))
+        await life.send(claude(WORK).model_copy(update={"session": ELSEWHERE}))
+        assert isinstance(life.sandbox, Mortal)
+        await asyncio.wait_for(life.sandbox.died.wait(), 30)
+        await life.end()
+        life = await bench.begin()
+        await life.reached(Phase.ROUND_ENDED, 1)
+        [opened] = bench.events("session")
+        assert opened["session"] == ELSEWHERE.id
+        [resumed] = bench.events("resumed")
+        assert (resumed["number"], resumed["fresh"], resumed["lost"]) == (0, False, ["Bash (b7)"])
+        told = (bench.workspace / "told").read_text()
+        assert told.startswith("resume You go on in the same session, but in another sandbox")
+        assert "Bash (b7)" in told
+        assert told.endswith("do it\n")
+
+
+async def test_a_session_that_the_agent_does_not_know_is_followed_by_a_new_one_and_that_is_recorded(tmp_path: Path) -> None:  # fmt: skip
+    knows_none = 'case "$*" in *" --resume "*) echo no such session >&2; exit 1;; esac; exec "$@"'
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        begun = start(
+            "", driver=DriverName.CLAUDE, command=("/bin/sh", "-c", knows_none, "sh", *command(WORK))
+        )
+        await life.send(begun.model_copy(update={"session": ELSEWHERE}))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        assert [(one["number"], one["fresh"]) for one in bench.events("resumed")] == [(0, False), (1, True)]
+        assert (bench.workspace / "told").read_text() == "new do it\n"
 
 
 async def test_a_tool_that_the_policy_denies_does_not_run_and_the_agent_hears_why(tmp_path: Path) -> None:
