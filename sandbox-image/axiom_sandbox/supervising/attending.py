@@ -99,14 +99,16 @@ class Attendance:
 
     async def attend(self) -> tuple[Exit, str]:
         """Until it has ended: how, and why it counted as hung, if it did."""
-        means = self._means
+        means, size = self._means, self._means.terminal_size()
         self.pump = pump = TerminalPump(
             self._handover.fds.pop("tty"),
             means.recording,
             means.record,
             self._heard,
             noted=means.history.terminal_bytes,
+            size=(size.columns, size.rows),
             tail=recorded_tail(means.recording_file) if self._turn.round in means.history.told else b"",
+            shown=means.recording_file if self._taken_over else None,
         )
         pumping = asyncio.ensure_future(pump.run())
         talking = asyncio.ensure_future(self._talk())

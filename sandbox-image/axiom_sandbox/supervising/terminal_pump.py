@@ -1,4 +1,8 @@
-"""Reads the agent's terminal, records it, and notes in the ledger which stretch came when."""
+"""Reads the agent's terminal, records it, shows it to an emulator, and notes in the ledger which stretch came when.
+
+The emulator answers what a program asks its terminal (its kind, its colours, where the cursor is), whoever types besides:
+some programs stall without an answer.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,23 @@ import asyncio
 import json
 import os
 import termios
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from axiom_sandbox.protocol.events import Event, Gap, Terminal
 from axiom_sandbox.supervising.descriptors import write_all
+from axiom_sandbox.terminal.casts import CastReader, parse_header
+from axiom_sandbox.terminal.live import INTERVAL_SECONDS, LiveScreen
 from axiom_sandbox.terminal.recording import Code, Recording, RecordingError
+from axiom_sandbox.terminal.screens import EmulatorMissingError, Screen, make_screen, play
 
 _READ_BYTES = 64 * 1024
 _TAIL_BYTES = 16 * 1024
 _NOTE_SECONDS = 0.5
 _TYPING_SECONDS = 10.0
+_MOST_ANSWERS = 4096
+"""Bytes of answers that wait while something is typed; more are dropped."""
 
 
 class TerminalPump:
@@ -29,9 +39,18 @@ class TerminalPump:
         record: Callable[[Event], Awaitable[int]],
         on_output: Callable[[int], None],
         noted: int,
+        size: tuple[int, int],
         tail: bytes = b"",
+        shown: Path | None = None,
     ) -> None:
-        """`noted` is the offset up to which the ledger knows the output; `tail` the last output before it."""
+        """Takes over a terminal.
+
+        Args:
+            noted: the offset up to which the ledger knows the output.
+            size: columns and rows.
+            tail: the last output before `noted`.
+            shown: a recording that ends in what the terminal shows already; None: it is empty.
+        """
         self._fd, self._recording, self._record, self._on_output = fd, recording, record, on_output
         self._noted = noted
         self._tail = bytearray(tail)
@@ -40,6 +59,12 @@ class TerminalPump:
         self._finished = asyncio.Event()
         self._error: RecordingError | None = None
         self._dropped_from: int | None = None
+        self.screen = LiveScreen(time.monotonic)
+        """What it shows."""
+        self._size, self._shown = size, shown
+        self._shown_bytes = shown.stat().st_size if shown else 0
+        self._typing = self._silent = False
+        self._answers = bytearray()
         os.set_blocking(fd, False)
 
     @property
@@ -55,13 +80,17 @@ class TerminalPump:
     async def run(self) -> None:
         """Reads, and notes what came, until `finish`. Raises RecordingError, and whatever `record` raises."""
         asyncio.get_running_loop().add_reader(self._fd, self._read)
+        showing = asyncio.ensure_future(self._show())
         try:
             while not self._finished.is_set():
                 await _within(_NOTE_SECONDS, self._finished)
                 await self._note()
         finally:
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
             self._stop_reading()
             os.close(self._fd)
+            self.screen.close()
         await self._note_loss()
         if self._error:
             raise self._error
@@ -74,17 +103,59 @@ class TerminalPump:
     async def type(self, data: bytes) -> bool:
         """Types once the agent has shown something and rests. False if it did not read all of it within 10 s."""
         await self._rest()
+        return await self.press(data)
+
+    async def press(self, data: bytes) -> bool:
+        """Types at once. False if the agent did not read all of it within 10 s."""
         self._recording.input(data)
+        self._typing = True
         try:
             async with asyncio.timeout(_TYPING_SECONDS):
                 return await write_all(self._fd, data)
         except TimeoutError:
             return False
+        finally:
+            self._typing = False
+            self._answer(b"")
 
     def resize(self, columns: int, rows: int) -> None:
         """Gives the terminal another size; whoever works on it gets SIGWINCH."""
         termios.tcsetwinsize(self._fd, (rows, columns))
         self._recording.resize(columns, rows)
+        self._size = columns, rows
+        self.screen.resize(columns, rows)
+
+    async def _show(self) -> None:
+        """Loads the emulator beside the agent's own start, then keeps up with what came too fast."""
+        try:
+            screen = await asyncio.to_thread(make_screen, *self._size, self._answer)
+        except EmulatorMissingError as error:
+            reason = (
+                f"{error}; what the agent asks its terminal stays unanswered, and its screen is not known"
+            )
+            await self._record(Gap(what="screen", start=0, end=0, size=0, reason=reason))
+            return
+        if self._shown:
+            self._silent = True
+            await asyncio.to_thread(_play, self._shown, self._shown_bytes, screen)
+            self._silent = False
+        self.screen.attach(screen)
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            if self.screen.behind:
+                self.screen.settle()
+
+    def _answer(self, answer: bytes) -> None:
+        """Says what a terminal says; between two keys, not among them. A program that does not read misses it."""
+        if self._silent:
+            return
+        self._answers += answer[: _MOST_ANSWERS - len(self._answers)]
+        if self._answers and not self._typing:
+            try:
+                os.write(self._fd, self._answers)
+            except OSError:
+                pass  # it does not read, or it has hung up
+            self._answers.clear()
 
     async def _rest(self, first: float = 3.0, quiet: float = 0.3, most: float = 10.0) -> None:
         """A full-screen program drops what is typed before it listens; one that has drawn and rests does listen."""
@@ -113,6 +184,7 @@ class TerminalPump:
             self._dropped_from = before
         self._tail += data
         del self._tail[:-_TAIL_BYTES]
+        self.screen.feed(data)
         self._heard.set()
         self._on_output(len(data))
 
@@ -166,6 +238,15 @@ def recorded_tail(recording: Path, most: int = _TAIL_BYTES) -> bytes:
         if code == Code.OUTPUT:
             output += data.encode()
     return bytes(output[-most:])
+
+
+def _play(recording: Path, size: int, screen: Screen) -> None:
+    """Shows the first so many bytes of a recording."""
+    with recording.open("rb") as file:
+        reader = CastReader(parse_header(file.readline()).version)
+        while file.tell() < size:
+            if event := reader.take(file.readline()):
+                play(screen, (event,))
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

@@ -1,29 +1,87 @@
 """The screen that a stream of bytes leaves, by a real terminal emulator behind a small interface.
 
-The emulator (libghostty, by pyghostty) is loaded when the first screen is made, and is no dependency of the sandbox image.
-It answers nothing to what it is fed: a recording is shown, not spoken to.
+The emulator (`ghostty`) is loaded when the first screen is made. It holds what is to be seen and nothing that has scrolled
+away, no images and no clipboard, and reads no files: what it is fed may come from an agent. Fed a recording it answers
+nothing; given somebody to answer, it says what a terminal says to a program's queries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from axiom_sandbox.terminal.casts import MAX_SIDE, CastEvent, Header
 from axiom_sandbox.terminal.recording import Code
 
-_SCROLLBACK = 1000
-_LONGEST_FEED = 1024 * 1024
+Rgb = tuple[int, int, int]
+FOREGROUND: Rgb = (229, 229, 229)
+BACKGROUND: Rgb = (0, 0, 0)
+"""What a program that asks is told that text looks like which says nothing of colours."""
+BRACKETED_PASTE = 2004
+"""The mode in which a program wants pasted text marked as such."""
+_DIGEST_CHARACTERS = 16
 
 
 class EmulatorMissingError(RuntimeError):
-    """The terminal emulator is not installed here."""
+    """The terminal emulator is not installed here, or cannot be loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One place on a screen."""
+
+    text: str = ""
+    """The character with what combines with it; empty: nothing was written there."""
+    width: int = 1
+    """Columns that it takes; 0: it is the second half of the character before it."""
+    foreground: Rgb | None = None
+    background: Rgb | None = None
+    """None: the terminal's own."""
+    bold: bool = False
+    italic: bool = False
+    faint: bool = False
+    underline: bool = False
+    strikethrough: bool = False
+    inverse: bool = False
+    invisible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a terminal shows, as text."""
+
+    columns: int
+    rows: int
+    lines: tuple[str, ...]
+    """As many as there are rows, without spaces at their ends."""
+    cursor: tuple[int, int]
+    """Column and row, from 0."""
+    cursor_visible: bool = True
+    title: str = ""
+    """What the program calls its window (OSC 0 and 2)."""
+    alternate: bool = False
+    """It uses the second screen, as full-screen programs do."""
+    modes: frozenset[int] = frozenset()
+    """Those of `screens.MODES` that are on."""
+    keyboard: int = 0
+    """Flags of the kitty keyboard protocol that the program asked for."""
+
+    @property
+    def text(self) -> str:
+        """The lines, down to the last that is not empty."""
+        return "\n".join(self.lines).rstrip("\n")
+
+    @property
+    def digest(self) -> str:
+        """The same for the same text, sizes and cursors aside."""
+        return hashlib.sha256(self.text.encode(errors="replace")).hexdigest()[:_DIGEST_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True)
 class ScreenState:
-    """What a terminal shows."""
+    """What a terminal shows, in the bytes that show it again."""
 
     columns: int
     rows: int
@@ -51,22 +109,32 @@ class Screen(Protocol):
     def resize(self, columns: int, rows: int) -> None:
         """Gives it another size."""
 
+    def view(self) -> View:
+        """What it shows, as text. Cheap: about a millisecond."""
+
+    def cells(self) -> tuple[tuple[Cell, ...], ...]:
+        """What it shows, place by place: as many rows as it has, each with as many cells as it has columns."""
+
     def snapshot(self) -> ScreenState:
-        """What it shows."""
+        """What it shows, to be shown again."""
 
     def close(self) -> None:
         """Lets go of it."""
 
 
-def make_screen(columns: int, rows: int) -> Screen:
-    """An empty screen. Raises EmulatorMissingError."""
+MODES = frozenset({1, 25, 1000, 1002, 1003, 1004, 1006, 1049, BRACKETED_PASTE, 2026})
+"""Private modes of DEC and xterm that a view tells."""
+
+
+def make_screen(columns: int, rows: int, answer: Callable[[bytes], None] | None = None) -> Screen:
+    """An empty screen; `answer` is given what the terminal says to a program's queries. Raises EmulatorMissingError."""
     try:
-        import pyghostty  # type: ignore[import-untyped]
-    except ImportError as error:
+        from axiom_sandbox.terminal.ghostty import GhosttyScreen
+    except (ImportError, OSError) as error:
         raise EmulatorMissingError(
-            "the terminal emulator is missing; install it: pip install pyghostty"
+            f"the terminal emulator is missing ({error}); install it: pip install pyghostty"
         ) from error
-    return _Ghostty(pyghostty, _side(columns), _side(rows))
+    return GhosttyScreen(_side(columns), _side(rows), answer)
 
 
 def play(screen: Screen, events: Iterable[CastEvent]) -> None:
@@ -98,73 +166,3 @@ def parse_size(text: str) -> tuple[int, int] | None:
 
 def _side(cells: int) -> int:
     return min(max(cells, 1), MAX_SIDE)
-
-
-class _Ghostty:
-    """A Screen by libghostty."""
-
-    def __init__(self, module: Any, columns: int, rows: int) -> None:
-        self._module = module
-        self._terminal = module.Terminal(cols=columns, rows=rows, scrollback=_SCROLLBACK)
-
-    def feed(self, data: bytes) -> None:
-        """As Screen.feed."""
-        for start in range(0, len(data), _LONGEST_FEED):
-            self._terminal.feed(data[start : start + _LONGEST_FEED])
-
-    def resize(self, columns: int, rows: int) -> None:
-        """As Screen.resize."""
-        self._terminal.resize(columns, rows)
-
-    def snapshot(self) -> ScreenState:
-        """As Screen.snapshot."""
-        columns, rows = self._terminal.size
-        lines = self._terminal.text().split("\n")
-        lines = [*(line.rstrip() for line in lines), *([""] * rows)][:rows]
-        x, y = self._terminal.cursor
-        return ScreenState(
-            columns, rows, tuple(lines), (x, y), self._styled(columns, rows), self._restoring()
-        )
-
-    def close(self) -> None:
-        """As Screen.close."""
-        self._terminal.close()
-
-    def _styled(self, columns: int, rows: int) -> bytes:
-        selection = self._module.core.init_sized("GhosttySelection")
-        selection.start, selection.end = (
-            self._terminal.ref(0, 0)[0],
-            self._terminal.ref(columns - 1, rows - 1)[0],
-        )
-        options = self._options()
-        options.selection = selection
-        return self._formatted(options)
-
-    def _restoring(self) -> bytes:
-        options = self._options()
-        extra = options.extra
-        extra.modes = extra.scrolling_region = extra.tabstops = extra.keyboard = True
-        screen = extra.screen
-        screen.cursor = screen.style = screen.hyperlink = screen.charsets = screen.protection = True
-        return self._formatted(options)
-
-    def _options(self) -> Any:
-        options = self._module.core.init_sized("GhosttyFormatterTerminalOptions")
-        options.emit = self._module.lib.GHOSTTY_FORMATTER_FORMAT_VT
-        return options
-
-    def _formatted(self, options: Any) -> bytes:
-        ffi, lib = self._module.ffi, self._module.lib
-        formatter = ffi.new("GhosttyFormatter*")
-        result = lib.ghostty_formatter_terminal_new(ffi.NULL, formatter, self._terminal._t[0], options[0])  # noqa: SLF001
-        if result != 0:
-            raise RuntimeError(f"the emulator cannot write its screen down: {result}")
-        try:
-            text: str = self._module.core.read_buf(
-                lambda buffer, size, written: lib.ghostty_formatter_format_buf(
-                    formatter[0], buffer, size, written
-                )
-            )
-        finally:
-            lib.ghostty_formatter_free(formatter[0])
-        return text.encode()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import sys
+import tty
 from pathlib import Path
 
 import pytest
 
 from axiom_sandbox.protocol.channel import FailureReason, LedgerHead, Phase
-from axiom_sandbox.protocol.events import Event, Terminal
+from axiom_sandbox.protocol.events import Event, Gap, Terminal
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.supervising.agent import AgentSandbox
 from axiom_sandbox.supervising.board import Board, write_durably
@@ -75,7 +77,7 @@ class Desk:
         self.recording = Recording.open(self.file, 80, 24)
         self.events: list[Event] = []
         self.outputs = 0
-        self.pump = TerminalPump(master, self.recording, self.record, self.heard, noted=0)
+        self.pump = TerminalPump(master, self.recording, self.record, self.heard, noted=0, size=(80, 24))
 
     async def record(self, event: Event) -> int:
         self.events.append(event)
@@ -124,6 +126,37 @@ async def test_typing_waits_for_a_reader_and_gives_up_on_one_that_is_gone(tmp_pa
     await desk.pump.finish(10)
     await running
     assert '"i", "hello' in desk.file.read_text() or '"i","hello' in desk.file.read_text()
+
+
+async def test_a_program_that_asks_its_terminal_is_answered_whoever_types_besides(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    tty.setraw(desk.agent)
+    running = asyncio.create_task(desk.pump.run())
+    os.write(desk.agent, b"\x1b[c")
+    answer = await asyncio.to_thread(os.read, desk.agent, 100)
+    assert answer == b"\x1b[?62;22c"
+    assert desk.pump.screen.attached
+    os.close(desk.agent)
+    await desk.pump.finish(10)
+    await running
+
+
+async def test_without_an_emulator_the_ledger_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "axiom_sandbox.terminal.ghostty", raising=False)
+    monkeypatch.setitem(sys.modules, "pyghostty", None)
+    desk = Desk(tmp_path)
+    running = asyncio.create_task(desk.pump.run())
+    os.write(desk.agent, b"shown\x1b[c")
+    while not any(isinstance(event, Gap) for event in desk.events):
+        await asyncio.sleep(0.01)
+    assert desk.pump.screen.view() is None
+    os.close(desk.agent)
+    await desk.pump.finish(10)
+    await running
+    [gap] = [event for event in desk.events if isinstance(event, Gap)]
+    assert (gap.what, "pip install pyghostty" in gap.reason) == ("screen", True)
 
 
 async def test_a_pipe_that_nobody_reads_any_more_ends_the_writing() -> None:
