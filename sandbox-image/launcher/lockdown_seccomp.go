@@ -108,6 +108,7 @@ func filterFor(network string) instructions {
 		jumpEqual(0, 0, 1), ret(actAllow),
 		jumpEqual(0xffffffff, 0, 1), ret(actAllow),
 		ret(denied))
+	p.addRanks()
 	// Typing into the terminal on behalf of whoever reads it next.
 	p.on(unix.SYS_IOCTL, argument(1),
 		jumpEqual(unix.TIOCSTI, 0, 1), ret(denied),
@@ -126,6 +127,28 @@ func filterFor(network string) instructions {
 }
 
 const tioclinux = 0x541c
+
+const ioprioWhoProcess = 1
+
+// addRanks leaves a process its own limits and its own place in the scheduler's
+// queue. Those of others are the launcher's, too, as it has the same user: without
+// descriptors, or behind everybody else, it neither records nor stops.
+func (p *instructions) addRanks() {
+	denied := refuse(unix.EPERM)
+	// The third argument is where new limits lie: without one, limits are only read.
+	p.on(unix.SYS_PRLIMIT64, argument(0), jumpEqual(0, 0, 1), ret(actAllow),
+		argument(2), jumpEqual(0, 1, 0), ret(denied),
+		load(offArgs+8*2+4), jumpEqual(0, 0, 1), ret(actAllow), ret(denied))
+	for _, call := range []uintptr{unix.SYS_SCHED_SETSCHEDULER, unix.SYS_SCHED_SETPARAM, unix.SYS_SCHED_SETATTR} {
+		p.on(call, argument(0), jumpEqual(0, 0, 1), ret(actAllow), ret(denied))
+	}
+	for _, set := range []struct {
+		call uintptr
+		kind uint32 // one process, not a group or a user
+	}{{unix.SYS_SETPRIORITY, unix.PRIO_PROCESS}, {unix.SYS_IOPRIO_SET, ioprioWhoProcess}} {
+		p.on(set.call, argument(0), jumpEqual(set.kind, 1, 0), ret(denied), argument(1), jumpEqual(0, 0, 1), ret(actAllow), ret(denied))
+	}
+}
 
 // addSockets leaves Unix sockets, and TCP where the mode has a network. MPTCP
 // and SCTP are streams that Landlock's port rules do not see.

@@ -121,6 +121,12 @@ func evaluate(t *testing.T, p instructions, arch, number uint32, arguments ...ui
 	for i, a := range arguments {
 		data[offArgs+8*uint32(i)] = a
 	}
+	return evaluateAt(t, p, data)
+}
+
+// evaluateAt takes the numbers at their offsets; those that are not given are 0.
+func evaluateAt(t *testing.T, p instructions, data map[uint32]uint32) uint32 {
+	t.Helper()
 	var accumulator uint32
 	for i := 0; i < len(p); i++ {
 		jump := func(condition bool) {
@@ -181,6 +187,16 @@ func TestFilterAnswers(t *testing.T) {
 		{"a pair", none, unix.SYS_SOCKETPAIR, []uint32{unix.AF_UNIX, unix.SOCK_STREAM, 0}, actAllow},
 		{"sendto", proxy, unix.SYS_SENDTO, []uint32{3, 0, 0, unix.MSG_NOSIGNAL}, actAllow},
 		{"sendto with Fast Open", proxy, unix.SYS_SENDTO, []uint32{3, 0, 0, unix.MSG_NOSIGNAL | unix.MSG_FASTOPEN}, eperm},
+		{"one's own limits", proxy, unix.SYS_PRLIMIT64, []uint32{0, unix.RLIMIT_NOFILE, 1}, actAllow},
+		{"reading another's limits", proxy, unix.SYS_PRLIMIT64, []uint32{1, unix.RLIMIT_NOFILE, 0, 1}, actAllow},
+		{"another's limits", proxy, unix.SYS_PRLIMIT64, []uint32{1, unix.RLIMIT_NOFILE, 1}, eperm},
+		{"one's own priority", proxy, unix.SYS_SETPRIORITY, []uint32{unix.PRIO_PROCESS, 0}, actAllow},
+		{"another's priority", proxy, unix.SYS_SETPRIORITY, []uint32{unix.PRIO_PROCESS, 1}, eperm},
+		{"the priority of all of a user's", proxy, unix.SYS_SETPRIORITY, []uint32{unix.PRIO_USER, 0}, eperm},
+		{"one's own scheduler", proxy, unix.SYS_SCHED_SETSCHEDULER, []uint32{0, 3}, actAllow},
+		{"another's scheduler", proxy, unix.SYS_SCHED_SETATTR, []uint32{1}, eperm},
+		{"one's own place at the disk", proxy, unix.SYS_IOPRIO_SET, []uint32{ioprioWhoProcess, 0}, actAllow},
+		{"another's place at the disk", proxy, unix.SYS_IOPRIO_SET, []uint32{ioprioWhoProcess, 1}, eperm},
 		{"a terminal's size", proxy, unix.SYS_IOCTL, []uint32{0, unix.TIOCGWINSZ}, actAllow},
 		{"typing into a terminal", proxy, unix.SYS_IOCTL, []uint32{0, unix.TIOCSTI}, eperm},
 	} {

@@ -36,6 +36,9 @@ var seccompChecks = slices.Concat([]check{
 	}},
 }, deniedCallChecks(), namespaceFlagChecks(), socketChecks(), foreignChecks)
 
+// noSuchPID is above the highest number that a process can have.
+const noSuchPID = 0x7ffffffe
+
 // deniedAttempts must answer EPERM.
 var deniedAttempts = []struct {
 	name string
@@ -84,6 +87,11 @@ var deniedAttempts = []struct {
 		return call(unix.SYS_NAME_TO_HANDLE_AT, minusOne, nowhere, nowhere, nowhere, 0)
 	}},
 	{"personality", func(*stagePlan) error { return call(unix.SYS_PERSONALITY, 0x0040000) }},
+	{"others-limits", func(*stagePlan) error { return call(unix.SYS_PRLIMIT64, noSuchPID, unix.RLIMIT_NOFILE, nowhere, 0) }},
+	{"others-priority", func(*stagePlan) error { return call(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, noSuchPID, 19) }},
+	{"others-scheduler", func(*stagePlan) error { return call(unix.SYS_SCHED_SETSCHEDULER, noSuchPID, 5, nowhere) }},
+	{"others-scheduler-attributes", func(*stagePlan) error { return call(unix.SYS_SCHED_SETATTR, noSuchPID, nowhere, 0) }},
+	{"others-io-priority", func(*stagePlan) error { return call(unix.SYS_IOPRIO_SET, ioprioWhoProcess, noSuchPID, 0) }},
 	{"terminal-input", func(*stagePlan) error { return call(unix.SYS_IOCTL, minusOne, unix.TIOCSTI, nowhere) }},
 	{"terminal-input-high-bits", func(*stagePlan) error { return call(unix.SYS_IOCTL, minusOne, 1<<32|unix.TIOCSTI, nowhere) }},
 	{"console", func(*stagePlan) error { return call(unix.SYS_IOCTL, minusOne, tioclinux, nowhere) }},

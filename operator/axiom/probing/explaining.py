@@ -86,6 +86,7 @@ _KINDS = (
     _Kind("seccomp.clone", "make a namespace by {}", "the agent would find more of the kernel to attack"),
     _Kind("seccomp.fast-open", "connect by TCP Fast Open: {}", "Landlock's rule for ports would be passed by"),
     _Kind("seccomp.mptcp", "connect by MPTCP", "Landlock's rule for ports would be passed by"),
+    _Kind("seccomp.others", "change what another process has: its {}", "the agent could starve the launcher, and nobody could stop it"),
     _Kind("seccomp.x32", "call the kernel by its x32 numbers", "the filter would be passed by"),
     _Kind("seccomp.i386", "call the kernel by its 32-bit numbers", "the filter would be passed by"),
     _Kind("seccomp.", "use what an agent never needs: {}", "the agent would find more of the kernel to attack"),
@@ -100,7 +101,7 @@ def explain(assertion: Assertion) -> Explanation:
             rest = assertion.name.partition(".")[2]
             for ending in _ENDINGS:
                 rest = rest.removesuffix(ending)
-            words = rest.replace("-", " ")
+            words = rest.removeprefix("others-").replace("-", " ")
             return Explanation(
                 kind.tried.format(words), kind.meaning, kind.cure or _CURES[Layer(assertion.layer)]
             )
