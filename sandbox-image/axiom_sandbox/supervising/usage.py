@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
+ENTRY_BYTES = 4096
+"""What a file counts at least, as an empty file takes none of the disk's blocks, but one of its inodes, which are few."""
 
-def folder_bytes(root: Path, most_entries: int = 500_000) -> int:
-    """Bytes on disk below `root`, links not followed, a file with several names counted once."""
-    total, seen, entries = 0, set[tuple[int, int]](), 0
+
+def folder_bytes(root: Path, most: float = math.inf) -> int:
+    """Bytes on disk below `root`, links not followed, a file with several names counted once.
+
+    Each file counts `ENTRY_BYTES` at least. Once there are more than `most`, the rest is not looked at.
+    """
+    total, seen = 0, set[tuple[int, int]]()
     stack = [os.fspath(root)]
     while stack:
         try:
@@ -16,8 +23,7 @@ def folder_bytes(root: Path, most_entries: int = 500_000) -> int:
         except OSError:
             continue  # gone, or closed by the agent; its parent's count stands
         for entry in found:
-            entries += 1
-            if entries > most_entries:
+            if total > most:
                 return total
             try:
                 status = entry.stat(follow_symlinks=False)
@@ -29,5 +35,5 @@ def folder_bytes(root: Path, most_entries: int = 500_000) -> int:
                 if (status.st_dev, status.st_ino) in seen:
                     continue
                 seen.add((status.st_dev, status.st_ino))
-            total += status.st_blocks * 512
+            total += max(status.st_blocks * 512, ENTRY_BYTES)
     return total

@@ -9,7 +9,7 @@ from pathlib import Path
 from axiom_sandbox.protocol.channel import FailureReason, Limits
 from axiom_sandbox.supervising.launcher_link import LauncherLink
 from axiom_sandbox.supervising.sandbox import SandboxFailedError
-from axiom_sandbox.supervising.usage import folder_bytes
+from axiom_sandbox.supervising.usage import ENTRY_BYTES, folder_bytes
 
 _LOOK_SECONDS = 1.0
 _LONGEST_PAUSE = 10.0
@@ -65,14 +65,14 @@ class Watchdog:
             )
 
     async def _look_at_storage(self) -> None:
-        used = await asyncio.to_thread(lambda: sum(folder_bytes(folder) for folder in self._folders))
         most = self._limits.storage_bytes
+        used = await asyncio.to_thread(lambda: sum(folder_bytes(folder, most) for folder in self._folders))
         if used > _STORAGE_SHARE * most:
             await self._link.freeze()
             raise SandboxFailedError(
                 FailureReason.STORAGE_EXCEEDED,
                 f"workspace, home and /tmp hold {used:,} bytes, more than {_STORAGE_SHARE:.0%} of"
-                f" limits.resources.storage ({most:,})",
+                f" limits.resources.storage ({most:,}); each file counts {ENTRY_BYTES:,} at least",
             )
 
     async def _look_at_processes(self) -> None:

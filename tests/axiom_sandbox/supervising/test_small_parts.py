@@ -19,7 +19,7 @@ from axiom_sandbox.supervising.board import Board, write_durably
 from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
-from axiom_sandbox.supervising.usage import folder_bytes
+from axiom_sandbox.supervising.usage import ENTRY_BYTES, folder_bytes
 from axiom_sandbox.terminal.recording import Recording
 
 IDENTITY = Identity(namespace="n", task="t", task_id="u", attempt=1, role=Role.AGENT)
@@ -176,7 +176,13 @@ def test_what_a_folder_holds(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").symlink_to("/usr")
     assert 10_000 <= before <= folder_bytes(tmp_path) < before + 10_000
     assert folder_bytes(tmp_path / "no such folder") == 0
-    assert folder_bytes(tmp_path, most_entries=0) == 0
+
+
+def test_empty_files_count_for_the_inodes_that_they_take(tmp_path: Path) -> None:
+    for number in range(100):
+        (tmp_path / str(number)).touch()
+    assert folder_bytes(tmp_path) == 100 * ENTRY_BYTES
+    assert 10 * ENTRY_BYTES < folder_bytes(tmp_path, most=10 * ENTRY_BYTES) <= 12 * ENTRY_BYTES
 
 
 @pytest.mark.parametrize(
