@@ -137,7 +137,7 @@ class BubblewrapSandbox(LocalSandbox):
             "bwrap",
             *_NAMESPACES,
             *_mounts(shown.binds),
-            *("--proc", "/proc", "--dev", "/dev"),
+            *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),  # noqa: S108
             *("--ro-bind", "/proc/sys", "/proc/sys"),  # root's processes could write there
             *links,
             *_mounts(binds),
