@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 LAUNCHER_SOURCES = $(wildcard sandbox-image/launcher/*.go sandbox-image/launcher/*.s sandbox-image/launcher/go.*)
 INSTALLER_SOURCES = $(wildcard sandbox-image/launcher/installer/*.go sandbox-image/launcher/go.*)
 
-.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e campaign faults bench bench-memory captures demo fuzz cheats audit audit-online sbom clean
+.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e attacks campaign faults bench bench-memory captures demo fuzz cheats audit audit-online sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -84,6 +84,10 @@ e2e: setup cluster ## End-to-end tests on the hermetic cluster, with the real Co
 
 campaign: setup cluster ## The long forms of the end-to-end tests: many kills, outages of a minute
 	$(RUN) pytest e2e -m campaign
+
+attacks: setup cluster ## Every attack on sandboxes, in its long form: half a minute of each starvation, 200 tasks with a canary key
+	$(RUN) pytest -m "e2e or campaign" e2e/test_attacks.py e2e/test_attacks_local.py e2e/test_starving.py \
+		e2e/test_starving_local.py e2e/test_hostile_agents.py e2e/test_canary.py
 
 faults: setup ## The long forms of the tests of faults: 10,000 kills, every truncation, every flipped bit (hours)
 	AXIOM_FAULTS=long AXIOM_FAULTS_KILLS=10000 $(RUN) pytest tests/axiom_sandbox/ledger tests/axiom/retaining

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import uuid
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,43 +16,28 @@ from cryptography import x509
 
 from e2e.cluster.connection import Connection, Provider
 from e2e.cluster.waiting import wait_until
-from e2e.support.chart import Release, build_storage_image, image_values
+from e2e.support.chart import Release, build_storage_image, image_values, installed
 from e2e.support.doctor import probed, troubles
-from e2e.support.images import ROOT, Images
+from e2e.support.images import Images
 from e2e.support.kubernetes import Kubectl, KubectlError, Object
 from e2e.support.object_storage import object_storage
 from e2e.support.pod_network import require_pod_network
+from e2e.support.vendor import KEY, Vendor
 
 pytestmark = pytest.mark.e2e
 
 COMPONENTS = ("operator", "gateway", "egress", "storage")
 SECRETS = ("axiom-operator-channel", "axiom-gateway-channel", "axiom-token-keys", "axiom-storage")
 CREDENTIAL = "model"
-KEY = "sk-the-real-key"
 
 Right = tuple[str, str, str]
 """Verb, resource, name ("" for any)."""
 
 
-class Model(BaseHTTPRequestHandler):
-    """A vendor that says whether it was given the right key."""
-
-    def do_GET(self) -> None:
-        given = self.headers["Authorization"]
-        body = b"right key" if given == f"Bearer {KEY}" else b"wrong key"
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
-
-
 @pytest.fixture(scope="module")
 def model(cluster: Connection) -> Iterator[str]:
     """Base address of a vendor on this machine, outside of the cluster."""
-    with ThreadingHTTPServer((cluster.machine_address, 0), Model) as server:
+    with ThreadingHTTPServer((cluster.machine_address, 0), Vendor) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://{cluster.machine_address}:{server.server_port}"
         server.shutdown()
@@ -68,24 +52,8 @@ def values(cluster: Connection, images: Images) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def release(cluster: Connection, values: dict[str, Any]) -> Iterator[Release]:
     """Installed in a namespace that admits nothing outside Pod Security's `restricted` profile."""
-    release = Release(cluster, f"axiom-{uuid.uuid4().hex[:8]}")
-    admin = Kubectl(cluster, release.namespace)
-    if (
-        admin.run("get", "crd", "agenttasks.axiom.dev").returncode == 0
-    ):  # somebody else's, which helm would respect
-        take = ("apply", "--server-side", "--force-conflicts", "--field-manager=helm")
-        admin(*take, "--filename", str(ROOT / "crds"))
-    admin("create", "namespace", release.namespace)
-    admin("label", "namespace", release.namespace, "pod-security.kubernetes.io/enforce=restricted")
-    admin("create", "secret", "generic", CREDENTIAL, f"--from-literal=key={KEY}")
-    try:
-        release.install(values)
+    with installed(cluster, values, {CREDENTIAL: {"key": KEY}}) as release:
         yield release
-    finally:
-        admin.run("delete", "agenttasks", "--all", "--all-namespaces", timeout=120)
-        if release.name in admin("get", "deployments", "--output", "name"):
-            release.uninstall()
-        admin.run("delete", "namespace", release.namespace, "--wait=false")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ at the same time.
 from __future__ import annotations
 
 import base64
-import io
 import json
 import secrets
 import signal
@@ -22,18 +21,16 @@ from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
 import yaml
-import zstandard
-from minio import Minio
 from tests.fakes.git_server import GitServer, serve_git
 
 from e2e.cluster.connection import Connection
 from e2e.cluster.waiting import wait_until
 from e2e.inputs.leap_repository import REVISION, make_leap_repository
+from e2e.support.buckets import bucket, read_bucket
 from e2e.support.chart import Release, image_values
 from e2e.support.images import ROOT, Images, build_codex_image
 from e2e.support.kubernetes import Kubectl, Object
@@ -51,7 +48,6 @@ SCRIPTS = {"spendthrift": "honest"}
 BUDGETS = {"honest": "1.00", "spendthrift": "0.0001"}
 FIX = "+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)"
 LIMIT_SECONDS = 180
-ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 @dataclass(frozen=True)
@@ -128,32 +124,6 @@ def model(story: str, address: str, key: str, log: Path) -> Iterator[Model]:
             yield Model(json.loads(process.stdout.readline())["url"], log)
         finally:
             process.terminate()
-
-
-@contextmanager
-def bucket(cluster: Connection, name: str) -> Iterator[Minio]:
-    s3 = cluster.s3
-    client = Minio(
-        urlsplit(s3.endpoint).netloc, access_key=s3.access_key, secret_key=s3.secret_key, secure=False
-    )
-    client.make_bucket(name)
-    yield client
-    for item in client.list_objects(name, recursive=True):
-        client.remove_object(name, item.object_name)
-    client.remove_bucket(name)
-
-
-def read_bucket(client: Minio, name: str) -> dict[str, bytes]:
-    found = {}
-    for item in client.list_objects(name, recursive=True):
-        answer = client.get_object(name, item.object_name)
-        content = answer.read()
-        answer.close()
-        if content.startswith(ZSTD):
-            source = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content), read_across_frames=True)
-            content = source.read()
-        found[item.object_name] = content
-    return found
 
 
 @contextmanager

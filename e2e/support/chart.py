@@ -6,7 +6,9 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from e2e.cluster.binaries import binary
 from e2e.cluster.connection import Connection
 from e2e.cluster.providing import has_image, image_name, provide_image
 from e2e.support.images import ROOT, Images
+from e2e.support.kubernetes import Kubectl
 
 CHART = ROOT / "charts" / "axiom"
 _STORAGE_DOCKERFILE = """\
@@ -100,3 +103,33 @@ def image_values(images: Images, storage: str) -> dict[str, Any]:
             "storage": storage,
         }
     }
+
+
+@contextmanager
+def installed(
+    connection: Connection, values: Mapping[str, Any], secrets: Mapping[str, Mapping[str, str]]
+) -> Iterator[Release]:
+    """A release in a namespace of its own that enforces `restricted` and holds these Secrets; removed afterwards.
+
+    Everybody's AgentTasks go with it.
+    """
+    release = Release(connection, f"axiom-{uuid.uuid4().hex[:8]}")
+    admin = Kubectl(connection, release.namespace)
+    if admin.run("get", "crd", "agenttasks.axiom.dev").returncode == 0:
+        # somebody else's, which helm would respect
+        take = ("apply", "--server-side", "--force-conflicts", "--field-manager=helm")
+        admin(*take, "--filename", str(ROOT / "crds"))
+    admin("create", "namespace", release.namespace)
+    admin("label", "namespace", release.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    for name, content in secrets.items():
+        admin.create(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": content}
+        )
+    try:
+        release.install(values)
+        yield release
+    finally:
+        admin.run("delete", "agenttasks", "--all", "--all-namespaces", timeout=120)
+        if release.name in admin("get", "deployments", "--output", "name"):
+            release.uninstall()
+        admin.run("delete", "namespace", release.namespace, "--wait=false")

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -112,13 +112,20 @@ class SandboxPods:
     authority: Authority
     agent_class: AgentClassSpec
     owner: Object
+    resources: Resources = field(default_factory=Resources)
 
     @classmethod
     def of(
-        cls, kubectl: Kubectl, images: Images, authority: Authority, agent_class: AgentClassSpec
+        cls,
+        kubectl: Kubectl,
+        images: Images,
+        authority: Authority,
+        agent_class: AgentClassSpec,
+        resources: Resources | None = None,
     ) -> SandboxPods:
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "task"}}
-        return cls(kubectl, images, authority, agent_class, kubectl.create(owner))
+        created = kubectl.create(owner)
+        return cls(kubectl, images, authority, agent_class, created, resources or Resources())
 
     def create(self, role: Role = Role.AGENT, attempt: int = 1, **fields: Any) -> SandboxPod:
         """Creates a pod and waits until its trusted side can be spoken with. Raises ClusterError."""
@@ -143,7 +150,7 @@ class SandboxPods:
             identity=identity,
             owner=Owner(uid=uid, name="task", kind="ConfigMap", api_version="v1"),
             agent_class=self.agent_class,
-            resources=Resources(),
+            resources=self.resources,
             images=PodImages(self.images.sandbox, self.images.verifier),
             client_ca=self.authority.ca,
             seconds_left=_LIFE_SECONDS,
@@ -204,16 +211,12 @@ async def give(channel: Channel, command: Command) -> None:
     await channel.send(CommandEnvelope(key=command.kind, command=command))
 
 
-def start_agent(prompt: str) -> StartAgent:
-    """The command that begins round 1."""
-    limits = Limits(
-        deadline_ms=int((time.time() + _LIFE_SECONDS) * 1000),
-        idle_seconds=_LIFE_SECONDS,
-        storage_bytes=1 << 30,
-        processes=256,
-    )
+def start_agent(prompt: str, command: tuple[str, ...] = COMMAND, **given: int) -> StartAgent:
+    """The command that begins round 1; `given` are limits."""
+    usual = {"idle_seconds": _LIFE_SECONDS, "storage_bytes": 1 << 30, "processes": 256}
+    limits = Limits(deadline_ms=int((time.time() + _LIFE_SECONDS) * 1000), **{**usual, **given})
     envelope = Envelope(prompt=prompt, criteria=(), limits=limits, agent_class="plain", max_rounds=1)
-    return StartAgent(envelope=envelope, program=AgentProgram(command=COMMAND), prompt=prompt)
+    return StartAgent(envelope=envelope, program=AgentProgram(command=command), prompt=prompt)
 
 
 def base_archive(folder: Path, files: dict[str, str]) -> tuple[Path, ArchiveInfo]:

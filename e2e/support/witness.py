@@ -10,6 +10,8 @@ from pathlib import Path
 from e2e.cluster.api import Api, Object
 from e2e.cluster.errors import ClusterError
 
+_LARGEST_FILE = 64 * 2**20
+
 
 @dataclass
 class Witness:
@@ -21,6 +23,7 @@ class Witness:
     """By what it is: every version of every pod, the last log of every container."""
     environments: dict[str, str] = field(default_factory=dict)
     """By process and program: environments of this machine's processes, pods' included."""
+    files_seen: int = 0
 
     def look(self) -> None:
         """Takes in what there is now. Raises ClusterError."""
@@ -33,6 +36,17 @@ class Witness:
                     self._read_log(f"{path}/{name}/log?container={container}", f"log {name} {container}")
         for process in Path("/proc").glob("[0-9]*"):
             self._read_environment(process)
+
+    def look_for(self, secret: bytes, folder: Path) -> None:
+        """Looks for it in every file of pods' volumes on the node; where it is found becomes a text."""
+        for path in folder.glob("*/volumes/kubernetes.io~empty-dir/**/*"):
+            try:
+                if path.is_file() and not path.is_symlink() and path.stat().st_size < _LARGEST_FILE:
+                    self.files_seen += 1
+                    if secret in path.read_bytes():
+                        self.texts[f"file {path}"] = secret.decode()
+            except OSError:
+                continue  # has gone meanwhile
 
     def logs_of(self, text: str) -> str:
         """The logs of all containers in pods whose names hold a text."""
