@@ -13,6 +13,7 @@ from pathlib import Path
 from axiom.channel import Channel
 from axiom_sandbox.ledger.checking import verify
 from axiom_sandbox.protocol.channel import FailureReason, Phase, SandboxState, Stop
+from e2e.support.local_runs import unpacked
 from e2e.support.sandboxes import base_archive, give, reached, start_agent
 
 STOPPED = ("cpu", "churn", "memory", "descriptors", "pty", "signals")
@@ -119,7 +120,7 @@ async def recording(channel: Channel, state: SandboxState, folder: Path) -> str:
     [blob] = [blob for blob in state.blobs if blob.name == "recording"]
     target = folder / "recording.cast"
     await channel.fetch_blob(blob.digest, target)
-    return target.read_text()
+    return unpacked(target.read_bytes()).decode()
 
 
 def when(record: dict[str, str]) -> float:
