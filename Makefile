@@ -14,8 +14,8 @@ INSTALLER_SOURCES = $(wildcard sandbox-image/launcher/installer/*.go sandbox-ima
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
-setup: .venv/ready launcher ## Install what the other targets need (apt as root: bubblewrap, git)
-	@hack/system-packages bubblewrap git
+setup: .venv/ready launcher ## Install what the other targets need (apt as root: bubblewrap, git, fonts)
+	@hack/system-packages bubblewrap git fonts-dejavu-core fonts-unifont
 	@hack/prometheus-ready
 
 .venv/ready: pyproject.toml uv.lock $(if $(filter build/uv/bin/uv,$(UV)),build/uv/bin/uv)

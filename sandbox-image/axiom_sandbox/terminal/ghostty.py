@@ -8,13 +8,13 @@ from typing import Any
 import pyghostty  # type: ignore[import-untyped]
 from pyghostty import core, ffi, lib
 
-from axiom_sandbox.terminal.screens import BACKGROUND, FOREGROUND, MODES, Cell, Rgb, ScreenState, View
+from axiom_sandbox.terminal.frames import Frame
+from axiom_sandbox.terminal.ghostty_frames import read_frame
+from axiom_sandbox.terminal.screens import BACKGROUND, FOREGROUND, MODES, ScreenState, View
 
 _LONGEST_FEED = 1024 * 1024
 _CELL_PIXELS = (8, 16)
 _LONGEST_TITLE = 256
-_BLANK = Cell()
-_SECOND_HALF = Cell(width=0)
 
 
 class GhosttyScreen:
@@ -63,13 +63,9 @@ class GhosttyScreen:
             keyboard=self._terminal.get("kitty_keyboard_flags", "uint8_t"),
         )
 
-    def cells(self) -> tuple[tuple[Cell, ...], ...]:
-        """As Screen.cells."""
-        reader = _CellReader(self._terminal)
-        try:
-            return reader.rows()
-        finally:
-            reader.close()
+    def frame(self) -> Frame:
+        """As Screen.frame."""
+        return read_frame(self._terminal)
 
     def snapshot(self) -> ScreenState:
         """As Screen.snapshot."""
@@ -158,89 +154,3 @@ class GhosttyScreen:
 
         self._callbacks.append(ffi.callback("GhosttyTerminalColorSchemeFn", scheme))
         self._set("COLOR_SCHEME", self._callbacks[-1])
-
-
-class _CellReader:
-    """Reads a screen's cells, once."""
-
-    def __init__(self, terminal: Any) -> None:
-        self._columns, self._rows = terminal.size
-        self._state = ffi.new("GhosttyRenderState*")
-        self._iterator = ffi.new("GhosttyRenderStateRowIterator*")
-        self._cells = ffi.new("GhosttyRenderStateRowCells*")
-        lib.ghostty_render_state_new(ffi.NULL, self._state)
-        lib.ghostty_render_state_row_iterator_new(ffi.NULL, self._iterator)
-        lib.ghostty_render_state_row_cells_new(ffi.NULL, self._cells)
-        lib.ghostty_render_state_update(self._state[0], terminal._t[0])  # noqa: SLF001
-        lib.ghostty_render_state_get(
-            self._state[0], lib.GHOSTTY_RENDER_STATE_DATA_ROW_ITERATOR, self._iterator
-        )
-        self._raw, self._wide = ffi.new("GhosttyCell*"), ffi.new("GhosttyCellWide*")
-        self._flag, self._colour = ffi.new("bool*"), ffi.new("GhosttyColorRgb*")
-        self._style = core.init_sized("GhosttyStyle")
-        self._length, self._points = ffi.new("uint32_t*"), ffi.new("uint32_t[]", 64)
-
-    def close(self) -> None:
-        """Lets go of what the library keeps."""
-        lib.ghostty_render_state_row_cells_free(self._cells[0])
-        lib.ghostty_render_state_row_iterator_free(self._iterator[0])
-        lib.ghostty_render_state_free(self._state[0])
-
-    def rows(self) -> tuple[tuple[Cell, ...], ...]:
-        rows = list[tuple[Cell, ...]]()
-        while len(rows) < self._rows and lib.ghostty_render_state_row_iterator_next(self._iterator[0]):
-            lib.ghostty_render_state_row_get(
-                self._iterator[0], lib.GHOSTTY_RENDER_STATE_ROW_DATA_CELLS, self._cells
-            )
-            row = [self._cell() for _ in range(self._columns) if self._next()]
-            rows.append((*row, *([_BLANK] * (self._columns - len(row)))))
-        return (*rows, *([(_BLANK,) * self._columns] * (self._rows - len(rows))))
-
-    def _next(self) -> bool:
-        return bool(lib.ghostty_render_state_row_cells_next(self._cells[0]))
-
-    def _get(self, what: int, out: Any) -> bool:
-        return bool(lib.ghostty_render_state_row_cells_get(self._cells[0], what, out) == lib.GHOSTTY_SUCCESS)
-
-    def _cell(self) -> Cell:
-        self._get(lib.GHOSTTY_RENDER_STATE_ROW_CELLS_DATA_RAW, self._raw)
-        if not self._raw[0]:
-            return _BLANK
-        lib.ghostty_cell_get(self._raw[0], lib.GHOSTTY_CELL_DATA_WIDE, self._wide)
-        if self._wide[0] == lib.GHOSTTY_CELL_WIDE_SPACER_TAIL:
-            return _SECOND_HALF
-        text, width = self._text(), 2 if self._wide[0] == lib.GHOSTTY_CELL_WIDE_WIDE else 1
-        self._get(lib.GHOSTTY_RENDER_STATE_ROW_CELLS_DATA_HAS_STYLING, self._flag)
-        background = self._rgb(lib.GHOSTTY_RENDER_STATE_ROW_CELLS_DATA_BG_COLOR)
-        if not self._flag[0]:
-            return Cell(text, width, background=background)
-        self._get(lib.GHOSTTY_RENDER_STATE_ROW_CELLS_DATA_STYLE, self._style)
-        style = self._style
-        return Cell(
-            text,
-            width,
-            self._rgb(lib.GHOSTTY_RENDER_STATE_ROW_CELLS_DATA_FG_COLOR),
-            background,
-            bold=style.bold,
-            italic=style.italic,
-            faint=style.faint,
-            underline=bool(style.underline),
-            strikethrough=style.strikethrough,
-            inverse=style.inverse,
-            invisible=style.invisible,
-        )
-
-    def _text(self) -> str:
-        if not self._get(lib.GHOSTTY_RENDER_STATE_ROW_CELLS_DATA_GRAPHEMES_LEN, self._length):
-            return ""
-        length = self._length[0]
-        if not 0 < length <= len(self._points):
-            return "\ufffd" if length else ""
-        self._get(lib.GHOSTTY_RENDER_STATE_ROW_CELLS_DATA_GRAPHEMES_BUF, self._points)
-        return "".join(map(chr, self._points[0:length]))
-
-    def _rgb(self, what: int) -> Rgb | None:
-        if not self._get(what, self._colour):
-            return None
-        colour = self._colour[0]
-        return colour.r, colour.g, colour.b

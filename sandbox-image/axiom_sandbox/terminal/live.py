@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from axiom_sandbox.terminal.screens import Cell, Screen, View
+from axiom_sandbox.terminal.frames import Frame
+from axiom_sandbox.terminal.screens import Screen, View
 
 AT_ONCE_BYTES = 64 * 1024
 """Output within `INTERVAL_SECONDS` that the emulator is given as it comes."""
@@ -87,10 +88,10 @@ class LiveScreen:
         self.settle()
         return self._screen.view() if self._screen else None
 
-    def cells(self) -> tuple[tuple[Cell, ...], ...] | None:
-        """What it shows, place by place; None without an emulator."""
+    def frame(self) -> Frame | None:
+        """What it shows, cell by cell; None without an emulator."""
         self.settle()
-        return self._screen.cells() if self._screen else None
+        return self._screen.frame() if self._screen else None
 
     def close(self) -> None:
         """Lets go of the emulator."""

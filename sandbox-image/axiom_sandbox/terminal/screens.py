@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from axiom_sandbox.terminal.casts import MAX_SIDE, CastEvent, Header
+from axiom_sandbox.terminal.frames import Frame
 from axiom_sandbox.terminal.recording import Code
 
 Rgb = tuple[int, int, int]
@@ -26,26 +27,6 @@ _DIGEST_CHARACTERS = 16
 
 class EmulatorMissingError(RuntimeError):
     """The terminal emulator is not installed here, or cannot be loaded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One place on a screen."""
-
-    text: str = ""
-    """The character with what combines with it; empty: nothing was written there."""
-    width: int = 1
-    """Columns that it takes; 0: it is the second half of the character before it."""
-    foreground: Rgb | None = None
-    background: Rgb | None = None
-    """None: the terminal's own."""
-    bold: bool = False
-    italic: bool = False
-    faint: bool = False
-    underline: bool = False
-    strikethrough: bool = False
-    inverse: bool = False
-    invisible: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +93,8 @@ class Screen(Protocol):
     def view(self) -> View:
         """What it shows, as text. Cheap: about a millisecond."""
 
-    def cells(self) -> tuple[tuple[Cell, ...], ...]:
-        """What it shows, place by place: as many rows as it has, each with as many cells as it has columns."""
+    def frame(self) -> Frame:
+        """What it shows, cell by cell: what a picture is drawn from."""
 
     def snapshot(self) -> ScreenState:
         """What it shows, to be shown again."""

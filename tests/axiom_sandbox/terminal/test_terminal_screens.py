@@ -14,7 +14,6 @@ from axiom_sandbox.terminal.live import LiveScreen
 from axiom_sandbox.terminal.recording import Code
 from axiom_sandbox.terminal.screens import (
     BRACKETED_PASTE,
-    Cell,
     EmulatorMissingError,
     View,
     make_screen,
@@ -75,24 +74,6 @@ def test_a_view_tells_title_modes_and_the_second_screen() -> None:
     assert view.digest != view_of(b"first").digest == view_of(b"\x1b]0;t\x07first").digest
 
 
-def test_cells_have_characters_widths_and_colours() -> None:
-    screen = make_screen(8, 2)
-    screen.feed("a\x1b[1;38;2;1;2;3mB\x1b[0m漢e\u0301\x1b[7;4mi\x1b[0m\x1b[44m \x1b[K".encode())
-    first, second = screen.cells()
-    assert first[:6] == (
-        Cell("a"),
-        Cell("B", foreground=(1, 2, 3), bold=True),
-        Cell("漢", width=2),
-        Cell("", width=0),
-        Cell("e\u0301"),
-        Cell("i", inverse=True, underline=True),
-    )
-    assert first[6].text == " "
-    assert first[6].background == first[7].background
-    assert first[7].background is not None
-    assert second == (Cell(),) * 8
-
-
 def output_of(cli: str) -> bytes:
     cast = Cast.parse((CAPTURES / cli / "terminal.cast").read_bytes())
     return b"".join(event.data.encode() for event in cast.events if event.code == Code.OUTPUT)
@@ -114,7 +95,7 @@ def test_a_screen_outlives_whatever_it_is_fed(junk: bytes) -> None:
     screen = make_screen(20, 5, lambda _: None)
     screen.feed(junk + b"\x18\x1bcstill here")
     assert screen.view().text.endswith("still here")
-    assert len(screen.cells()) == 5
+    assert len(screen.frame().rows) == 5
     screen.close()
 
 
