@@ -136,6 +136,7 @@ class ClaudeDriver(JsonLinesDriver):
             permission=decision.permission,
             by=decision.by,
             message=message,
+            for_session=decision.for_session,
         )
         return self.step((given,))
 

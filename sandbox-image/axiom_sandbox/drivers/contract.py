@@ -208,6 +208,11 @@ class Driver(ABC):
         """The turn is over: lets the process end by itself."""
         return Step(close=True)
 
+    @property
+    def hears(self) -> bool:
+        """Whether it can be told anything while it works."""
+        return type(self).send is not Driver.send
+
     # --- what is known ----------------------------------------------------------------------------------------
 
     def recall(self, events: Iterable[Event]) -> None:

@@ -99,6 +99,7 @@ class JsonRpcDriver(JsonLinesDriver):
             permission=decision.permission,
             by=decision.by,
             message=message,
+            for_session=decision.for_session,
         )
         return self.step((given, *self.after_answer(open_question, given)))
 

@@ -5,7 +5,7 @@ A policy guards what an agent does by mistake. It keeps nobody in: the sandbox d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any
@@ -15,7 +15,8 @@ from pydantic import Field
 
 from axiom_sandbox.protocol.checks import Keyed, form
 from axiom_sandbox.protocol.criteria import CriterionName, Pattern
-from axiom_sandbox.protocol.model import ApiModel
+from axiom_sandbox.protocol.model import ApiModel, Message
+from axiom_sandbox.protocol.quantities import DurationText
 
 _MOST_TEXTS = 1_000
 _DEEPEST = 32
@@ -74,9 +75,21 @@ class Approvals(ApiModel):
     """For what no rule fits."""
     rules: Annotated[list[ApprovalRule], Field(max_length=32), Keyed("name")] = []
     """Exceptions, in order."""
+    answer_within: DurationText = "30m"
+    """How long a person is waited for, where one is asked; then the tool is denied, and the agent goes on."""
 
 
-class Decision(ApiModel):
+class Grant(Message):
+    """A person allowed a tool for the rest of a sandbox's life."""
+
+    tool: str
+    rule: str
+    """What had left it to a person: `policy`, or `policy/<rule>`. What another rule leaves to one is asked again."""
+    by: str
+    """The person."""
+
+
+class Decision(Message):
     """What was decided about one use of a tool."""
 
     permission: Permission
@@ -85,11 +98,22 @@ class Decision(ApiModel):
     """`policy`, the rule's name behind it if one fitted (`policy/no-push`), or the person."""
     message: str = ""
     """What the agent is told."""
+    for_session: bool = False
+    """A person's: the same answer for whatever else is asked about this tool for the same reason. Only what is allowed."""
 
 
-def decide(approvals: Approvals, tool: str, given: object) -> Decision:
-    """What the policy says about a use of a tool with this input."""
-    texts = tuple(_texts(given))
+def decide(approvals: Approvals, tool: str, given: object, grants: Iterable[Grant] = ()) -> Decision:
+    """What the policy says about a use of a tool with this input, and what people allowed for the session."""
+    decision = _by_policy(approvals, tool, given)
+    if decision.permission is Permission.ASK:
+        for grant in grants:
+            if (grant.tool, grant.rule) == (tool, decision.by):
+                return Decision(permission=Permission.ALLOW, by=grant.by, for_session=True)
+    return decision
+
+
+def _by_policy(approvals: Approvals, tool: str, given: object) -> Decision:
+    texts = tuple(texts_of(given))
     whole = len(texts) < _MOST_TEXTS
     for rule in (one for one in approvals.rules if one.concerns(tool)):
         if rule.fits(texts):
@@ -100,7 +124,7 @@ def decide(approvals: Approvals, tool: str, given: object) -> Decision:
     return Decision(permission=approvals.default, by="policy")
 
 
-def _texts(value: object) -> Iterator[str]:
+def texts_of(value: object) -> Iterator[str]:
     """Each text in a JSON value, keys included, up to a limit."""
     count = 0
     stack: list[tuple[object, int]] = [(value, 0)]

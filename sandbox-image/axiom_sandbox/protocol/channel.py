@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from axiom_sandbox.protocol.agents import AgentMode, AgentState, DriverName
-from axiom_sandbox.protocol.approvals import Approvals, Decision
+from axiom_sandbox.protocol.approvals import Approvals, Decision, Grant
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity
 from axiom_sandbox.protocol.model import Message
@@ -107,6 +107,22 @@ class Blob(Message):
     """It is in object storage, as the gateway confirmed."""
 
 
+class Question(Message):
+    """Agent: a use of a tool that a person is asked about."""
+
+    id: str
+    """Of the `approval_asked` in the ledger."""
+    tool: str
+    summary: str
+    """What it would do: the beginning of its input in one line, without secrets."""
+    rule: str
+    """What leaves it to a person: `policy`, or `policy/<rule>`."""
+    since_ms: int
+    """Unix time in ms."""
+    until_ms: int
+    """Unix time in ms at which it is denied, unless a person answers before."""
+
+
 class RoundOutcome(Message):
     """Agent: what one round left behind."""
 
@@ -118,6 +134,8 @@ class RoundOutcome(Message):
     findings: int
     fingerprint: str
     """Digest over all changes: equal fingerprints are equal workspaces."""
+    assisted: bool = False
+    """A person told the agent something in it, interrupted it, or answered it."""
     conduct: str = ""
     """Digest of what the agent did up to the round's end; empty where no criterion asks for it."""
 
@@ -205,6 +223,12 @@ class SandboxState(Message):
     """Unix time in ms of the agent's first byte."""
     agent: AgentState | None = None
     """Agent: what it is doing; None before its first start."""
+    questions: tuple[Question, ...] = ()
+    """Agent: what people are asked now."""
+    grants: tuple[Grant, ...] = ()
+    """Agent: what people allowed for the rest of the session."""
+    assisted_rounds: tuple[int, ...] = ()
+    """Agent: rounds in which a person stepped in."""
     gaps: int = 0
     """Gaps that were declared in the ledger: what was seen and not recorded in full."""
     updated_ms: int = 0

@@ -77,6 +77,8 @@ class UserMessage(Event):
     event = "user_msg"
     round: int
     text: str
+    by: str = ""
+    """The person who said it in mid-turn; empty: it is the round's prompt."""
 
 
 class AgentStarted(Event):
@@ -211,9 +213,11 @@ class ApprovalGiven(Event):
     id: str
     permission: Permission
     by: str
-    """`policy`, `policy/<rule>`, or the person."""
+    """`policy`, `policy/<rule>`, the person, or `limit`: nobody answered in time."""
     message: str = ""
     """What the agent was told besides."""
+    for_session: bool = False
+    """A person allowed all such uses of the tool: with this answer, or with an earlier one."""
 
 
 class ApprovalWithdrawn(Event):

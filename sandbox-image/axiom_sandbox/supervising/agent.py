@@ -45,6 +45,7 @@ from axiom_sandbox.supervising.attending import Means
 from axiom_sandbox.supervising.capturing import PATCH, capture_files
 from axiom_sandbox.supervising.conversation import Conversation
 from axiom_sandbox.supervising.history import History, read_history
+from axiom_sandbox.supervising.questions import assisted_rounds
 from axiom_sandbox.supervising.recalling import write_conduct
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import Inside, SandboxSettings
@@ -108,6 +109,10 @@ class AgentSandbox(Sandbox):
                         f"no agent that could hear it is at work in phase {state.phase};"
                         " an agent of mode Terminal or of driver Generic cannot be spoken to"
                     )
+                if isinstance(command, TellAgent) and not self._driver.hears:
+                    raise RefusedError(
+                        f"a {self._driver.name} agent cannot be told anything while it works; interrupt it, or let it end"
+                    )
                 if isinstance(command, AnswerApproval) and command.question not in self._questions:
                     raise RefusedError(
                         f"no approval {command.question!r} is asked for; it was answered, or withdrawn"
@@ -118,11 +123,13 @@ class AgentSandbox(Sandbox):
     def carry_out(self, command: Command) -> None:
         """What is for a working agent; a round begins by itself once its prompt is there."""
         talk, number = self._conversation, self.board.state.round
+        if (assisted := assisted_rounds(self.commands())) != self.board.state.assisted_rounds:
+            self.board.update(assisted_rounds=assisted)
         match command:
             case Resize(terminal=size) if self._round and self._round.present and self._round.present.pump:
                 self._round.present.pump.resize(size.columns, size.rows)
-            case AnswerApproval(question=question, decision=decision) if talk:
-                self._do(talk.answer(question, decision))
+            case AnswerApproval() if self._round and self._round.present:
+                self._do(self._round.present.answer(command))
             case TellAgent(text=text, by=by) if talk:
                 self._do(self._tell(talk, number, text, by))
             case InterruptAgent(by=by) if talk:
@@ -169,6 +176,9 @@ class AgentSandbox(Sandbox):
         return Recording.open(
             self._recording_file, size.columns, size.rows, title=self.settings.identity.task
         )
+
+    def _is_assisted(self, number: int) -> bool:
+        return number in assisted_rounds(self.commands())
 
     def _prompt(self, number: int) -> str | None:
         for command in self.commands():
@@ -228,7 +238,9 @@ class AgentSandbox(Sandbox):
         task.add_done_callback(self._errands.discard)
 
     async def _tell(self, talk: Conversation, number: int, text: str, by: str) -> None:
-        await self.record(Intervention(by=by, action="tell", detail=""), UserMessage(round=number, text=text))
+        await self.record(
+            Intervention(by=by, action="tell", detail=""), UserMessage(round=number, text=text, by=by)
+        )
         try:
             await talk.do(lambda: self._driver.send(text))
         except UnsupportedError as error:
@@ -305,7 +317,13 @@ class AgentSandbox(Sandbox):
             ClaimMade(round=number, claim=said.claim, statements=said.statements),
         )
         broken_off = RoundOutcome(
-            round=number, claim=said.claim, changes="", changed_paths=0, findings=0, fingerprint=""
+            round=number,
+            claim=said.claim,
+            changes="",
+            changed_paths=0,
+            findings=0,
+            fingerprint="",
+            assisted=self._is_assisted(number),
         )
         self.board.update(rounds=(*self.board.state.rounds, broken_off))
 
@@ -333,6 +351,7 @@ class AgentSandbox(Sandbox):
             changed_paths=len(found.changes),
             findings=len(found.findings),
             fingerprint=result.fingerprint,
+            assisted=self._is_assisted(number),
             conduct=conduct,
         )
         self.board.update(phase=Phase.ROUND_ENDED, rounds=(*self.board.state.rounds, outcome))

@@ -12,14 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from axiom_sandbox.drivers.contract import Driver, Step, Turn, UnsupportedError
+from axiom_sandbox.protocol.approvals import Decision, decide
 from axiom_sandbox.protocol.channel import AnswerApproval, StartAgent, TerminalSize
-from axiom_sandbox.protocol.events import Gap, Intervention
+from axiom_sandbox.protocol.events import ApprovalAsked, Gap, Intervention
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.supervising.board import Board, write_durably
 from axiom_sandbox.supervising.conversation import Conversation
 from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.supervising.history import ENDED_BY_WATCHDOG, RESUMED_BY_WATCHDOG, History
 from axiom_sandbox.supervising.launcher_link import Handover, LauncherLink
+from axiom_sandbox.supervising.questions import denied_at_the_limit, granted, open_questions
 from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.supervising.spool import Spool
 from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
@@ -80,6 +82,8 @@ class Attendance:
         """The last that its terminal showed."""
         self.lost: tuple[str, ...] = ()
         """Tools that ran when it ended."""
+        self._due: dict[str, float] = {}
+        """When each question to a person is over, by the clock that only goes forward."""
         self.pump: TerminalPump | None = None
         self.conversation = self._conversation() if means.driver.structured else None
         limits = means.start.envelope.limits
@@ -120,6 +124,8 @@ class Attendance:
             await self._look(running=False, exit=how_it_ended(exit_))
         finally:
             self.pump = None
+            if means.board.state.questions:
+                means.board.update(questions=())
             for task in (talking, ending):
                 task.cancel()
             await asyncio.gather(talking, ending, return_exceptions=True)
@@ -175,7 +181,21 @@ class Attendance:
             self._heard,
             self._look,
             means.clock,
+            self._decide,
         )
+
+    def _decide(self, asked: ApprovalAsked) -> Decision:
+        means = self._means
+        return decide(means.start.program.approvals, asked.tool, asked.input, means.board.state.grants)
+
+    async def answer(self, answer: AnswerApproval) -> None:
+        """A person's answer to what the agent asks."""
+        board = self._means.board
+        grant = granted(answer, board.state.questions)
+        if grant and grant not in board.state.grants:
+            board.update(grants=(*board.state.grants, grant))
+        if self.conversation:
+            await self.conversation.answer(answer.question, answer.decision)
 
     async def _converse(self, talk: Conversation, fed: Path) -> None:
         means, known = self._means, fed.exists()
@@ -190,7 +210,7 @@ class Attendance:
                 write_durably(fed, b"")
             for answer in means.answers():
                 if answer.question in means.driver.memory.questions:
-                    await talk.answer(answer.question, answer.decision)
+                    await self.answer(answer)
             await reading
         finally:
             reading.cancel()
@@ -237,6 +257,26 @@ class Attendance:
             await asyncio.sleep(_LOOK_SECONDS)
             if hung := await self._look():
                 return hung
+            await self._answer_what_is_overdue()
+
+    async def _answer_what_is_overdue(self) -> None:
+        now, approvals = self._means.clock(), self._means.start.program.approvals
+        for question in [one for one, due in self._due.items() if now >= due]:
+            if self.conversation and question in self._means.driver.memory.questions:
+                await self.conversation.answer(question, denied_at_the_limit(approvals))
+
+    def _show_questions(self) -> None:
+        means, now = self._means, wall_ms()
+        state, asked = means.board.state, tuple(means.driver.memory.questions.values())
+        if not asked and not state.questions:
+            return
+        found = open_questions(
+            means.start.program.approvals, asked, state.grants, known=state.questions, now_ms=now
+        )
+        soon = {one.id: means.clock() + (one.until_ms - now) / 1000 for one in found}
+        self._due = {question: self._due.get(question, due) for question, due in soon.items()}
+        if found != state.questions:
+            means.board.update(questions=found)
 
     async def _look(self, running: bool = True, exit: str = "") -> str:
         means = self._means
@@ -244,6 +284,8 @@ class Attendance:
         means.board.show(agent=self._vigil.state)
         if not means.driver.structured:
             return ""
+        if running:
+            self._show_questions()
         if look.events:
             await means.record(*look.events)
         if look.heartbeat_due:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable
 
 from axiom_sandbox.drivers.contract import Driver, Step, Turn, UnsupportedError
-from axiom_sandbox.protocol.approvals import Decision, Permission, decide
+from axiom_sandbox.protocol.approvals import Decision, Permission
 from axiom_sandbox.protocol.events import (
     ApiRetried,
     ApprovalAsked,
@@ -59,7 +59,9 @@ class Conversation:
         on_heard: Callable[[int], None],
         on_settled: Callable[[], Awaitable[object]],
         clock: Callable[[], float],
+        decide: Callable[[ApprovalAsked], Decision],
     ) -> None:
+        self._decide = decide
         self._driver, self._stdin, self._stdout, self._spool = driver, stdin, stdout, spool
         self._record, self._on_heard, self._on_settled, self._clock = record, on_heard, on_settled, clock
         self._called: dict[str, float] = {}
@@ -137,9 +139,11 @@ class Conversation:
         await self._outgoing.join()
 
     async def answer(self, question: str, decision: Decision) -> None:
-        """A person's answer. One that comes too late is recorded as that."""
+        """A person's answer, with all others that it allows for the session. One that comes too late is recorded as that."""
         try:
             await self.do(lambda: self._driver.answer(question, decision))
+            async with self._order:
+                await self._settle(tuple(self._driver.memory.questions.values()))
         except UnsupportedError as error:
             await self._record(Intervention(by=decision.by, action="answer", detail=f"not given: {error}"))
 
@@ -175,7 +179,7 @@ class Conversation:
     async def _settle(self, asked: Iterable[ApprovalAsked]) -> None:
         """Answers by policy what it answers; for the rest a person is waited for."""
         for question in asked:
-            decision = decide(self._driver.program.approvals, question.tool, question.input)
+            decision = self._decide(question)
             if decision.permission is not Permission.ASK and question.id in self._driver.memory.questions:
                 await self._take(self._driver.answer(question.id, decision))
 

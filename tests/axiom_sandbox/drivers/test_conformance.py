@@ -203,6 +203,14 @@ def test_an_agent_that_was_ended_has_not_said_that_it_is_done(name: DriverName) 
 
 
 @every_driver
+def test_what_cannot_be_told_anything_says_so_before_it_is(name: DriverName) -> None:
+    driver = begun(name)
+    if not driver.hears:
+        with pytest.raises(UnsupportedError, match="cannot be told anything"):
+            driver.send("listen")
+
+
+@every_driver
 def test_an_answer_to_no_question_is_refused(name: DriverName) -> None:
     with pytest.raises(UnsupportedError, match="nothing-asked"):
         begun(name).answer("nothing-asked", Decision(permission=Permission.ALLOW, by="policy"))

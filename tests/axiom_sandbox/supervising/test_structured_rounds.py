@@ -193,9 +193,14 @@ async def test_a_person_is_waited_for_however_long_and_heard(tmp_path: Path) -> 
         life = await bench.begin()
         await asyncio.sleep(1.5)  # longer than silence is borne from an agent that does not wait for us
         [asked] = bench.events("approval_asked")
+        [question] = (await life.until(lambda state: bool(state.questions))).questions
+        assert (question.id, question.tool) == (asked["id"], "Bash")
+        assert question.summary == "command: echo made > out"
+        assert question.until_ms - question.since_ms == 30 * 60 * 1000
         await life.send(AnswerApproval(question=asked["id"], decision=allowed))
         state = await life.reached(Phase.ROUND_ENDED, 1)
         assert state.rounds[0].claim.says is Saying.DONE
+        assert (state.questions, state.rounds[0].assisted, state.assisted_rounds) == ((), True, (1,))
         assert [item["by"] for item in bench.events("approval_given")] == ["ann"]
         assert (bench.workspace / "out").read_text() == "made\n"
 
@@ -211,6 +216,32 @@ async def test_an_agent_that_is_told_something_while_it_works_hears_it(tmp_path:
         await life.reached(Phase.ROUND_ENDED, 1)
         assert [item["text"] for item in bench.events("assistant_msg")] == ["I wait.", "heard: make it blue"]
         assert [item["by"] for item in bench.events("intervention")] == ["ann"]
+
+
+async def test_what_is_allowed_for_the_session_is_not_asked_again(tmp_path: Path) -> None:
+    plan = [["tool", "echo one >> out"], ["tool", "echo two >> out"], ["result", "Done."]]
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(claude(plan, approvals=Approvals(default=Permission.ASK)))
+        [question] = (await life.until(lambda state: bool(state.questions))).questions
+        allowed = Decision(permission=Permission.ALLOW, by="ann", for_session=True)
+        await life.send(AnswerApproval(question=question.id, decision=allowed))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        assert (bench.workspace / "out").read_text() == "one\ntwo\n"
+        given = [(item["by"], item["for_session"]) for item in bench.events("approval_given")]
+        assert given == [("ann", True), ("ann", True)]
+
+
+async def test_what_nobody_answers_in_time_is_denied_and_the_agent_goes_on(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(claude(WORK, approvals=Approvals(default=Permission.ASK, answer_within="100ms")))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert not (bench.workspace / "out").exists()
+        [given] = bench.events("approval_given")
+        assert (given["permission"], given["by"]) == ("Deny", "limit")
+        assert "Nobody answered within 100ms" in bench.events("tool_return")[0]["text"]
+        assert (state.rounds[0].assisted, state.rounds[0].claim.says) == (False, Saying.DONE)
 
 
 async def test_an_agent_that_is_interrupted_ends_its_turn(tmp_path: Path) -> None:
