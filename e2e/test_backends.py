@@ -103,7 +103,8 @@ class Told:
 
     @property
     def shape(self) -> list[str]:
-        return [event for event, _ in itertools.groupby(record["event"] for record in self.records)]
+        events = (record["event"] for record in self.records if record["event"] != "files_changed")
+        return [event for event, _ in itertools.groupby(events)]
 
     def payloads(self, event: str) -> list[Object]:
         return [record["payload"] for record in self.records if record["event"] == event]

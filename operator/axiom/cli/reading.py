@@ -15,6 +15,7 @@ from typing import NoReturn, TextIO
 import typer
 
 from axiom.cli.ledger import Format, Where
+from axiom.evidence.files import told_of
 from axiom.evidence.finding import TaskEvidence, find_here
 from axiom.evidence.harmless import one_line, plain, shown_payload
 from axiom.evidence.masking import mask_lines
@@ -235,7 +236,8 @@ def _shown(line: Line) -> str:
     if record is None:
         return f"{line.number:>6} not a record: {ascii(line.fault)[1:-1]}"
     time = record.time_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return f"{record.seq:>6} {time} {ascii(record.event)[1:-1]:<18} {shown_payload(record.payload, _LONGEST_PAYLOAD)}"
+    told = told_of(record, _LONGEST_PAYLOAD) or shown_payload(record.payload, _LONGEST_PAYLOAD)
+    return f"{record.seq:>6} {time} {ascii(record.event)[1:-1]:<18} {told}"
 
 
 def export_ledgers(where: Where, form: Format, output: Path | None) -> None:

@@ -42,6 +42,13 @@ def replay(
     to_print: Annotated[
         bool, typer.Option("--print", help="Print the screen as it was at --at (else at the end), and leave.")
     ] = False,
+    files: Annotated[
+        bool,
+        typer.Option(
+            "--files",
+            help="List the files that the agent had added, changed and deleted by --at (else by the end), and leave.",
+        ),
+    ] = False,
     speed: Annotated[float, typer.Option("--speed", help="Times as fast.", min=0.01, max=1000.0)] = 1.0,
     idle: Annotated[
         float, typer.Option("--idle", help="Longest pause, in seconds of the replay.", min=0.0)
@@ -92,4 +99,4 @@ def replay(
     if diff:
         print_difference(*wheres)
     else:
-        replay_run(wheres[0], Playing(at, to_print, speed, idle, follow, cast))
+        replay_run(wheres[0], Playing(at, to_print, files, speed, idle, follow, cast))

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
+from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,12 +26,14 @@ import zstandard
 from axiom.cli.ledger import Where
 from axiom.cli.reading import find, readable
 from axiom.evidence.comparing import Side, compare
+from axiom.evidence.files import fates, table
 from axiom.evidence.finding import TaskEvidence
 from axiom.evidence.harmless import plain
 from axiom.evidence.masking import mask_lines, mask_text, scanner_of
 from axiom.evidence.searching import Line, parsed
 from axiom.evidence.segments import EvidenceError
 from axiom.running.places import default_state
+from axiom_sandbox.ledger.records import Record
 from axiom_sandbox.protocol.quantities import parse_duration
 from axiom_sandbox.secrets.masking import masked
 from axiom_sandbox.terminal.casts import BadCastError, Cast, CastEvent, CastReader, Header, parse_header
@@ -50,6 +53,7 @@ class Playing:
 
     at: str = ""
     to_print: bool = False
+    files: bool = False
     speed: float = 1.0
     idle: float = 2.0
     follow: bool = False
@@ -82,6 +86,9 @@ def replay_run(where: Where, playing: Playing) -> None:
             _follow(_growing(where), where)
             return
         found = _recording(where)
+        if playing.files:
+            _list_files(found, playing, where)
+            return
         if playing.cast:
             _write(playing.cast, b"".join((found.cast.header.line, *_clean(found.cast.lines(), where))))
             return
@@ -99,6 +106,22 @@ def replay_run(where: Where, playing: Playing) -> None:
             _print(screen.snapshot(), where)
         else:
             _play(screen, shown[-1].at_ms if shown else 0, rest, playing, where)
+
+
+def _list_files(found: _Found, playing: Playing, where: Where) -> None:
+    """What the ledger tells of files, up to the moment that was asked for."""
+    if found.noted is None:
+        raise EvidenceError("--files needs the ledger beside the recording; name the run instead of the file")
+    at = playing.at
+    until = _milliseconds(found.cast.header, at) if at and not at.isdecimal() else None
+    records: Iterator[Record] = (line.record for line in found.noted() if line.record is not None)
+    if at.isdecimal():
+        records = takewhile(lambda record: record.seq <= int(at), records)
+    elif until is not None:
+        began = found.cast.header.started_ms
+        records = takewhile(lambda record: record.time_utc.timestamp() * 1000 - began <= until, records)
+    for line in table(fates(records)):
+        typer.echo(line if where.original else masked(scanner_of(), line))
 
 
 def _clean(lines: Iterator[bytes], where: Where) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ _PASSING = frozenset({
     "pid", "user_ms", "system_ms", "max_rss_kib", "duration_ms", "took_ms", "start", "size", "digest", "diff", "changes",
     "fingerprint", "base", "task_id", "agent_id", "namespace", "sent_ms", "deadline_ms", "key", "kernel", "time",
 })  # fmt: skip
-_LEFT_OUT = frozenset({"terminal", "sandbox_started", "launcher_connected", "isolation"})
+_LEFT_OUT = frozenset({"terminal", "sandbox_started", "launcher_connected", "isolation", "files_changed"})
 _LONGEST_LINE = 400
 _MOST_LINES = 20_000
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from axiom_sandbox.protocol.agents import Activity, AgentState, Statement, Tokens
 from axiom_sandbox.protocol.approvals import Permission
-from axiom_sandbox.protocol.changes import Finding
+from axiom_sandbox.protocol.changes import ChangeKind, Finding
 from axiom_sandbox.protocol.channel import Envelope, FailureReason
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.launching import Assertion
@@ -97,6 +97,32 @@ class Terminal(Event):
     start: int
     """Offset in bytes into the terminal's output."""
     size: int
+
+
+class FileChange(Message):
+    """One file of the workspace: what became of it between two looks."""
+
+    path: str
+    """Inside the workspace; bytes that are no UTF-8 appear as `\\xff`."""
+    kind: ChangeKind
+    size: int = 0
+    """Bytes."""
+    digest: str = ""
+    """SHA-256 of the content; empty where there is none, it is larger than 64 MiB, or it could not be read."""
+    target: str = ""
+    """Where a symlink points, its first 200 characters."""
+
+
+class FilesChanged(Event):
+    """Files of the workspace were added, changed or deleted. A file that is moved is deleted, and added elsewhere.
+
+    Changes that follow quickly on one another are one. What could not be seen or listed is a `gap` of `files`.
+    """
+
+    event = "files_changed"
+    changes: tuple[FileChange, ...] = ()
+    passing: int = 0
+    """Files that came and went between two looks."""
 
 
 class AgentExited(Event):
@@ -414,13 +440,18 @@ class ProcessRan(Event):
     output_tail: str
 
 
+FILES = "files"
+"""`what` of a gap of changes in the workspace. No evidence is lost by it: the round's capture shows what came of them."""
+
+
 class Gap(Event):
     """Something is missing here, and this says what."""
 
     event = "gap"
     what: str
     """`recording` or `terminal`: bytes of output. `conversation`: events of an agent that speaks over pipes; offsets are bytes
-    that it wrote. `ledger`: records, whose end was lost with the sandbox. Else a blob's name."""
+    that it wrote. `ledger`: records, whose end was lost with the sandbox. `files`: changes in the workspace, counted by `size`.
+    Else a blob's name."""
     start: int
     end: int
     """`ledger`: the last record that is known to have been; more may have followed."""
@@ -473,6 +504,7 @@ KNOWN: dict[str, type[Event]] = {
         UserMessage,
         AgentStarted,
         Terminal,
+        FilesChanged,
         AgentExited,
         ClaimMade,
         SessionOpened,

@@ -30,9 +30,11 @@ from axiom_sandbox.protocol.channel import (
     TerminalSize,
 )
 from axiom_sandbox.protocol.events import (
+    FILES,
     Captured,
     ClaimMade,
     Event,
+    Gap,
     Intervention,
     TaskDeclared,
     UserMessage,
@@ -50,6 +52,7 @@ from axiom_sandbox.supervising.recalling import write_conduct
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import Inside, SandboxSettings
 from axiom_sandbox.supervising.turns import Round, exited
+from axiom_sandbox.supervising.watching_files import FileWatch
 from axiom_sandbox.terminal.casts import BadCastError
 from axiom_sandbox.terminal.recording import Recording
 from axiom_sandbox.terminal.seeking import pack
@@ -67,6 +70,7 @@ class AgentSandbox(Sandbox):
         self._round: Round | None = None
         """The round whose claim is not recorded yet."""
         self._errands: set[asyncio.Task[None]] = set()
+        self._files: FileWatch | None = None
 
     async def live(self) -> None:
         """Base → rounds, until stopped."""
@@ -75,6 +79,7 @@ class AgentSandbox(Sandbox):
         start = self._start
         assert start is not None
         means = self._means = await self._prepare(start)
+        await self._watch_files()
         while True:
             state = self.board.state
             number = state.round if state.phase is Phase.RUNNING else max(state.round + 1, start.round)
@@ -83,6 +88,12 @@ class AgentSandbox(Sandbox):
                 f"the verdict on round {number - 1} was awaited",
             )
             await self._play(means, number)
+
+    async def close(self) -> None:
+        """As Sandbox.close."""
+        if self._files:
+            await self._files.close()
+        await super().close()
 
     def check(self, command: Command) -> None:
         """StartAgent once, then GiveFeedback for the round after the one that ended; what goes to a working agent while it works."""
@@ -143,6 +154,9 @@ class AgentSandbox(Sandbox):
             errand.cancel()
         if self._round and self._means:
             await self._break_off(self._means, self._round, why)
+        if self._files:
+            await self._files.settle()
+            await self._files.close()
         if self._recording_file.exists():  # of this life, or of one that ended while it wound down
             (self._recording or self._open_recording(TerminalSize())).close()
             packed = await asyncio.to_thread(self._pack_recording)
@@ -215,6 +229,15 @@ class AgentSandbox(Sandbox):
             answers=lambda: [one for one in self.commands() if isinstance(one, AnswerApproval)],
             jitter=random.random,
         )
+
+    async def _watch_files(self) -> None:
+        if self.board.state.phase is Phase.RUNNING:
+            reason = (
+                "the supervisor was started again: what changed meanwhile is in the round's capture alone"
+            )
+            await self.record(Gap(what=FILES, start=0, end=0, size=0, reason=reason))
+        self._files = FileWatch(self.settings.workspace, self.record)
+        await self._files.begin()
 
     # --- while an agent works ---------------------------------------------------------------------------------
 
@@ -330,6 +353,8 @@ class AgentSandbox(Sandbox):
     async def _record_work(self, number: int, claim: Claim) -> None:
         """Captures the workspace. Safe to repeat: everything is frozen, so it comes out the same."""
         await self.link.freeze()
+        if self._files:
+            await self._files.settle()
         result, changes, diff = await self._capture(number)
         conduct = await self._conduct(number)
         found = result.changes

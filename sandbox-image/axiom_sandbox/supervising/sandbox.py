@@ -30,6 +30,7 @@ from axiom_sandbox.protocol.channel import (
     Verify,
 )
 from axiom_sandbox.protocol.events import (
+    FILES,
     Closed,
     Event,
     Gap,
@@ -441,7 +442,7 @@ class Sandbox(ABC):
     async def record(self, *events: Event) -> int:
         """Makes events durable; the last one's sequence number. Raises LedgerFailedError."""
         position = await self.ledger.append(*events)
-        if gaps := sum(isinstance(event, Gap) for event in events):
+        if gaps := sum(isinstance(event, Gap) and event.what != FILES for event in events):
             self.board.update(gaps=self.board.state.gaps + gaps)
         return position.seq
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -110,6 +111,33 @@ def packed_cast(data: bytes) -> bytes:
     packed = io.BytesIO()
     pack(io.BytesIO(data), packed)
     return packed.getvalue()
+
+
+def change(path: str, kind: str, size: int = 0) -> dict[str, Any]:
+    digest = "" if kind == "Deleted" else hashlib.sha256(path.encode()).hexdigest()
+    return {"path": path, "kind": kind, "size": size, "digest": digest, "target": ""}
+
+
+def test_files_are_listed_as_they_were_at_a_moment(tmp_path: Path) -> None:
+    told = [
+        [change("a", "Added", 3), change("b", "Modified", 4), change("c", "Deleted")],
+        [change("a", "Modified", 5), change(f"{SECRET}\x1b", "Added"), change("c", "Added", 6)],
+        [change("a", "Deleted"), change(f"{SECRET}\x1b", "Deleted")],
+    ]
+    events = [("files_changed", {"changes": one, "passing": 0}) for one in told]
+    stored_run(tmp_path, agent=[AGENT[0], *events, AGENT[-1]], recording=cast())
+
+    def listed(*words: str) -> list[str]:
+        return [" ".join(line.split()[:2]) for line in axiom(tmp_path, "--files", *words).stdout.splitlines()]
+
+    assert listed("--at", "2") == ["Added a", "Modified b", "Deleted c"]
+    assert listed("--at", "3") == ["Added a", "Modified b", "Modified c", f"Added {'*' * 40}\\x1b"]
+    assert listed("--at", "2s") == listed("--at", "2")
+    assert listed() == ["Modified b", "Modified c"]
+    shown = CliRunner().invoke(app, ["ledger", "show", str(tmp_path), "--slot", "agent"]).stdout
+    assert (
+        "3 files: Added a (3 bytes, ca978112ca1b…), Modified b (4 bytes, 3e23e8160039…), Deleted c" in shown
+    )
 
 
 def test_secrets_are_shown_when_they_are_asked_for(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ async def test_a_round_is_recorded_from_the_envelope_to_the_captured_workspace(t
 
         [outcome] = state.rounds
         assert (outcome.claim.says, outcome.claim.text) == (Saying.DONE, "I am done")
-        assert [record.event for record in bench.records()] == [
+        assert [record.event for record in bench.records() if record.event != "files_changed"] == [
             "sandbox_started",
             "launcher_connected",
             "isolation",
@@ -53,6 +54,10 @@ async def test_a_round_is_recorded_from_the_envelope_to_the_captured_workspace(t
             "agent_exited",
             "claim",
             "captured",
+        ]
+        told = [change for event in bench.events("files_changed") for change in event["changes"]]
+        assert [(one["path"], one["kind"], one["size"], one["digest"]) for one in told] == [
+            ("out", "Added", 5, hashlib.sha256(b"made\n").hexdigest())
         ]
         tried = {item["name"] for item in bench.records()[2].payload["assertions"]}
         assert "launcher.second-connection-refused" in tried

@@ -48,7 +48,7 @@ def claude(*plans: list[list[str]], **program: Any) -> StartAgent:
 
 def names(bench: Bench) -> list[str]:
     """Events of the agent, in order, without those that time brings."""
-    left_out = ("terminal", "state", "silence", "heartbeat", "assistant_delta")
+    left_out = ("terminal", "state", "silence", "heartbeat", "assistant_delta", "files_changed")
     return [record.event for record in bench.records()[4:] if record.event not in left_out]
 
 
