@@ -512,6 +512,53 @@ def test_evidence_goes_to_a_server_of_ones_own_with_a_certificate_of_ones_own(
         assert f"ok      object storage: https://{s3.address}, bucket evidence" in release.test()
 
 
+def test_the_collector_deletes_what_is_over_and_nothing_else(
+    release: Release, admin: Kubectl, team: Kubectl, values: dict[str, Any], tmp_path: Path
+) -> None:
+    with object_storage(release.connection.machine_address, tmp_path, https=False) as s3:
+        client = s3.client()
+        client.make_bucket("collected")
+        keys = (f"--from-literal=accessKey={s3.access_key}", f"--from-literal=secretKey={s3.secret_key}")
+        admin("create", "secret", "generic", "collected", *keys)
+        storage = {"endpoint": f"http://{s3.address}", "bucket": "collected", "secretName": "collected"}
+        release.upgrade(
+            {**values, "objectStorage": storage, "collector": {"schedule": "0 0 1 1 *", "safeAge": "1s"}}
+        )
+        for name, steps in (("passes", ("write greeting.txt hello", "exit 0")), ("fails", ("exit 0",))):
+            make_task(team, name, *steps)
+        statuses = {name: wait_complete(team, name) for name in ("passes", "fails")}
+        team(
+            "patch", "agentclass", f"plain-{team.namespace}", "--type=merge",
+            '--patch={"spec": {"retention": {"afterPass": "1s"}}}',
+        )  # fmt: skip
+
+        def stored() -> set[str]:
+            return {str(item.object_name) for item in client.list_objects("collected", recursive=True)}
+
+        def collect(name: str) -> Object:
+            admin("create", "job", name, "--from=cronjob/axiom-collector")
+            admin("wait", "--for=condition=Complete", f"job/{name}", "--timeout=90s", timeout=100)
+            told = admin("logs", f"job/{name}").strip().splitlines()[-1]
+            done: Object = json.loads(told[told.index("{") :])
+            return done
+
+        uids = {name: team.get("agenttask", name)["metadata"]["uid"] for name in statuses}  # type: ignore[index]
+        wait_until(
+            "the outcomes to be stored",
+            lambda: None if sum(key.endswith("/outcome.json") for key in stored()) == 2 else "not yet",
+            limit_seconds=60,
+        )
+        done = collect("collect-1")
+        assert [name for name, _ in done["tasks"]] == [f"{team.namespace}/passes"]
+        assert not any(uids["passes"] in key for key in stored())
+        assert done["candidates"] > 0
+        collect("collect-2")
+        left = stored()
+        assert statuses["passes"]["recording"] not in left
+        assert {statuses["fails"]["recording"], statuses["fails"]["rounds"][0]["diff"]} <= left
+        assert any(str(key).startswith(statuses["fails"]["ledger"]["path"]) for key in left)
+
+
 def test_an_authority_is_replaced_and_the_former_pair_stays_beside_the_new_one(
     release: Release, admin: Kubectl, values: dict[str, Any]
 ) -> None:
