@@ -246,6 +246,7 @@ class _Proxy:
                 self._charge_unanswered(request, admitted, exchange)
             raise _failure(error, admitted, exchange, self._settings) from error
         try:
+            _check_answer(upstream, exchange)
             return await self._relay(request, upstream, admitted, exchange)
         finally:
             # also closes the vendor's connection when the answer was not read to its end
@@ -608,6 +609,15 @@ def _check_upgrade(request: web.Request) -> None:
     if request.headers.get("Upgrade", "").strip().lower() in {"websocket", "tcp"}:
         raise RefusedError(
             Refusal.UPGRADE_UNSUPPORTED, "connections are not upgraded; use plain HTTP streaming"
+        )
+
+
+def _check_answer(upstream: aiohttp.ClientResponse, exchange: Exchange) -> None:
+    """What follows a 101 is no HTTP: nobody would search it for the key, or count it."""
+    if upstream.status < 200:
+        upstream.close()
+        raise RefusedError(
+            Refusal.UPSTREAM_FAILED, f"{exchange.host} wants another protocol ({upstream.status})"
         )
 
 

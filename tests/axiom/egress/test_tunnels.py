@@ -223,6 +223,30 @@ async def test_a_name_that_leads_inside_is_not_dialled(tmp_path: Path) -> None:
         await close(writer)
 
 
+async def test_of_a_name_that_rebinds_only_what_was_checked_is_dialled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name server answers each time otherwise, every other time with an address inside."""
+    public, inside, answered, dialled = "198.41.0.4", "127.0.0.1", list[str](), list[str]()
+
+    def resolve(host: str, port: int, *_: Any, **__: Any) -> Any:
+        answered.append(public if len(answered) % 2 == 0 else inside)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answered[-1], port))]
+
+    async def dial(infos: Any, **_: Any) -> socket.socket:
+        dialled.extend(info[4][0] for info in infos)
+        raise OSError("nobody is dialled here")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr("aiohappyeyeballs.start_connection", dial)
+    async with way_to(tmp_path, {"host": HOST}, allow_private_upstreams=frozenset()) as way:
+        for _ in range(20):
+            _, _, writer = await connect(way, f"{HOST}:443")
+            await close(writer)
+    assert dialled == [public] * 10
+    assert len(answered) == 20
+
+
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
