@@ -8,32 +8,38 @@ at the same time.
 from __future__ import annotations
 
 import base64
-import json
 import secrets
 import signal
-import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 from tests.fakes.git_server import GitServer, serve_git
 
 from e2e.cluster.connection import Connection
-from e2e.cluster.waiting import wait_until
 from e2e.inputs.leap_repository import REVISION, make_leap_repository
 from e2e.support.buckets import bucket, read_bucket
-from e2e.support.chart import Release, image_values
-from e2e.support.images import ROOT, Images, build_codex_image
-from e2e.support.kubernetes import Kubectl, Object
+from e2e.support.chart import image_values
+from e2e.support.images import ROOT, Images, build_cli_image
+from e2e.support.kubernetes import Kubectl
+from e2e.support.real_agents import (
+    Model,
+    Outcome,
+    gateway_url,
+    model,
+    new_name,
+    read,
+    release,
+    team,
+    viewer_token,
+    wait_complete,
+)
 from e2e.support.witness import Witness
 
 pytestmark = [
@@ -51,44 +57,6 @@ LIMIT_SECONDS = 180
 
 
 @dataclass(frozen=True)
-class Model:
-    """The server that plays one story, and its log of requests."""
-
-    url: str
-    log: Path
-
-    def requests(self) -> list[Object]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one story left behind."""
-
-    status: Object
-    events: str
-    diff: str
-    recording: str
-    requests: list[Object]
-
-    @property
-    def records(self) -> list[Object]:
-        """The agent's ledger."""
-        return [json.loads(line) for line in self.events.splitlines()]
-
-    @property
-    def screen(self) -> str:
-        """What the agent's terminal showed."""
-        events = map(json.loads, self.recording.splitlines()[1:])
-        return "".join(event[2] for event in events if event[1] == "o")
-
-    @property
-    def changed_lines(self) -> list[str]:
-        lines = self.diff.splitlines()
-        return [line for line in lines if line[:1] in "+-" and not line.startswith(("+++", "---"))]
-
-
-@dataclass(frozen=True)
 class Evidence:
     """All of them, and whatever could be read meanwhile and afterwards."""
 
@@ -99,69 +67,6 @@ class Evidence:
     told: dict[str, str]
     """AgentTasks, Events, logs of the control plane, the audit log."""
     key: str
-
-
-@contextmanager
-def model(story: str, address: str, key: str, log: Path) -> Iterator[Model]:
-    command = [
-        "--script",
-        str(INPUTS / f"{SCRIPTS.get(story, story)}.json"),
-        "--host",
-        address,
-        "--expect-key",
-        key,
-        "--log",
-        str(log),
-    ]
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.fakes.scripted_model", *command],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield Model(json.loads(process.stdout.readline())["url"], log)
-        finally:
-            process.terminate()
-
-
-@contextmanager
-def release(cluster: Connection, values: Object, namespace: str, key: str) -> Iterator[Kubectl]:
-    release = Release(cluster, namespace)
-    admin = Kubectl(cluster, namespace)
-    if (
-        admin.run("get", "crd", "agenttasks.axiom.dev").returncode == 0
-    ):  # somebody else's, which helm would respect
-        take = ("apply", "--server-side", "--force-conflicts", "--field-manager=helm")
-        admin(*take, "--filename", str(ROOT / "crds"))
-    admin("create", "namespace", namespace)
-    storage = {"accessKey": cluster.s3.access_key, "secretKey": cluster.s3.secret_key}
-    for name, content in (("evidence", storage), ("openai", {"api-key": key})):
-        admin.create(
-            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": content}
-        )
-    try:
-        release.install(values)
-        yield admin
-    finally:
-        if release.name in admin("get", "deployments", "--output", "name"):
-            release.uninstall()
-        admin.run("delete", "namespace", namespace, "--wait=false")
-
-
-@contextmanager
-def team(cluster: Connection) -> Iterator[Kubectl]:
-    """kubectl in the namespace of somebody who has tasks."""
-    kubectl = Kubectl(cluster, f"e2e-{uuid.uuid4().hex[:8]}")
-    kubectl("create", "namespace", kubectl.namespace)
-    kubectl("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
-    try:
-        yield kubectl
-    finally:
-        kubectl.run("delete", "agenttasks", "--all", timeout=120)
-        kubectl.run("delete", "agentclass", *(class_name(story, kubectl) for story in STORIES))
-        kubectl.run("delete", "namespace", kubectl.namespace, "--wait=false")
 
 
 def class_name(story: str, kubectl: Kubectl) -> str:
@@ -188,64 +93,22 @@ def apply_story(kubectl: Kubectl, story: str, image: str, model: Model, git: Git
     kubectl.apply(task)
 
 
-def is_complete(status: Object) -> bool:
-    return any(one["type"] == "Complete" and one["status"] == "True" for one in status.get("conditions", ()))
-
-
-def wait_complete(kubectl: Kubectl, witness: Witness) -> dict[str, Object]:
-    """The status of each story, when all are over."""
-    path = f"/apis/axiom.dev/v1alpha1/namespaces/{kubectl.namespace}/agenttasks"
-    statuses: dict[str, Object] = {}
-
-    def missing() -> str | None:
-        witness.look()
-        tasks = witness.api.list(path)[0]
-        statuses.update((task["metadata"]["name"], task.get("status", {})) for task in tasks)
-        going = [name for name, status in statuses.items() if not is_complete(status)]
-        return ", ".join(going) or None
-
-    wait_until(
-        "the tasks to be complete",
-        missing,
-        limit_seconds=LIMIT_SECONDS,
-        diagnose=lambda: json.dumps(statuses, indent=1),
-        interval_seconds=0.3,
-    )
-    return statuses
-
-
-def read(url: str, token: str) -> str:
-    with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"}), timeout=30) as answer:
-        return str(answer.read().decode())
-
-
-def viewer_token(kubectl: Kubectl) -> str:
-    account = f"--serviceaccount={kubectl.namespace}:viewer"
-    kubectl("create", "serviceaccount", "viewer")
-    kubectl("create", "rolebinding", "viewer", "--clusterrole=view", account)
-    return kubectl("create", "token", "viewer").strip()
-
-
-def gateway_url(admin: Kubectl) -> str:
-    selector = "app.kubernetes.io/component=gateway"
-    address = admin("get", "pods", "--selector", selector, "--output", "jsonpath={.items[0].status.podIP}")
-    return f"http://{address}:8080"
-
-
 @pytest.fixture(scope="module")
 def evidence(
     cluster: Connection, images: Images, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Evidence]:
     """All stories, told at the same time."""
     folder, key, namespace = tmp_path_factory.mktemp("codex"), f"sk-{secrets.token_hex(24)}", new_name()
-    image = build_codex_image(cluster)
+    image = build_cli_image(cluster, "codex")
     address = cluster.machine_address
     assert make_leap_repository(folder / "served" / "leap.git") == REVISION
     (folder / "keys").mkdir()
     with ExitStack() as stack:
         git = stack.enter_context(serve_git(folder / "served", folder / "keys", address))
         models = {
-            story: stack.enter_context(model(story, address, key, folder / f"{story}.jsonl"))
+            story: stack.enter_context(
+                model(INPUTS / f"{SCRIPTS.get(story, story)}.json", address, key, folder / f"{story}.jsonl")
+            )
             for story in STORIES
         }
         storage = stack.enter_context(bucket(cluster, namespace))
@@ -255,12 +118,14 @@ def evidence(
             "egress": {"privateUpstreams": [address], "credentialSecrets": ["openai"]},
             "objectStorage": {"endpoint": cluster.s3.endpoint, "bucket": namespace, "secretName": "evidence"},
         }
-        admin = stack.enter_context(release(cluster, values, namespace, key))
-        kubectl = stack.enter_context(team(cluster))
+        admin = stack.enter_context(release(cluster, values, namespace, {"openai": key}))
+        kubectl = stack.enter_context(
+            team(cluster, lambda kubectl: [class_name(story, kubectl) for story in STORIES])
+        )
         witness = Witness(kubectl.api(), (kubectl.namespace, namespace))
         for story in STORIES:
             apply_story(kubectl, story, image, models[story], git)
-        statuses = wait_complete(kubectl, witness)
+        statuses = wait_complete(kubectl, witness, LIMIT_SECONDS)
         witness.look()
 
         token, base = viewer_token(kubectl), f"{gateway_url(admin)}/v1/tasks/{kubectl.namespace}"
@@ -283,10 +148,6 @@ def evidence(
             "audit log": Path(cluster.audit_log).read_text(),
         }
         yield Evidence(outcomes, witness, read_bucket(storage, namespace), told, key)
-
-
-def new_name() -> str:
-    return f"axiom-{uuid.uuid4().hex[:8]}"
 
 
 def test_the_honest_agent_passes_and_its_diff_is_the_fix(evidence: Evidence) -> None:

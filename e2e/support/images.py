@@ -12,7 +12,6 @@ from pathlib import Path
 from e2e.cluster.connection import Connection, load
 from e2e.cluster.providing import ctr, has_image, image_name, provide_image
 from e2e.cluster.shell import run
-from e2e.inputs.codex import codex_binary
 
 ROOT = Path(__file__).parent.parent.parent
 AGENTS = ROOT / "e2e" / "agents"
@@ -78,19 +77,16 @@ def build_agent_image(connection: Connection, name: str) -> str:
     return _unless_there(connection, f"agent-{name}", [source], build)
 
 
-def build_codex_image(connection: Connection) -> str:
-    """The image of the real Codex CLI, installed from its package first if need be; its name. Raises ClusterError."""
-    source = AGENTS / "codex"
-
-    def build(image: str) -> None:
-        provide_image(connection, image, source / "Dockerfile", codex_binary().parent)
-
-    inputs = [
-        source,
-        ROOT / "sandbox-image" / "agents" / "codex",
-        ROOT / "e2e" / "cluster" / "base_images.py",
-    ]
-    return _unless_there(connection, "agent-codex", inputs, build)
+def build_cli_image(connection: Connection, name: str) -> str:
+    """The image of a real CLI, from the Dockerfile that users build it with; its name. Raises ClusterError."""
+    source = ROOT / "sandbox-image" / "agents" / name
+    inputs = [source, ROOT / "e2e" / "cluster" / "base_images.py"]
+    return _unless_there(
+        connection,
+        f"agent-{name}",
+        inputs,
+        lambda image: provide_image(connection, image, source / "Dockerfile", source),
+    )
 
 
 def tag_image(connection: Connection, image: str, name: str) -> None:
