@@ -209,7 +209,7 @@ def places(release: Release, team: Team, victim: Object, vendor: str) -> dict[st
     }
 
 
-OPEN_TO_OTHERS = ("node", "kubelet", "api-server", "operator", "gateway", "proxy-metrics", "storage", "s3", "machine", "dns")  # fmt: skip
+OPEN_TO_OTHERS = ("node", "kubelet", "api-server", "operator", "gateway", "proxy-metrics", "s3", "machine", "dns")  # fmt: skip
 
 
 def wait_for_file(path: Path, holds: str = "") -> str:

@@ -32,6 +32,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _SSE = "text/event-stream"
 _NDJSON = "application/x-ndjson"
+_PIECE = 2**18
 
 
 class Pages:
@@ -124,8 +125,13 @@ class Pages:
             file, shown = Path(folder) / "object", Path(folder) / "shown"
             await self._store.fetch(key, file)
             await asyncio.to_thread(show, file, shown, _is_original(request))
-            response = web.FileResponse(shown, headers={"Content-Type": content_type})
+            # No FileResponse: it opens its file once more when its handler, and so the folder, is gone.
+            response = web.StreamResponse(headers={"Content-Type": content_type})
+            response.content_length = shown.stat().st_size
             await response.prepare(request)
+            with shown.open("rb") as content:
+                while piece := await asyncio.to_thread(content.read, _PIECE):
+                    await response.write(piece)
             return response
 
 

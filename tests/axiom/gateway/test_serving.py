@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -114,6 +115,19 @@ async def test_events_come_as_lines_or_as_server_sent_events(client: Client) -> 
 async def test_diff_and_recording_come_from_storage(client: Client) -> None:
     assert await client.get("t/diff?round=1") == (200, "text/x-diff", "+hello\n")
     assert await client.get("t/recording") == (200, "application/x-asciicast", MASKED)
+
+
+async def test_a_connection_goes_on_after_what_it_fetched(client: Client) -> None:
+    host, port = client.base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    for page in ("recording", "diff?round=1", "recording"):
+        path = f"/v1/tasks/ns/t/{page}"
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        [length] = re.findall(r"(?i)content-length: (\d+)", head)
+        assert head.startswith("HTTP/1.1 200")
+        assert await reader.readexactly(int(length))
+    writer.close()
 
 
 async def test_a_packed_recording_is_served_as_players_want_it(client: Client) -> None:
