@@ -81,6 +81,14 @@ class Channel:
         """Pushes what the agent did (verifiers), before the changes."""
         await self._push("/v1/conduct", file, digest)
 
+    async def put_checkpoint(self, part: Path, digest: str) -> None:
+        """Pushes a part of the checkpoint that the sandbox begins from, or its manifest, before the base archive."""
+        await self._push(f"/v1/checkpoint/{digest}", part, digest)
+
+    async def give_up_checkpoint(self, why: str) -> None:
+        """Tells that the checkpoint cannot be brought."""
+        await self._read("PUT", "/v1/trouble/checkpoint", data=why.encode())
+
     async def tell_trouble(self, text: str) -> None:
         """Tells why inputs do not arrive; "" when that is over."""
         await self._read("PUT", "/v1/trouble", data=text.encode())

@@ -205,6 +205,9 @@ GOOD = [
         "from a folder of a volume",
         {"spec.workspace": {"persistentVolumeClaim": {"claimName": "data", "path": "src/app"}}},
     ),
+    Case("from a checkpoint", {"spec.workspace": {"checkpoint": {"task": "first", "number": 3}}}),
+    Case("from the last checkpoint", {"spec.workspace": {"checkpoint": {"task": "first"}}}),
+    Case("that is rolled back", {"spec.rollbackTo": 1}),
     Case("from a repository with submodules", {"spec.workspace.git.submodules": True}),
     Case("from a private repository", {"spec.workspace.git.credentialsSecret": "git-robot"}),
     Case(
@@ -784,6 +787,20 @@ BAD_TASKS = [
             "is too small; write at least 1",
             server_says="greater than or equal to 1",
         ),
+    ),
+    Case(
+        "from checkpoint zero",
+        {"spec.workspace": {"checkpoint": {"task": "first", "number": 0}}},
+        Refused(
+            "spec.workspace.checkpoint.number",
+            "is too small; write at least 1",
+            server_says="greater than or equal to 1",
+        ),
+    ),
+    Case(
+        "from a checkpoint and a task",
+        {"spec.workspace": {"task": {"name": "first"}, "checkpoint": {"task": "first"}}},
+        Refused("spec.workspace", _ONE_SOURCE),
     ),
     Case(
         "from a task and a volume",

@@ -12,6 +12,8 @@ ALLOWED = [
     Update("suspend of the largest task", {"spec.suspend": True}, before=LARGEST),
     Update("suspend", {"spec.suspend": True}),
     Update("resume", {"spec.suspend": False}, before={"spec.suspend": True}),
+    Update("a rollback", {"spec.rollbackTo": 3}),
+    Update("no rollback any more", {"spec.rollbackTo": ABSENT}, before={"spec.rollbackTo": 3}),
     Update("priority", {"spec.priority": 5}),
     Update("deadline", {"spec.limits.deadline": "2h"}),
     Update("deadline back to its default", {"spec.limits.deadline": ABSENT}),
@@ -28,6 +30,7 @@ ALLOWED = [
         "everything that may be changed at once",
         {
             "spec.suspend": True,
+            "spec.rollbackTo": 1,
             "spec.priority": -1,
             "spec.limits.deadline": "3h",
             "spec.limits.budget": ABSENT,

@@ -33,9 +33,11 @@ from axiom_sandbox.protocol.channel import (
     SetDeadline,
     StartAgent,
     Stop,
+    TakeCheckpoint,
     Verification,
     Verify,
 )
+from axiom_sandbox.protocol.checkpoints import CheckpointTaken, Restored, Why
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Saying, Verdict, combine
 
@@ -95,14 +97,22 @@ class World:
     commit: str = "e" * 40
     pushed_commit: str = "c" * 40
     usage: tuple[ProxyUsage, ...] = ()
+    starts: list[StartAgent] = field(default_factory=list)
+    restores: dict[int, str] = field(default_factory=dict)
+    """Attempt → the digest of the checkpoint that its sandbox began from."""
+    broken: set[str] = field(default_factory=set)
+    """Digests of checkpoints that do not hold."""
+    request: str = ""
+    checkpoints: int = 0
 
     def observe(self) -> Observed:
         for sandbox in self.sandboxes.values():
             sandbox.see(self.now)
         views = tuple(sandbox.view() for sandbox in self.sandboxes.values())
         return Observed(
-            self.task, 1, self.agent_class, self.refusal, "", views, source=self.source, usage=self.usage
-        )
+            self.task, 1, self.agent_class, self.refusal, "", views, source=self.source, usage=self.usage,
+            checkpoint_request=self.request,
+        )  # fmt: skip
 
     def step(self) -> tuple[Action, ...]:
         """Plans and applies once."""
@@ -118,7 +128,9 @@ class World:
                 self.task = self.task.model_copy(update={"status": status})
                 if is_true(status, ConditionType.COMPLETE):
                     self.outcomes.append(f"{status.verdict} {status.message}")
-            case CreateSandbox(identity=identity):
+            case CreateSandbox(identity=identity, checkpoint=checkpoint):
+                if checkpoint:
+                    self.restores[identity.attempt] = checkpoint
                 self.create(identity)
             case DeleteSandbox(identity=identity):
                 self.writes["delete"] += 1
@@ -142,14 +154,21 @@ class World:
     def receive(self, sandbox: SimulatedSandbox, command: object) -> None:
         match command:
             case StartAgent(round=number, envelope=envelope):
+                self.starts.append(command)
                 deadline = envelope.limits.deadline_ms
                 sandbox.change(phase=Phase.RUNNING, round=number, deadline_ms=deadline)
             case GiveFeedback(round=number):
                 sandbox.change(phase=Phase.RUNNING, round=number)
             case Verify(round=number, deadline_ms=deadline):
                 sandbox.change(phase=Phase.RUNNING, round=number, deadline_ms=deadline)
-            case Stop():
+            case Stop(checkpoint=checkpoint, reason=reason):
+                if checkpoint and sandbox.state.phase is Phase.RUNNING:
+                    self.keep(sandbox, Why.SUSPEND)
+                sandbox.change(stopping=reason)
                 self.close(sandbox, None)
+            case TakeCheckpoint(request=request):
+                sandbox.change(checkpoint_request=request)
+                self.keep(sandbox, Why.DEMAND)
             case SetDeadline(deadline_ms=deadline):
                 sandbox.change(deadline_ms=deadline)
 
@@ -180,6 +199,10 @@ class World:
                     phase=Phase.WAITING_FOR_WORKSPACE, isolation=Isolation(passed=True, assertions=60)
                 )
             case Phase.WAITING_FOR_WORKSPACE:
+                digest = self.restores.get(sandbox.identity.attempt)
+                if digest and sandbox.identity.role is Role.AGENT:
+                    ok = digest not in self.broken
+                    sandbox.change(restored=Restored(digest=digest, ok=ok, message="" if ok else "damaged"))
                 sandbox.change(phase=Phase.READY, workspace=DIGEST)
             case Phase.RUNNING if sandbox.identity.role is Role.AGENT:
                 self.end_round(sandbox)
@@ -207,6 +230,7 @@ class World:
             fingerprint=self.fingerprint(number),
             conduct=DIGEST if asks else "",
         )
+        self.keep(sandbox, Why.TURN)
         names = ("changes", "diff", "conduct") if asks else ("changes", "diff")
         blobs = tuple(Blob(name=f"{name}-{number}", digest=DIGEST, size=1) for name in names)
         sandbox.change(
@@ -214,6 +238,22 @@ class World:
             rounds=(*sandbox.state.rounds, outcome),
             blobs=(*sandbox.state.blobs, *blobs),
         )
+
+    def keep(self, sandbox: SimulatedSandbox, why: Why) -> None:
+        """Takes a checkpoint, which is stored with the next seal."""
+        self.checkpoints += 1
+        state = sandbox.state
+        taken = CheckpointTaken(
+            number=state.checkpoints[-1].number + 1 if state.checkpoints else self.starts[-1].next_checkpoint,
+            digest=f"{self.checkpoints:064x}",
+            why=why,
+            round=state.round,
+            turn_over=why is Why.TURN,
+            taken_ms=0,
+            size=1,
+        )
+        blob = Blob(name=f"checkpoint-{taken.number}", digest=taken.digest, size=1)
+        sandbox.change(checkpoints=(*state.checkpoints, taken), blobs=(*state.blobs, blob))
 
     def end_push(self, sandbox: SimulatedSandbox) -> None:
         if self.push_failure:

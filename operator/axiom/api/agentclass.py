@@ -283,6 +283,13 @@ class Silences(ApiModel):
     """How often a round's agent is started again, after it hung or its process died."""
 
 
+class CheckpointSettings(ApiModel):
+    """When checkpoints are taken, besides at each turn's end, before a suspension, and when a sandbox is told to end."""
+
+    every: DurationText | None = None
+    """This often while the agent works, which is frozen for it as long as its files are read. Unset: not."""
+
+
 class OptionalLayer(StrEnum):
     """A layer of isolation that a class may do without."""
 
@@ -363,6 +370,8 @@ class AgentClassSpec(ApiModel):
     """Which of its tools may run, where it asks. Unset: all, as the sandbox holds it anyway."""
     silences: Silences = Silences()
     """How long it may be silent before something is done about it."""
+    checkpoints: CheckpointSettings = CheckpointSettings()
+    """When what it does is kept, so that it can go on elsewhere."""
     show_criteria: bool = True
     """Whether the agent is told the criteria with the prompt."""
     env: Annotated[list[EnvironmentVariable], Field(max_length=128), Keyed("name")] = []

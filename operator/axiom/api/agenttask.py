@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from axiom.api.conditions import Condition
 from axiom.api.usage import UsageStatus
+from axiom_sandbox.protocol.checkpoints import Why
 from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
 from axiom_sandbox.protocol.criteria import Criterion, Digest, Enforcement, RelativePath
 from axiom_sandbox.protocol.identity import Role
@@ -21,7 +22,7 @@ GROUP = "axiom.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-MUTABLE_SPEC_FIELDS = ("suspend", "priority", "retention")
+MUTABLE_SPEC_FIELDS = ("suspend", "rollbackTo", "priority", "retention")
 """Fields of the spec that may change while a task runs, besides those of MUTABLE_LIMITS."""
 MUTABLE_LIMITS = ("deadline", "budget")
 """Fields of spec.limits that may change while a task runs."""
@@ -64,7 +65,7 @@ PUSH_NEEDS_GIT = "result.push needs workspace.git, as the branch grows from the 
 NO_HARD_CRITERION = "criteria has no Hard criterion, so nothing could fail; make at least one Hard"
 ONE_SOURCE = "only one source may be given"
 IMMUTABLE = (
-    "of a task that exists only suspend, priority, retention, limits.deadline and limits.budget may be changed;"
+    "of a task that exists only suspend, rollbackTo, priority, retention, limits.deadline and limits.budget may be changed;"
     " create a new task"
 )
 
@@ -151,6 +152,17 @@ class VolumeSource(ApiModel):
     """Folder inside the volume; unset: all of it. User 1000 must be able to read everything in it."""
 
 
+class CheckpointSource(ApiModel):
+    """A checkpoint of another task of the same namespace: its files, and its agent's session where the class has the same
+    driver. The base is the other task's, so criteria are decided against what people gave, not against what an agent made of
+    it. This task is accepted once the checkpoint is there."""
+
+    task: ObjectName
+    """Name of the other AgentTask. With `axiom run`: of the last run of a task of this name."""
+    number: Annotated[int, Field(ge=1, le=1000000)] | None = None
+    """Which checkpoint; unset: the last one that there is."""
+
+
 class Workspace(ApiModel):
     """What the agent finds in its working directory: at most one source; none is an empty directory."""
 
@@ -166,12 +178,14 @@ class Workspace(ApiModel):
     """The result of another task."""
     persistent_volume_claim: VolumeSource | None = None
     """A copy of a volume."""
+    checkpoint: CheckpointSource | None = None
+    """A checkpoint of another task."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "[self.files.size() > 0, has(self.git), has(self.configMap), has(self.archive), has(self.task),"
-            " has(self.persistentVolumeClaim)].filter(given, given).size() <= 1",
-            f"{ONE_SOURCE}: files, git, configMap, archive, task or persistentVolumeClaim; remove the others",
+            " has(self.persistentVolumeClaim), has(self.checkpoint)].filter(given, given).size() <= 1",
+            f"{ONE_SOURCE}: files, git, configMap, archive, task, persistentVolumeClaim or checkpoint; remove the others",
         ),
     )
 
@@ -191,6 +205,7 @@ class Workspace(ApiModel):
             ("archive", self.archive),
             ("task", self.task),
             ("persistentVolumeClaim", self.persistent_volume_claim),
+            ("checkpoint", self.checkpoint),
         )
         given = [name for name, value in sources if value]
         if len(given) > 1:
@@ -352,7 +367,11 @@ class AgentTaskSpec(ApiModel):
     result: ResultSpec = ResultSpec()
     """What becomes of the result."""
     suspend: bool = False
-    """True ends the pods; false starts again. May be changed while the task runs."""
+    """True takes a checkpoint and ends the pods; false goes on from it, in the same session. Time goes on meanwhile. May be
+    changed while the task runs."""
+    rollback_to: Annotated[int, Field(ge=1, le=1000000)] | None = None
+    """Number of a checkpoint of this task (status.checkpoints) that its agent goes back to, files and session. Rounds and
+    costs stay as they are. To go back to the same one again, remove it first. May be changed while the task runs."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Higher is to be started first where tasks wait; not acted on yet. May be changed while the task runs."""
     retention: Retention = Retention()
@@ -483,6 +502,48 @@ class ResultStatus(ApiModel):
     """Its commit."""
 
 
+class CheckpointStatus(ApiModel):
+    """A checkpoint that is in object storage."""
+
+    number: int
+    """1, 2, … over the whole task."""
+    attempt: int
+    """The attempt in which it was taken."""
+    round: int
+    """The round in which it was taken."""
+    turn_over: bool
+    """The round's turn had ended; else the agent was in the middle of it."""
+    reason: Why
+    """What it was taken for."""
+    time: Timestamp
+    """When it was taken (RFC 3339)."""
+    size: int
+    """Bytes of its parts."""
+    digest: ObjectKey
+    """SHA-256 of its manifest, which names its parts: a blob in object storage."""
+    before: int = 0
+    """Number of the one before it on the same line; 0: there is none."""
+    fault: StatusText = ""
+    """Why it does not hold, once that was found; the one before it is used then."""
+
+
+class StartingPoint(ApiModel):
+    """The checkpoint that an attempt begins from."""
+
+    number: int
+    """Its number."""
+    attempt: int
+    """The attempt in which it was taken."""
+    round: int
+    """The round in which it was taken."""
+    turn_over: bool
+    """The round's turn had ended."""
+    digest: ObjectKey
+    """SHA-256 of its manifest."""
+    task: ObjectKey = ""
+    """Name of the task whose checkpoint it is; empty: this one's own."""
+
+
 class LayerStatus(ApiModel):
     """What the probe found of one layer of isolation."""
 
@@ -534,6 +595,17 @@ class AgentTaskStatus(ApiModel):
     """What spec.verification.profiles added to the task's own criteria when it was accepted: JSON."""
     workspace: WorkspaceStatus = WorkspaceStatus()
     """The base as it was taken."""
+    checkpoints: Annotated[list[CheckpointStatus], Field(max_length=32), Keyed("number")] = []
+    """The last checkpoints that are in object storage, oldest first. One that was asked for stands here at once, others with
+    the next change of the status."""
+    checkpoint_trouble: StatusText = ""
+    """Why the last checkpoint that was tried could not be taken."""
+    restored: StartingPoint | None = None
+    """The checkpoint that the present attempt began from; absent: the base."""
+    forked_from: StartingPoint | None = None
+    """What spec.workspace.checkpoint turned out to be."""
+    rolled_back_to: int | None = None
+    """The spec.rollbackTo that was carried out."""
     result: ResultStatus | None = None
     """What the last round left. Absent until the task is complete, and where nothing was captured."""
     isolation: IsolationStatus | None = None

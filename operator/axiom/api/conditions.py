@@ -103,7 +103,11 @@ class Reason(StrEnum):
     VERIFYING = "Verifying"
     """Running, Verified: the agent is frozen, its work is being verified."""
     SUSPENDED = "Suspended"
-    """Running: spec.suspend is true; the pods are gone."""
+    """SandboxReady, Running: spec.suspend is true; a checkpoint is kept, and the pods are gone or going."""
+    ROLLED_BACK = "RolledBack"
+    """SandboxReady: spec.rollbackTo names a checkpoint; a new attempt goes on from there."""
+    CHECKPOINT_BROKEN = "CheckpointBroken"
+    """SandboxReady: the checkpoint that the attempt was to begin from does not hold; one before it is used."""
     ENDED = "Ended"
     """Running: no agent runs any more."""
     PASSED = "Passed"
@@ -157,6 +161,7 @@ EXPECTED_REASONS = frozenset(
         Reason.BRANCH_PUSHED,
         Reason.NOT_PUSHED,
         Reason.SUSPENDED,
+        Reason.ROLLED_BACK,
         Reason.ENDED,
         Reason.PASSED,
     }

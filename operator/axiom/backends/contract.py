@@ -38,6 +38,8 @@ class SandboxSpec:
     """Where the agent may write, as it sees it."""
     may_miss: tuple[Layer, ...] = ()
     """Layers of isolation that may be missing."""
+    checkpoint: str = ""
+    """Digest of the checkpoint to begin from; empty: from the base."""
     egress_socket: Path | None = None
     """Unix socket of the egress proxy; None: no way out at all."""
 

@@ -112,7 +112,9 @@ class LocalSandbox(ABC):
             tmp=self._folder / "tmp",
             launcher_socket=self._sockets / "run" / "launcher.sock",
             channel_socket=self._sockets / "channel.sock",
+            saving_grace=0,
             sealing_grace=0,
+            checkpoint=spec.checkpoint,
             inside=Inside(
                 proxy_url=f"http://127.0.0.1:{PROXY_PORT}" if egress else "",
                 proxy_ports=(PROXY_PORT,) if egress else (),

@@ -17,9 +17,10 @@ from axiom.gateway.packing import WorkspaceError
 from axiom.gateway.room import Room
 from axiom.storage.blobs import keep_blob
 from axiom.storage.keys import segment_key
-from axiom.storage.store import ConflictError, ObjectStore, StorageError
+from axiom.storage.store import ConflictError, CorruptError, MissingError, ObjectStore, StorageError
 from axiom_sandbox.protocol.channel import SUPERSEDED, Blob, Phase, SandboxState
 from axiom_sandbox.protocol.identity import Identity, Role
+from axiom_sandbox.supervising.restoring import RestoreError, read_manifest
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,12 @@ class Supply(Protocol):
     async def conduct(self) -> Archive | None:
         """What the agent did, for a verifier that needs it; None: nothing is to be brought."""
 
+    async def checkpoint_part(self, digest: str, what: str) -> Archive:
+        """A part of the checkpoint that this sandbox begins from, or its manifest; it is kept for the sandbox's task, too.
+
+        Raises MissingError, CorruptError, StorageError.
+        """
+
     async def hidden(self, criterion: str) -> Archive | None:
         """The hidden tests of a criterion that this verifier needs, where the gateway has to bring them."""
 
@@ -77,7 +84,7 @@ class Carrier:
         self._room = room or Room()
         self._channel, self._store, self._supply, self._scratch = channel, store, supply, scratch
         self._on_sealed = on_sealed
-        self._has_changes = False
+        self._has_changes = self._has_checkpoint = False
 
     async def carry(self, seen: Callable[[SandboxState], None]) -> None:
         """Follows the state and carries. Raises ChannelError when the sandbox is away, storage's errors when that is."""
@@ -134,6 +141,8 @@ class Carrier:
             return True
 
     async def _supplied(self, state: SandboxState) -> bool:
+        if state.awaits_checkpoint and not self._has_checkpoint:
+            await self._push_checkpoint(state.awaits_checkpoint)
         if state.phase is Phase.WAITING_FOR_WORKSPACE:
             base = await self._supply.base()
             if base is None:
@@ -161,6 +170,27 @@ class Carrier:
         except CommandRefusedError:
             if not (await self._channel.state()).workspace:  # somebody else was quicker, or this is an error
                 raise
+
+    async def _push_checkpoint(self, digest: str) -> None:
+        """Its parts first: a sandbox that has the manifest has everything. One that is not whole is given up, not waited for."""
+        try:
+            manifest = await self._supply.checkpoint_part(digest, "manifest")
+            try:
+                parts = read_manifest(manifest.path.read_bytes()).parts
+                for part in parts:
+                    await self._push_part(await self._supply.checkpoint_part(part.digest, part.name.value))
+                await self._channel.put_checkpoint(manifest.path, digest)
+            finally:
+                manifest.let_go()
+        except (MissingError, CorruptError, RestoreError) as error:
+            await self._channel.give_up_checkpoint(str(error))
+        self._has_checkpoint = True
+
+    async def _push_part(self, part: Archive) -> None:
+        try:
+            await self._channel.put_checkpoint(part.path, part.digest)
+        finally:
+            part.let_go()
 
     async def _push_hidden(self) -> None:
         """Before the changes: a verifier that has these has everything."""

@@ -47,18 +47,26 @@ class PodSupply:
 
     async def base(self) -> Archive | None:
         """By the pod's annotation, else by the task. Raises WorkspaceError, ApiError, StorageError, ChannelError."""
-        if digest := self._annotation(BASE_ANNOTATION):
-            return await self._stored(digest, "the base of the task")
         task = self._task()
+        if digest := self._annotation(BASE_ANNOTATION):
+            return await self._kept(task, await self._stored(digest, "the base of the task"))
         if task is None:
             return None
         if task.status.workspace.digest:
-            return await self._stored(task.status.workspace.digest, "the base of the task")
+            return await self._kept(
+                task, await self._stored(task.status.workspace.digest, "the base of the task")
+            )
         if self._identity.role is Role.COPIER:
             return await self._given(task)
         if role := task.spec.workspace.supplier:
             return await self._supplied(role)
         return await self._packed(await self._files(task))
+
+    async def _kept(self, task: AgentTask | None, base: Archive) -> Archive:
+        """The base of a task that was forked is another task's, whose evidence may go sooner."""
+        if task and task.spec.workspace.checkpoint and self._identity.role is Role.AGENT:
+            await keep_blob(self._store, self._identity, "workspace", base.digest, base.path)
+        return base
 
     async def changes(self) -> Archive | None:
         """By the pod's annotation. Raises WorkspaceError, StorageError."""
@@ -69,6 +77,15 @@ class PodSupply:
         """By the pod's annotation. Raises WorkspaceError, StorageError."""
         digest = self._annotation(CONDUCT_ANNOTATION)
         return await self._stored(digest, "what the agent did") if digest else None
+
+    async def checkpoint_part(self, digest: str, what: str) -> Archive:
+        """From object storage. Of another task's checkpoint, whose evidence may go sooner than this one's, it is kept."""
+        part = await self._fetch(blob_key(digest), self._scratch / f"{digest}.part")
+        task = self._task()
+        if task and task.status.restored and task.status.restored.task:
+            name = f"checkpoint-0-{what}"
+            await keep_blob(self._store, self._identity, name, part.digest, part.path)
+        return part
 
     def hidden_criteria(self) -> tuple[str, ...]:
         """Those whose hidden tests are an archive: ConfigMaps and Secrets are mounted by the pod itself."""

@@ -22,6 +22,8 @@ BASE_ANNOTATION = "axiom.dev/base"
 CHANGES_ANNOTATION = "axiom.dev/changes"
 CONDUCT_ANNOTATION = "axiom.dev/conduct"
 """Verifiers: digest of the changes archive that the gateway pushes into the pod."""
+CHECKPOINT_ANNOTATION = "axiom.dev/checkpoint"
+"""AgentTasks: a request for a checkpoint; another value is another request."""
 ALL_PODS_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGED_BY},{ROLE_LABEL}"
 """Selects every sandbox pod, and nothing else."""
 

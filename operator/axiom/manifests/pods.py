@@ -56,7 +56,8 @@ USER = 1000
 CHANNEL_PORT = 8443
 SUPERVISOR, TELLER, UNTRUSTED = "supervisor", "certificate", "agent"
 CANDIDATE = "candidate"
-_GRACE_SECONDS = 30
+_GRACE_SECONDS = 60
+"""For a checkpoint, and for the gateway to store it with the rest."""
 _DEADLINE_MARGIN_SECONDS = 3600
 _LEAST_START_SECONDS = 60.0
 _ADDRESS_VARIABLE = "AXIOM_POD_ADDRESS"
@@ -118,6 +119,8 @@ class PodInput:
     """Verifiers: digest of the changes archive."""
     conduct: str = ""
     """Verifiers: digest of what the agent did, where a criterion asks for that."""
+    checkpoint: str = ""
+    """Agents: digest of the checkpoint to begin from."""
     verifier_image: str | None = None
     """Verifiers: the task's own image for the candidate."""
     capabilities: Capabilities = field(default_factory=Capabilities)
@@ -411,6 +414,7 @@ def _settings(spec: PodInput) -> SandboxSettings:
             "expect": _expectation(spec),
             "job": spec.job.job if spec.job else None,
             "workspace_bytes": _workspace_bytes(spec),
+            "checkpoint": spec.checkpoint,
         }
     )
 

@@ -20,6 +20,8 @@ class CreateSandbox:
     """Verifiers: digest of the changes archive."""
     conduct: str = ""
     """Verifiers: digest of what the agent did, where a criterion asks for that."""
+    checkpoint: str = ""
+    """Agents: digest of the checkpoint to begin from."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from axiom.api.agenttask import AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, Wait, WriteStatus
 from axiom.planning.briefing import TOKEN_PLACEHOLDER, prompt_of, start_command
+from axiom.planning.checkpoints import next_number, shown
 from axiom.planning.observed import Presence, SandboxView, Trouble
 from axiom.planning.present import Present
 from axiom.planning.rounds import evidence, round_ended, stopped
@@ -17,26 +18,13 @@ from axiom.planning.steps import (
     note_trouble,
     send,
     waiting,
-    write_if_new,
 )
 from axiom.planning.supplying import supply, waiting_for_workspace, workspace_found
 from axiom_sandbox.protocol.channel import FailureReason, Phase, SetDeadline
 from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.protocol.verdicts import Verdict
 
 _EXPLAINS_WITHIN_SECONDS = 10.0
-
-
-def suspend(present: Present) -> tuple[Action, ...]:
-    """Remove every pod, and say so."""
-    there = [view for view in present.observed.sandboxes if view.presence is not Presence.GONE]
-    if there:
-        return tuple(delete(view) for view in there)
-    status = with_condition(
-        present.status, present.now, ConditionType.RUNNING, False, Reason.SUSPENDED, "spec.suspend is true"
-    )
-    status = with_condition(status, present.now, ConditionType.SANDBOX_READY, False, Reason.SUSPENDED)
-    left = present.seconds_left
-    return write_if_new(present.observed, status) or (Wait(left, "limits.deadline"),)
 
 
 def without_sandbox(present: Present) -> tuple[Action, ...]:
@@ -50,7 +38,9 @@ def without_sandbox(present: Present) -> tuple[Action, ...]:
     return (
         *supply(present),
         CreateSandbox(
-            present.observed.identity(Role.AGENT, present.status.attempt), present.status.workspace.digest
+            present.observed.identity(Role.AGENT, present.status.attempt),
+            present.status.workspace.digest,
+            checkpoint=present.status.restored.digest if present.status.restored else "",
         ),
     )
 
@@ -120,6 +110,8 @@ def _running(present: Present, agent: SandboxView) -> AgentTaskStatus:
         update={"observed_generation": present.observed.generation, "workspace": workspace, "message": ""}
     )
     status = with_condition(status, present.now, ConditionType.ACCEPTED, True, Reason.ACCEPTED)
+    point = status.restored
+    notes = "; ".join(filter(None, (f"goes on from {shown(point)}" if point else "", notes)))
     status = with_condition(status, present.now, ConditionType.SANDBOX_READY, True, Reason.READY, notes)
     status = with_isolation(status, present.now, present.agent)
     return with_condition(
@@ -138,7 +130,19 @@ def _start(present: Present, agent: SandboxView) -> Action:
         last = present.status.rounds[-1]
         prompt = f"{prompt}\n\n{evidence(last)}"
     command = start_command(present.task, agent_class, present.accepted, number, prompt, TOKEN_PLACEHOLDER)
-    return send(agent, "start", command)
+    going_on = {"going_on": _going_on(present, prompt), "next_checkpoint": next_number(present.status)}
+    return send(agent, "start", command.model_copy(update=going_on))
+
+
+def _going_on(present: Present, prompt: str) -> str:
+    """What an agent is told that goes on in a checkpoint's session; empty: it was in the middle of something."""
+    point = present.status.restored
+    if point is None:
+        return ""
+    if point.task:
+        return prompt
+    record = round_of(present.status.rounds, point.round)
+    return evidence(record) if point.turn_over and record and record.verdict is Verdict.FAIL else ""
 
 
 def stale(present: Present, actions: tuple[Action, ...]) -> tuple[Action, ...]:

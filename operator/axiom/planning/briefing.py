@@ -89,6 +89,9 @@ def start_command(
         prompt=prompt,
         token=token,
         round=round,
+        checkpoint_seconds=parse_duration(spec.checkpoints.every).total_seconds()
+        if spec.checkpoints.every
+        else 0,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from axiom.api.agenttask import AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, Wait, WriteStatus
+from axiom.planning.going_on import forks_fault
 from axiom.planning.observed import Presence
 from axiom.planning.outcomes import (
     MAX_LOST_ATTEMPTS,
@@ -44,13 +45,15 @@ def outcome(present: Present) -> Outcome | None:
             Reason.DEADLINE_EXCEEDED,
             f"limits.deadline ({present.spec.limits.deadline}) passed{where}",
         )
+    if why := forks_fault(present):
+        return Outcome(None, Reason.WORKSPACE_FAILED, why)
     for view in present.current_views():
         failure = view.state.failure if view.state and view.identity.role is Role.AGENT else None
         if failure and (found := outcome_of_failure(failure)):
             return found
     if present.status.lost_attempts >= MAX_LOST_ATTEMPTS:
         last = condition(present.status, ConditionType.SANDBOX_READY)
-        why = last.message.removesuffix(NEW_FOLLOWS) if last else "see the events"
+        why = last.message.partition(NEW_FOLLOWS)[0] if last else "see the events"
         message = f"{MAX_LOST_ATTEMPTS} sandboxes were lost; {why}"
         return Outcome(None, Reason.ATTEMPTS_EXHAUSTED, message)
     return None

@@ -50,6 +50,8 @@ class SandboxView:
     """How long ago its state last changed, by the observer's own clock: those of two machines are never compared."""
     remains: bool = False
     """It is gone by itself, and what is left of it is still to be deleted."""
+    leaving_seconds: float | None = None
+    """How long ago it was told to end, while it has not; None: it was not, or has."""
     outdated: bool = False
     """Made now, it would have other images: its class, or the installation's settings, were changed."""
 
@@ -112,7 +114,9 @@ class Observed:
     """What the backend said when a sandbox could not be created."""
     sandboxes: tuple[SandboxView, ...] = ()
     source: AgentTask | None = None
-    """The task that spec.workspace.task names, if it is there."""
+    """The task that spec.workspace names, if it is there."""
+    checkpoint_request: str = ""
+    """The last request for a checkpoint that somebody left at the task."""
     usage: tuple[ProxyUsage, ...] = ()
     """What each process of the egress proxy counted for the task, as far as it was asked."""
     profile_criteria: tuple[Criterion, ...] = ()

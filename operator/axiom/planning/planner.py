@@ -15,8 +15,19 @@ from axiom.api.agenttask import AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.api.profile import to_text
 from axiom.planning.actions import Action, DeleteTask, Wait, WriteStatus
-from axiom.planning.attempts import is_lost, stale, suspend, with_sandbox, without_sandbox
+from axiom.planning.attempts import is_lost, stale, with_sandbox, without_sandbox
+from axiom.planning.checkpoints import fork_of, with_checkpoints
 from axiom.planning.concluding import conclude, outcome
+from axiom.planning.going_on import (
+    broken_point,
+    is_leaving,
+    resume,
+    roll_back,
+    suspend,
+    take_what_was_asked_for,
+    tell_checkpoints,
+    until_left,
+)
 from axiom.planning.observed import Observed, Trouble
 from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.present import Present
@@ -26,6 +37,7 @@ from axiom.planning.spending import summed_up, usage_known
 from axiom.planning.statuses import has_reason, is_true, parse_time, rfc3339, with_condition
 from axiom.planning.steps import RETRY_SECONDS, delete, next_attempt, write_if_new
 from axiom_sandbox.protocol.channel import SUPERSEDED
+from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.quantities import parse_duration
 
 
@@ -39,18 +51,20 @@ def plan(observed: Observed, now: datetime) -> tuple[Action, ...]:
     if status.attempt == 0:
         return _accept(observed, now)
     present = Present(observed, now, status)
-    actions = tuple(_with_usage(observed, action) for action in _work_on(present))
+    actions = tuple(_with_what_is_known(observed, action) for action in _work_on(present))
     writes = any(isinstance(action, WriteStatus) for action in actions)
     return actions if writes else (*stale(present, actions), *actions)
 
 
-def _with_usage(observed: Observed, action: Action) -> Action:
-    """Usage is written with what is written anyway, never for itself."""
+def _with_what_is_known(observed: Observed, action: Action) -> Action:
+    """Usage and checkpoints are written with what is written anyway, never for themselves."""
     if not isinstance(action, WriteStatus):
         return action
     used = usage_known(observed)
     is_over = is_true(action.status, ConditionType.COMPLETE)
-    return WriteStatus(action.status.model_copy(update={"usage": summed_up(used, keep=not is_over)}))
+    agent = observed.sandbox(Role.AGENT, action.status.attempt)
+    status = with_checkpoints(action.status, agent)
+    return WriteStatus(status.model_copy(update={"usage": summed_up(used, keep=not is_over)}))
 
 
 def _after_completion(observed: Observed, now: datetime) -> tuple[Action, ...]:
@@ -81,7 +95,18 @@ def _accept(observed: Observed, now: datetime) -> tuple[Action, ...]:
                 return (WriteStatus(_ended_before_it_began(observed, now, why)),)
             case Result():
                 pass
-    return (WriteStatus(_accepted(observed, now)),)
+    accepted = _accepted(observed, now)
+    if fork := observed.task.spec.workspace.checkpoint:
+        match fork_of(fork, observed.source, observed.task.name):
+            case NotYet(why):
+                return _refuse(observed, Trouble(Reason.WAITING_FOR_TASK, why), now)
+            case Never(why):
+                return (WriteStatus(_ended_before_it_began(observed, now, why)),)
+            case (point, base):
+                workspace = accepted.workspace.model_copy(update={"digest": base, "revision": point.digest})
+                update = {"workspace": workspace, "restored": point, "forked_from": point}
+                accepted = accepted.model_copy(update=update)
+    return (WriteStatus(accepted),)
 
 
 def _ended_before_it_began(observed: Observed, now: datetime, why: str) -> AgentTaskStatus:
@@ -128,16 +153,25 @@ def _work_on(present: Present) -> tuple[Action, ...]:
         return conclude(present, found)
     if present.spec.suspend:
         return suspend(present)
-    if has_reason(present.status, ConditionType.RUNNING, Reason.SUSPENDED):
-        return next_attempt(present, "resumed")
+    if rolling := roll_back(present):
+        return rolling
+    if has_reason(present.status, ConditionType.SANDBOX_READY, Reason.SUSPENDED):
+        return resume(present)
     if present.is_superseded:
         return next_attempt(present, SUPERSEDED)
     if present.has_left:
         return judge_without_sandbox(present)
     if present.agent is None:
         return verify_without_agent(present) or without_sandbox(present)
+    if broken := broken_point(present):
+        return broken
+    if is_leaving(present.agent):
+        return until_left(present.agent)
     if is_lost(present, present.agent):
         return verify_without_agent(present) or next_attempt(
             present, present.loss.message, present.loss.reason
         )
-    return with_sandbox(present, present.agent)
+    return tell_checkpoints(present) or (
+        *take_what_was_asked_for(present, present.agent),
+        *with_sandbox(present, present.agent),
+    )

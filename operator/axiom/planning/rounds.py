@@ -65,17 +65,25 @@ def round_ended(present: Present, agent: SandboxView) -> tuple[Action, ...]:
 
 def stopped(present: Present, agent: SandboxView) -> tuple[Action, ...]:
     """The agent's sandbox came to its end in order: what it stored is judged, whoever ended it."""
-    record = _undecided_round(present)
+    record = undecided_round(present)
     if record is None or not _is_stored(agent, record):
         return waiting(present)
     return _verify(present, agent, record)
 
 
-def _undecided_round(present: Present) -> RoundStatus | None:
+def undecided_round(present: Present) -> RoundStatus | None:
     """The round of the present attempt that is being verified."""
     record = present.status.rounds[-1] if present.status.rounds else None
     is_open = record is not None and record.verdict is None and record.attempt == present.status.attempt
     return record if is_open else None
+
+
+def is_kept(present: Present) -> bool:
+    """The round that is being verified is stored, so that its verdict can be had without the agent's sandbox."""
+    record = undecided_round(present)
+    if record is None:
+        return False
+    return present.has_left or present.agent is None or _is_stored(present.agent, record)
 
 
 def _feedback(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[Action, ...]:
@@ -108,7 +116,7 @@ def verify_without_agent(present: Present) -> tuple[Action, ...]:
 
     Empty where nothing is left to be verified.
     """
-    record = _undecided_round(present)
+    record = undecided_round(present)
     if record is None:
         return ()
     stored = present.has_left or (present.agent is not None and _is_stored(present.agent, record))
@@ -226,7 +234,7 @@ def _held_up(present: Present, record: RoundStatus, trouble: Trouble) -> tuple[A
 
 def judged(present: Present) -> AgentTaskStatus | None:
     """The status with the present verifier's verdict, once its evidence is sealed or it is lost."""
-    record = _undecided_round(present)
+    record = undecided_round(present)
     if record is None:
         return None
     verifier = _verifier(present, record)

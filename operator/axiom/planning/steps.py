@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from axiom.api.agenttask import AgentTaskStatus
+from axiom.api.agenttask import AgentTaskStatus, StartingPoint
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, DeleteSandbox, Send, Wait, WriteStatus
+from axiom.planning.checkpoints import shown, starting_point, with_checkpoints
 from axiom.planning.observed import Observed, SandboxView, Trouble
 from axiom.planning.present import Present
 from axiom.planning.statuses import condition, with_condition, with_isolation
@@ -104,16 +105,35 @@ def gateway_is_back(
 
 def next_attempt(present: Present, why: str, loss: Reason | None = None) -> tuple[Action, ...]:
     """A new attempt begins at the round that was under way. `loss`: the last one ended by no fault of the agent."""
-    status = present.status.model_copy(
+    known = with_checkpoints(present.status, present.agent)
+    return (WriteStatus(_next(present, known, starting_point(known), why, loss, loss or Reason.CREATING)),)
+
+
+def begin_from(
+    present: Present, known: AgentTaskStatus, point: StartingPoint | None, why: str, reason: Reason
+) -> tuple[Action, ...]:
+    """A new attempt, through nobody's fault, from this point; None: from the base. `known` has all that is known of the
+    present one."""
+    return (WriteStatus(_next(present, known, point, why, None, reason)),)
+
+
+def _next(
+    present: Present,
+    known: AgentTaskStatus,
+    point: StartingPoint | None,
+    why: str,
+    loss: Reason | None,
+    reason: Reason,
+) -> AgentTaskStatus:
+    status = known.model_copy(
         update={
-            "attempt": present.status.attempt + 1,
-            "lost_attempts": present.status.lost_attempts + (1 if loss else 0),
-            "rounds": [record for record in present.status.rounds if record.verdict is not None],
+            "attempt": known.attempt + 1,
+            "lost_attempts": known.lost_attempts + (1 if loss else 0),
+            "rounds": [record for record in known.rounds if record.verdict is not None],
+            "restored": point,
         }
     )
-    status = with_condition(
-        status, present.now, ConditionType.SANDBOX_READY, False, loss or Reason.CREATING, why + NEW_FOLLOWS
-    )
+    follows = NEW_FOLLOWS + (f", from {shown(point)}" if point else "")
+    status = with_condition(status, present.now, ConditionType.SANDBOX_READY, False, reason, why + follows)
     status = with_condition(status, present.now, ConditionType.ISOLATED, None, Reason.CREATING)
-    status = with_condition(status, present.now, ConditionType.RUNNING, False, Reason.CREATING)
-    return (WriteStatus(status),)
+    return with_condition(status, present.now, ConditionType.RUNNING, False, Reason.CREATING)

@@ -210,6 +210,7 @@ class Applier:
             base=action.base,
             changes=action.changes,
             conduct=action.conduct,
+            checkpoint=action.checkpoint,
             verifier_image=task.spec.verification.image,
             capabilities=task.spec.capabilities,
             hidden=hidden_mounts(task.criteria, identity.role),

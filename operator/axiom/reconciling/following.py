@@ -18,7 +18,7 @@ from axiom.cluster.channels import Connect, address_of
 from axiom.cluster.resources import Object, uid_of
 from axiom.manifests.losses import loss_of
 from axiom.planning.observed import Presence, SandboxView, Trouble
-from axiom.reconciling.views import presence_of, view_of
+from axiom.reconciling.views import is_leaving, presence_of, view_of
 from axiom_sandbox.protocol.channel import Phase, SandboxState
 from axiom_sandbox.protocol.identity import Identity
 
@@ -40,6 +40,8 @@ class Known:
     state: SandboxState | None = None
     changed_at: float = 0.0
     """When its state was last seen to change, by our clock."""
+    leaving_since: float | None = None
+    """When it was first seen being deleted, by our clock."""
     was_asked: bool = False
     """The channel was tried since this process began."""
     silent_since: float | None = None
@@ -73,6 +75,8 @@ class Sandboxes:
                 _stop(known)
             known = slots[identity] = Known(identity, pod, uid_of(pod))
         known.pod = pod
+        if known.leaving_since is None and is_leaving(pod):
+            known.leaving_since = self._clock()
         if known.following is None and presence_of(pod) is Presence.RUNNING:
             known.following = asyncio.create_task(self._follow(known), name=f"follow {identity.agent_id}")
         self._changed(identity.task_id)
@@ -126,7 +130,10 @@ class Sandboxes:
     def _view(self, known: Known) -> SandboxView:
         silent = 0.0 if known.silent_since is None else self._clock() - known.silent_since
         quiet = 0.0 if known.state is None else self._clock() - known.changed_at
-        return view_of(known.identity, known.pod, known.state, silent, known.silence, known.loss, quiet)
+        leaving = 0.0 if known.leaving_since is None else self._clock() - known.leaving_since
+        return view_of(
+            known.identity, known.pod, known.state, silent, known.silence, known.loss, quiet, leaving
+        )
 
     async def _follow(self, known: Known) -> None:
         failures = 0

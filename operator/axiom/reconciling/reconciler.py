@@ -23,6 +23,7 @@ from axiom.channel import ChannelError
 from axiom.cluster.errors import ApiError, ConflictError, NotFoundError
 from axiom.cluster.resources import Object, name_of, namespace_of, uid_of
 from axiom.cluster.watching import Cache
+from axiom.manifests.naming import CHECKPOINT_ANNOTATION
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
 from axiom.planning.observed import Observed, Presence, SandboxView
 from axiom.planning.planner import plan
@@ -105,8 +106,11 @@ class Reconciler:
     def wake_followers(self, item: Object) -> None:
         """A task came to its end, or is gone: so may have what others wait for."""
         for other in self._tasks:
-            source = ((other.get("spec") or {}).get("workspace") or {}).get("task") or {}
-            if source.get("name") == name_of(item) and namespace_of(other) == namespace_of(item):
+            workspace = (other.get("spec") or {}).get("workspace") or {}
+            named = (workspace.get("task") or {}).get("name") or (workspace.get("checkpoint") or {}).get(
+                "task"
+            )
+            if named == name_of(item) and namespace_of(other) == namespace_of(item):
                 self.wake(uid_of(other))
 
     def wake_class(self, name: str) -> None:
@@ -257,16 +261,20 @@ class Reconciler:
             creation_refused=worker.creation_refused,
             sandboxes=tuple(self._compared(view, task, agent_class) for view in views),
             source=self._source_of(task),
+            checkpoint_request=str(
+                (item["metadata"].get("annotations") or {}).get(CHECKPOINT_ANNOTATION) or ""
+            ),
         )
         return Subject(item, task, agent_class), observed
 
     def _source_of(self, task: AgentTask) -> AgentTask | None:
-        source = task.spec.workspace.task
+        workspace = task.spec.workspace
+        source = workspace.task.name if workspace.task else workspace.checkpoint and workspace.checkpoint.task
         named = source and next(
             (
                 item
                 for item in self._tasks
-                if name_of(item) == source.name and namespace_of(item) == task.namespace
+                if name_of(item) == source and namespace_of(item) == task.namespace
             ),
             None,
         )

@@ -48,6 +48,11 @@ def presence_of(pod: Object) -> Presence:
     return Presence.RUNNING if certificate_of(pod) and address_of(pod) else Presence.PENDING
 
 
+def is_leaving(pod: Object) -> bool:
+    """Whether it was told to end, and its containers still run."""
+    return bool(pod["metadata"].get("deletionTimestamp")) and _phase(pod) not in ("Succeeded", "Failed")
+
+
 def trouble_of(pod: Object) -> Trouble | None:
     """Why the pod does not come up, in words that do not change while the cause is the same."""
     if condition := _unscheduled(pod):
@@ -82,10 +87,12 @@ def view_of(
     silence: str = "",
     loss: Trouble | None = None,
     quiet_seconds: float = 0.0,
+    leaving_seconds: float = 0.0,
 ) -> SandboxView:
     """The planner's view. `pod` is None once it was deleted, `loss` is then why.
 
-    `silent_seconds`: since when its channel does not answer; `quiet_seconds`: since when its state is the same.
+    `silent_seconds`: since when its channel does not answer; `quiet_seconds`: since when its state is the same;
+    `leaving_seconds`: since when it is being deleted, if it is.
     """
     if pod is None:
         return SandboxView(identity, Presence.GONE, trouble=loss, state=state)
@@ -103,6 +110,7 @@ def view_of(
         state=state,
         quiet_seconds=quiet_seconds,
         remains=presence is Presence.GONE and not pod["metadata"].get("deletionTimestamp"),
+        leaving_seconds=leaving_seconds if is_leaving(pod) else None,
     )
 
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -30,6 +30,7 @@ from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
 from axiom.planning.planner import plan
 from axiom.planning.statuses import is_true, parse_time
 from axiom.running.workspaces import Base
+from axiom.storage.blobs import keep_blob
 from axiom.storage.keys import blob_key
 from axiom.storage.store import ObjectStore, StorageError
 from axiom_sandbox.protocol.channel import SandboxState, StartAgent
@@ -62,6 +63,7 @@ class _Running:
 class _Supply:
     """The inputs of one local sandbox."""
 
+    identity: Identity
     given: Archive
     store: ObjectStore
     digest: str
@@ -88,6 +90,13 @@ class _Supply:
         target = self.folder / "conduct"
         await self.store.fetch(blob_key(self.conduct_digest), target)
         return Archive(target, self.conduct_digest)
+
+    async def checkpoint_part(self, digest: str, what: str) -> Archive:
+        """From the store, where it is kept for this run, too."""
+        target = self.folder / f"{what}.part"
+        found = await self.store.fetch(blob_key(digest), target)
+        await keep_blob(self.store, self.identity, f"checkpoint-0-{what}", found.sha256, target)
+        return Archive(target, found.sha256, target.unlink)
 
     def hidden_criteria(self) -> tuple[str, ...]:
         """All that have hidden tests, for a verifier."""
@@ -216,7 +225,8 @@ class LocalRun:
         identity = action.identity
         if identity in self._running:
             return
-        sandbox = self.make_sandbox(self._sandbox_spec(identity), self._changed.set)
+        spec = replace(self._sandbox_spec(identity), checkpoint=action.checkpoint)
+        sandbox = self.make_sandbox(spec, self._changed.set)
         await sandbox.start()
         channel = sandbox.attach()
         following = asyncio.create_task(self._follow(action, sandbox, channel))
@@ -252,7 +262,9 @@ class LocalRun:
         carrier = Carrier(
             channel,
             self.store,
-            _Supply(self.base.archive, self.store, action.changes, action.conduct, scratch, self.hidden),
+            _Supply(
+                identity, self.base.archive, self.store, action.changes, action.conduct, scratch, self.hidden
+            ),
             scratch,
         )
 

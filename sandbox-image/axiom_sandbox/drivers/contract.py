@@ -15,9 +15,9 @@ from typing import ClassVar
 from axiom_sandbox.drivers.memory import Memory
 from axiom_sandbox.drivers.sessions import SESSION_FILES
 from axiom_sandbox.drivers.statements import tests_said_to_pass
-from axiom_sandbox.protocol.agents import Activity, AgentState, DriverName, Signal, Statement
+from axiom_sandbox.protocol.agents import Activity, AgentState, DriverName, Session, Signal, Statement
 from axiom_sandbox.protocol.approvals import Decision
-from axiom_sandbox.protocol.channel import AgentProgram, HomeFile, Session
+from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
 from axiom_sandbox.protocol.events import Event, ToolCall, ToolReturn, TurnEnded
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.protocol.verdicts import Claim, Saying

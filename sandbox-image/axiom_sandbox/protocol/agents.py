@@ -105,6 +105,15 @@ class Tokens(Message):
         )
 
 
+class Session(Message):
+    """A session that an agent had in another sandbox, and that it is to go on in."""
+
+    id: str
+    """The agent's own name for it."""
+    lost: tuple[str, ...] = ()
+    """Tools that ran when it was left, each with its id: what they did is unknown."""
+
+
 class StatementKind(StrEnum):
     """What a statement of an agent is about."""
 

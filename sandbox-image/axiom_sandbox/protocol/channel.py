@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from axiom_sandbox.protocol.agents import AgentMode, AgentState, DriverName
+from axiom_sandbox.protocol.agents import AgentMode, AgentState, DriverName, Session
 from axiom_sandbox.protocol.approvals import Approvals, Decision, Grant
+from axiom_sandbox.protocol.checkpoints import CheckpointTaken, Restored
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity
 from axiom_sandbox.protocol.model import Message
@@ -63,6 +64,8 @@ class FailureReason(StrEnum):
     """More processes than the class allows."""
     WORKSPACE_FAILED = "WorkspaceFailed"
     """The base could not be fetched, unpacked or captured."""
+    RESTORE_FAILED = "RestoreFailed"
+    """The agent did not go on in the session of the checkpoint that it began from."""
     PUSH_FAILED = "PushFailed"
     """The result could not be pushed."""
     LEDGER_FAILED = "LedgerFailed"
@@ -99,7 +102,8 @@ class Blob(Message):
     """A piece of evidence under its digest."""
 
     name: str
-    """What it is: `changes-<round>`, `diff-<round>`, `conduct-<round>`, `recording`, `workspace`, `evidence`."""
+    """What it is: `changes-<round>`, `diff-<round>`, `conduct-<round>`, `recording`, `workspace`, `evidence`,
+    `checkpoint-<number>` and `checkpoint-<number>-<part>`."""
     digest: str
     """SHA-256, hexadecimal."""
     size: int
@@ -229,6 +233,18 @@ class SandboxState(Message):
     """Agent: what people allowed for the rest of the session."""
     assisted_rounds: tuple[int, ...] = ()
     """Agent: rounds in which a person stepped in."""
+    stopping: str = ""
+    """Why it was told to end."""
+    checkpoints: tuple[CheckpointTaken, ...] = ()
+    """Agent: the checkpoints that were taken here, oldest first; the last ones, where there are many."""
+    checkpoint_trouble: str = ""
+    """Why the last checkpoint that was tried could not be taken."""
+    checkpoint_request: str = ""
+    """The last request for a checkpoint that came."""
+    awaits_checkpoint: str = ""
+    """Digest of the checkpoint that is to be brought with the base."""
+    restored: Restored | None = None
+    """What became of the checkpoint that this sandbox was to begin from."""
     gaps: int = 0
     """Gaps that were declared in the ledger: what was seen and not recorded in full."""
     updated_ms: int = 0
@@ -321,15 +337,6 @@ class Envelope(Message):
     max_rounds: int
 
 
-class Session(Message):
-    """A session that an agent had in another sandbox, and that it is to go on in."""
-
-    id: str
-    """The agent's own name for it."""
-    lost: tuple[str, ...] = ()
-    """Tools that ran when it was left, each with its id: what they did is unknown."""
-
-
 class StartAgent(Message):
     """Round 1 begins, or the round in which an earlier sandbox was lost."""
 
@@ -343,6 +350,13 @@ class StartAgent(Message):
     round: int = 1
     session: Session | None = None
     """To go on in; its files are in the home already. None: the agent begins a new one."""
+    going_on: str = ""
+    """What an agent is told instead that goes on in the session of the checkpoint which was restored, where that is a new
+    round; empty: it was in the middle of this one."""
+    checkpoint_seconds: float = 0
+    """A checkpoint is taken this often while the agent works; 0: only when a turn has ended."""
+    next_checkpoint: int = 1
+    """Number of the first checkpoint that is taken here."""
 
 
 class GiveFeedback(Message):
@@ -402,11 +416,22 @@ class InterruptAgent(Message):
     by: str
 
 
+class TakeCheckpoint(Message):
+    """Takes a checkpoint of the agent as it is now."""
+
+    kind: Literal["TakeCheckpoint"] = "TakeCheckpoint"
+    by: str
+    request: str = ""
+    """The request that it serves: `SandboxState.checkpoint_request` tells that it came."""
+
+
 class Stop(Message):
     """Kill everything untrusted and close the ledger."""
 
     kind: Literal["Stop"] = "Stop"
     reason: str
+    checkpoint: bool = False
+    """Whether a checkpoint is taken first."""
 
 
 Command = Annotated[
@@ -418,6 +443,7 @@ Command = Annotated[
     | Verify
     | SetDeadline
     | Resize
+    | TakeCheckpoint
     | Stop,
     Field(discriminator="kind"),
 ]

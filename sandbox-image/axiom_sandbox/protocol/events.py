@@ -8,6 +8,7 @@ from axiom_sandbox.protocol.agents import Activity, AgentState, Statement, Token
 from axiom_sandbox.protocol.approvals import Permission
 from axiom_sandbox.protocol.changes import ChangeKind, Finding
 from axiom_sandbox.protocol.channel import Envelope, FailureReason
+from axiom_sandbox.protocol.checkpoints import Why
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.launching import Assertion
 from axiom_sandbox.protocol.model import Message
@@ -408,6 +409,39 @@ class Captured(Event):
     findings: tuple[Finding, ...]
 
 
+class Checkpointed(Event):
+    """Everything that the agent needs to go on elsewhere was kept; `digest` is the manifest's."""
+
+    event = "checkpoint"
+    number: int
+    digest: str
+    why: Why
+    round: int
+    size: int
+    """Bytes of its parts."""
+    frozen_ms: int
+    """How long the agent was held for it; 0: its turn was over anyway."""
+
+
+class CheckpointFailed(Event):
+    """No checkpoint could be taken; the agent goes on all the same."""
+
+    event = "checkpoint_failed"
+    why: Why
+    round: int
+    reason: str
+
+
+class CheckpointRestored(Event):
+    """The sandbox begins from a checkpoint, or says why that does not hold."""
+
+    event = "restored"
+    number: int
+    digest: str
+    ok: bool
+    message: str
+
+
 class CriterionChecked(Event):
     """One criterion, decided."""
 
@@ -528,6 +562,9 @@ KNOWN: dict[str, type[Event]] = {
         Silence,
         SessionResumed,
         Captured,
+        Checkpointed,
+        CheckpointFailed,
+        CheckpointRestored,
         CriterionChecked,
         VerdictReached,
         ProcessRan,

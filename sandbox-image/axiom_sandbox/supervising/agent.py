@@ -10,7 +10,10 @@ import asyncio
 import os
 import random
 import shutil
-from collections.abc import Coroutine
+import termios
+import time
+from collections.abc import AsyncIterator, Coroutine
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +29,18 @@ from axiom_sandbox.protocol.channel import (
     Resize,
     RoundOutcome,
     StartAgent,
+    Stop,
+    TakeCheckpoint,
     TellAgent,
     TerminalSize,
 )
+from axiom_sandbox.protocol.checkpoints import DriverMoment, Manifest, Restored, TerminalMoment, Why
 from axiom_sandbox.protocol.events import (
     FILES,
     Captured,
+    Checkpointed,
+    CheckpointFailed,
+    CheckpointRestored,
     ClaimMade,
     Event,
     Gap,
@@ -45,17 +54,29 @@ from axiom_sandbox.snapshots.captures import CaptureResult
 from axiom_sandbox.snapshots.errors import SnapshotError
 from axiom_sandbox.supervising.attending import Means
 from axiom_sandbox.supervising.capturing import PATCH, capture_files
+from axiom_sandbox.supervising.checkpointing import Captured as CapturedRound
+from axiom_sandbox.supervising.checkpointing import Checkpointer, Moment, home_selection
 from axiom_sandbox.supervising.conversation import Conversation
 from axiom_sandbox.supervising.history import History, read_history
+from axiom_sandbox.supervising.launcher_link import LauncherError, LauncherLostError
 from axiom_sandbox.supervising.questions import assisted_rounds
 from axiom_sandbox.supervising.recalling import write_conduct
+from axiom_sandbox.supervising.restoring import (
+    RestoreError,
+    interventions_of,
+    parts_missing,
+    read_manifest,
+    restore,
+)
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import Inside, SandboxSettings
+from axiom_sandbox.supervising.terminal_pump import recorded_tail
 from axiom_sandbox.supervising.turns import Round, exited
 from axiom_sandbox.supervising.watching_files import FileWatch
 from axiom_sandbox.terminal.casts import BadCastError
 from axiom_sandbox.terminal.recording import Recording
 from axiom_sandbox.terminal.seeking import pack
+from axiom_sandbox.terminal.unfinished import unfinished
 
 _MOST_FINDINGS = 200
 
@@ -71,6 +92,15 @@ class AgentSandbox(Sandbox):
         """The round whose claim is not recorded yet."""
         self._errands: set[asyncio.Task[None]] = set()
         self._files: FileWatch | None = None
+        self._tail = b""
+        """The last that the terminal of an ended process showed."""
+        self._given_up = ""
+        """Why the checkpoint cannot be brought."""
+        self._held = False
+        """The round's processes have ended or are frozen for good."""
+        self._checkpointer = Checkpointer(
+            settings, self.folder, self.base_archive, self.board, self.keep_blob
+        )
 
     async def live(self) -> None:
         """Base → rounds, until stopped."""
@@ -80,6 +110,8 @@ class AgentSandbox(Sandbox):
         assert start is not None
         means = self._means = await self._prepare(start)
         await self._watch_files()
+        if start.checkpoint_seconds:
+            self._do(self._keep_saving(start.checkpoint_seconds))
         while True:
             state = self.board.state
             number = state.round if state.phase is Phase.RUNNING else max(state.round + 1, start.round)
@@ -111,6 +143,9 @@ class AgentSandbox(Sandbox):
                     raise RefusedError(
                         f"round {number} cannot begin in phase {state.phase} of round {state.round}"
                     )
+            case TakeCheckpoint():
+                if self._means is None or self.board.state.round == 0:
+                    raise RefusedError("the agent has not been started, so there is nothing to keep")
             case Resize():
                 if self._round is None or self._round.present is None:
                     raise RefusedError(f"there is no terminal in phase {state.phase}")
@@ -143,6 +178,9 @@ class AgentSandbox(Sandbox):
                 self._do(self._round.present.answer(command))
             case TellAgent(text=text, by=by) if talk:
                 self._do(self._tell(talk, number, text, by))
+            case TakeCheckpoint(request=request):
+                self.board.update(checkpoint_request=request)
+                self._do(self._save_while_working(Why.DEMAND))
             case InterruptAgent(by=by) if talk:
                 self._do(self._interrupt(talk, by))
             case _:
@@ -197,21 +235,43 @@ class AgentSandbox(Sandbox):
     def _prompt(self, number: int) -> str | None:
         for command in self.commands():
             if isinstance(command, StartAgent) and number == command.round:
-                return command.prompt
+                return self._first_prompt(command)
             if isinstance(command, GiveFeedback) and number == command.round:
                 return command.text
         return None
 
+    def _first_prompt(self, start: StartAgent) -> str:
+        """An agent that goes on where a checkpoint was taken knows the task already."""
+        restored, means = self._restored, self._means
+        if restored is None or means is None:
+            return start.prompt
+        goes_on = (
+            bool(restored.driver.session) if means.driver.structured else bool(start.program.resume_command)
+        )
+        return start.going_on if goes_on and start.going_on else start.prompt
+
     def _terminal_size(self, start: StartAgent) -> TerminalSize:
         sizes = [command.terminal for command in self.commands() if isinstance(command, Resize)]
-        return sizes[-1] if sizes else start.program.terminal
+        if sizes:
+            return sizes[-1]
+        was = self._restored.terminal if self._restored else None
+        return TerminalSize(columns=was.columns, rows=was.rows) if was else start.program.terminal
 
     async def _prepare(self, start: StartAgent) -> Means:
         driver = make_driver(start.program, place_of(self.settings.inside, start.token))
+        restored, earlier = self._restored, list[Intervention]()
+        self._checkpointer.first = start.next_checkpoint
+        self._checkpointer.selection = home_selection(driver.session_files())
+        if restored:
+            self._checkpointer.before = self.settings.checkpoint
+            earlier = interventions_of(self._parts_folder, restored)
+            driver.memory.total = restored.driver.total
+            driver.memory.total_micro_usd = restored.driver.total_micro_usd
+            start = start.model_copy(update={"session": restored.driver.session})
         if start.session:
             driver.go_on_in(start.session)
-        history: History = await read_history(self.ledger, driver)
-        size = start.program.terminal
+        history: History = await read_history(self.ledger, driver, earlier)
+        size = self._terminal_size(start)
         self._recording = self._open_recording(size)
         return Means(
             settings=self.settings,
@@ -228,6 +288,7 @@ class AgentSandbox(Sandbox):
             terminal_size=lambda: self._terminal_size(start),
             answers=lambda: [one for one in self.commands() if isinstance(one, AnswerApproval)],
             jitter=random.random,
+            restored=restored,
         )
 
     async def _watch_files(self) -> None:
@@ -281,6 +342,7 @@ class AgentSandbox(Sandbox):
     async def _play(self, means: Means, number: int) -> None:
         """Plays a round, or goes on with one that an earlier life of this process began."""
         claim = means.history.claims.get(number)
+        self._held = claim is not None
         prompt = self._prompt(number)
         assert prompt is not None
         played = Round(means, number, prompt)
@@ -289,6 +351,7 @@ class AgentSandbox(Sandbox):
             await self._declare(means, number, prompt)
             try:
                 ended = await played.play()
+                self._tail = ended.tail
             except SandboxFailedError as error:
                 if error.reason is FailureReason.START_FAILED:
                     self._round = None  # nothing ran, so there is no end to record
@@ -310,7 +373,9 @@ class AgentSandbox(Sandbox):
             self.board.update(phase=Phase.RUNNING, round=number)
 
     async def _record_end(self, means: Means, number: int, ended: Ended) -> Claim:
-        left = await self.link.freeze()
+        async with means.still:
+            left = await self.link.freeze()
+            self._held = True
         said = means.driver.claim(ended)
         events: list[Event] = [
             exited(number, ended.exit),
@@ -358,6 +423,7 @@ class AgentSandbox(Sandbox):
         result, changes, diff = await self._capture(number)
         conduct = await self._conduct(number)
         found = result.changes
+        size = self.blob_path(changes).stat().st_size
         await self.record(
             Captured(
                 round=number,
@@ -368,6 +434,7 @@ class AgentSandbox(Sandbox):
                 findings=found.findings[:_MOST_FINDINGS],
             )
         )
+        await self._save(Why.TURN, CapturedRound(result, changes, size))
         await self.ledger.cut("the round ended")
         outcome = RoundOutcome(
             round=number,
@@ -404,6 +471,182 @@ class AgentSandbox(Sandbox):
         diff = await self.keep_blob(f"diff-{number}", folder / PATCH)
         await asyncio.to_thread(shutil.rmtree, folder)
         return result, changes, diff
+
+    # --- checkpoints ------------------------------------------------------------------------------------------
+
+    async def record(self, *events: Event) -> int:
+        """Makes events durable, and minds what a checkpoint tells of."""
+        seq = await super().record(*events)
+        if self._means:
+            self._means.history.note(events)
+        return seq
+
+    async def save(self) -> None:
+        """A last checkpoint, unless the last one is as the agent still is."""
+        if not self.is_saving or self._means is None or self.board.state.round == 0:
+            return
+        last, state = self._checkpointer.last, self.board.state
+        if last and self._held and last.turn_over and last.round == state.round:
+            return
+        is_asked = any(isinstance(command, Stop) for command in self.commands())
+        try:
+            async with asyncio.timeout(self.saving_seconds):
+                await self._save_while_working(Why.SUSPEND if is_asked else Why.LEAVING, for_good=True)
+        except TimeoutError:
+            why = f"there were {self.saving_seconds:.0f} s for it, and it takes longer"
+            self.board.update(checkpoint_trouble=why)
+
+    async def _keep_saving(self, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            if self._round is not None and not self._held:
+                await self._save_while_working(Why.TIMER)
+
+    async def _save_while_working(self, why: Why, *, for_good: bool = False) -> None:
+        """Freezes the agent for as long as its files are read. `for_good`: it is ended afterwards."""
+        assert self._means is not None
+        async with self._means.still:
+            await self._save(why, None, thaw=not for_good)
+
+    async def _save(self, why: Why, captured: CapturedRound | None, *, thaw: bool = False) -> None:
+        """Takes one, or says why there is none: the agent's work does not depend on it. Raises LedgerFailedError."""
+        assert self._means is not None
+        number, works = self.board.state.round, not self._held
+        began = time.monotonic()
+        frozen_ms = 0
+        try:
+            await self._checkpointer.prepare()
+            began = time.monotonic()
+            try:
+                if works:
+                    await self.link.freeze()
+                files = await self._checkpointer.read_files(captured)
+                moment = self._moment(self._means, number, turn_over=not works)
+            finally:
+                if works and thaw:
+                    await self.link.thaw()
+                frozen_ms = round((time.monotonic() - began) * 1000) if works else 0
+            taken = await self._checkpointer.keep(files, moment, why, captured)
+        except (SnapshotError, OSError, LauncherError, LauncherLostError) as error:
+            await self.record(CheckpointFailed(why=why, round=number, reason=str(error)))
+            self.board.update(checkpoint_trouble=str(error))
+            return
+        await self.record(
+            Checkpointed(
+                number=taken.number,
+                digest=taken.digest,
+                why=why,
+                round=number,
+                size=taken.size,
+                frozen_ms=frozen_ms,
+            )
+        )
+        self._checkpointer.announce(taken)
+
+    def _moment(self, means: Means, number: int, *, turn_over: bool) -> Moment:
+        memory, present = means.driver.memory, self._round.present if self._round else None
+        tail = (
+            present.pump.tail
+            if present and present.pump
+            else self._tail or recorded_tail(self._recording_file)
+        )
+        return Moment(
+            round=number,
+            turn_over=turn_over,
+            last_prompt=means.history.last_prompt,
+            state=self.board.state.agent,
+            driver=DriverMoment(
+                name=means.driver.name,
+                mode=means.start.program.mode,
+                session=means.driver.session(),
+                version=memory.version,
+                total=memory.total,
+                total_micro_usd=memory.total_micro_usd,
+            ),
+            terminal=self._terminal_moment(means, tail),
+            tail=tail,
+            interventions=tuple(means.history.interventions),
+            interventions_so_far=means.history.interventions_so_far,
+            ledger=self.ledger.head,
+        )
+
+    def _terminal_moment(self, means: Means, tail: bytes) -> TerminalMoment:
+        present = self._round.present if self._round else None
+        attributes = present.pump.attributes() if present and present.pump else None
+        size = means.terminal_size()
+        return TerminalMoment(
+            columns=size.columns,
+            rows=size.rows,
+            raw=bool(attributes and not attributes[3] & termios.ICANON),
+            termios=tuple(attributes[:6]) if attributes else None,
+            control_characters=tuple(_ordinal(one) for one in attributes[6]) if attributes else (),
+            output_bytes=means.recording.output_bytes,
+            unfinished=unfinished(tail).hex(),
+        )
+
+    @property
+    def _parts_folder(self) -> Path:
+        return self.folder / "restored"
+
+    @cached_property
+    def _restored(self) -> Manifest | None:
+        """The checkpoint that this sandbox began from; not asked for before that is known."""
+        state = self.board.state.restored
+        if state is None or not state.ok:
+            return None
+        return read_manifest((self._parts_folder / state.digest).read_bytes())
+
+    async def receive_part(self, chunks: AsyncIterator[bytes], digest: str) -> None:
+        """Takes the manifest of the checkpoint that is awaited, or a part of it. Raises RefusedError."""
+        if not self.board.state.awaits_checkpoint:
+            raise RefusedError(f"no checkpoint is awaited in phase {self.board.state.phase}")
+        self._parts_folder.mkdir(exist_ok=True)
+        if not (self._parts_folder / digest).exists():
+            await self._receive(chunks, self._parts_folder / digest, digest)
+        self.arrived.set()
+
+    def give_up_checkpoint(self, why: str) -> None:
+        """It cannot be brought, so it does not hold."""
+        if self.board.state.awaits_checkpoint:
+            self._given_up = why
+            self.arrived.set()
+
+    async def prepare_workspace(self) -> None:
+        """Puts the checkpoint in place, or says why it does not hold; what to do then is not decided here."""
+        digest = self.settings.checkpoint
+        known = self.board.state.restored
+        if not digest or (known and not known.ok):
+            return
+        number = 0
+        try:
+            await self.wait_until(lambda: self._is_there(digest), "the checkpoint was awaited")
+            if self._given_up:
+                raise RestoreError(self._given_up)
+            manifest = await asyncio.to_thread(
+                restore,
+                self._parts_folder,
+                digest,
+                self.base_archive,
+                self.settings.workspace,
+                self.settings.home,
+            )
+            number = manifest.number
+            interventions_of(self._parts_folder, manifest)
+            restored = Restored(digest=digest, number=number, ok=True)
+        except RestoreError as error:
+            restored = Restored(digest=digest, number=number, ok=False, message=str(error))
+        if restored != known:
+            await self.record(
+                CheckpointRestored(number=number, digest=digest, ok=restored.ok, message=restored.message)
+            )
+            self.board.update(restored=restored)
+
+    def _is_there(self, digest: str) -> bool:
+        return bool(self._given_up) or not parts_missing(self._parts_folder, digest)
+
+
+def _ordinal(character: bytes | int) -> int:
+    return character if isinstance(character, int) else character[0]
 
 
 def place_of(inside: Inside, token: str) -> Place:

@@ -7,13 +7,14 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from axiom_sandbox.drivers.contract import Driver, Step, Turn, UnsupportedError
 from axiom_sandbox.protocol.approvals import Decision, decide
 from axiom_sandbox.protocol.channel import AnswerApproval, StartAgent, TerminalSize
+from axiom_sandbox.protocol.checkpoints import Manifest
 from axiom_sandbox.protocol.events import ApprovalAsked, Gap, Intervention
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.supervising.board import Board, write_durably
@@ -59,6 +60,10 @@ class Means:
     """Answers that people gave, in order."""
     jitter: Callable[[], float]
     """From 0 to 1, each time another."""
+    restored: Manifest | None = None
+    """The checkpoint that this sandbox began from."""
+    still: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while everything untrusted is frozen and read: nothing is started, and nothing let go on."""
     clock: Callable[[], float] = time.monotonic
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -42,6 +42,7 @@ ENDED_BY_WATCHDOG = ("watchdog", "end")
 """`by` and `action` of the intervention that ends a turn."""
 RESUMED_BY_WATCHDOG = ("watchdog", "resume")
 """Of the one that ends a process which hangs, so that another goes on in its session."""
+_MOST_INTERVENTIONS = 1000
 _SPOKEN = (
     SessionOpened,
     AssistantDelta,
@@ -100,10 +101,28 @@ class History:
     """What it said at the end."""
     terminal_bytes: int = 0
     """Output up to this offset is noted."""
+    last_prompt: str = ""
+    """What the agent was told last."""
+    interventions: deque[Intervention] = field(default_factory=lambda: deque(maxlen=_MOST_INTERVENTIONS))
+    """The last of them, those before the checkpoint that this sandbox began from included."""
+    interventions_so_far: int = 0
+
+    def note(self, events: Iterable[Event]) -> None:
+        """What a checkpoint tells of: also of events that were recorded in this life."""
+        for event in events:
+            match event:
+                case UserMessage(text=text):
+                    self.last_prompt = text
+                case Intervention():
+                    self.interventions.append(event)
+                    self.interventions_so_far += 1
+                case _:
+                    pass
 
     def take(self, events: Iterable[Event], driver: Driver) -> None:
         """Takes up events in the order of the ledger. The driver learns of processes that have ended."""
         for event in events:
+            self.note((event,))
             match event:
                 case UserMessage(round=number):
                     self.told.add(number)
@@ -133,9 +152,10 @@ class History:
                     pass
 
 
-async def read_history(ledger: Ledger, driver: Driver) -> History:
-    """Everything that is durable now."""
+async def read_history(ledger: Ledger, driver: Driver, earlier: Iterable[Intervention] = ()) -> History:
+    """Everything that is durable now, after what `earlier` attempts had to tell."""
     history, last = History(), ledger.head.records
+    history.note(earlier)
     if last:
         async for line in ledger.lines():
             record = decode(line)

@@ -58,7 +58,7 @@ async def supervise(make: Callable[[SandboxSettings], Sandbox], settings: Sandbo
         await leaving
         code = 0
     else:
-        sandbox.request_stop("the sandbox was told to end")
+        sandbox.leave(settings.saving_grace)
         await living
     await _until_sealed(sandbox, settings.sealing_grace)
     await sandbox.end_untrusted(code)

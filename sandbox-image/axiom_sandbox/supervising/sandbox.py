@@ -56,6 +56,8 @@ from axiom_sandbox.terminal.recording import RecordingError
 _FINAL = (Phase.STOPPED, Phase.FAILED)
 _END_SECONDS = 2.0
 """How long a launcher that is not connected is waited for at the end."""
+_SAVING_SECONDS = 120.0
+"""How long a checkpoint may take before an end that was asked for."""
 _NOTED_IN_FULL = 16
 _FIRST_PROGRESS_SECONDS, _NEXT_PROGRESS_SECONDS = 10.0, 30.0
 
@@ -92,6 +94,9 @@ class Sandbox(ABC):
         self.base_archive = self.folder / "base.tar.zst"
         self.stop_requested = asyncio.Event()
         self.stop_reason = ""
+        self.is_saving = False
+        """Whether whoever ends it wants a checkpoint first."""
+        self.saving_seconds = _SAVING_SECONDS
         self.arrived = asyncio.Event()
         """Set when a command or the workspace arrived."""
         self._notes: set[asyncio.Task[object]] = set()
@@ -147,6 +152,8 @@ class Sandbox(ABC):
         stopping = asyncio.ensure_future(self.stop_requested.wait())
         try:
             await asyncio.wait((living, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not living.done():
+                await self.save()
         finally:
             for task in (living, stopping):
                 task.cancel()
@@ -176,6 +183,12 @@ class Sandbox(ABC):
 
     def carry_out(self, command: Command) -> None:
         """Does at once what a command, durable by now, asks for, where nobody waits for it."""
+
+    async def save(self) -> None:
+        """What this role keeps of the untrusted side before that is ended, where whoever ends it asked for that."""
+
+    async def prepare_workspace(self) -> None:
+        """What this role does once the base is in place, before it is ready. Safe to repeat. Raises SandboxFailedError."""
 
     async def wind_down(self, why: str) -> None:
         """What this role finishes after everything untrusted is dead, before the ledger is closed."""
@@ -286,6 +299,14 @@ class Sandbox(ABC):
         """Takes what an agent did, where the role has a use for it. Raises RefusedError."""
         raise RefusedError(f"{self.settings.identity.role} takes no conduct")
 
+    async def receive_part(self, chunks: AsyncIterator[bytes], digest: str) -> None:
+        """Takes a part of a checkpoint, where the role has a use for one. Raises RefusedError."""
+        raise RefusedError(f"{self.settings.identity.role} takes no checkpoint")
+
+    def give_up_checkpoint(self, why: str) -> None:
+        """The checkpoint cannot be brought. Raises RefusedError."""
+        raise RefusedError(f"{self.settings.identity.role} takes no checkpoint")
+
     def note_trouble(self, text: str) -> None:
         """What the gateway says of inputs that it cannot bring; "" when that is over."""
         if text != self.board.state.trouble:
@@ -318,7 +339,7 @@ class Sandbox(ABC):
         """Waits for the base archive, checks it, and unpacks it where one is asked for. Raises SandboxFailedError."""
         if self.board.state.workspace:
             return
-        self.board.update(phase=Phase.WAITING_FOR_WORKSPACE)
+        self.board.update(phase=Phase.WAITING_FOR_WORKSPACE, awaits_checkpoint=self.settings.checkpoint)
         await self.wait_until(self.base_archive.exists, "the workspace was awaited")
         amount = Amount()
         try:
@@ -331,7 +352,9 @@ class Sandbox(ABC):
             raise SandboxFailedError(FailureReason.WORKSPACE_FAILED, message) from error
         size = sum(entry.size for entry in tree.entries.values())
         await self.record(WorkspaceReady(digest=tree.digest, files=len(tree.entries), size=size))
+        await self.prepare_workspace()
         self.board.update(
+            awaits_checkpoint="",
             workspace=tree.digest,
             workspace_bytes=size,
             workspace_files=len(tree.entries),
@@ -368,7 +391,9 @@ class Sandbox(ABC):
 
     def _carry_out(self, command: Command) -> None:
         match command:
-            case Stop(reason=reason):
+            case Stop(reason=reason, checkpoint=checkpoint):
+                self.is_saving |= checkpoint
+                self.board.update(stopping=reason)
                 self.request_stop(reason)
             case SetDeadline(deadline_ms=moved):
                 self.note(Intervention(by="operator", action="SetDeadline", detail=str(moved)))
@@ -399,6 +424,12 @@ class Sandbox(ABC):
         if not self.stop_requested.is_set():
             self.stop_reason = reason
             self.stop_requested.set()
+
+    def leave(self, saving_grace: float) -> None:
+        """Its pod comes to its end: what the untrusted side is doing is kept first, if there is time for it."""
+        self.saving_seconds = saving_grace
+        self.is_saving = saving_grace > 0
+        self.request_stop("the sandbox was told to end")
 
     async def wait_until(self, ready: Callable[[], bool], meanwhile: str) -> None:
         """Waits until `ready()` is true, looking again whenever something arrives.

@@ -40,6 +40,8 @@ class Channel:
                 web.put("/v1/changes", self._changes),
                 web.put("/v1/hidden/{criterion}", self._hidden),
                 web.put("/v1/conduct", self._conduct),
+                web.put("/v1/checkpoint/{digest:[0-9a-f]{64}}", self._checkpoint),
+                web.put("/v1/trouble/checkpoint", self._checkpoint_trouble),
                 web.put("/v1/trouble", self._trouble),
                 web.put("/v1/trouble/storage", self._storage_trouble),
                 web.post("/v1/commands", self._command),
@@ -102,6 +104,14 @@ class Channel:
 
     async def _conduct(self, request: web.Request) -> web.Response:
         await self._sandbox.receive_conduct(_chunks(request), request.headers.get(_DIGEST_HEADER, ""))
+        return web.Response(status=204)
+
+    async def _checkpoint(self, request: web.Request) -> web.Response:
+        await self._sandbox.receive_part(_chunks(request), request.match_info["digest"])
+        return web.Response(status=204)
+
+    async def _checkpoint_trouble(self, request: web.Request) -> web.Response:
+        self._sandbox.give_up_checkpoint((await request.text())[:_LONGEST_TROUBLE])
         return web.Response(status=204)
 
     async def _trouble(self, request: web.Request) -> web.Response:

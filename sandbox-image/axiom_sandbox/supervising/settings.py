@@ -77,11 +77,15 @@ class SandboxSettings(Message):
     expect: Expectation = Expectation()
     workspace_bytes: int | None = None
     """Agents: most bytes that the workspace's files may have at the start, so that room is left to work; None: any."""
+    checkpoint: str = ""
+    """Agents: digest of the checkpoint to begin from; empty: from the base."""
     job: Job | None = None
     """What a one-shot pod is made for."""
     launcher_timeout: float = 60.0
     """Seconds to wait for a launcher that was lost."""
     start_timeout: float = 60.0
     """Seconds to wait for the launcher at the start. In a pod its image is pulled meanwhile."""
+    saving_grace: float = 15.0
+    """Seconds that a checkpoint may take after SIGTERM; 0: none is taken then."""
     sealing_grace: float = 20.0
     """Seconds that are left to the gateway, after SIGTERM, to copy what is not sealed yet."""

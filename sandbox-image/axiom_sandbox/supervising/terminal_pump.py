@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from axiom_sandbox.protocol.events import Event, Gap, Terminal
 from axiom_sandbox.supervising.descriptors import write_all
@@ -156,6 +157,13 @@ class TerminalPump:
             except OSError:
                 pass  # it does not read, or it has hung up
             self._answers.clear()
+
+    def attributes(self) -> list[Any] | None:
+        """As tcgetattr gives them; None once it has hung up."""
+        try:
+            return termios.tcgetattr(self._fd)
+        except (OSError, termios.error):
+            return None
 
     async def _rest(self, first: float = 3.0, quiet: float = 0.3, most: float = 10.0) -> None:
         """A full-screen program drops what is typed before it listens; one that has drawn and rests does listen."""

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from axiom_sandbox.drivers.contract import Command, Ended, Turn
 from axiom_sandbox.drivers.expanding import expand, variables
-from axiom_sandbox.protocol.channel import FailureReason, Session
+from axiom_sandbox.protocol.agents import Session
+from axiom_sandbox.protocol.channel import FailureReason
 from axiom_sandbox.protocol.events import AgentExited, AgentStarted, Gap, SessionResumed
 from axiom_sandbox.protocol.launching import Exit, Lockdown, ProcessLimits, Start, Tty
+from axiom_sandbox.snapshots.writing import Writer
 from axiom_sandbox.supervising.attending import Attendance, Means, how_it_ended
 from axiom_sandbox.supervising.launcher_link import Handover, LauncherError
 from axiom_sandbox.supervising.sandbox import SandboxFailedError
@@ -76,16 +78,32 @@ class Round:
             exit_, hung = await self._process()
             by_us = self._means.history.ended_by_us.get(self.number, "")
             why = hung or how_it_ended(exit_)
+            self._check_restored(by_us or hung)
             memory, resumes = self._means.driver.memory, self._means.start.program.patience.resumes
             over = memory.outcome is not None and not hung
             if not self._means.driver.structured or by_us or over or self.index >= resumes:
                 return Ended(exit_, by_us, self.tail)
             await self._begin_another(exit_, why)
 
+    def _check_restored(self, ended_by_us: str) -> None:
+        """A checkpoint whose session the agent did not come into does not hold. Raises SandboxFailedError."""
+        restored, memory = self._means.restored, self._means.driver.memory
+        if restored is None or not restored.driver.session or ended_by_us or self.index:
+            return
+        wanted, is_elsewhere = restored.driver.session.id, memory.opened and memory.session
+        came = is_elsewhere == wanted if is_elsewhere else memory.outcome is not None
+        if self.number == self._means.start.round and not came:
+            found = f"; it is in {is_elsewhere}" if is_elsewhere else ""
+            raise SandboxFailedError(
+                FailureReason.RESTORE_FAILED,
+                f"the agent did not come into session {wanted} of checkpoint {restored.number}{found}",
+            )
+
     # --- its processes ----------------------------------------------------------------------------------------
 
     def _turn(self) -> Turn:
-        memory, later = self._means.driver.memory, bool(self._means.board.state.rounds)
+        memory = self._means.driver.memory
+        later = bool(self._means.board.state.rounds) or self._means.restored is not None
         resume, carried = memory.can_resume, self._carried
         prompt = self._prompt
         if resume and self.index > 0:
@@ -184,10 +202,14 @@ class Round:
         known = variables(means.driver.place)
         own = {item.path: item.content for item in means.driver.home_files()}
         given = {item.path: expand(item.content, known) for item in means.start.program.home_files}
-        for path, content in {**own, **given}.items():
-            target = means.settings.home / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content)
+        if means.restored:  # the agent's own files stay; of the class's some hold this attempt's token
+            own = {
+                path: content for path, content in own.items() if not (means.settings.home / path).exists()
+            }
+        with Writer(means.settings.home) as writer:
+            for path, content in {**own, **given}.items():
+                writer.discard(path)
+                writer.file(path, (content.encode(),))
 
     async def _start(self, command: Command) -> Handover:
         means = self._means
@@ -213,9 +235,10 @@ class Round:
                 ),
             ),
         )
-        await means.link.thaw()
         try:
-            return await means.link.start(request)
+            async with means.still:
+                await means.link.thaw()
+                return await means.link.start(request)
         except LauncherError as error:
             message = f"the agent's command {command.argv[0]!r} cannot be started ({error.stage}: {error})"
             raise SandboxFailedError(FailureReason.START_FAILED, message) from error

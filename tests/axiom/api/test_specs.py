@@ -74,7 +74,9 @@ def test_names_in_the_table_are_unique() -> None:
 
 def test_every_immutable_field_is_always_there_for_the_rule_to_compare() -> None:
     immutable = [
-        field for name, field in AgentTaskSpec.model_fields.items() if name not in MUTABLE_SPEC_FIELDS
+        field
+        for name, field in AgentTaskSpec.model_fields.items()
+        if (field.alias or name) not in MUTABLE_SPEC_FIELDS
     ]
     immutable += [field for name, field in Limits.model_fields.items() if name not in MUTABLE_LIMITS]
     assert all(field.is_required() or field.default is not None for field in immutable)

@@ -108,7 +108,7 @@ def test_the_pod_is_closed(role: Role) -> None:
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
     assert spec["restartPolicy"] == "Never"
-    assert spec["terminationGracePeriodSeconds"] == 30
+    assert spec["terminationGracePeriodSeconds"] == 60
     assert spec["activeDeadlineSeconds"] == 1200 + 3600
     assert spec["securityContext"] == {
         "runAsNonRoot": True,

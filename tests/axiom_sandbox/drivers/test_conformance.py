@@ -12,9 +12,8 @@ from tests.axiom_sandbox.drivers.conversations import CONVERSATIONS, PLACE, new_
 from axiom_sandbox.drivers.contract import Driver, Ended, Signals, Step, Turn, UnsupportedError
 from axiom_sandbox.drivers.registry import DRIVERS
 from axiom_sandbox.ledger.records import ORIGIN, encode
-from axiom_sandbox.protocol.agents import Activity, DriverName, Signal
+from axiom_sandbox.protocol.agents import Activity, DriverName, Session, Signal
 from axiom_sandbox.protocol.approvals import Decision, Permission
-from axiom_sandbox.protocol.channel import Session
 from axiom_sandbox.protocol.events import Event, SessionOpened, ToolCall, TurnEnded, parse_event
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.launching import Exit

@@ -54,6 +54,7 @@ async def test_a_round_is_recorded_from_the_envelope_to_the_captured_workspace(t
             "agent_exited",
             "claim",
             "captured",
+            "checkpoint",
         ]
         told = [change for event in bench.events("files_changed") for change in event["changes"]]
         assert [(one["path"], one["kind"], one["size"], one["digest"]) for one in told] == [

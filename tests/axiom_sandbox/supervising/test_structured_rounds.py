@@ -89,6 +89,7 @@ async def test_a_turn_is_in_the_ledger_step_by_step(tmp_path: Path) -> None:
             "agent_exited",
             "claim",
             "captured",
+            "checkpoint",
         ]
         [outcome] = state.rounds
         assert outcome.conduct == ""
