@@ -33,8 +33,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("pod_network")]
 RESOURCES = Resources(cpu="500m", memory="128Mi", storage="128Mi")
 QUIET = "quiet"
 FACTOR = 3
-FLOOR_MICROSECONDS = 5_000
-"""A quiet 99th percentile counts this much at least: what a scheduler takes for one turn."""
+FLOORS_MICROSECONDS = {5: 20_000, 30: 5_000}
+"""By seconds of each kind, what a quiet 99th percentile counts at least: what a scheduler takes for one turn, or, where
+a percentile is but a few dozen values, what a disk that others use takes for one write."""
 WORKSPACE = "/axiom/files/workspace"
 _PULSE = re.compile(r"pulse (\w+) (\d+) (\d+) (\d+)")
 
@@ -123,6 +124,6 @@ def test_recording_goes_on_and_a_stop_takes_effect(measured: Measured, kind: str
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_neighbour_works_on(measured: Measured, kind: str) -> None:
-    quiet = max(measured.p99[QUIET], FLOOR_MICROSECONDS)
+def test_a_neighbour_works_on(measured: Measured, seconds: int, kind: str) -> None:
+    quiet = max(measured.p99[QUIET], FLOORS_MICROSECONDS[seconds])
     assert measured.p99[kind] <= FACTOR * quiet, measured.p99

@@ -37,7 +37,7 @@ class Starved:
     slowest_answer: float
     """Seconds that the supervisor took at most to say how it is, meanwhile."""
     silence: float
-    """Seconds between the last note of terminal output and the command to stop."""
+    """Seconds between the last note of terminal output and the command to stop, or an earlier end."""
     end: float
     """Seconds from the command to stop until everything of the agent's was dead."""
     failure: FailureReason | None
@@ -86,10 +86,11 @@ async def starve(
     records = [json.loads(line) for line in lines]
     [exited] = [when(record) for record in records if record["event"] == "agent_exited"]
     noted = [when(record) for record in records if record["event"] == "terminal"]
+    lived = min(sent, exited)
     return Starved(
         kind=kind,
         slowest_answer=slowest,
-        silence=sent - max(at for at in noted if at <= max(sent, noted[0])),
+        silence=lived - max(at for at in noted if at <= max(lived, noted[0])),
         end=exited - sent,
         failure=state.failure.reason if state.failure else None,
         broken=verify(lines, state.ledger.head).broken or "",
