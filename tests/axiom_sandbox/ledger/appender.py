@@ -1,4 +1,7 @@
-"""Appends for ever, and says on standard output which records it was told are durable. For tests that kill it."""
+"""Appends for ever, and says on standard output which records it was told are durable. For tests that kill it.
+
+With `--fork` each line of standard input names a folder, for which a process is forked that does so; it says its number first.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,13 @@ from axiom_sandbox.protocol.identity import Identity, Role
 IDENTITY = Identity(namespace="team", task="fix", task_id="uid-1", attempt=1, role=Role.AGENT)
 
 
+def acknowledged(output: bytes) -> tuple[dict[int, str], set[int]]:
+    """What it said, as far as lines are whole → seq and hash of records that are durable, and segments that are sealed."""
+    lines = [line.decode().split(" ") for line in output[: output.rfind(b"\n") + 1].splitlines()]
+    records = {int(seq): head for seq, head in lines if seq.isdecimal() and head}
+    return records, {int(number) for word, number in lines if word == "sealed"}
+
+
 async def append_for_ever(ledger: Ledger, writer: int) -> None:
     number = 0
     while True:
@@ -25,6 +35,9 @@ async def append_for_ever(ledger: Ledger, writer: int) -> None:
         os.write(1, f"{position.seq} {position.hash}\n".encode())
         if number % 5 == writer:
             await ledger.cut("often")
+            number_cut = ledger.head.segments
+            ledger.mark_sealed(number_cut)
+            os.write(1, f"sealed {number_cut}\n".encode())
 
 
 async def main(folder: Path) -> None:
@@ -33,7 +46,21 @@ async def main(folder: Path) -> None:
     await asyncio.gather(*(append_for_ever(ledger, writer) for writer in range(4)))
 
 
+def fork_for_each() -> None:
+    """Until standard input ends. Says `ended` once a process was killed."""
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            os.write(1, f"pid {os.getpid()}\n".encode())
+            asyncio.run(main(Path(line.strip())))
+        os.waitpid(child, 0)
+        os.write(1, b"ended 0\n")
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "--fork":
+        fork_for_each()
+        sys.exit()
     if len(sys.argv) > 2:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
     try:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -12,38 +11,53 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.axiom_sandbox.ledger.appender import acknowledged
 
-from axiom_sandbox.ledger import Ledger, LedgerFailedError, decode, stored_lines, verify
-from axiom_sandbox.protocol.events import Closed
+from axiom_sandbox.ledger import Ledger, decode, stored_lines, verify
+from axiom_sandbox.ledger.seals import Seals
 
 APPENDER = Path(__file__).with_name("appender.py")
 KILLS = int(os.environ.get("AXIOM_FAULTS_KILLS", "25"))
-KILLS_OF_ONE_LEDGER = 25
+KILLS_OF_ONE_LEDGER = 5
+SEED = int(os.environ.get("AXIOM_FAULTS_SEED", "1"))
 UNMEASURED = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
 """A killed process leaves broken coverage data."""
 
 
-def acknowledged(output: bytes) -> dict[int, str]:
-    """seq → hash, from the lines that were written whole."""
-    whole = output[: output.rfind(b"\n") + 1].decode().split("\n")
-    pairs = (line.split(" ") for line in whole if line)
-    return {int(seq): head for seq, head in pairs if head}
+class Mortals:
+    """Processes that append until they are killed. One is forked for each, so a life costs milliseconds."""
 
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
 
-def kill_after(folder: Path, lines: int, delay: float) -> dict[int, str]:
-    """Runs the appender until it has acknowledged so many appends, waits a moment, kills it with -9."""
-    with subprocess.Popen(
-        [sys.executable, APPENDER, folder], stdout=subprocess.PIPE, env=UNMEASURED
-    ) as process:
-        assert process.stdout
-        output = b"".join(process.stdout.readline() for _ in range(lines))
+    def kill_after(self, folder: Path, lines: int, delay: float) -> tuple[dict[int, str], set[int]]:
+        """Lets one acknowledge so many appends, waits a moment, kills it with -9: what was acknowledged, and what was sealed."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(f"{folder}\n".encode())
+        self._process.stdin.flush()
+        pid = int(self._process.stdout.readline().removeprefix(b"pid "))
+        output = b"".join(self._process.stdout.readline() for _ in range(lines))
         until = time.perf_counter() + delay
         while time.perf_counter() < until:
             continue
-        process.send_signal(signal.SIGKILL)
-        output += process.stdout.read()
-    assert process.returncode == -signal.SIGKILL
-    return acknowledged(output)
+        os.kill(pid, signal.SIGKILL)
+        while not (line := self._process.stdout.readline()).startswith(b"ended"):
+            output += line
+        return acknowledged(output)
+
+
+@pytest.fixture
+def mortals() -> Iterator[Mortals]:
+    with subprocess.Popen(
+        [sys.executable, APPENDER, "--fork"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=UNMEASURED,
+    ) as process:
+        yield Mortals(process)
+        assert process.stdin
+        process.stdin.close()
 
 
 def hashes_in(folder: Path) -> dict[int, str]:
@@ -51,21 +65,23 @@ def hashes_in(folder: Path) -> dict[int, str]:
 
 
 async def test_a_ledger_killed_at_any_moment_holds_all_it_acknowledged(
-    tmp_path: Path, identity: Any, clock: Any
+    mortals: Mortals, tmp_path: Path, identity: Any, clock: Any
 ) -> None:
-    chance, promised, total = random.Random(1), dict[int, str](), 0
+    chance, promised, sealed, total = random.Random(SEED), dict[int, str](), set[int](), 0
     for number in range(KILLS):
         folder = tmp_path / str(number // KILLS_OF_ONE_LEDGER)
         if not folder.exists():
             folder.mkdir()
-            total, promised = total + len(promised), {}
-        promised |= kill_after(folder, chance.randrange(1, 30), chance.random() * 0.01)
+            total, promised, sealed = total + len(promised), {}, set()
+        told, told_sealed = mortals.kill_after(folder, chance.randrange(1, 30), chance.random() * 0.01)
+        promised, sealed = promised | told, sealed | told_sealed
         ledger = Ledger.open(folder, identity, clock)
         await ledger.release()
         findings = verify(stored_lines(folder), ledger.head.head)
         assert findings.intact, findings.broken
         held = hashes_in(folder)
         assert {seq: held.get(seq) for seq in promised} == promised
+        assert Seals.load(folder).sealed >= sealed
     assert total + len(promised) > KILLS
 
 
@@ -81,48 +97,26 @@ async def test_a_file_that_may_not_grow_fails_the_ledger_and_keeps_what_was_ackn
     assert verify(stored_lines(tmp_path), ledger.head.head).intact
 
 
-async def test_a_full_disk_fails_the_ledger_and_it_goes_on_when_there_is_space(
-    small_disk: Path, identity: Any, clock: Any
-) -> None:
-    folder = small_disk / "ledger"
-    promised = acknowledged_until_failed(folder)
-    filler = small_disk / "filler"
-    fill(filler)
-    with pytest.raises(LedgerFailedError):
-        Ledger.open(folder, identity, clock)
-    filler.unlink()
-    remount(small_disk, "8m")
-    ledger = Ledger.open(folder, identity, clock)
-    position = await ledger.append(Closed(reason="there is space again"))
-    await ledger.close()
-    held = hashes_in(folder)
-    assert {seq: held.get(seq) for seq in promised} == promised
-    assert verify(stored_lines(folder), position.hash).intact
+def test_a_full_disk_fails_the_ledger_and_it_goes_on_when_there_is_space(tmp_path: Path) -> None:
+    """A small disk of its own, in namespaces of its own: any user may have one."""
+    namespaces = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*namespaces, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may make no namespaces")
+    mounting = subprocess.run(
+        [*namespaces, "mount", "-t", "tmpfs", "none", tmp_path], capture_output=True, check=False
+    )
+    if mounting.returncode:
+        pytest.skip("nothing may be mounted in a namespace here")
+    done = subprocess.run(
+        [*namespaces, sys.executable, APPENDER.with_name("full_disk.py"), tmp_path],
+        capture_output=True, text=True, check=False, timeout=120, env=UNMEASURED,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
 
 
 def acknowledged_until_failed(folder: Path, *arguments: str) -> dict[int, str]:
     command = [sys.executable, APPENDER, folder, *arguments]
     done = subprocess.run(command, capture_output=True, check=False, timeout=60, env=UNMEASURED)
     assert "\nLedgerFailedError" in done.stderr.decode(), done.stderr.decode()
-    return acknowledged(done.stdout)
-
-
-def fill(file: Path) -> None:
-    with file.open("wb", buffering=0) as target, contextlib.suppress(OSError):
-        while True:
-            target.write(bytes(512))
-
-
-def remount(disk: Path, size: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounting = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", disk], check=False)
-    if mounting.returncode:
-        pytest.skip("mounting a small disk needs root")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    return acknowledged(done.stdout)[0]

@@ -201,6 +201,7 @@ async def test_without_news_of_the_kernel_everything_is_looked_at(
         raise OSError(24, "no more")
 
     monkeypatch.setattr(Inotify, "__init__", refuse)
+    monkeypatch.setattr("axiom_sandbox.supervising.watching_files._WITHOUT_NEWS_SECONDS", 0.05)
     watched = Watched(tmp_path / "workspace")
     await watched.watch.begin()
     (watched.root / "a").touch()
@@ -218,7 +219,7 @@ MOVES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(MOVES, st.data())
 def test_what_was_told_is_what_is_there(moves: list[tuple[str, str, str]], data: st.DataObject) -> None:
     """Whatever is done, and whenever somebody looks."""
