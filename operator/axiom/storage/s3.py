@@ -101,6 +101,8 @@ class S3Settings:
     """What is larger goes up in parts of this size, at least 5 MiB; one part is in memory at a time."""
     connections: int = 16
     """Requests at once."""
+    read_seconds: float = 30
+    """How long an answer is waited for, and each next part of it."""
 
 
 class _VanishedError(Exception):
@@ -435,7 +437,7 @@ def _client(settings: S3Settings, pool: type[_Pool], offset: _Offset) -> Minio:
             offset,
             maxsize=settings.connections,
             retries=False,
-            timeout=urllib3.Timeout(connect=10, read=30),
+            timeout=urllib3.Timeout(connect=10, read=settings.read_seconds),
             cert_reqs="CERT_REQUIRED",
             ca_certs=str(settings.certificate_authority or certifi.where()),
         ),
