@@ -252,6 +252,14 @@ GOOD = [
         "with a test's parameters",
         {f"{TESTS}.failToPass": ["tests/test_leap.py::TestLeap::test_year[1900-a b]"]},
     ),
+    Case(
+        "with tests in JavaScript",
+        {f"{TESTS}.runner": "NodeTest", f"{TESTS}.failToPass": ["test/leap.test.mjs::leap > 1900"]},
+    ),
+    Case(
+        "with tests in Go",
+        {f"{TESTS}.runner": "GoTest", f"{TESTS}.failToPass": ["leap/leap_test.go::TestLeap/1900"]},
+    ),
     Case("with a duration of all units", {"spec.limits.deadline": "1h30m5s250ms"}),
     Case("with fractions of a core", {"spec.limits.resources": {"cpu": "0.5", "memory": "1.5Gi"}}),
     Case("with a budget of whole dollars", {"spec.limits.budget.usd": "10"}),
@@ -630,8 +638,12 @@ BAD_KINDS = [
     ),
     Case(
         "with an unknown runner",
-        {f"{TESTS}.runner": "Jest"},
-        Refused(f"{TESTS}.runner", "must be 'Pytest'", server_says='supported values: "Pytest"'),
+        {f"{TESTS}.runner": "Mocha"},
+        Refused(
+            f"{TESTS}.runner",
+            "must be 'Pytest', 'NodeTest' or 'GoTest'",
+            server_says='supported values: "Pytest", "NodeTest", "GoTest"',
+        ),
     ),
 ]
 

@@ -7,7 +7,8 @@ import asyncio
 import sys
 import time
 
-from tests.cheats.running import cheats, decide_all, honest, sample
+from tests.cheats.other_tasks import missing
+from tests.cheats.running import LANGUAGES, cheats, decide_all, elsewhere, honest, sample
 
 
 def main() -> None:
@@ -18,8 +19,18 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a part of the titles of the cases that are wanted")
     parser.add_argument("--sample", type=int, default=0, help="so many cases, chosen at random")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--language", default="", choices=["python", *LANGUAGES], help="one alone")
+    parser.add_argument("--part", default="1/1", help="K/N: every Nth case, from the Kth on")
     given = parser.parse_args()
-    cases = [case for case in (*cheats(), *honest()) if given.only in case.title]
+    cases = [*cheats(), *honest()] if given.language in ("", "python") else []
+    for program in LANGUAGES:
+        if given.language in ("", program):
+            if why := missing(program):
+                print(f"Nothing in the language of {program}: {why}.")
+            cases += elsewhere(program)
+    cases = [case for case in cases if given.only in case.title]
+    first, every = map(int, given.part.split("/"))
+    cases = cases[first - 1 :: every]
     if given.sample:
         cases = sample(cases, min(given.sample, len(cases)), given.seed)
     began = time.monotonic()

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from tests.axiom_sandbox.verifying.clean_room import BubblewrapRoom
 from tests.axiom_sandbox.verifying.projects import Bench, put
+from tests.cheats import golang, javascript
 from tests.cheats.catalogue import CHEATS, Files
 from tests.cheats.honest import FORMS
+from tests.cheats.other_tasks import OtherTask, missing, shown
 from tests.cheats.tasks import TASKS, Task
 
 from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
@@ -29,7 +31,7 @@ class Case:
 
     kind: str
     name: str
-    task: Task
+    task: Task | OtherTask
     files: Files
     hidden: bool = False
     """Whether hidden tests decide, too."""
@@ -64,6 +66,26 @@ def honest() -> Iterator[Case]:
         yield Case(HONEST, "hidden tests", task, {task.module: task.right}, hidden=True)
 
 
+LANGUAGES = {"node": javascript, "go": golang}
+
+
+def elsewhere(program: str) -> list[Case]:
+    """The cheats and honest solutions in another language; none where this machine cannot run them."""
+    if missing(program):
+        return []
+    module = LANGUAGES[program]
+    found = [
+        Case(kind, name, task, cheat(task))
+        for kind, named in module.CHEATS.items()
+        for name, cheat in named.items()
+        for task in module.TASKS
+    ]
+    found += [
+        Case(HONEST, name, task, form(task)) for name, form in module.FORMS.items() for task in module.TASKS
+    ]
+    return found
+
+
 def sample(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
     """Some of them, always the same for a seed."""
     return random.Random(seed).sample(list(cases), count)
@@ -73,7 +95,9 @@ async def decide(case: Case, folder: Path, isolation: str) -> CriterionResult:
     """What comes of one case; the weightiest result where there are several."""
     bench = Bench(folder, BubblewrapRoom(folder / "room"))
     criteria = [case.task.criterion(isolation=isolation)]
-    if case.hidden:
+    if isinstance(case.task, OtherTask):
+        bench.room.shown = await asyncio.to_thread(shown, case.task.program)
+    elif case.hidden:
         put({"test_unseen.py": case.task.hidden})(folder / "unseen")
         bench.hidden = {"unseen": folder / "unseen"}
         source = {"secret": {"name": "unseen"}, "folder": "tests"}

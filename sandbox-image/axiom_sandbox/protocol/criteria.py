@@ -37,9 +37,12 @@ def _pattern(text: str) -> str:
     return text
 
 
+_SUFFIXES = (".py", ".go", ".js", "mjs", "cjs", ".ts", "mts", "cts", "sx")
+
+
 def _is_test_id(text: str) -> bool:
     file = text.split("::")[0]
-    return file.endswith(".py") and not file.startswith(("-", "/", " ", "../")) and "/../" not in text
+    return file.endswith(_SUFFIXES) and not file.startswith(("-", "/", " ", "../")) and "/../" not in text
 
 
 RelativePath = Annotated[
@@ -58,14 +61,16 @@ Pattern = Annotated[
     AfterValidator(_pattern),
     Rule("''.matches(self) ? true : true", f"this value is not an RE2 pattern; {PATTERN_CURE}"),
 ]
-# The API server estimates a rule's cost from the bounds alone: 16 criteria × 1024 ids × 480 characters is as much as
+# The API server estimates a rule's cost from the bounds alone: 16 criteria × 1024 ids × 460 characters is as much as
 # it allows for this one. No regular expression, for the same reason.
 TestId = Annotated[
     str,
-    Field(min_length=1, max_length=480),
+    Field(min_length=1, max_length=460),
     Check(
         holds=_is_test_id,
-        cel="self.split('::')[0].endsWith('.py') && !self.startsWith('-') && !self.startsWith('/')"
+        cel="[self.split('::')[0]].exists(f, "
+        + " || ".join(f"f.endsWith('{suffix}')" for suffix in _SUFFIXES)
+        + ") && !self.startsWith('-') && !self.startsWith('/')"
         " && !self.startsWith(' ') && !self.startsWith('../') && !self.contains('/../')",
         complaint="is not a test id; write it as pytest does, such as tests/test_leap.py::test_1900",
     ),
@@ -136,6 +141,10 @@ class Runner(StrEnum):
 
     PYTEST = "Pytest"
     """pytest, as the image has it."""
+    NODE_TEST = "NodeTest"
+    """Node.js's own runner, `node --test`. Ids: test/leap.test.js::leap > 1900."""
+    GO_TEST = "GoTest"
+    """`go test`. Ids: leap/leap_test.go::TestLeap/1900."""
 
 
 class Isolation(StrEnum):

@@ -31,6 +31,8 @@ class BubblewrapRoom:
         self.tools_folder = folder / "tools"
         shutil.copytree(TOOLS, self.tools_folder)
         self.jobs: list[Job] = []
+        self.shown: dict[Path, str] = {}
+        """Folders of this machine that stand elsewhere, too, read-only."""
         self.before: Callable[[Job], None] = lambda job: None
         """Called with each job when the tree is filled."""
 
@@ -88,6 +90,8 @@ class BubblewrapRoom:
         for folder in {sys.prefix, sys.base_prefix}:
             if Path(folder).is_relative_to("/tmp"):  # the checkout lies there
                 argv += ["--ro-bind", folder, folder]
+        for folder, place in self.shown.items():
+            argv += ["--tmpfs", str(Path(place).parent), "--ro-bind", str(folder), place]
         for name, value in job.env.items():
             argv += ["--setenv", name, value]
         argv += ["--", *job.argv]

@@ -36,7 +36,7 @@ def without(bench: Bench, patch: pytest.MonkeyPatch, *parts: str) -> None:
         assert before in text
         text = text.replace(before, after)
     path.write_text(text)
-    patch.setattr(verifier, "runner_digest", lambda: hashlib.sha256(text.encode()).hexdigest())
+    patch.setattr(verifier, "runner_digest", lambda _: hashlib.sha256(text.encode()).hexdigest())
 
 
 async def verdict(
@@ -92,13 +92,13 @@ async def test_comparing_the_code_of_tests(
 
 
 FORGED_WITH_A_KNOWN_NONCE = """\
-import hashlib, json, os
+import hmac, json, os
 count = 1
 def send(**fields):
     global count
     body = json.dumps({"n": count, **fields}).encode()
     count += 1
-    mac = hashlib.blake2b(body, key=bytes(32), digest_size=16).hexdigest()
+    mac = hmac.digest(bytes(32), body, "sha256")[:16].hex()
     os.write(4, mac.encode() + b" " + body + b"\\n")
 names = [f"tests/test_leap.py::test_{year}" for year in (1900, 2000, 2023)]
 send(kind="collected", tests={name: [name] for name in names}, sentinels=[])

@@ -17,8 +17,14 @@ LABELS = ("Pass", "Fail", "Inconclusive", "Evidence", "Strength")
 
 def test_every_type_has_a_verifier_and_a_section_in_the_order_of_the_types() -> None:
     assert list(VERIFIERS) == list(CriterionType)
-    assert list(SECTIONS) == [*(kind.value for kind in CriterionType), "Profiles", "Another type"]
-    assert {kind.field for kind in CriterionType} == set(Criterion.model_fields) - {"name", "enforcement"}
+    assert list(SECTIONS) == [
+        *(kind.value for kind in CriterionType),
+        "Profiles",
+        "Another type",
+        "Another runner",
+    ]
+    fields = {field.alias or name for name, field in Criterion.model_fields.items()}
+    assert {kind.field for kind in CriterionType} == fields - {"name", "enforcement"}
 
 
 @pytest.mark.parametrize("kind", CriterionType)

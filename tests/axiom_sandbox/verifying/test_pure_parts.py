@@ -17,6 +17,7 @@ from axiom_sandbox.verifying.judging import Side, Source
 from axiom_sandbox.verifying.suites.configuration import Configuration, configuration_of
 from axiom_sandbox.verifying.suites.pinning import disregarded, layout_of, pins_of
 from axiom_sandbox.verifying.suites.reports import State, read_reports, sign, state_of
+from axiom_sandbox.verifying.suites.with_pytest import PytestAdapter
 from axiom_sandbox.verifying.texts import clean, clean_bytes, named
 
 
@@ -79,6 +80,7 @@ def tree(*paths: str, **links: str) -> Tree:
     return Tree(entries)
 
 
+CONVENTIONS = PytestAdapter.conventions
 ID = "checks/leap.py::test_1900"
 
 
@@ -101,7 +103,7 @@ def test_what_is_pinned(path: str, covered: bool, left_out: bool) -> None:
     base = tree(
         "tests/test_a.py", "pkg/tests/conftest.py", "checks/leap.py", "django/test/client.py", "src/app.py"
     )
-    pins = pins_of(base, [ID])
+    pins = pins_of(base, [ID], CONVENTIONS)
     assert (pins.covers(path), pins.leaves_out(path)) == (covered, left_out)
 
 
@@ -110,7 +112,7 @@ def test_what_pinned_links_point_to_is_pinned() -> None:
         tree("shared/cases.py", "tests/test_a.py").entries
         | tree(**{"tests/cases.py": "../shared/cases.py"}).entries
     )
-    assert pins_of(base, []).covers("shared/cases.py")
+    assert pins_of(base, [], CONVENTIONS).covers("shared/cases.py")
 
 
 def test_a_layout_is_the_candidate_with_the_pinned_part_of_the_base() -> None:
@@ -124,7 +126,7 @@ def test_a_layout_is_the_candidate_with_the_pinned_part_of_the_base() -> None:
         "pkg",
         "src/__pycache__/a.pyc",
     )
-    assert layout_of(base, candidate, pins_of(base, [])) == {
+    assert layout_of(base, candidate, pins_of(base, [], CONVENTIONS)) == {
         "pkg/conftest.py": Source.BASE,
         "src/a.py": Source.CANDIDATE,
         "src/new.py": Source.CANDIDATE,
@@ -141,7 +143,7 @@ def test_what_a_run_does_not_see_of_the_changes() -> None:
             Change(path=path, kind=ChangeKind.DELETED) for path in ("src/a.py", "tests/test_a.py", "tests/new", "test_x.py")
         ),
     )  # fmt: skip
-    assert disregarded(base, changes, pins_of(base, [])) == ["tests/test_a.py", "tests/new"]
+    assert disregarded(base, changes, pins_of(base, [], CONVENTIONS)) == ["tests/test_a.py", "tests/new"]
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,16 @@
 """Which files of a test run are the base's, whatever the agent did to them. Pure.
 
-Pinned are: the files that the criterion's ids name; everything in directories called `test` or `tests` that hold
-tests; files named like tests; and what configures or hooks into a run, wherever it lies. The base's versions are put
-back. What the agent added is left out where it could take part unasked: in those directories, and configuration.
+Pinned are: the files that the criterion's ids name; everything in directories of tests, by the names that the runner's
+`Conventions` give, that hold tests; files named like tests; other people's code that lies in the workspace; and what
+configures or hooks into a run, wherever it lies. The base's versions are put back. What the agent added is left out where
+it could take part unasked: in those directories, and configuration.
 """
 
 from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from axiom_sandbox.protocol.changes import Changes, EntryKind
@@ -17,22 +18,31 @@ from axiom_sandbox.snapshots.paths import is_derived, printable
 from axiom_sandbox.snapshots.trees import Tree
 from axiom_sandbox.verifying.judging import Source
 
-SETTINGS = frozenset(
-    {
-        "conftest.py",
-        "pytest.toml",
-        ".pytest.toml",
-        "pytest.ini",
-        ".pytest.ini",
-        "pyproject.toml",
-        "tox.ini",
-        "setup.cfg",
-        "sitecustomize.py",
-        "usercustomize.py",
-    }
-)
-"""Names of files that steer pytest or Python before or beside the tests."""
-_FOLDERS = frozenset({"test", "tests"})
+
+@dataclass(frozen=True)
+class Conventions:
+    """What tests, and what steers them, are called by those who use a runner."""
+
+    is_test: Callable[[str], bool]
+    """Whether a path is taken for tests by its name."""
+    settings: frozenset[str]
+    """Names of files that configure the runner or the language, or run before or beside the tests."""
+    endings: tuple[str, ...] = ()
+    """Ends of such names."""
+    folders: frozenset[str] = frozenset({"test", "tests"})
+    """Names, in small letters, of directories that belong to tests where they hold some."""
+    owned: frozenset[str] = frozenset()
+    """Names of directories that are the base's wherever they lie."""
+    code: tuple[str, ...] = (".py",)
+    """Ends of the names of the language's code."""
+
+    def steers(self, path: str) -> bool:
+        """Whether a file configures or hooks into a run."""
+        return name_of(path) in self.settings or path.endswith(self.endings)
+
+    def is_settings(self, path: str) -> bool:
+        """Whether a file configures something, and is no code."""
+        return name_of(path) in self.settings and not path.endswith(self.code)
 
 
 @dataclass(frozen=True)
@@ -41,34 +51,45 @@ class Pins:
 
     folders: frozenset[str]
     files: frozenset[str]
+    conventions: Conventions
 
     def covers(self, path: str) -> bool:
         """Whether a path of the base is put back as it was."""
-        return path in self.files or self.leaves_out(path) or is_test_file(path)
+        return path in self.files or self.leaves_out(path) or self.conventions.is_test(path)
 
     def leaves_out(self, path: str) -> bool:
         """Whether a path that the base does not have stays away."""
-        return _steers(path) or any(parent in self.folders for parent in parents(path))
+        return self.conventions.steers(path) or any(map(self._is_pinned, parents(path)))
 
     def forbids(self, path: str) -> bool:
         """Whether a path that appears during a run shows that somebody meddles with it. Tests may write files."""
-        return _steers(path)
+        return self.conventions.steers(path)
+
+    def _is_pinned(self, folder: str) -> bool:
+        return folder in self.folders or name_of(folder) in self.conventions.owned
 
 
-def pins_of(base: Tree, test_ids: Iterable[str], others: Iterable[str] = ()) -> Pins:
+def pins_of(
+    base: Tree, test_ids: Iterable[str], conventions: Conventions, others: Iterable[str] = ()
+) -> Pins:
     """The pinned part, as the base and the ids that a criterion names determine it.
 
     Args:
+        conventions: those of the runner.
         others: files that are pinned whatever they are called.
     """
     named = {*others, *(test_id.partition("::")[0] for test_id in test_ids)}
     tests = [
-        path for path in base.entries if path in named or is_test_file(path) or _name(path) == "conftest.py"
+        path
+        for path in base.entries
+        if path in named or conventions.is_test(path) or name_of(path) == "conftest.py"
     ]
-    folders = {parent for path in tests for parent in parents(path) if _name(parent).lower() in _FOLDERS}
-    pins = Pins(frozenset(folders), frozenset(named))
+    folders = {
+        parent for path in tests for parent in parents(path) if name_of(parent).lower() in conventions.folders
+    }
+    pins = Pins(frozenset(folders), frozenset(named), conventions)
     targets = set(_link_targets(base, pins))
-    return Pins(pins.folders | targets, pins.files | targets)
+    return Pins(pins.folders | targets, pins.files | targets, conventions)
 
 
 def layout_of(base: Tree, candidate: Tree, pins: Pins) -> dict[str, Source]:
@@ -98,22 +119,8 @@ def parents(path: str) -> Iterator[str]:
     return (path[:at] for at, char in enumerate(path) if char == "/")
 
 
-def is_settings(path: str) -> bool:
-    """Whether a file configures something, and is no code of the tests."""
-    return _name(path) in SETTINGS and not path.endswith(".py")
-
-
-def is_test_file(path: str) -> bool:
-    """Whether pytest would take this file for tests by its name."""
-    name = _name(path)
-    return name.endswith("_test.py") or (name.startswith("test_") and name.endswith(".py"))
-
-
-def _steers(path: str) -> bool:
-    return _name(path) in SETTINGS or path.endswith(".pth")
-
-
-def _name(path: str) -> str:
+def name_of(path: str) -> str:
+    """`a/b` → `b`."""
     return path.rpartition("/")[2]
 
 

@@ -1,12 +1,11 @@
 """What the runner reported over its channel. Pure.
 
-Each line is `<mac> <JSON>`: the MAC is BLAKE2b over the JSON, keyed with the nonce of the run, and the JSON's `n`
+Each line is `<mac> <JSON>`: the MAC is the first half of HMAC-SHA256 over the JSON, keyed with the nonce of the run, and the JSON's `n`
 counts from 0. Any other line came from somebody else and is counted as forged.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping
@@ -85,7 +84,7 @@ class Reading:
     coverage: dict[str, CoveredFile] | None = None
     """Path → lines; None: not measured."""
     status: int | None = None
-    """pytest's exit status; None: it did not come to its end."""
+    """the runner's exit status; None: it did not come to its end."""
     forged: int = 0
 
     def hanging(self) -> str:
@@ -140,7 +139,7 @@ def _state_of_test(reading: Reading, item: str, was_collected: bool) -> tuple[St
 
 def sign(body: bytes, nonce: bytes) -> bytes:
     """The MAC of a line, in hexadecimal."""
-    return hashlib.blake2b(body, key=nonce, digest_size=MAC_BYTES).hexdigest().encode()
+    return hmac.digest(nonce, body, "sha256")[:MAC_BYTES].hex().encode()
 
 
 def _authentic(line: bytes, nonce: bytes, expected: int) -> dict[str, Any] | None:
@@ -206,6 +205,14 @@ def _coverage(reading: Reading, message: Mapping[str, Any]) -> None:
     reading.coverage = _Coverage.validate_python(message["files"])
 
 
+def _tampered(reading: Reading, message: Mapping[str, Any]) -> None:
+    reading.tampered.update(_strings(message["parts"]))
+
+
+def _forged(reading: Reading, message: Mapping[str, Any]) -> None:
+    reading.forged += 1
+
+
 def _end(reading: Reading, message: Mapping[str, Any]) -> None:
     reading.status = int(message["status"])
 
@@ -223,6 +230,8 @@ _KINDS = {
     "error": _error,
     "start": _start,
     "test": _test,
+    "tampered": _tampered,
+    "forged": _forged,
     "coverage": _coverage,
     "end": _end,
 }

@@ -14,7 +14,6 @@ the runs did not see. The strength is InProcess: the tests share a process with 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -22,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from axiom_sandbox.protocol.criteria import Isolation, TestsCriterion
+from axiom_sandbox.protocol.criteria import Isolation, Runner, TestsCriterion
 from axiom_sandbox.protocol.quantities import parse_duration
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
 from axiom_sandbox.verifying.judging import (
@@ -30,28 +29,30 @@ from axiom_sandbox.verifying.judging import (
     Judgement,
     Ran,
     Run,
-    Side,
     Source,
     Subject,
     Verifier,
-    environment,
     whole,
 )
-from axiom_sandbox.verifying.rooms import TOOLS, Job, Place
-from axiom_sandbox.verifying.suites.configuration import configuration_of
+from axiom_sandbox.verifying.rooms import Job, Place
+from axiom_sandbox.verifying.suites.adapters import Adapter
 from axiom_sandbox.verifying.suites.coverage import in_total, of_changes
-from axiom_sandbox.verifying.suites.pinning import Pins, disregarded, is_settings, layout_of, parents, pins_of
+from axiom_sandbox.verifying.suites.pinning import Pins, disregarded, layout_of, pins_of
 from axiom_sandbox.verifying.suites.reports import Reading, State, read_reports, state_of
+from axiom_sandbox.verifying.suites.with_go import GoAdapter
+from axiom_sandbox.verifying.suites.with_node import NodeAdapter
+from axiom_sandbox.verifying.suites.with_pytest import PytestAdapter
 from axiom_sandbox.verifying.texts import clean, clean_bytes, named
 
-RUNNER = "run_pytest.py"
+ADAPTERS: dict[Runner, Adapter] = {
+    Runner.PYTEST: PytestAdapter(),
+    Runner.NODE_TEST: NodeAdapter(),
+    Runner.GO_TEST: GoAdapter(),
+}
 CHANNEL = "reports"
 _RUNS = 2
 _PATIENCE, _START_SECONDS = 10, 30
 """How much slower tests may be while the code under test has a process of its own."""
-_WORDS = ("async", "anyio", "hypothesis")
-"""Words by whose presence the runner decides which plugins it loads."""
-_TEXTS = (".py", ".toml", ".ini", ".cfg")
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 
 
@@ -69,7 +70,7 @@ class _Result:
 
 
 class TestsVerifier(Verifier[TestsCriterion]):
-    """Runs pytest through our runner, which reports with a nonce."""
+    """Runs tests through a program of ours, which reports with a nonce."""
 
     __test__ = False  # pytest: not a test class
 
@@ -146,7 +147,7 @@ def _sort(spec: TestsCriterion, done: Sequence[Ran]) -> _Runs:
     base = _read(spec, done[0], {})
     required = base.reading.collected or {}
     rest = [_read(spec, ran, required) for ran in done[1:]]
-    apart = rest.pop(0) if spec.isolation is not Isolation.IN_PROCESS and rest else None
+    apart = rest.pop(0) if _tries_apart(spec) and rest else None
     return _Runs(base, apart, tuple(rest[:_RUNS]), rest[_RUNS] if len(rest) > _RUNS else None)
 
 
@@ -157,7 +158,7 @@ def _next(spec: TestsCriterion, subject: Subject, done: Sequence[Ran]) -> tuple[
     found = _sort(spec, done)
     if _base_problem(spec, found.base):
         return None
-    if found.apart is None and spec.isolation is not Isolation.IN_PROCESS:
+    if found.apart is None and _tries_apart(spec):
         return Source.BASE, Strength.PROCESS
     alike = found.apart is not None and not _apart_problem(spec, found.base, found.apart)
     if not alike and spec.isolation is Isolation.PROCESS:
@@ -167,6 +168,10 @@ def _next(spec: TestsCriterion, subject: Subject, done: Sequence[Ran]) -> tuple[
     if alike and not found.second_opinion and not all(result.passed for result in found.results):
         return Source.CANDIDATE, Strength.IN_PROCESS
     return None
+
+
+def _tries_apart(spec: TestsCriterion) -> bool:
+    return ADAPTERS[spec.runner].may_be_apart and spec.isolation is not Isolation.IN_PROCESS
 
 
 def _apart_problem(spec: TestsCriterion, base: _Result, apart: _Result) -> str:
@@ -188,20 +193,35 @@ def _kind_of(message: str) -> str:
     return re.split(r"[\s:(]", message, maxsplit=1)[0]
 
 
-def runner_digest() -> str:
-    """SHA-256 of our own copy of the runner, in hexadecimal."""
-    return hashlib.sha256((TOOLS / RUNNER).read_bytes()).hexdigest()
+def runner_digest(adapter: Adapter) -> str:
+    """SHA-256 of our own copy of a runner, in hexadecimal."""
+    return adapter.digest()
 
 
 def _ids(spec: TestsCriterion) -> list[str]:
     return [*spec.fail_to_pass, *spec.pass_to_pass]
 
 
+def _files(spec: TestsCriterion) -> list[str]:
+    return list(dict.fromkeys(test_id.partition("::")[0] for test_id in _ids(spec)))
+
+
 def _unfit(spec: TestsCriterion, subject: Subject) -> str:
     """Why nothing can be run; empty: it can."""
     if subject.hidden and subject.hidden.problem:
         return subject.hidden.problem
-    files = dict.fromkeys(test_id.partition("::")[0] for test_id in _ids(spec))
+    adapter, files = ADAPTERS[spec.runner], _files(spec)
+    if foreign := [file for file in files if not file.endswith(adapter.suffixes)]:
+        endings = ", ".join(adapter.suffixes)
+        return (
+            f"{named(foreign)}: {adapter.name} runs tests in files that end in {endings}. "
+            "Correct the ids, or the criterion's runner."
+        )
+    if spec.isolation is Isolation.PROCESS and not adapter.may_be_apart:
+        return (
+            f"isolation: with {adapter.name} the code under test shares a process with its tests, and Process asks for"
+            " one of its own. Set InProcess or Auto, or decide by a Probe or by hidden tests."
+        )
     absent = [file for file in files if file not in subject.base.tree.entries]
     if not absent:
         return ""
@@ -214,7 +234,8 @@ def _unfit(spec: TestsCriterion, subject: Subject) -> str:
 
 
 def _pins(spec: TestsCriterion, subject: Subject) -> Pins:
-    return pins_of(subject.base.tree, _ids(spec), subject.hidden.paths if subject.hidden else ())
+    conventions = ADAPTERS[spec.runner].conventions
+    return pins_of(subject.base.tree, _ids(spec), conventions, subject.hidden.paths if subject.hidden else ())
 
 
 def _run(
@@ -229,21 +250,25 @@ def _run(
     base, candidate = subject.base.tree, subject.candidate.tree
     pins = _pins(spec, subject)
     layout = whole(base, Source.BASE) if source is Source.BASE else layout_of(base, candidate, pins)
-    nonce = entropy[:32]
-    plan = _plan(spec, subject, place, layout) | {"nonce": nonce.hex(), "seed": entropy[32:].hex()}
-    plan["words"] = _words(subject.base, pins)
+    nonce, adapter = entropy[:32], ADAPTERS[spec.runner]
     ours = [path for path, whose in layout.items() if whose is Source.BASE and pins.covers(path)]
-    plan["ours"] = ours
+    plan: dict[str, Any] = {
+        "tests": _ids(spec),
+        "files": _files(spec),
+        "workspace": place.workspace,
+        "nonce": nonce.hex(),
+        "seed": entropy[32:].hex(),
+        "ours": ours,
+        "measured": _measured(spec, adapter, source, layout, pins),
+    }
+    plan |= adapter.plan(subject.base, _files(spec), place, layout, pins)
     if apart := strength is Strength.PROCESS:
-        plan |= {"process": True, "hidden": [path for path in ours if not is_settings(path)]}
-        plan["folders"] = sorted(pins.folders)
-    if source is Source.CANDIDATE and (spec.min_coverage_percent or spec.min_changed_coverage_percent):
-        plan["measured"] = [path for path in layout if path.endswith(".py") and not pins.covers(path)]
-    plan.setdefault("measured", [])
+        hidden = [path for path in ours if not adapter.conventions.is_settings(path)]
+        plan |= {"process": True, "hidden": hidden, "folders": sorted(pins.folders)}
     job = Job(
         purpose=f"tests on the {source.value.lower()}{', in a process of its own' if apart else ''}",
-        argv=(place.python, "-I", "-B", f"{place.tools}/{RUNNER}"),
-        env=environment(place),
+        argv=adapter.argv(place),
+        env=adapter.environment(place),
         cwd=place.workspace,
         timeout=min(parse_duration(spec.timeout).total_seconds(), patience),
         feeds={"plan": json.dumps(plan).encode()},
@@ -254,33 +279,13 @@ def _run(
     return Run(layout, job, nonce, guard, strength, discreet=spec.hidden is not None, reusable=reusable)
 
 
-def _plan(
-    spec: TestsCriterion, subject: Subject, place: Place, layout: Mapping[str, Source]
-) -> dict[str, Any]:
-    files = list(dict.fromkeys(test_id.partition("::")[0] for test_id in _ids(spec)))
-    configuration = configuration_of(subject.base, files)
-    folders = {parent for path in layout for parent in parents(path)}
-    tops = dict.fromkeys(("", configuration.folder))
-    sources = [f"{top}/src".lstrip("/") for top in tops]
-    inside = [*configuration.python_path, *(source for source in sources if source in folders), *tops]
-
-    def placed(path: str) -> str:
-        return f"{place.workspace}/{path}".rstrip("/")
-
-    return {
-        "tests": _ids(spec),
-        "files": files,
-        "workspace": place.workspace,
-        "rootdir": placed(configuration.folder),
-        "configuration": placed(configuration.path) if configuration.path else "",
-        "options": list(configuration.options),
-        "path": [placed(path) for path in dict.fromkeys(inside)],
-    }
-
-
-def _words(base: Side, pins: Pins) -> list[str]:
-    texts = [base.files[path] for path in base.files if pins.covers(path) and path.endswith(_TEXTS)]
-    return [word for word in _WORDS if any(word.encode() in text for text in texts)]
+def _measured(
+    spec: TestsCriterion, adapter: Adapter, source: Source, layout: Mapping[str, Source], pins: Pins
+) -> list[str]:
+    """The files whose coverage is asked for."""
+    if source is Source.BASE or not (spec.min_coverage_percent or spec.min_changed_coverage_percent):
+        return []
+    return [path for path in layout if adapter.is_code(path) and not pins.covers(path)]
 
 
 def _read(spec: TestsCriterion, ran: Ran, required: Mapping[str, tuple[str, ...]]) -> _Result:
@@ -303,25 +308,25 @@ def _printed(result: _Result) -> str:
 
 def _base_problem(spec: TestsCriterion, base: _Result) -> str:
     """Why the base proves nothing; empty: it behaves as the criterion says."""
-    if problem := _could_not_run(base):
+    if problem := _could_not_run(spec, base):
         return problem
     if base.reading.collected is None and base.reading.status is not None:
-        return f"pytest could not begin on the unchanged base:\n{_printed(base)}"
+        return f"{ADAPTERS[spec.runner].name} could not begin on the unchanged base:\n{_printed(base)}"
     found = [_fail_to_pass_problem(test_id, *base.states[test_id]) for test_id in spec.fail_to_pass]
     found += [_pass_to_pass_problem(spec, base, test_id) for test_id in spec.pass_to_pass]
     return "\n".join(filter(None, found))
 
 
-def _could_not_run(result: _Result) -> str:
+def _could_not_run(spec: TestsCriterion, result: _Result) -> str:
     """Why the tests could not be run at all, which no code of the agent can have caused."""
     outcome, reading = result.ran.outcome, result.reading
     if outcome.start_error:
-        return f"Python could not be started: {outcome.start_error}. Check that the class's image holds it."
+        return f"Python, which our runner needs, could not be started: {outcome.start_error}. Add it to the image of the clean room."
     if reading.unable:
-        return f"The tests could not be run: {reading.unable}. Add it to the class's image."
+        return f"The tests could not be run: {reading.unable}. Add it to the image of the clean room."
     if not reading.runner:
         return f"The test runner did not begin. It printed at the end:\n{_printed(result)}"
-    if reading.runner != runner_digest():
+    if reading.runner != runner_digest(ADAPTERS[spec.runner]):
         return "The test runner in the clean room is not the one that belongs to this version."
     return ""
 
@@ -344,7 +349,8 @@ def _pass_to_pass_problem(spec: TestsCriterion, base: _Result, test_id: str) -> 
         return f"{test_id} is no test of the base workspace. Correct the id."
     if state is State.UNREPORTED and base.ran.outcome.timed_out:
         return f"The tests do not end within {spec.timeout} on the unchanged base. Raise the criterion's timeout."
-    return f"{test_id} does not pass on the unchanged base, in random order: {_because(base, state, message)}"
+    in_order = ", in random order" if ADAPTERS[spec.runner].order else ""
+    return f"{test_id} does not pass on the unchanged base{in_order}: {_because(base, state, message)}"
 
 
 # --- the candidate ---
@@ -400,13 +406,13 @@ def _with_second_opinion(spec: TestsCriterion, found: _Runs, other: _Result) -> 
 
 def _compare_runs(spec: TestsCriterion, base: _Result, results: Sequence[_Result]) -> tuple[Verdict, str]:
     for result in results:
-        if problem := _could_not_run(result):
+        if problem := _could_not_run(spec, result):
             return Verdict.INCONCLUSIVE, problem
     if meddling := [text for result in results for text in _meddling(base, result)]:
         told = ["The code under test meddled with its tests."] if spec.hidden else dict.fromkeys(meddling)
         return Verdict.FAIL, "\n".join(told)
     if all(result.passed for result in results):
-        return Verdict.PASS, f"{len(_ids(spec))} tests pass in {_RUNS} runs, each in another order."
+        return Verdict.PASS, f"{len(_ids(spec))} tests pass in {_RUNS} runs{ADAPTERS[spec.runner].order}."
     if any(result.passed for result in results):
         failing = next(result for result in results if not result.passed)
         return Verdict.INCONCLUSIVE, f"{_RUNS} runs disagree. In one of them:\n{_failures(failing)}"

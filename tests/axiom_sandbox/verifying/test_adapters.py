@@ -1,0 +1,369 @@
+"""Runners other than pytest: their programs' parts alone, and a few of their runs in a real clean room."""
+
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from tests.axiom_sandbox.verifying.projects import Bench, put
+from tests.cheats import golang, javascript
+from tests.cheats.other_tasks import missing, shown
+
+from axiom_sandbox.protocol.changes import Entry, EntryKind
+from axiom_sandbox.protocol.criteria import Runner
+from axiom_sandbox.protocol.verdicts import Strength, Verdict
+from axiom_sandbox.snapshots import Tree
+from axiom_sandbox.verifying.judging import Source
+from axiom_sandbox.verifying.rooms import TOOLS
+from axiom_sandbox.verifying.suites import verifier
+from axiom_sandbox.verifying.suites.pinning import layout_of, pins_of
+from axiom_sandbox.verifying.suites.verifier import ADAPTERS
+from axiom_sandbox.verifying.suites.with_node import is_test_file
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    why = missing(program)
+    return pytest.mark.skipif(bool(why), reason=why or "-")
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"under_test_{name}", TOOLS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def is_alive(state: Path) -> bool:
+    """Whether a process runs, by its /proc/<pid>/stat."""
+    try:
+        return state.read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def tree(*paths: str) -> Tree:
+    return Tree({path: Entry(path=path, kind=EntryKind.FILE, digest="1") for path in paths})
+
+
+# --- what every adapter keeps to ---
+
+
+def test_every_runner_has_an_adapter_whose_programs_are_there() -> None:
+    assert set(ADAPTERS) == set(Runner)
+    for adapter in ADAPTERS.values():
+        assert all((TOOLS / part).is_file() for part in (adapter.tool, *adapter.parts))
+        assert (
+            adapter.digest()
+            == hashlib.sha256(
+                b"".join((TOOLS / part).read_bytes() for part in (adapter.tool, *adapter.parts))
+            ).hexdigest()
+        )
+
+
+@pytest.mark.parametrize("name", ["run_node", "run_go"])
+def test_a_program_says_the_digest_that_its_adapter_expects(name: str) -> None:
+    (adapter,) = [a for a in ADAPTERS.values() if a.tool == f"{name}.py"]
+    assert (adapter.tool, *adapter.parts) == load(name).PARTS
+
+
+@pytest.mark.parametrize(
+    ("runner", "path", "pinned"),
+    [
+        (Runner.NODE_TEST, "package.json", True),
+        (Runner.NODE_TEST, "node_modules/chai/index.js", True),
+        (Runner.NODE_TEST, "pkg/node_modules/chai/index.js", True),
+        (Runner.NODE_TEST, "src/leap.js", False),
+        (Runner.NODE_TEST, "src/other.spec.ts", True),
+        (Runner.NODE_TEST, "test/helper.js", True),
+        (Runner.GO_TEST, "go.mod", True),
+        (Runner.GO_TEST, "vendor/x/x.go", True),
+        (Runner.GO_TEST, "a/testdata/x.json", True),
+        (Runner.GO_TEST, "a/a_test.go", True),
+        (Runner.GO_TEST, "a/a.go", False),
+    ],
+)
+def test_what_is_the_bases_whatever_the_agent_did(runner: Runner, path: str, pinned: bool) -> None:
+    base = tree(path, "test/leap.test.js", "leap_test.go")
+    pins = pins_of(base, ["test/leap.test.js::x", "leap_test.go::TestX"], ADAPTERS[runner].conventions)
+    assert (layout_of(base, base, pins)[path] is Source.BASE) is pinned
+
+
+@pytest.mark.parametrize(
+    ("runner", "path"),
+    [
+        (Runner.NODE_TEST, "node_modules/assert/index.js"),
+        (Runner.NODE_TEST, "src/package.json"),
+        (Runner.NODE_TEST, "test/setup.js"),
+        (Runner.GO_TEST, "evil_test.go"),
+        (Runner.GO_TEST, "vendor/testing/testing.go"),
+        (Runner.GO_TEST, "go.work"),
+    ],
+)
+def test_what_an_agent_adds_and_could_take_part_unasked_is_left_out(runner: Runner, path: str) -> None:
+    base = tree("test/leap.test.js", "leap_test.go", "src/leap.js")
+    candidate = tree(*base.entries, path)
+    pins = pins_of(base, ["test/leap.test.js::x"], ADAPTERS[runner].conventions)
+    assert path not in layout_of(base, candidate, pins)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_test"),
+    [("leap.test.js", True), ("leap.spec.ts", True), ("test-leap.mjs", True), ("test.cjs", True), ("leap_test.js", True),
+     ("leap-test.tsx", True), ("latest.js", False), ("leap.js", False), ("contest.ts", False)],
+)  # fmt: skip
+def test_names_of_tests_in_javascript(name: str, is_test: bool) -> None:
+    assert is_test_file(f"src/{name}") is is_test
+
+
+# --- their programs, piece by piece ---
+
+
+def test_lines_that_a_witness_did_not_sign_are_forged() -> None:
+    relay = load("relay")
+    heard: list[object] = []
+    told = (
+        "import hashlib, hmac, json, os\n"
+        "secret = os.read(3, 32)\n"
+        "def send(n, kind, key=secret):\n"
+        "    body = json.dumps({'n': n, 'kind': kind}).encode()\n"
+        "    os.write(4, hmac.digest(key, body, 'sha256')[:16].hex().encode() + b' ' + body + b'\\n')\n"
+        "send(0, 'hello'); os.write(4, b'no mac\\n'); send(1, 'forged', bytes(32)); send(7, 'skipped'); send(1, 'end')\n"
+        "print('printed')\nos._exit(3)"
+    )
+    ended = relay.run([sys.executable, "-c", told], dict(os.environ), "/", {"a": 1}, heard.append)
+    assert (ended.code, ended.forged) == (3, 3)
+    assert [message["kind"] for message in ended.messages] == ["hello", "end"] == [m["kind"] for m in heard]
+    assert ended.output == b"printed\n"
+    assert ended.ending == "its process ended early, with exit code 3"
+
+
+def test_what_a_process_leaves_behind_in_its_group_is_ended(tmp_path: Path) -> None:
+    relay = load("relay")
+    child = f"import os, time\nif os.fork() == 0: open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(600)\n"
+    wait = f"import time, os.path\nwhile not (os.path.exists({str(tmp_path / 'pid')!r}) and os.path.getsize({str(tmp_path / 'pid')!r})): time.sleep(0.01)\n"
+    ended = relay.run([sys.executable, "-c", child + wait], dict(os.environ), "/", {}, lambda message: None)
+    assert ended.code == 0
+    state = Path(f"/proc/{(tmp_path / 'pid').read_text()}/stat")
+    deadline = time.monotonic() + 60
+    while is_alive(state) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_alive(state)
+
+
+def test_an_id_stands_for_what_is_below_it() -> None:
+    relay = load("relay")
+    sent: list[tuple[str, dict[str, object]]] = []
+    plan = {"tests": ["a.js::leap", "b.js", "a.js::leap > x"], "workspace": "/", "ours": [], "seed": "1"}
+    suite = relay.Suite(plan, lambda kind, **fields: sent.append((kind, fields)), " > ")
+    for name in ("a.js::leap > x", "a.js::leaping", "b.js::y", "c.js::z"):
+        suite.take(name, {"outcome": "passed"})
+    suite.finish({}, 0)
+    assert sent[0][1]["tests"] == {
+        "a.js::leap": ["a.js::leap > x"],
+        "b.js": ["b.js::y"],
+        "a.js::leap > x": ["a.js::leap > x"],
+    }
+    assert [fields["test"] for kind, fields in sent if kind == "test"] == ["a.js::leap > x", "b.js::y"]
+
+
+def test_lines_of_javascript_that_have_code(tmp_path: Path) -> None:
+    (tmp_path / "a.js").write_text("// no\n/* no\n no */ yes()\n}\n\nyes\n})\n")
+    assert load("run_node").code_lines(str(tmp_path / "a.js")) == [3, 6]
+
+
+def test_lines_of_go_that_have_code() -> None:
+    text = "package a\n\nvar x = 1\n\nfunc A() {\n\t// no\n\tyes()\n\n\tif x {\n\t}\n}\n\nfunc B() int { return 1 }\n"
+    assert load("run_go").code_lines(text) == {7, 9}
+
+
+def test_what_package_testing_printed_of_each_test() -> None:
+    output = "--- FAIL: TestA (0.00s)\n    a_test.go:3: no\n    --- FAIL: TestA/x (0.00s)\n        a_test.go:9: yes\nFAIL\n"
+    assert load("run_go").messages(output) == {"TestA": "a_test.go:3: no", "TestA/x": "a_test.go:9: yes"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "declared"),
+    [
+        ("example.com/leap", "example.com/leap.Test1900", True),
+        ("example.com/leap", "example.com/leap_test.Test1900", True),
+        ("example.com/leap", "example.com/leap.init.0.func2", False),
+        ("example.com/leap", "example.com/other.Test1900", False),
+    ],
+)
+def test_a_test_is_the_function_that_its_package_declares(path: str, body: str, declared: bool) -> None:
+    package = load("run_go").Package("", [], path=path)
+    assert package.declares({"test": "Test1900", "body": body}) is declared
+
+
+@needs("go")
+def test_package_testing_of_this_machine_is_known(tmp_path: Path) -> None:
+    bench = load("run_go").Bench({"workspace": str(tmp_path), "measured": []}, tmp_path)
+    bench.lay_witness()
+    assert [Path(path).name for path in bench.replaced] == ["testing.go", "axiom.go"]
+
+
+def test_a_package_testing_that_is_not_known_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load("run_go")
+    (tmp_path / "src/testing").mkdir(parents=True)
+    (tmp_path / "src/testing/testing.go").write_text("package testing\n")
+
+    def go(*args: object, **kwargs: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 0, f"go1.99.1\n{tmp_path}\n", "")
+
+    monkeypatch.setattr(module.subprocess, "run", go)
+    with pytest.raises(module.UnfitError, match=r"package testing of go1\.99\.1 is not one that is known"):
+        module.Bench({"workspace": str(tmp_path), "measured": []}, tmp_path).lay_witness()
+
+
+@pytest.mark.parametrize(("name", "program"), [("run_node", "node"), ("run_go", "go")])
+def test_without_its_program_a_runner_says_so(
+    name: str, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    module = load(name)
+    if name == "run_node":
+        assert module.unfit() == "there is no program node"
+        return
+    with pytest.raises(module.UnfitError, match="there is no program go"):
+        module.Bench({"workspace": str(tmp_path), "measured": []}, tmp_path).lay_witness()
+
+
+# --- in a clean room ---
+
+
+async def decide(bench: Bench, task: object, files: object, **fields: object) -> object:
+    bench.room.shown = shown(task.program)
+    return await bench.verify(task.base, put(files), task.criterion(**fields))
+
+
+@needs("node")
+@pytest.mark.sandbox
+async def test_an_honest_fix_in_javascript_passes_with_its_coverage(bench: Bench) -> None:
+    task = javascript.LEAP
+    found = await decide(bench, task, {task.module: task.right}, minChangedCoveragePercent=100)
+    (result,) = found.results
+    assert (found.verdict, result.strength) == (Verdict.PASS, Strength.IN_PROCESS), result.message
+    evidence = bench.events[-2].evidence
+    assert evidence["coverage"] == [{"total": 100, "changed": 100, "lines": 2}] * 2
+
+
+@needs("node")
+@pytest.mark.sandbox
+async def test_javascript_that_replaces_assertions_fails(bench: Bench) -> None:
+    found = await decide(
+        bench, javascript.LEAP, javascript.CHEATS["trickery"]["one assertion replaced"](javascript.LEAP)
+    )
+    assert found.verdict is Verdict.FAIL
+    assert "The code under test replaced assert.deepStrictEqual" in found.results[0].message
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"runner": "GoTest", "passToPass": ["a.py::b"]},
+            "a.py: go test runs tests in files that end in _test.go",
+        ),
+        (
+            {"runner": "NodeTest", "passToPass": ["leap.js::b"], "isolation": "Process"},
+            "Process asks for one of its own",
+        ),
+    ],
+)
+@pytest.mark.sandbox
+async def test_what_a_runner_cannot_do_is_said_before_anything_runs(
+    bench: Bench, fields: dict[str, object], message: str
+) -> None:
+    found = await bench.verify(
+        {"a.py": "", "leap.js": ""}, put({"a.py": "1"}), {"name": "t", "tests": fields}
+    )
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert message in found.results[0].message
+    assert bench.room.jobs == []
+
+
+@needs("go")
+@pytest.mark.cheats
+@pytest.mark.sandbox
+async def test_an_honest_fix_in_go_passes_with_its_coverage(bench: Bench) -> None:
+    task = golang.LEAP
+    found = await decide(bench, task, {task.module: task.right}, minChangedCoveragePercent=100)
+    assert found.verdict is Verdict.PASS, found.results[0].message
+    assert [run["changed"] for run in bench.events[-2].evidence["coverage"]] == [100, 100]
+
+
+@needs("go")
+@pytest.mark.cheats
+@pytest.mark.sandbox
+async def test_a_test_in_go_that_takes_others_down_with_it_takes_no_result_of_theirs(bench: Bench) -> None:
+    task = golang.LEAP
+    crashing = 'package leap\n\nfunc IsLeap(year int) bool {\n\tif year == 1900 {\n\t\tpanic("no")\n\t}\n\treturn year%4 == 0\n}\n'
+    base = task.base | {task.module: crashing}
+    bench.room.shown = shown("go")
+    found = await bench.verify(base, put({task.module: task.right}), task.criterion())
+    assert found.verdict is Verdict.PASS, found.results[0].message
+
+
+DEFENCES = [
+    ("node_witness.mjs", "const ran = body !== undefined && body.ended > 0", "const ran = true", "the stream of results patched"),
+    ("node_witness.mjs", "send('tampered', { parts: ownKeys(seen) })", "", "one assertion replaced"),
+]  # fmt: skip
+
+
+@needs("node")
+@pytest.mark.cheats
+@pytest.mark.sandbox
+@pytest.mark.parametrize(("file", "before", "after", "cheat"), DEFENCES, ids=["bodies", "foundations"])
+async def test_a_defence_switched_off_lets_a_cheat_through(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, file: str, before: str, after: str, cheat: str
+) -> None:
+    path = bench.room.tools_folder / file
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    adapter = ADAPTERS[Runner.NODE_TEST]
+    parts = [(bench.room.tools_folder / part).read_bytes() for part in (adapter.tool, *adapter.parts)]
+    with monkeypatch.context() as patch:
+        patch.setattr(verifier, "runner_digest", lambda _: hashlib.sha256(b"".join(parts)).hexdigest())
+        files = javascript.CHEATS["trickery"][cheat](javascript.LEAP)
+        assert (await decide(bench, javascript.LEAP, files)).verdict is Verdict.PASS
+    path.write_text(text)
+    assert (await bench.again(javascript.LEAP.criterion())).verdict is Verdict.FAIL
+
+
+@needs("node")
+@pytest.mark.cheats
+@pytest.mark.sandbox
+async def test_without_its_file_being_loaded_no_test_counts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes = (
+        "const T = await import('node:test')\nT.test('1900', () => {})\n"
+        "T.describe('others', () => { T.test('2000', () => {}); T.test('2023', () => {}) })\n"
+        "await new Promise(() => {})\nexport const isLeap = 1\n"
+    )
+    path = bench.room.tools_folder / "run_node.py"
+    text = path.read_text()
+    assert text.count('ended.said("loaded")') == 2
+    path.write_text(text.replace('ended.said("loaded")', "True"))
+    witness = bench.room.tools_folder / "node_witness.mjs"
+    kept = witness.read_text()
+    witness.write_text(kept.replace("genuine: body === undefined || body.foreign === 0", "genuine: true"))
+    adapter = ADAPTERS[Runner.NODE_TEST]
+    parts = [(bench.room.tools_folder / part).read_bytes() for part in (adapter.tool, *adapter.parts)]
+    with monkeypatch.context() as patch:
+        patch.setattr(verifier, "runner_digest", lambda _: hashlib.sha256(b"".join(parts)).hexdigest())
+        assert (await decide(bench, javascript.LEAP, {"leap.mjs": fakes})).verdict is Verdict.PASS
+    path.write_text(text)
+    witness.write_text(kept)
+    assert (await bench.again(javascript.LEAP.criterion())).verdict is Verdict.FAIL
