@@ -183,7 +183,7 @@ class FakeApiServer:
         stored = self.get(plural, namespace, name)
         if stored is None:
             return _failure(404, "NotFound", f'{plural} "{name}" not found')
-        return web.json_response(self.add(plural, {**stored, **patch}))
+        return web.json_response(self.add(plural, _merged(stored, patch)))
 
     def _delete(self, plural: str, namespace: str, name: str, options: Object) -> web.Response:
         stored = self.get(plural, namespace, name)
@@ -254,6 +254,17 @@ def _discovery(path: str) -> Object | None:
             }  # fmt: skip
         case _:
             return None
+
+
+def _merged(stored: Object, patch: Object) -> Object:
+    """RFC 7386."""
+    merged: dict[str, Any] = dict(stored)
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key) or {}, value) if isinstance(value, dict) else value
+    return merged
 
 
 @asynccontextmanager

@@ -19,8 +19,11 @@ from axiom.api.loading import Manifest, RefusedError, load_manifest
 from axiom.backends.choosing import choose_backend
 from axiom.backends.contract import Backend
 from axiom.backends.host import find_launcher
+from axiom.cli.forking import from_checkpoint
 from axiom.cli.run import Order
 from axiom.cli.showing import Interruption, Progress
+from axiom.planning.checkpoints import shown
+from axiom.running.checkpoints import take_up
 from axiom.running.hidden_tests import HiddenTestsError, find_hidden, pack_hidden
 from axiom.running.local import LocalRun
 from axiom.running.places import default_state, run_place, sandboxes_in
@@ -34,6 +37,7 @@ _INTERRUPTED = "interrupted: the agent was ended; what was sealed by then is kep
 def run_here(order: Order, console: Console) -> Result:
     """Raises RefusedError, CannotRunError, WorkspaceError, Interruption."""
     manifest = load_manifest([path for path in (order.task, order.agent_class) if path])
+    manifest = manifest._replace(task=from_checkpoint(manifest.task, order.checkpoint))
     check_runnable(manifest)
     hidden = hidden_tests(manifest, order.task.parent)
     find_launcher()
@@ -86,10 +90,10 @@ def hidden_tests(manifest: Manifest, beside: Path) -> Mapping[str, Path]:
         found = find_hidden([*manifest.task.spec.criteria, *manifest.profile_criteria], beside)
     except HiddenTestsError as error:
         raise RefusedError(manifest.task.name, [Problem(f"spec.{error.field}", error.cure)]) from error
-    for shown in manifest.agent_class.spec.local.read_only_paths:
+    for visible in manifest.agent_class.spec.local.read_only_paths:
         for name, path in found.items():
-            if path.resolve().is_relative_to(Path(shown).resolve()):
-                cure = f"{path} lies below {shown}, which the class shows to the agent (local.readOnlyPaths); move it"
+            if path.resolve().is_relative_to(Path(visible).resolve()):
+                cure = f"{path} lies below {visible}, which the class shows to the agent (local.readOnlyPaths); move it"
                 field = f"spec.criteria[{name}].tests.hidden"
                 raise RefusedError(manifest.task.name, [Problem(field, cure)])
     return found
@@ -128,7 +132,13 @@ async def _run(
         if task.spec.result.push:
             progress.say("spec.result.push: no branch is pushed from here; the patch is left for you")
             task = without_push(task)
-        base = await make_base(task.spec.workspace, place.scratch, place.runs, progress.tell_amount)
+        if fork := task.spec.workspace.checkpoint:
+            base, point = await take_up(fork, place.store, task.namespace, place.scratch)
+            status = task.status.model_copy(update={"restored": point, "forked_from": point})
+            task = task.model_copy(update={"status": status})
+            progress.say(f"goes on from {shown(point)}")
+        else:
+            base = await make_base(task.spec.workspace, place.scratch, place.runs, progress.tell_amount)
         for note in base.notes:
             progress.say(f"workspace: {note}")
         local = LocalRun(

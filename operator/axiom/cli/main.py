@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from axiom.cli.checkpoints import checkpoint, checkpoints, fork, rollback
 from axiom.cli.doctor import doctor
 from axiom.cli.gc import gc
 from axiom.cli.history import history
@@ -29,6 +30,10 @@ app.command()(doctor)
 app.command()(probe)
 app.command()(replay)
 app.command()(history)
+app.command()(checkpoints)
+app.command()(checkpoint)
+app.command()(rollback)
+app.command()(fork)
 app.command()(gc)
 app.add_typer(ledger_app, name="ledger")
 

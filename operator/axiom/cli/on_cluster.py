@@ -12,6 +12,7 @@ from axiom.api.agenttask import AgentTask
 from axiom.api.explaining import Problem
 from axiom.api.loading import RefusedError, load_task
 from axiom.backends.contract import CannotRunError
+from axiom.cli.forking import from_checkpoint
 from axiom.cli.run import Order
 from axiom.cli.showing import Interruption, Progress
 from axiom.cluster.api import Api
@@ -25,7 +26,7 @@ _USER_AGENT = "axiom-run"
 
 def run_on_cluster(order: Order, console: Console) -> Result:
     """Raises RefusedError, CannotRunError; Interruption, after which the task goes on."""
-    task = load_task(order.task)
+    task = from_checkpoint(load_task(order.task), order.checkpoint)
     own = str(task.metadata.get("namespace") or "")
     if order.namespace and own and own != order.namespace:
         problem = Problem(

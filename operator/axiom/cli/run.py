@@ -24,6 +24,7 @@ class Order:
     context: str | None
     kubeconfig: Path | None
     namespace: str | None
+    checkpoint: str | None = None
 
 
 def run(
@@ -60,6 +61,14 @@ def run(
     namespace: Annotated[
         str | None, typer.Option("--namespace", "-n", help="With --cluster: the task's namespace.")
     ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--from-checkpoint",
+            help="Begin from a checkpoint of another task (its last run, on this machine) instead of spec.workspace.",
+            metavar="TASK[:NUMBER]",
+        ),
+    ] = None,
 ) -> None:
     """Run a task in sandboxes, and decide from evidence whether it succeeded.
 
@@ -69,5 +78,7 @@ def run(
     from axiom.cli.performing import perform
 
     perform(
-        Order(task, agent_class, as_json, state, backend, cluster, context, kubeconfig, namespace),
+        Order(
+            task, agent_class, as_json, state, backend, cluster, context, kubeconfig, namespace, checkpoint
+        ),
     )

@@ -96,7 +96,8 @@ def _accept(observed: Observed, now: datetime) -> tuple[Action, ...]:
             case Result():
                 pass
     accepted = _accepted(observed, now)
-    if fork := observed.task.spec.workspace.checkpoint:
+    fork = observed.task.spec.workspace.checkpoint
+    if fork and accepted.forked_from is None:
         match fork_of(fork, observed.source, observed.task.name):
             case NotYet(why):
                 return _refuse(observed, Trouble(Reason.WAITING_FOR_TASK, why), now)

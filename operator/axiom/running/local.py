@@ -227,11 +227,21 @@ class LocalRun:
             return
         spec = replace(self._sandbox_spec(identity), checkpoint=action.checkpoint)
         sandbox = self.make_sandbox(spec, self._changed.set)
+        if identity.role is Role.AGENT:
+            await self._keep_base(identity)
         await sandbox.start()
         channel = sandbox.attach()
         following = asyncio.create_task(self._follow(action, sandbox, channel))
         following.add_done_callback(lambda _: self._changed.set())
         self._running[identity] = _Running(sandbox, channel, following)
+
+    async def _keep_base(self, identity: Identity) -> None:
+        """Checkpoints of this run are worth nothing without it. Raises CannotRunError."""
+        base = self.base.archive
+        try:
+            await keep_blob(self.store, identity, "workspace", base.digest, base.path)
+        except StorageError as error:
+            raise CannotRunError(f"the base cannot be stored: {error}") from error
 
     def _sandbox_spec(self, identity: Identity) -> SandboxSpec:
         spec, is_agent = self.agent_class.spec, identity.role is Role.AGENT

@@ -1,0 +1,78 @@
+"""The checkpoints that runs on this machine left, found in their store: also those of a run that was killed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from axiom.api.agenttask import CheckpointSource, StartingPoint, WorkspaceStatus
+from axiom.gateway.carrying import Archive
+from axiom.gateway.packing import WorkspaceError
+from axiom.running.workspaces import Base
+from axiom.storage.keys import blob_key
+from axiom.storage.store import CorruptError, MissingError, ObjectStore
+from axiom_sandbox.protocol.checkpoints import Manifest
+from axiom_sandbox.supervising.restoring import RestoreError, read_manifest
+
+FIELD = "spec.workspace.checkpoint"
+_REFERENCE = re.compile(
+    r"tasks/(?P<namespace>[^/]+)/[^/]+/attempts/\d+/agent/blobs/(?P<digest>[0-9a-f]{64})\.checkpoint-(?P<number>[1-9]\d*)"
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One checkpoint in a store."""
+
+    digest: str
+    manifest: Manifest
+
+
+async def find_all(store: ObjectStore, task: str, namespace: str = "") -> list[Found]:
+    """All checkpoints of tasks of this name, oldest first; those that cannot be read are left out. Raises StorageError."""
+    found: list[Found] = []
+    async for key in store.list(f"tasks/{namespace}/" if namespace else "tasks/"):
+        if not (named := _REFERENCE.fullmatch(key)):
+            continue
+        try:
+            manifest = read_manifest(await store.get(blob_key(named["digest"])))
+        except (MissingError, CorruptError, RestoreError):
+            continue
+        if manifest.identity.task == task:
+            found.append(Found(named["digest"], manifest))
+    return sorted(found, key=lambda one: (one.manifest.taken_ms, one.manifest.number))
+
+
+async def take_up(
+    source: CheckpointSource, store: ObjectStore, namespace: str, scratch: Path
+) -> tuple[Base, StartingPoint]:
+    """The base that a checkpoint of an earlier run differs from, and where the new run begins. Raises WorkspaceError."""
+    kept = await find_all(store, source.task, namespace)
+    runs = [one for one in kept if one.manifest.identity.task_id == kept[-1].manifest.identity.task_id]
+    wanted = [one for one in runs if source.number in (None, one.manifest.number)]
+    if not wanted:
+        there = ", ".join(str(one.manifest.number) for one in runs)
+        raise WorkspaceError(
+            f"{FIELD}: the last run of {source.task!r} has no checkpoint {source.number}; it has {there}"
+            if runs
+            else f"{FIELD}: no run of a task {source.task!r} left a checkpoint here; run it first, or name its --state"
+        )
+    chosen = wanted[-1]
+    manifest, archive = chosen.manifest, scratch / "base.tar.zst"
+    try:
+        stored = await store.fetch(blob_key(manifest.workspace.base), archive)
+    except (MissingError, CorruptError) as error:
+        raise WorkspaceError(
+            f"{FIELD}: the base of checkpoint {manifest.number} is not whole: {error}"
+        ) from error
+    point = StartingPoint(
+        number=manifest.number,
+        attempt=manifest.identity.attempt,
+        digest=chosen.digest,
+        round=manifest.round,
+        turn_over=manifest.turn_over,
+        task=source.task,
+    )
+    status = WorkspaceStatus(digest=stored.sha256, revision=chosen.digest)
+    return Base(Archive(archive, stored.sha256), status), point
