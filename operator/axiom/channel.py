@@ -11,6 +11,7 @@ from typing import Self
 import aiohttp
 
 from axiom_sandbox.protocol.channel import CommandEnvelope, SandboxState
+from axiom_sandbox.protocol.errands import ERRANDS, Errand, Reply
 
 _POLL_SECONDS = 30
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
@@ -88,6 +89,15 @@ class Channel:
     async def give_up_checkpoint(self, why: str) -> None:
         """Tells that the checkpoint cannot be brought."""
         await self._read("PUT", "/v1/trouble/checkpoint", data=why.encode())
+
+    async def take_errand(self, identifier: str) -> Errand | None:
+        """Takes an errand over (verifiers); None: it is done, or somebody is at it."""
+        body = await self._read("POST", f"/v1/errands/{identifier}/take")
+        return ERRANDS.validate_json(body) if body else None
+
+    async def bring_reply(self, identifier: str, reply: Reply) -> None:
+        """Brings what came of an errand."""
+        await self._read("PUT", f"/v1/errands/{identifier}", data=reply.model_dump_json().encode())
 
     async def tell_trouble(self, text: str) -> None:
         """Tells why inputs do not arrive; "" when that is over."""

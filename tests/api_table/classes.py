@@ -32,8 +32,64 @@ _SECOND = {
 NO_PUSH = {"name": "no-push", "tool": "Bash", "pattern": "^git push", "permission": "Deny"}
 SPEAKING = {"spec.driver": "Claude", "spec.command": ["/opt/claude/claude", "--model", "opus"]}
 
+JUDGE = {
+    "name": "careful",
+    "vendor": "Anthropic",
+    "model": "claude-opus-x",
+    "secretRef": {"name": "judges", "key": "anthropic"},
+}
+
 CLASS_CASES = [
     Case("as it is", {}),
+    Case("with a judge of another vendor", {"spec.agentVendor": "OpenAI", "spec.judges": [JUDGE]}),
+    Case(
+        "with a judge behind a gateway",
+        {
+            "spec.agentVendor": "Google",
+            "spec.judges": [{**JUDGE, "upstream": "https://models.example/anthropic"}],
+        },
+    ),
+    Case(
+        "with a judge for an agent whose driver tells its vendor",
+        {**SPEAKING, "spec.judges": [{**JUDGE, "vendor": "Google"}]},
+    ),
+    Case(
+        "with a judge for an agent of whom nobody knows the vendor",
+        {"spec.judges": [JUDGE]},
+        Refused("spec", "driver Generic does not tell whose that is; add agentVendor"),
+    ),
+    Case(
+        "with a judge of the vendor that the driver tells",
+        {**SPEAKING, "spec.judges": [JUDGE]},
+        Refused("spec", "a judge is of the same vendor as the agent's own model"),
+    ),
+    Case(
+        "with a judge of the vendor that the class names",
+        {
+            **SPEAKING,
+            "spec.agentVendor": "Google",
+            "spec.judges": [JUDGE, {**JUDGE, "name": "b", "vendor": "Google"}],
+        },
+        Refused("spec", "a judge is of the same vendor as the agent's own model"),
+    ),
+    Case(
+        "with two judges of one name",
+        {"spec.agentVendor": "OpenAI", "spec.judges": [JUDGE, JUDGE]},
+        Refused(
+            "spec.judges",
+            "two entries have the name 'careful'",
+            server_says='Duplicate value: {"name":"careful"}',
+        ),
+    ),
+    Case(
+        "with a judge of a vendor that nobody knows",
+        {"spec.agentVendor": "OpenAI", "spec.judges": [{**JUDGE, "vendor": "Acme"}]},
+        Refused(
+            "spec.judges[0].vendor",
+            "must be 'Anthropic', 'OpenAI' or 'Google'",
+            server_says='supported values: "Anthropic", "OpenAI", "Google"',
+        ),
+    ),
     Case("with a command alone, for axiom run", {"spec": {"command": ["sh", "-c", "$(AXIOM_PROMPT)"]}}),
     Case("with the prompt inside an argument", {"spec.command": ["agent", "--say=$(AXIOM_PROMPT)!"]}),
     Case("with the prompt on standard input", {"spec.command": ["agent"], "spec.promptDelivery": "Stdin"}),

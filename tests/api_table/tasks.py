@@ -44,7 +44,7 @@ _NOT_AN_AMOUNT = 'is not an amount; write US dollars as a string such as "2.00"'
 _NOT_A_PATH = "is not a path inside the folder; write one such as src/leap.py"
 _NOT_A_TEST = "is not a test id; write it as pytest does"
 _NOT_A_NAME = "is not a Kubernetes name; write small letters"
-_ONE_KIND = "exactly one of files, diff, command, tests, lint, secrets, probe and toolUse must be given; this criterion has"
+_ONE_KIND = "exactly one of files, diff, command, tests, lint, secrets, probe, toolUse and judge must be given; this criterion has"
 _ABSENT_ALONE = "absent does not go together with matches, sha256, minBytes or maxBytes; remove them"
 _ONE_SOURCE = "only one source may be given"
 _MISSING = "this field is required; add it"
@@ -119,6 +119,35 @@ GOOD = [
     ),
     Case("with profiles", {"spec.verification": {"profiles": ["code-execution", "team.v2"]}}),
     Case("with a search for secrets", _of_kind("secrets", {})),
+    Case(
+        "with a judge besides",
+        {
+            "spec.criteria": [
+                {"name": "change", "diff": {}},
+                {"name": "judged", "judge": {"question": "Is it honest?"}},
+            ]
+        },
+    ),
+    Case(
+        "with a judge that is told what to look at",
+        {
+            "spec.criteria": [
+                {"name": "change", "diff": {}},
+                {
+                    "name": "judged",
+                    "enforcement": "Advisory",
+                    "judge": {
+                        "question": "Is it honest?",
+                        "by": "careful",
+                        "paths": ["src/**"],
+                        "showConduct": False,
+                        "maxCharacters": 50_000,
+                        "timeout": "90s",
+                    },
+                },
+            ]
+        },
+    ),
     Case("with tools that may not fail", _of_kind("toolUse", {})),
     Case(
         "with tools in order",
@@ -445,12 +474,41 @@ BAD_CRITERIA = [
     ),
     Case(
         "with an unknown kind of criterion",
-        {"spec.criteria[0].judge": {"prompt": "is it good?"}},
-        _unknown("spec.criteria[0].judge", "remove it"),
+        {"spec.criteria[0].opinion": {"prompt": "is it good?"}},
+        _unknown("spec.criteria[0].opinion", "remove it"),
     ),
 ]
 
 BAD_KINDS = [
+    Case(
+        "with a judge alone",
+        {"spec.criteria": [{"name": "judged", "judge": {"question": "Is it honest?"}}]},
+        Refused("spec", "a judge can only veto, so nothing would be proved"),
+    ),
+    Case(
+        "with a judge beside what only advises",
+        {
+            "spec.criteria": [
+                {"name": "change", "enforcement": "Advisory", "diff": {}},
+                {"name": "judged", "judge": {"question": "Is it honest?"}},
+            ]
+        },
+        Refused("spec", "a judge can only veto, so nothing would be proved"),
+    ),
+    Case(
+        "with a judge that is asked nothing",
+        {
+            "spec.criteria": [
+                {"name": "change", "diff": {}},
+                {"name": "judged", "judge": {"question": ""}},
+            ]
+        },
+        Refused(
+            "spec.criteria[1].judge.question",
+            "must not be empty",
+            server_says="should be at least 1 chars long",
+        ),
+    ),
     Case(
         "with a tool that is no pattern",
         _of_kind("toolUse", {"called": [{"tool": "("}]}),

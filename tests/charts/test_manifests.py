@@ -113,7 +113,8 @@ def test_only_keys_that_a_program_needs_are_in_its_pod(items: list[Object]) -> N
             for variable in container.get("env", ())
             if "secretKeyRef" in variable.get("valueFrom", {})
         }
-        assert len(secrets) <= 2, (name, secrets)
+        most = 3 if name.endswith("-gateway") else 2  # it also makes tokens, for errands of verifiers
+        assert len(secrets) <= most, (name, secrets)
         if name == "axiom-test":
             assert secrets <= {"axiom-storage", "evidence"}
 

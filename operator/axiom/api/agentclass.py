@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -13,7 +14,8 @@ from axiom_sandbox.protocol.agents import AgentMode, DriverName
 from axiom_sandbox.protocol.approvals import Approvals
 from axiom_sandbox.protocol.channel import PromptDelivery
 from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
-from axiom_sandbox.protocol.criteria import Argument, CriterionName, RelativePath
+from axiom_sandbox.protocol.criteria import Argument, Criterion, CriterionName, RelativePath
+from axiom_sandbox.protocol.errands import Seat, Vendor
 from axiom_sandbox.protocol.launching import Layer, Network
 from axiom_sandbox.protocol.model import ApiModel
 from axiom_sandbox.protocol.quantities import DurationText, MoneyText, QuantityText
@@ -52,6 +54,27 @@ OWN_KERNELS = (
 )
 """RuntimeClasses, by how they are named as a rule, and what their kernels lack."""
 PREFIX_TWICE = "two credentials have the same route.prefix; give each its own"
+
+
+JUDGE_NEEDS_VENDOR = "judges are of another vendor than the agent's model, and driver Generic does not tell whose that is; add agentVendor"
+JUDGE_OF_THE_SAME_VENDOR = (
+    "a judge is of the same vendor as the agent's own model, which overlooks what it would do itself; take one of another"
+    " vendor, or correct agentVendor"
+)
+_VENDORS = {
+    Vendor.ANTHROPIC: ("https://api.anthropic.com", "x-api-key", "{}"),
+    Vendor.OPENAI: ("https://api.openai.com", "Authorization", "Bearer {}"),
+    Vendor.GOOGLE: ("https://generativelanguage.googleapis.com", "x-goog-api-key", "{}"),
+}
+"""Address, header and its format of each vendor's API."""
+_OF_DRIVER = {
+    DriverName.CLAUDE: Vendor.ANTHROPIC,
+    DriverName.CODEX: Vendor.OPENAI,
+    DriverName.GEMINI: Vendor.GOOGLE,
+}
+_CEL_VENDOR = "(has(self.agentVendor) ? self.agentVendor : {}'')".format(
+    "".join(f"self.driver == '{driver.value}' ? '{vendor.value}' : " for driver, vendor in _OF_DRIVER.items())
+)
 
 
 class ClassNetwork(StrEnum):
@@ -153,6 +176,58 @@ class Credential(ApiModel):
     """Where the key lies on a cluster."""
     route: Route
     """Which requests it serves."""
+
+
+class Judge(ApiModel):
+    """A model that the criterion Judge may ask. Agents never reach it."""
+
+    name: CriterionName
+    """Name; with `axiom run`, its key is read from the variable AXIOM_CREDENTIAL_JUDGE_<NAME>."""
+    vendor: Vendor
+    """Who makes it: another than makes the agent's own model."""
+    model: Annotated[
+        str,
+        Field(max_length=128),
+        form(r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$", "is not a model; write its name as the vendor does"),
+    ]
+    """The model, as its vendor names it."""
+    secret_ref: SecretKey
+    """Where its key lies on a cluster."""
+    upstream: (
+        Annotated[
+            str,
+            Field(max_length=2048),
+            form(
+                r"^https?://[^\s/@?#]+(/[^\s?#]*)?$",
+                "is not a base address; write https:// and a host, without user, query or fragment",
+            ),
+        ]
+        | None
+    ) = None
+    """Base address of an API like the vendor's. Unset: the vendor's own."""
+
+    @property
+    def credential(self) -> Credential:
+        """What the egress proxy swaps the token of an errand for."""
+        default, header, value = _VENDORS[self.vendor]
+        route = Route(
+            prefix=judge_prefix(self.name),
+            upstream=self.upstream or default,
+            header=header,
+            format=value,
+            metered=False,
+        )
+        return Credential(name=f"judge-{self.name}"[:63], secret_ref=self.secret_ref, route=route)
+
+    @property
+    def seat(self) -> Seat:
+        """What a verifier knows of it."""
+        return Seat(name=self.name, vendor=self.vendor, model=self.model)
+
+
+def judge_prefix(name: str) -> str:
+    """The route of a judge at the egress proxy."""
+    return f"/judge-{name}"
 
 
 class Price(ApiModel):
@@ -382,6 +457,10 @@ class AgentClassSpec(ApiModel):
     """Keys that the egress proxy puts into the agent's requests."""
     egress: EgressSettings = EgressSettings()
     """What the agent may reach beyond its models."""
+    agent_vendor: Vendor | None = None
+    """Who makes the agent's own model. Unset: who makes the agent of this driver."""
+    judges: Annotated[list[Judge], Field(max_length=8), Keyed("name")] = []
+    """Models that criteria of the type Judge may ask, in the order of preference."""
     prices: Annotated[list[Price], Field(max_length=64), Keyed("model")] = []
     """Prices of the models, without which a task has tokens but no cost, and may have no budget."""
     network: ClassNetwork = ClassNetwork.LOOPBACK
@@ -417,6 +496,10 @@ class AgentClassSpec(ApiModel):
             " other.route.prefix == one.route.prefix))",
             PREFIX_TWICE,
         ),
+        Rule(
+            "self.judges.size() == 0 || self.driver != 'Generic' || has(self.agentVendor)", JUDGE_NEEDS_VENDOR
+        ),
+        Rule(f"self.judges.all(judge, judge.vendor != {_CEL_VENDOR})", JUDGE_OF_THE_SAME_VENDOR),
         *(
             Rule(
                 f"!has(self.runtimeClassName) || !self.runtimeClassName.matches('{pattern}') || "
@@ -431,6 +514,19 @@ class AgentClassSpec(ApiModel):
     def speaks(self) -> bool:
         """Whether the agent is spoken with in messages."""
         return self.driver is not DriverName.GENERIC and self.mode is not AgentMode.TERMINAL
+
+    @property
+    def vendor(self) -> Vendor | None:
+        """Who makes the agent's own model, as far as the class says."""
+        return self.agent_vendor or _OF_DRIVER.get(self.driver)
+
+    @model_validator(mode="after")
+    def _judges_are_others(self) -> Self:
+        if self.judges and self.vendor is None:
+            raise ValueError(JUDGE_NEEDS_VENDOR)
+        if any(judge.vendor is self.vendor for judge in self.judges):
+            raise ValueError(JUDGE_OF_THE_SAME_VENDOR)
+        return self
 
     @model_validator(mode="after")
     def _prompt_arrives(self) -> Self:
@@ -487,6 +583,20 @@ def capability_fault(agent_class: AgentClass, task: AgentTaskSpec) -> str:
         f"capabilities.destinations names {', '.join(beyond)}, which AgentClass {agent_class.name!r} does not open;"
         " a task has less than its class, never more: remove it, or add it to the class's egress.destinations"
     )
+
+
+def judge_fault(agent_class: AgentClass, criteria: Sequence[Criterion]) -> str:
+    """Which judge that a criterion wants its class does not have, and the cure; empty if there is none."""
+    names = {judge.name for judge in agent_class.spec.judges}
+    for criterion in criteria:
+        if criterion.judge is None or (names and criterion.judge.by in (None, *names)):
+            continue
+        which = f"no judge {criterion.judge.by!r}" if criterion.judge.by else "no judges"
+        return (
+            f"criteria[{criterion.name}].judge needs a judge, and AgentClass {agent_class.name!r} has {which};"
+            " add spec.judges to the class, or take the criterion out"
+        )
+    return ""
 
 
 def budget_fault(agent_class: AgentClass, has_budget: bool) -> str:

@@ -63,6 +63,9 @@ _PUSH_URL = "^(https|ssh)://[^ ]+$"
 BAD_PUSH_URL = "url is not an address to push to; write https://… or ssh://… without a password"
 PUSH_NEEDS_GIT = "result.push needs workspace.git, as the branch grows from the revision that was fetched; remove one or add the other"
 NO_HARD_CRITERION = "criteria has no Hard criterion, so nothing could fail; make at least one Hard"
+JUDGE_ALONE = (
+    "a judge can only veto, so nothing would be proved; make a criterion of another type Hard besides"
+)
 ONE_SOURCE = "only one source may be given"
 IMMUTABLE = (
     "of a task that exists only suspend, rollbackTo, priority, retention, limits.deadline and limits.budget may be changed;"
@@ -379,6 +382,11 @@ class AgentTaskSpec(ApiModel):
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule("self.criteria.exists(criterion, criterion.enforcement == 'Hard')", NO_HARD_CRITERION),
+        Rule(
+            "!self.criteria.exists(criterion, criterion.enforcement == 'Hard')"
+            " || self.criteria.exists(criterion, criterion.enforcement == 'Hard' && !has(criterion.judge))",
+            JUDGE_ALONE,
+        ),
         Rule("!has(self.result.push) || has(self.workspace.git)", PUSH_NEEDS_GIT),
     )
 
@@ -386,6 +394,11 @@ class AgentTaskSpec(ApiModel):
     def _decidable(self) -> Self:
         if not any(criterion.enforcement is Enforcement.HARD for criterion in self.criteria):
             raise ValueError(NO_HARD_CRITERION)
+        if not any(
+            criterion.enforcement is Enforcement.HARD and criterion.judge is None
+            for criterion in self.criteria
+        ):
+            raise ValueError(JUDGE_ALONE)
         if self.result.push and not self.workspace.git:
             raise ValueError(PUSH_NEEDS_GIT)
         return self

@@ -56,6 +56,8 @@ class Reason(StrEnum):
     """Accepted: a VerificationProfile that the task names is not there, cannot be read, or brings too many criteria. Mend it, and the task goes on."""
     CAPABILITY_BEYOND_CLASS = "CapabilityBeyondClass"
     """Accepted: the task asks for more than its AgentClass lets it do. Remove it, or widen the class, and the task goes on."""
+    JUDGE_MISSING = "JudgeMissing"
+    """Accepted: a criterion needs a judge that the AgentClass does not have. Add it to the class, and the task goes on."""
     PRICES_MISSING = "PricesMissing"
     """Accepted: the task has a budget, and its AgentClass no prices. Add prices or remove the budget, and the task goes on."""
     WAITING_FOR_TASK = "WaitingForTask"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from axiom.api.agentclass import budget_fault, capability_fault
+from axiom.api.agentclass import Credential, budget_fault, capability_fault, judge_fault
 from axiom.api.agenttask import AgentTask, ResultSpec
 from axiom.api.explaining import Problem
 from axiom.api.loading import Manifest, RefusedError, load_manifest
@@ -70,9 +70,11 @@ def check_runnable(manifest: Manifest) -> None:
         raise RefusedError(manifest.task.name, [Problem("spec.limits.budget", fault)])
     if fault := capability_fault(manifest.agent_class, spec):
         raise RefusedError(manifest.task.name, [Problem("spec.capabilities.destinations", fault)])
+    if fault := judge_fault(manifest.agent_class, [*spec.criteria, *manifest.profile_criteria]):
+        raise RefusedError(manifest.task.name, [Problem("spec.criteria", fault)])
     missing = [
         credential.name
-        for credential in manifest.agent_class.spec.credentials
+        for credential in credentials_of(manifest)
         if not os.environ.get(credential_variable(credential.name))
     ]
     if missing:
@@ -177,6 +179,13 @@ def images_of(manifest: Manifest) -> frozenset[str]:
     return frozenset(image for image in named if image)
 
 
+def credentials_of(manifest: Manifest) -> list[Credential]:
+    """Those of the agent, and those of judges where a criterion asks one."""
+    spec = manifest.agent_class.spec
+    asks = any(one.judge for one in [*manifest.task.spec.criteria, *manifest.profile_criteria])
+    return [*spec.credentials, *(judge.credential for judge in spec.judges if asks)]
+
+
 def _credentials(manifest: Manifest) -> dict[str, str]:
-    names = [credential.name for credential in manifest.agent_class.spec.credentials]
+    names = [credential.name for credential in credentials_of(manifest)]
     return {name: os.environ[credential_variable(name)] for name in names}

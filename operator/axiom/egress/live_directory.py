@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from axiom.api.agentclass import Credential, Destination, Price, SecretKey
+from axiom.api.agentclass import Credential, Destination, Judge, Price, SecretKey
 from axiom.egress.destinations import narrowed
 from axiom.egress.directory import ArmedRoute, Standing, usable_key
 from axiom.egress.pricing import Tariff, tariffs_of
-from axiom.egress.tokens import Grant
+from axiom.egress.tokens import Grant, Purpose, errand_of
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ Object = Mapping[str, Any]
 """A Kubernetes object as JSON."""
 
 _CREDENTIALS = TypeAdapter(list[Credential])
+_JUDGES: TypeAdapter[list[Judge]] = TypeAdapter(list[Judge])
 _PRICES = TypeAdapter(list[Price])
 _DESTINATIONS = TypeAdapter(list[Destination])
 
@@ -77,6 +78,7 @@ class LiveDirectory:
         self._pods: dict[str, AgentPod] = {}
         self._by_attempt: dict[AttemptKey, set[str]] = {}
         self._classes: dict[str, list[Credential]] = {}
+        self._judges: dict[str, list[Credential]] = {}
         self._tariffs: dict[str, Sequence[Tariff]] = {}
         self._destinations: dict[str, list[Destination]] = {}
         self._secrets: dict[str, Mapping[str, str]] = {}
@@ -92,12 +94,17 @@ class LiveDirectory:
 
     def routes(self, agent_class: str) -> Sequence[ArmedRoute]:
         """Routes that the AgentClass opens, with the keys as they were last read."""
+        name, purpose = errand_of(agent_class)
+        if purpose is not None:
+            judges = self._judges.get(name, ()) if purpose is Purpose.JUDGES else ()
+            return [ArmedRoute(item.route, self._key(item.secret_ref)) for item in judges]
         credentials = self._classes.get(agent_class, ())
         return [ArmedRoute(item.route, self._key(item.secret_ref)) for item in credentials]
 
     def destinations(self, grant: Grant) -> Sequence[Destination]:
         """Hosts beyond the routes: what the class opens, as far as each pod of the attempt wants it."""
-        opened = self._destinations.get(grant.agent_class, [])
+        name, purpose = errand_of(grant.agent_class)
+        opened = self._destinations.get(name, []) if purpose is not Purpose.JUDGES else []
         for uid in self._by_attempt.get(_key_of(grant), ()):
             opened = narrowed(opened, self._pods[uid].hosts)
         return opened
@@ -107,7 +114,13 @@ class LiveDirectory:
         return self._tariffs.get(agent_class, ())
 
     async def standing(self, grant: Grant, peer: str | None) -> Standing:
-        """Whether the grant's attempt runs at `peer`; waits a moment for a pod that is only about to be seen."""
+        """Whether the grant's attempt runs at `peer`; waits a moment for a pod that is only about to be seen.
+
+        An errand's token is the control plane's: it is short-lived, and good from nowhere that an agent is.
+        """
+        if errand_of(grant.agent_class)[1] is not None:
+            there = any(peer in pod.addresses for pod in self._pods.values())
+            return Standing.ELSEWHERE if there else Standing.ACTIVE
         try:
             async with asyncio.timeout(self._grace):
                 while (standing := self._look(grant, peer)) is None:
@@ -119,7 +132,10 @@ class LiveDirectory:
     def wanted_secrets(self) -> frozenset[str]:
         """Names of the Secrets that credentials of all classes lie in."""
         return frozenset(
-            item.secret_ref.name for credentials in self._classes.values() for item in credentials
+            item.secret_ref.name
+            for held in (self._classes, self._judges)
+            for credentials in held.values()
+            for item in credentials
         )
 
     def replace_pods(self, pods: Iterable[Object]) -> None:
@@ -139,7 +155,7 @@ class LiveDirectory:
 
     def replace_classes(self, classes: Iterable[Object]) -> None:
         """All AgentClasses there are."""
-        self._classes, self._tariffs, self._destinations = {}, {}, {}
+        self._classes, self._judges, self._tariffs, self._destinations = {}, {}, {}, {}
         for item in classes:
             self._put_class(item)
         self._tell_classes()
@@ -147,6 +163,7 @@ class LiveDirectory:
     def apply_class(self, change: str, item: Object) -> None:
         """One AgentClass was ADDED, MODIFIED or DELETED."""
         self._classes.pop(item["metadata"]["name"], None)
+        self._judges.pop(item["metadata"]["name"], None)
         self._tariffs.pop(item["metadata"]["name"], None)
         self._destinations.pop(item["metadata"]["name"], None)
         if change != "DELETED":
@@ -189,6 +206,11 @@ class LiveDirectory:
             log.warning(
                 "AgentClass %s opens no routes until its credentials are mended: %s", name, _faults(error)
             )
+        try:
+            judges = _JUDGES.validate_python(spec.get("judges", []))
+            self._judges[name] = [judge.credential for judge in judges]
+        except ValidationError as error:
+            log.warning("AgentClass %s has no judges until they are mended: %s", name, _faults(error))
         try:
             self._tariffs[name] = tariffs_of(_PRICES.validate_python(spec.get("prices", [])))
         except ValidationError as error:

@@ -13,9 +13,11 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, NamedTuple, get_type_hints
 
 from axiom.egress.errors import TokenError, TokenFault
+from axiom_sandbox.protocol.identity import Identity
 
 PREFIX = "axm1."
 MAX_TOKEN_LENGTH = 511
@@ -24,6 +26,26 @@ MIN_KEY_LENGTH = 32
 """Bytes of the shortest key that signs tokens."""
 NO_BUDGET = -1
 _SHOWN_TASK_LENGTH = 63
+
+
+class Purpose(StrEnum):
+    """What an errand of a verifier is for: a token for it opens nothing else."""
+
+    JUDGES = "judges"
+    """The routes of the class's judges."""
+    PAGES = "pages"
+    """The class's destinations."""
+
+
+def on_errand(agent_class: str, purpose: Purpose) -> str:
+    """The `agent_class` of a grant that is no agent's, but the control plane's own, for one purpose."""
+    return f"{agent_class}/{purpose.value}"
+
+
+def errand_of(agent_class: str) -> tuple[str, Purpose | None]:
+    """AgentClass and purpose of a grant; None: it is an agent's. No AgentClass has a slash in its name."""
+    name, slash, purpose = agent_class.partition("/")
+    return name, Purpose(purpose) if slash and purpose in set(Purpose) else None
 
 
 class Grant(NamedTuple):
@@ -51,6 +73,20 @@ class Grant(NamedTuple):
 
 
 _FIELDS = get_type_hints(Grant)
+_ERRAND_SECONDS = 900
+
+
+def errand_grant(identity: Identity, agent_class: str, purpose: Purpose, now: float) -> Grant:
+    """For errands of a verifier of a task of this class: for some minutes, on nobody's budget. `now`: seconds since the epoch."""
+    return Grant(
+        task_id=identity.task_id,
+        namespace=identity.namespace,
+        task=identity.task,
+        attempt=identity.attempt,
+        agent_class=on_errand(agent_class, purpose),
+        address="",
+        expires=int(now) + _ERRAND_SECONDS,
+    )
 
 
 def mint(key: bytes, grant: Grant) -> str:

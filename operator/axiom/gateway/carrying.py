@@ -6,6 +6,7 @@ cut the segments, so all of them copy the same bytes to the same keys.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ from axiom.storage.blobs import keep_blob
 from axiom.storage.keys import segment_key
 from axiom.storage.store import ConflictError, CorruptError, MissingError, ObjectStore, StorageError
 from axiom_sandbox.protocol.channel import SUPERSEDED, Blob, Phase, SandboxState
+from axiom_sandbox.protocol.errands import Errand, Reply
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.supervising.restoring import RestoreError, read_manifest
 
 log = logging.getLogger(__name__)
 
+_ERRAND_SECONDS = 5
 _SUPPLY_SECONDS = 5
 """Longest pause between two questions for an input that is not there yet."""
 
@@ -67,6 +70,13 @@ class Supply(Protocol):
         """The criteria whose hidden tests the gateway has to bring to this verifier."""
 
 
+class Messenger(Protocol):
+    """Whoever does a verifier's errands outside."""
+
+    async def go(self, errand: Errand) -> Reply:
+        """What came of it. Never raises for what happens outside."""
+
+
 class Carrier:
     """Carries for one sandbox until everything of it is sealed."""
 
@@ -78,9 +88,12 @@ class Carrier:
         scratch: Path,
         on_sealed: Callable[[str], None] = lambda kind: None,
         room: Room | None = None,
+        messenger: Messenger | None = None,
     ) -> None:
         """`on_sealed` is called with `segment` or `blob` for each that is in object storage now; `room` is that of `scratch`,
-        shared with other carriers."""
+        shared with other carriers; without a `messenger` errands are left to others."""
+        self._messenger = messenger
+        self._errands: dict[str, asyncio.Task[None]] = {}
         self._room = room or Room()
         self._channel, self._store, self._supply, self._scratch = channel, store, supply, scratch
         self._on_sealed = on_sealed
@@ -88,9 +101,19 @@ class Carrier:
 
     async def carry(self, seen: Callable[[SandboxState], None]) -> None:
         """Follows the state and carries. Raises ChannelError when the sandbox is away, storage's errors when that is."""
+        try:
+            await self._carry(seen)
+        finally:
+            for errand in self._errands.values():
+                errand.cancel()
+            await asyncio.gather(*self._errands.values(), return_exceptions=True)
+            self._errands.clear()
+
+    async def _carry(self, seen: Callable[[SandboxState], None]) -> None:
         state, asked = await self._channel.state(), 0
         while True:
             seen(state)
+            self._do_errands(state)
             waits = await self._step_and_tell(state)
             if all_sealed(state):
                 return
@@ -101,6 +124,24 @@ class Carrier:
                 )
             else:
                 state = await self._channel.state(since=state.revision)
+
+    def _do_errands(self, state: SandboxState) -> None:
+        """Each beside the carrying, as an errand may take minutes."""
+        self._errands = {key: task for key, task in self._errands.items() if not task.done()}
+        for identifier in state.errands if self._messenger else ():
+            if identifier not in self._errands:
+                self._errands[identifier] = asyncio.create_task(self._do_errand(identifier))
+
+    async def _do_errand(self, identifier: str) -> None:
+        assert self._messenger is not None
+        try:
+            errand = await self._channel.take_errand(identifier)
+            if errand is None:
+                await asyncio.sleep(_ERRAND_SECONDS)  # whoever is at it may be lost: the next look asks again
+                return
+            await self._channel.bring_reply(identifier, await self._messenger.go(errand))
+        except ChannelError as error:
+            log.info("errand %s: %s", identifier, error)
 
     async def _step_and_tell(self, state: SandboxState) -> bool:
         """A step; the sandbox is told when object storage fails, so that its task can say what it waits for."""

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from axiom.cluster.api import Api
 from axiom.cluster.channels import connector
 from axiom.cluster.watching import Watcher
+from axiom.egress.settings import TokenKeys
+from axiom.egress.tokens import Purpose, errand_grant, mint
+from axiom.errands.envoy import Envoy, Way
 from axiom.gateway.authenticating import Gatekeeper
 from axiom.gateway.metrics import Metrics
 from axiom.gateway.service import Gateway
@@ -19,6 +24,7 @@ from axiom.operations import operations_app, serving
 from axiom.storage.measured import MeasuredStore
 from axiom.storage.s3 import S3Store
 from axiom.storage.store import UnavailableError
+from axiom_sandbox.protocol.identity import Identity
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +43,9 @@ async def run(settings: GatewaySettings) -> None:
         await _prove(bucket)
         store = MeasuredStore(bucket, metrics)
         api = await stack.enter_async_context(Api("axiom-gateway", on_answer=metrics.api.note))
-        gateway = Gateway(api, store, connector(settings.channel_tls), settings.scratch, metrics)
+        gateway = Gateway(
+            api, store, connector(settings.channel_tls), settings.scratch, metrics, _messengers(settings)
+        )
         stack.push_async_callback(gateway.close)
         watcher = Watcher(api, (gateway.tasks, gateway.pods), metrics.watches)
         await watcher.fill()
@@ -47,6 +55,21 @@ async def run(settings: GatewaySettings) -> None:
         log.info("people are served on %s port %d", settings.listen[0], port)
         is_ready.set()
         await _until_stopped(watcher, stopped)
+
+
+def _messengers(settings: GatewaySettings) -> Callable[[Identity, str], Envoy] | None:
+    """Who does the errands of verifiers. Raises SettingsError."""
+    if not settings.egress or settings.token_keys is None:
+        return None
+    keys, way = TokenKeys(settings.token_keys), Way(f"http://{settings.egress}")
+
+    def envoy(identity: Identity, agent_class: str) -> Envoy:
+        def token(purpose: Purpose) -> str:
+            return mint(keys.current()[0], errand_grant(identity, agent_class, purpose, time.time()))
+
+        return Envoy(way, token)
+
+    return envoy
 
 
 async def _prove(store: S3Store) -> None:

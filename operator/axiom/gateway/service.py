@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from axiom.cluster.errors import ApiError
 from axiom.cluster.resources import AGENT_TASKS, PODS, Object, name_of, namespace_of, uid_of
 from axiom.cluster.watching import Cache
 from axiom.evidence.outcomes import encode_outcome
-from axiom.gateway.carrying import Carrier, all_sealed
+from axiom.gateway.carrying import Carrier, Messenger, all_sealed
 from axiom.gateway.closing import close_ledger
 from axiom.gateway.metrics import Metrics
 from axiom.gateway.room import Room
@@ -53,9 +53,17 @@ class Gateway:
     """One carrier for each pod whose trusted side can be reached."""
 
     def __init__(
-        self, api: Api, store: ObjectStore, connect: Connect, scratch: Path, metrics: Metrics
+        self,
+        api: Api,
+        store: ObjectStore,
+        connect: Connect,
+        scratch: Path,
+        metrics: Metrics,
+        messenger: Callable[[Identity, str], Messenger] | None = None,
     ) -> None:
-        """`scratch` is a folder for what is on its way; it is emptied."""
+        """`scratch` is a folder for what is on its way; it is emptied. `messenger` makes who does the errands of a verifier,
+        by its identity and its task's AgentClass."""
+        self._messenger = messenger
         self._api, self._store, self._connect = api, store, connect
         self._scratch, self._metrics = scratch, metrics
         self.pods = Cache(PODS, ALL_PODS_SELECTOR, changed=self._pod_changed)
@@ -221,8 +229,22 @@ class Gateway:
             room=self._room,
         )
         async with self._connect(pod) as channel:
-            carrier = Carrier(channel, self._store, supply, scratch, self._metrics.note_sealed, self._room)
+            carrier = Carrier(
+                channel,
+                self._store,
+                supply,
+                scratch,
+                self._metrics.note_sealed,
+                self._room,
+                self._messenger_for(identity),
+            )
             await carrier.carry(lambda state: self._note_state(pod, state))
+
+    def _messenger_for(self, identity: Identity) -> Messenger | None:
+        task = self._task_of(identity) if identity.role is Role.VERIFIER else None
+        if task is None or self._messenger is None:
+            return None
+        return self._messenger(identity, task.spec.agent_class_name)
 
     def _note_state(self, pod: Object, state: SandboxState) -> None:
         self._seen[uid_of(pod)] = state

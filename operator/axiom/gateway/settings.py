@@ -25,6 +25,10 @@ class GatewaySettings:
     """AXIOM_GATEWAY_SCRATCH: folder for what is on its way; emptied at the start. By default under /tmp."""
     listen: tuple[str, int]
     """AXIOM_GATEWAY_LISTEN (127.0.0.1:8080): what people see."""
+    egress: str
+    """AXIOM_EGRESS (host:port): the egress proxy, for errands of verifiers; unset: there are none."""
+    token_keys: Path | None
+    """AXIOM_TOKEN_KEYS: file with the keys of tokens, the same that the egress proxy has."""
     metrics: tuple[str, int]
     """AXIOM_GATEWAY_METRICS (127.0.0.1:9091): /metrics, /healthz, /readyz."""
 
@@ -38,6 +42,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> GatewaySetting
             environment.get("AXIOM_GATEWAY_SCRATCH") or Path(tempfile.gettempdir()) / "axiom-gateway"
         ),
         listen=host_and_port(environment, "AXIOM_GATEWAY_LISTEN", "127.0.0.1:8080"),
+        egress=environment.get("AXIOM_EGRESS", ""),
+        token_keys=Path(keys) if (keys := environment.get("AXIOM_TOKEN_KEYS")) else None,
         metrics=host_and_port(environment, "AXIOM_GATEWAY_METRICS", "127.0.0.1:9091"),
     )
 

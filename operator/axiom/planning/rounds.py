@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from axiom.api.agenttask import AgentTaskStatus, RoundStatus
 from axiom.api.conditions import ConditionType, Reason
@@ -192,6 +193,7 @@ def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
                 criteria=tuple(present.task.criteria),
                 deadline_ms=int(present.deadline.timestamp() * 1000),
                 said=record.claim.text if record.claim else "",
+                **_briefing(present),
             )
             return (send(verifier, "verify", command),)
         case Phase.VERIFIED:
@@ -210,6 +212,18 @@ def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
             )
         case _:
             return waiting(present)
+
+
+def _briefing(present: Present) -> dict[str, Any]:
+    """What criteria with judges are told besides."""
+    agent_class = present.observed.agent_class
+    if agent_class is None or not any(criterion.judge for criterion in present.task.criteria):
+        return {}
+    return {
+        "prompt": present.spec.prompt,
+        "judges": tuple(judge.seat for judge in agent_class.spec.judges),
+        "agent_vendor": agent_class.spec.vendor,
+    }
 
 
 def _held_up(present: Present, record: RoundStatus, trouble: Trouble) -> tuple[Action, ...]:

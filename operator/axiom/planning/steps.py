@@ -22,6 +22,7 @@ _REFUSALS = (
     Reason.PROFILE_INVALID,
     Reason.PRICES_MISSING,
     Reason.CAPABILITY_BEYOND_CLASS,
+    Reason.JUDGE_MISSING,
     Reason.INVALID_SPEC,
 )
 

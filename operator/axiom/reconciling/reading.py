@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from axiom.api.agentclass import AgentClass, budget_fault, capability_fault
+from axiom.api.agentclass import AgentClass, budget_fault, capability_fault, judge_fault
 from axiom.api.agenttask import (
     AgentTask,
     AgentTaskSpec,
@@ -75,7 +75,10 @@ def read_together(task: AgentTask, agent_class: AgentClass | None) -> Trouble | 
     if fault:
         return Trouble(Reason.PRICES_MISSING, fault)
     beyond = capability_fault(agent_class, task.spec)
-    return Trouble(Reason.CAPABILITY_BEYOND_CLASS, beyond) if beyond else None
+    if beyond:
+        return Trouble(Reason.CAPABILITY_BEYOND_CLASS, beyond)
+    unjudged = judge_fault(agent_class, task.spec.criteria)
+    return Trouble(Reason.JUDGE_MISSING, unjudged) if unjudged else None
 
 
 def _own_fields(item: Object) -> dict[str, object]:

@@ -21,7 +21,8 @@ from axiom.backends.contract import CannotRunError, Sandbox, SandboxFactory, San
 from axiom.backends.leftovers import PREFIX, note_elsewhere
 from axiom.channel import Channel, ChannelError, CommandRefusedError
 from axiom.clocks import SteadyClock
-from axiom.egress.tokens import Grant, mint
+from axiom.egress.tokens import Grant, Purpose, errand_grant, mint, on_errand
+from axiom.errands.envoy import Envoy, Way
 from axiom.gateway.carrying import Archive, Carrier
 from axiom.manifests.resources import allowance
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
@@ -139,7 +140,7 @@ class LocalRun:
     async def run(self) -> AgentTaskStatus:
         """From the task to its outcome. Raises CannotRunError. Leaves no process, whatever happens."""
         async with AsyncExitStack() as stack:
-            if has_way_out(self.agent_class.spec):
+            if has_way_out(self.agent_class.spec) or self._needs_judges:
                 await self._open_egress(stack)
             stack.push_async_callback(self._stop_all)
             while not is_true(self.task.status, ConditionType.COMPLETE):
@@ -147,6 +148,11 @@ class LocalRun:
                 self._raise_failures()
                 await self._step()
         return self.task.status
+
+    @property
+    def _needs_judges(self) -> bool:
+        criteria = (*self.task.spec.criteria, *self.profile_criteria)
+        return bool(self.agent_class.spec.judges) and any(criterion.judge for criterion in criteria)
 
     def _raise_failures(self) -> None:
         for running in self._running.values():
@@ -166,18 +172,27 @@ class LocalRun:
         opened = narrowed(self.agent_class.spec.egress.destinations, self.task.spec.capabilities.destinations)
         self._accounts = Accounts(lambda _: self._changed.set())
         credentials = self.agent_class.spec.credentials
+        judges = [judge.credential for judge in self.agent_class.spec.judges]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
         note_elsewhere(self.folder, folder)
         self._egress = folder / "egress.sock"
-        hosts = frozenset(urlsplit(credential.route.upstream).hostname or "" for credential in credentials)
+        hosts = frozenset(
+            urlsplit(credential.route.upstream).hostname or "" for credential in [*credentials, *judges]
+        )
         await stack.enter_async_context(
             serve_unix(
                 self._egress,
-                {self.agent_class.name: credentials},
+                {
+                    self.agent_class.name: credentials,
+                    on_errand(self.agent_class.name, Purpose.JUDGES): judges,
+                },
                 self.credentials,
                 self._key,
                 prices={self.agent_class.name: self.agent_class.spec.prices},
-                destinations={self.agent_class.name: opened},
+                destinations={
+                    self.agent_class.name: opened,
+                    on_errand(self.agent_class.name, Purpose.PAGES): opened,
+                },
                 accounts=self._accounts,
                 settings=ProxySettings(allow_private_upstreams=hosts | private_upstreams(os.environ)),
             )
@@ -276,6 +291,7 @@ class LocalRun:
                 identity, self.base.archive, self.store, action.changes, action.conduct, scratch, self.hidden
             ),
             scratch,
+            messenger=self._envoy(identity) if identity.role is Role.VERIFIER else None,
         )
 
         def seen(state: SandboxState) -> None:
@@ -311,6 +327,16 @@ class LocalRun:
             running.trouble = Trouble(reason, str(error))
             await asyncio.sleep(_RETRY_SECONDS)
             self._changed.set()
+
+    def _envoy(self, identity: Identity) -> Envoy | None:
+        if self._egress is None:
+            return None
+
+        def token(purpose: Purpose) -> str:
+            grant = errand_grant(identity, self.agent_class.name, purpose, self._now().timestamp())
+            return mint(self._key, grant)
+
+        return Envoy(Way("http://egress", self._egress), token)
 
     def _token(self, identity: Identity) -> str:
         deadline = deadline_of(self.task, parse_time(self.task.status.accepted_time or ""))

@@ -14,6 +14,7 @@ from axiom_sandbox.protocol.agents import AgentMode, AgentState, DriverName, Ses
 from axiom_sandbox.protocol.approvals import Approvals, Decision, Grant
 from axiom_sandbox.protocol.checkpoints import CheckpointTaken, Restored
 from axiom_sandbox.protocol.criteria import Criterion
+from axiom_sandbox.protocol.errands import Seat, Vendor
 from axiom_sandbox.protocol.identity import Identity
 from axiom_sandbox.protocol.model import Message
 from axiom_sandbox.protocol.progress import Progress
@@ -221,6 +222,8 @@ class SandboxState(Message):
     """Why the inputs do not arrive, as the gateway told; empty once they do."""
     storage_trouble: str = ""
     """Why nothing goes to or comes from object storage, as the gateway told; empty once it does."""
+    errands: tuple[str, ...] = ()
+    """Verifier: ids of what it asks the gateway to do for it outside."""
     deadline_ms: int | None = None
     """Unix time in ms of the deadline that it was last given."""
     first_output_ms: int | None = None
@@ -376,6 +379,12 @@ class Verify(Message):
     deadline_ms: int
     said: str = ""
     """The end of what the agent said, as its claim has it: to be looked through, never to be believed."""
+    prompt: str = ""
+    """What the task asked for, where a criterion needs it."""
+    judges: tuple[Seat, ...] = ()
+    """Who may be asked, in the order of preference."""
+    agent_vendor: Vendor | None = None
+    """Who makes the agent's model, where that is known."""
 
 
 class SetDeadline(Message):

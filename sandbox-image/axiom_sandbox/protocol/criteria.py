@@ -120,6 +120,8 @@ class CriterionType(StrEnum):
     """A server that the result starts answers as it should."""
     TOOL_USE = "ToolUse"
     """Which tools the agent used, in which order, and with what success."""
+    JUDGE = "Judge"
+    """A model of another vendor than the agent's has nothing against the work. It can only veto."""
 
     @property
     def field(self) -> str:
@@ -129,7 +131,7 @@ class CriterionType(StrEnum):
     @property
     def reads_conduct(self) -> bool:
         """Whether it is decided by what the agent did, besides what it left."""
-        return self is CriterionType.TOOL_USE
+        return self in (CriterionType.TOOL_USE, CriterionType.JUDGE)
 
 
 _FIELDS = [kind.field for kind in CriterionType]
@@ -547,6 +549,24 @@ class ToolUseCriterion(ApiModel):
     the same program, where it is about a file of the same file. False: every call that failed counts."""
 
 
+class JudgeCriterion(ApiModel):
+    """A model of another vendor than the agent's looks at the work when all other Hard criteria passed, and may veto. The judges
+    are those of the agent's class. What the agent changed, and parts of what it did, are sent to the judge's vendor."""
+
+    question: Annotated[str, Field(min_length=1, max_length=4096)]
+    """What it is asked: what would be wrong although every other criterion passed."""
+    by: CriterionName | None = None
+    """Which of the class's judges. Unset: the first whose vendor is not the agent's."""
+    paths: Annotated[list[Glob], Field(max_length=32)] = []
+    """Globs of changed files that it is shown; of others it is told the names alone. Empty: all."""
+    show_conduct: bool = True
+    """Whether it is shown what the agent's tools did, by the agent's own account."""
+    max_characters: Annotated[int, Field(ge=1000, le=400_000)] = 120_000
+    """Most characters of the change that it is shown. A change that does not fit can fail, but not pass."""
+    timeout: DurationText = "2m"
+    """How long its answer may take."""
+
+
 class Criterion(ApiModel):
     """One named condition of success: exactly one of the kinds."""
 
@@ -570,6 +590,8 @@ class Criterion(ApiModel):
     """A server that the result starts answers as it should."""
     tool_use: ToolUseCriterion | None = None
     """Which tools the agent used, in which order, and with what success."""
+    judge: JudgeCriterion | None = None
+    """A model of another vendor than the agent's has nothing against the work. It can only veto."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

@@ -453,6 +453,17 @@ class CriterionChecked(Event):
     """The first of what was found at places of the workspace."""
 
 
+class Consulted(Event):
+    """Verifier: a gateway did an errand outside for a criterion, or nobody did."""
+
+    event = "consulted"
+    round: int
+    errand: dict[str, Any]
+    """`AskJudge` with all that the judge was shown, or `FetchPage`."""
+    reply: dict[str, Any]
+    """`Answered`, `NotDone`, or `Fetched` with size and digest in place of its content."""
+
+
 class VerdictReached(Event):
     """All criteria together."""
 
@@ -566,6 +577,7 @@ KNOWN: dict[str, type[Event]] = {
         CheckpointFailed,
         CheckpointRestored,
         CriterionChecked,
+        Consulted,
         VerdictReached,
         ProcessRan,
         Gap,

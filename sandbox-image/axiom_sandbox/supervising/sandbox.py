@@ -29,6 +29,7 @@ from axiom_sandbox.protocol.channel import (
     Stop,
     Verify,
 )
+from axiom_sandbox.protocol.errands import Errand, Reply
 from axiom_sandbox.protocol.events import (
     FILES,
     Closed,
@@ -294,6 +295,13 @@ class Sandbox(ABC):
     async def receive_hidden(self, criterion: str, chunks: AsyncIterator[bytes], digest: str) -> None:
         """Takes an archive of hidden tests, where the role has a use for it. Raises RefusedError."""
         raise RefusedError(f"{self.settings.identity.role} takes no hidden tests")
+
+    def take_errand(self, identifier: str) -> Errand | None:
+        """The errand, for the gateway that does it now; None: there is none to do."""
+        return None
+
+    def receive_reply(self, identifier: str, reply: Reply) -> None:
+        """What came of an errand."""
 
     async def receive_conduct(self, chunks: AsyncIterator[bytes], digest: str) -> None:
         """Takes what an agent did, where the role has a use for it. Raises RefusedError."""

@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from axiom_sandbox.protocol.channel import CommandEnvelope
+from axiom_sandbox.protocol.errands import MAX_REPLY, REPLIES
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox
 from axiom_sandbox.supervising.settings import SandboxSettings, Tls
 
@@ -42,6 +43,8 @@ class Channel:
                 web.put("/v1/conduct", self._conduct),
                 web.put("/v1/checkpoint/{digest:[0-9a-f]{64}}", self._checkpoint),
                 web.put("/v1/trouble/checkpoint", self._checkpoint_trouble),
+                web.post("/v1/errands/{id}/take", self._take_errand),
+                web.put("/v1/errands/{id}", self._reply),
                 web.put("/v1/trouble", self._trouble),
                 web.put("/v1/trouble/storage", self._storage_trouble),
                 web.post("/v1/commands", self._command),
@@ -112,6 +115,25 @@ class Channel:
 
     async def _checkpoint_trouble(self, request: web.Request) -> web.Response:
         self._sandbox.give_up_checkpoint((await request.text())[:_LONGEST_TROUBLE])
+        return web.Response(status=204)
+
+    async def _take_errand(self, request: web.Request) -> web.Response:
+        errand = self._sandbox.take_errand(request.match_info["id"])
+        if errand is None:
+            return web.Response(status=204)
+        return web.Response(text=errand.model_dump_json(), content_type="application/json")
+
+    async def _reply(self, request: web.Request) -> web.Response:
+        body = bytearray()
+        async for chunk in _chunks(request):
+            body += chunk
+            if len(body) > MAX_REPLY:
+                raise web.HTTPRequestEntityTooLarge(max_size=MAX_REPLY, actual_size=len(body))
+        try:
+            reply = REPLIES.validate_json(bytes(body))
+        except ValidationError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        self._sandbox.receive_reply(request.match_info["id"], reply)
         return web.Response(status=204)
 
     async def _trouble(self, request: web.Request) -> web.Response:

@@ -12,14 +12,16 @@ from pydantic import TypeAdapter, ValidationError
 from axiom_sandbox.protocol.channel import Command, FailureReason, Phase, Verification, Verify
 from axiom_sandbox.protocol.conduct import MAX_CONDUCT, Conduct
 from axiom_sandbox.protocol.criteria import CriterionName
+from axiom_sandbox.protocol.errands import Errand, Reply
 from axiom_sandbox.protocol.events import Event
 from axiom_sandbox.protocol.launching import Channel, Exit, Lockdown, Network, ProcessLimits, Start
 from axiom_sandbox.snapshots.writing import clear
 from axiom_sandbox.supervising.descriptors import write_all
+from axiom_sandbox.supervising.errands import ErrandBoard
 from axiom_sandbox.supervising.launcher_link import LauncherError, LauncherLink, LauncherLostError
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import SandboxSettings
-from axiom_sandbox.verifying.driver import verify
+from axiom_sandbox.verifying.driver import Consulting, verify
 from axiom_sandbox.verifying.hiding import MOUNT_FOLDER
 from axiom_sandbox.verifying.rooms import Job, Outcome, RoomError
 
@@ -36,6 +38,7 @@ class VerifierSandbox(Sandbox):
     def __init__(self, settings: SandboxSettings) -> None:
         super().__init__(settings)
         self.changes_archive = self.folder / "changes.tar.zst"
+        self._errands = ErrandBoard(lambda ids: self.board.update(errands=ids))
 
     async def live(self) -> None:
         """Base and changes → verdict."""
@@ -63,6 +66,14 @@ class VerifierSandbox(Sandbox):
         if not self.changes_archive.exists():
             await self._receive(chunks, self.changes_archive, digest)
             self.arrived.set()
+
+    def take_errand(self, identifier: str) -> Errand | None:
+        """The errand, for the gateway that does it now."""
+        return self._errands.take(identifier)
+
+    def receive_reply(self, identifier: str, reply: Reply) -> None:
+        """What came of an errand."""
+        self._errands.bring(identifier, reply)
 
     async def receive_conduct(self, chunks: AsyncIterator[bytes], digest: str) -> None:
         """Takes what the agent did. Raises RefusedError."""
@@ -120,6 +131,7 @@ class VerifierSandbox(Sandbox):
                     said=order.said,
                     hidden=self._hidden(order),
                     conduct=self._conduct(),
+                    consulting=Consulting(self._errands, order.prompt, order.judges, order.agent_vendor),
                 )
         except TimeoutError:
             message = "limits.deadline passed while the criteria were being decided"

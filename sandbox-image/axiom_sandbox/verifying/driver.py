@@ -7,6 +7,8 @@ filled again before every run, when every process of the candidate is dead.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,13 +18,25 @@ from typing import Any
 from axiom_sandbox.protocol.channel import Verification
 from axiom_sandbox.protocol.conduct import Conduct
 from axiom_sandbox.protocol.criteria import Criterion
-from axiom_sandbox.protocol.events import CriterionChecked, Event, ProcessRan, VerdictReached
+from axiom_sandbox.protocol.errands import Errand, Fetched, NotDone, Reply, Seat, Vendor
+from axiom_sandbox.protocol.events import Consulted, CriterionChecked, Event, ProcessRan, VerdictReached
 from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict, combine
 from axiom_sandbox.snapshots import SnapshotError, Tree, apply_changes, clear, unpack
 from axiom_sandbox.snapshots.captures import applied
 from axiom_sandbox.verifying.filling import DirectoryFiles, altered, fill
 from axiom_sandbox.verifying.hiding import overlaid, take_hidden
-from axiom_sandbox.verifying.judging import Hidden, Judgement, Ran, Run, Side, Source, Subject, Verifier
+from axiom_sandbox.verifying.judging import (
+    Brief,
+    Hidden,
+    Judgement,
+    Ran,
+    Run,
+    Side,
+    Source,
+    Subject,
+    Verifier,
+)
+from axiom_sandbox.verifying.messengers import Messenger
 from axiom_sandbox.verifying.registry import verifier_of
 from axiom_sandbox.verifying.rooms import Room, RoomError, place_of
 from axiom_sandbox.verifying.texts import clean, clean_bytes
@@ -31,6 +45,17 @@ Record = Callable[[Event], Awaitable[None]]
 
 _ENTROPY_BYTES = 64
 _MAX_REMARKS = 500
+_ERRANDS_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Consulting:
+    """Help from outside."""
+
+    messenger: Messenger | None = None
+    prompt: str = ""
+    judges: tuple[Seat, ...] = ()
+    agent_vendor: Vendor | None = None
 
 
 async def verify(
@@ -45,6 +70,7 @@ async def verify(
     said: str = "",
     hidden: Mapping[str, Path] | None = None,
     conduct: Conduct | None = None,
+    consulting: Consulting | None = None,
 ) -> Verification:
     """Decides every criterion on base plus changes.
 
@@ -56,6 +82,7 @@ async def verify(
         said: the agent's last words.
         hidden: name of a criterion with hidden tests → the folder or the archive that holds them.
         conduct: what the agent did.
+        consulting: who does errands outside, and what criteria with such errands are told.
 
     A room or an archive that cannot be used gives Inconclusive, never an exception.
     """
@@ -74,7 +101,7 @@ async def verify(
         ]
         session = _Session(room, record, entropy)
         await session.run_all(cases)
-        judged = [await asyncio.to_thread(case.judge) for case in cases]
+        judged = await _Bench(criteria, cases, consulting or Consulting(), record, round, entropy).judge()
     results = tuple(map(_result, criteria, judged))
     for result, judgement in zip(results, judged, strict=True):
         await record(
@@ -157,6 +184,69 @@ class _Session:
             self.known[run.reusable] = ran
         await self.record(_event(ran))
         return ran
+
+
+@dataclass
+class _Bench:
+    """The judging of one verification: errands are done, and what comes last is told what the others came to."""
+
+    criteria: Sequence[Criterion]
+    cases: Sequence[_Case]
+    consulting: Consulting
+    record: Record
+    round: int
+    entropy: Callable[[int], bytes]
+
+    async def judge(self) -> list[Judgement]:
+        """In the order of the criteria."""
+        found: dict[int, Judgement] = {}
+        for last in (False, True):
+            others = tuple(_result(self.criteria[at], one) for at, one in sorted(found.items()))
+            for at, case in enumerate(self.cases):
+                if case.verifier.comes_last is last:
+                    brief = Brief(
+                        prompt=self.consulting.prompt,
+                        judges=self.consulting.judges,
+                        agent_vendor=self.consulting.agent_vendor,
+                        fence=self.entropy(12).hex(),
+                        criteria=tuple(self.criteria),
+                        others=others,
+                    )
+                    await self._consult(case, brief)
+                    found[at] = await asyncio.to_thread(case.judge)
+        return [found[at] for at in range(len(self.cases))]
+
+    async def _consult(self, case: _Case, brief: Brief) -> None:
+        replies: dict[str, Reply] = {}
+        while not case.failure:
+            known = replace(brief, replies=dict(replies))
+            case.desk = replace(case.desk, subject=replace(case.desk.subject, brief=known))
+            wanted = await asyncio.to_thread(case.verifier.errands, case.spec, case.desk.subject)
+            new = [errand for errand in wanted if errand.id not in replies]
+            if not new:
+                return
+            at_once = asyncio.Semaphore(_ERRANDS_AT_ONCE)
+            for errand, reply in zip(
+                new, await asyncio.gather(*(self._send(errand, at_once) for errand in new)), strict=True
+            ):
+                replies[errand.id] = reply
+                await self.record(consulted(self.round, errand, reply))
+
+    async def _send(self, errand: Errand, at_once: asyncio.Semaphore) -> Reply:
+        messenger = self.consulting.messenger
+        if messenger is None:
+            return NotDone(why="this verification has nobody to send", refused=True)
+        async with at_once:
+            return await messenger.send(errand)
+
+
+def consulted(round: int, errand: Errand, reply: Reply) -> Consulted:
+    """The record of an errand: what went out in full, what came back by its digest or its words. Pure."""
+    body = reply.model_dump(mode="json")
+    if isinstance(reply, Fetched):
+        content = base64.b64decode(body.pop("body"))
+        body |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return Consulted(round=round, errand=errand.model_dump(mode="json"), reply=body)
 
 
 def _lay_out(

@@ -10,7 +10,9 @@ from typing import Any, Generic, TypeVar
 
 from axiom_sandbox.protocol.changes import Changes
 from axiom_sandbox.protocol.conduct import Conduct
-from axiom_sandbox.protocol.verdicts import Remark, Strength, Verdict
+from axiom_sandbox.protocol.criteria import Criterion
+from axiom_sandbox.protocol.errands import Errand, Reply, Seat, Vendor
+from axiom_sandbox.protocol.verdicts import CriterionResult, Remark, Strength, Verdict
 from axiom_sandbox.snapshots.paths import is_derived
 from axiom_sandbox.snapshots.trees import Tree
 from axiom_sandbox.verifying.rooms import Job, Outcome, Place
@@ -39,6 +41,24 @@ class Hidden:
 
 
 @dataclass(frozen=True)
+class Brief:
+    """What those criteria are told besides that are decided with help from outside."""
+
+    prompt: str = ""
+    """What the task asked for."""
+    judges: tuple[Seat, ...] = ()
+    agent_vendor: Vendor | None = None
+    fence: str = ""
+    """Text that nobody could foresee."""
+    criteria: tuple[Criterion, ...] = ()
+    """All of the task's."""
+    others: tuple[CriterionResult, ...] = ()
+    """What other criteria came to, for those that are decided last."""
+    replies: Mapping[str, Reply] = field(default_factory=dict)
+    """By the errand's id."""
+
+
+@dataclass(frozen=True)
 class Subject:
     """What is verified."""
 
@@ -50,6 +70,7 @@ class Subject:
     conduct: Conduct | None = None
     """What the agent did, where there is an agent and a criterion asks for that."""
     hidden: Hidden | None = None
+    brief: Brief = field(default_factory=Brief)
 
 
 class Source(StrEnum):
@@ -118,6 +139,12 @@ class Verifier(ABC, Generic[Spec]):
     """Decides one kind of criterion. Pure: all that it knows is handed to it."""
 
     strength: Strength = Strength.PROCESS
+    comes_last: bool = False
+    """Decided when all others are, and knows what they came to."""
+
+    def errands(self, spec: Spec, subject: Subject) -> Sequence[Errand]:
+        """What is to be done outside, as far as it is known by the replies so far. Asked again until nothing is new."""
+        return ()
 
     def prepare(
         self, spec: Spec, subject: Subject, place: Place, done: Sequence[Ran], entropy: bytes

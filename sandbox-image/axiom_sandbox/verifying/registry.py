@@ -9,6 +9,7 @@ from axiom_sandbox.protocol.criteria import Criterion, CriterionType
 from axiom_sandbox.verifying.command import CommandVerifier
 from axiom_sandbox.verifying.diff import DiffVerifier
 from axiom_sandbox.verifying.files import FilesVerifier
+from axiom_sandbox.verifying.judge import JudgeVerifier
 from axiom_sandbox.verifying.judging import Verifier
 from axiom_sandbox.verifying.lint import LintVerifier
 from axiom_sandbox.verifying.probe import ProbeVerifier
@@ -25,6 +26,7 @@ VERIFIERS: dict[CriterionType, Verifier[Any]] = {
     CriterionType.SECRETS: SecretsVerifier(),
     CriterionType.PROBE: ProbeVerifier(),
     CriterionType.TOOL_USE: ToolUseVerifier(),
+    CriterionType.JUDGE: JudgeVerifier(),
 }
 
 

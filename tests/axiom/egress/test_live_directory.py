@@ -11,6 +11,7 @@ from tests.fakes.vendor import make_grant
 
 from axiom.egress.directory import Standing
 from axiom.egress.live_directory import LiveDirectory
+from axiom.egress.tokens import Purpose, on_errand
 
 IP = "10.1.2.3"
 
@@ -133,3 +134,43 @@ def test_a_pod_has_less_than_its_class_and_never_more(wanted: str, hosts: list[s
     directory = directory_with(pod(metadata={"annotations": {"axiom.dev/destinations": wanted}}))
     directory.replace_classes([opened("pypi.org", "npm.example")])
     assert hosts_of(directory) == hosts
+
+
+JUDGED = {
+    "agentVendor": "OpenAI",
+    "judges": [
+        {
+            "name": "one",
+            "vendor": "Anthropic",
+            "model": "claude-x",
+            "secretRef": {"name": "judges", "key": "one"},
+        }
+    ],
+}
+
+
+def judged_class() -> dict[str, Any]:
+    made = agent_class()
+    return {**made, "spec": {**made["spec"], **JUDGED}}
+
+
+def test_the_routes_of_judges_are_open_to_errands_alone() -> None:
+    directory = LiveDirectory()
+    directory.replace_classes([judged_class()])
+    assert "judges" in directory.wanted_secrets()
+    directory.replace_secrets({"judges": {"one": "real"}})
+    [armed] = directory.routes(on_errand("codex", Purpose.JUDGES))
+    assert (armed.route.prefix, armed.key, armed.route.metered) == ("/judge-one", "real", False)
+    assert armed.route.header == "x-api-key"
+    assert all(one.route.prefix != "/judge-one" for one in directory.routes("codex"))
+    assert directory.routes(on_errand("codex", Purpose.PAGES)) == []
+    directory.apply_class("DELETED", judged_class())
+    assert directory.routes(on_errand("codex", Purpose.JUDGES)) == []
+
+
+async def test_an_errands_token_is_good_from_nowhere_that_an_agent_is() -> None:
+    directory = directory_with(pod())
+    for purpose in Purpose:
+        grant = make_grant(agent_class=on_errand("codex", purpose), attempt=7)
+        assert await directory.standing(grant, IP) is Standing.ELSEWHERE
+        assert await directory.standing(grant, "10.7.7.7") is Standing.ACTIVE

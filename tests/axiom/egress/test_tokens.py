@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from tests.fakes.vendor import KEY, NOW, make_grant, make_token
 
 from axiom.egress.errors import TokenError, TokenFault
-from axiom.egress.tokens import MAX_TOKEN_LENGTH, NO_BUDGET, mint, read
+from axiom.egress.tokens import (
+    MAX_TOKEN_LENGTH,
+    NO_BUDGET,
+    Purpose,
+    errand_of,
+    mint,
+    on_errand,
+    read,
+)
 
 OTHER_KEY = b"o" * 32
 
@@ -130,3 +138,10 @@ def test_a_token_with_any_character_changed_is_refused(position: int, character:
     changed = TOKEN[:position] + character + TOKEN[position + 1 :]
     if changed != TOKEN:
         assert fault_of(changed) in {TokenFault.FORGED, TokenFault.MALFORMED}
+
+
+def test_an_errands_class_is_no_agents_and_leads_back_to_it() -> None:
+    for purpose in Purpose:
+        assert errand_of(on_errand("codex", purpose)) == ("codex", purpose)
+    assert errand_of("codex") == ("codex", None)
+    assert errand_of("codex/other") == ("codex", None)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.axiom_sandbox.supervising.benches import Life, open_bench, pack_base, start
@@ -14,7 +15,12 @@ from axiom.gateway.carrying import Archive, Carrier, all_sealed
 from axiom.storage.folder import FolderStore
 from axiom.storage.keys import blob_key, segment_key
 from axiom_sandbox.protocol.channel import Phase, SandboxState, Stop
+from axiom_sandbox.protocol.errands import Answered, AskJudge, Errand, NotDone, Reply, Seat, Vendor
+from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.protocol.launching import Expectation, Network
 from axiom_sandbox.snapshots import digest_of
+from axiom_sandbox.supervising.errands import ErrandBoard
+from axiom_sandbox.supervising.verifier import VerifierSandbox
 
 pytestmark = pytest.mark.sandbox
 
@@ -92,3 +98,52 @@ async def test_a_base_that_comes_late_is_brought_when_it_is_there(tmp_path: Path
         supply.known = True
         await life.reached(Phase.READY)
         task.cancel()
+
+
+class Courier:
+    """Does errands in no time, and counts them."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    async def go(self, errand: Errand) -> Reply:
+        self.done.append(errand.id)
+        return Answered(text="seen", model="m")
+
+
+async def test_of_two_carriers_one_does_an_errand_and_a_stranger_to_errands_leaves_it(tmp_path: Path) -> None:
+    store, couriers = FolderStore(tmp_path / "store"), (Courier(), Courier(), None)
+    changes = {"expect": Expectation(network=Network.NONE)}
+    async with open_bench(tmp_path, role=Role.VERIFIER, changes=changes) as bench:
+        life = await bench.begin(VerifierSandbox)
+        await life.reached(Phase.WAITING_FOR_WORKSPACE)
+        board = cast(VerifierSandbox, life.sandbox)._errands
+        seat = Seat(name="one", vendor=Vendor.GOOGLE, model="m")
+        errands = [
+            AskJudge(id=name, seat=seat, instructions="", shown="", form={}) for name in ("a", "b", "c")
+        ]
+        carrying = []
+        for number, courier in enumerate(couriers):
+            scratch = tmp_path / f"scratch-{number}"
+            scratch.mkdir()
+            carrier = Carrier(life.channel, store, Given(Path(), known=False), scratch, messenger=courier)
+            carrying.append(asyncio.ensure_future(carrier.carry(lambda _: None)))
+        async with asyncio.timeout(60):
+            replies = await asyncio.gather(*(board.send(errand) for errand in errands))
+        for task in carrying:
+            task.cancel()
+        await asyncio.gather(*carrying, return_exceptions=True)
+    assert {reply.kind for reply in replies} == {"Answered"}
+    assert sorted(name for courier in couriers if courier for name in courier.done) == ["a", "b", "c"]
+
+
+async def test_an_errand_that_nobody_comes_for_is_given_up() -> None:
+    told: list[tuple[str, ...]] = []
+    board = ErrandBoard(told.append, patience=0.01)
+    seat = Seat(name="one", vendor=Vendor.GOOGLE, model="m")
+    reply = await board.send(AskJudge(id="a", seat=seat, instructions="", shown="", form={}, seconds=0.01))
+    assert isinstance(reply, NotDone)
+    assert "no gateway came for it" in reply.why
+    assert told == [("a",), ()]
+    assert board.take("a") is None
+    board.bring("a", Answered(text="", model="m"))

@@ -8,10 +8,11 @@ from pathlib import Path
 from tests.axiom_sandbox.verifying.clean_room import HANGING, BubblewrapRoom
 
 from axiom_sandbox.protocol.channel import Verification
+from axiom_sandbox.protocol.conduct import Conduct
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.events import Event
 from axiom_sandbox.snapshots import capture, pack, unpack
-from axiom_sandbox.verifying.driver import verify
+from axiom_sandbox.verifying.driver import Consulting, verify
 
 BUGGY = "def is_leap(year):\n    return year % 4 == 0\n"
 RIGHT = "def is_leap(year):\n    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)\n"
@@ -75,6 +76,9 @@ class Bench:
     changes: Path = Path()
     entropy: Callable[[int], bytes] = secrets.token_bytes
     hidden: dict[str, Path] = field(default_factory=dict)
+    said: str = ""
+    conduct: Conduct | None = None
+    consulting: Consulting | None = None
 
     async def verify(
         self, base: Mapping[str, str], work: Work, *criteria: Mapping[str, object]
@@ -104,4 +108,7 @@ class Bench:
             record,
             self.entropy,
             hidden=self.hidden,
+            said=self.said,
+            conduct=self.conduct,
+            consulting=self.consulting,
         )

@@ -66,7 +66,10 @@ class ScriptedModel:
         host: str = "127.0.0.1",
         port: int = 0,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        asides: bool = True,
     ) -> None:
+        """Without `asides` a request that offers no tools is part of the story: a judge's question is one."""
+        self._asides = asides
         self.requests: list[RequestRecord] = []
         self._script = script
         self._expected_key = expected_key
@@ -140,7 +143,7 @@ class ScriptedModel:
         if not self._may(request):
             return self._refuse(request, vendor, 401, "Incorrect API key provided.")
         try:
-            asked = read(body)
+            asked = read(body) if self._asides else replace(read(body), aside=False)
             answer = self._script.answer(asked.position).attempt(self._attempt(asked))
             if isinstance(answer, HttpError):
                 return self._refuse(
