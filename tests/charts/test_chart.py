@@ -421,6 +421,28 @@ def test_keys_that_somebody_brings_are_used() -> None:
     assert mounted == {"mine-1", "mine-2", "mine-3", "evidence"}
 
 
+def test_judges_are_measured_where_that_is_asked_for_and_by_what_may_reach_the_proxy_alone() -> None:
+    assert not find_all(render(), "judge-bench")
+    items = render({"judgeBench": {"schedule": "0 4 * * 0"}})
+    [job] = [item for item in kinds(items, "CronJob") if item["metadata"]["name"] == "axiom-judge-bench"]
+    [container] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["python3", "-m", "axiom.benching"]
+    assert find(items, "ClusterRole", "axiom-judge-bench")["rules"] == [
+        {"apiGroups": ["axiom.dev"], "resources": ["agentclasses"], "verbs": ["list"]}
+    ]
+    let_in = find(items, "NetworkPolicy", "axiom-egress")["spec"]["ingress"]
+    callers = [
+        one.get("podSelector", {}).get("matchLabels", {}).get("app.kubernetes.io/component")
+        for rule in let_in
+        for one in rule.get("from", ())
+    ]
+    assert {"gateway", "judge-bench"} <= set(callers)
+
+
+def find_all(items: list[Object], part: str) -> list[str]:
+    return [item["metadata"]["name"] for item in items if part in item["metadata"]["name"]]
+
+
 def test_the_collector_runs_on_schedule_and_may_read_classes_alone() -> None:
     items = render()
     (job,) = kinds(items, "CronJob")

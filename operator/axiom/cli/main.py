@@ -12,6 +12,7 @@ from axiom.cli.checkpoints import checkpoint, checkpoints, fork, rollback
 from axiom.cli.doctor import doctor
 from axiom.cli.gc import gc
 from axiom.cli.history import history
+from axiom.cli.judge_bench import judge_bench
 from axiom.cli.ledger import ledger_app
 from axiom.cli.probe import probe
 from axiom.cli.replay import replay
@@ -35,6 +36,7 @@ app.command()(checkpoint)
 app.command()(rollback)
 app.command()(fork)
 app.command()(gc)
+app.command("judge-bench")(judge_bench)
 app.add_typer(ledger_app, name="ledger")
 
 

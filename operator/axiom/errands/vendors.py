@@ -86,23 +86,24 @@ async def _ask_openai(errand: AskJudge, base: str, token: str, client: httpx2.As
             store=False,
             stream=True,
         )
-        async for event in stream:
-            match event.type:
-                case "response.completed":
-                    answer, used = event.response, event.response.usage
-                    return Answered(
-                        text=answer.output_text,
-                        model=answer.model,
-                        input_tokens=used.input_tokens if used else 0,
-                        output_tokens=used.output_tokens if used else 0,
-                    )
-                case "response.incomplete" | "response.failed" | "error":
-                    raise Refused(f"its answer ended early: {event.type}")
-                case _:
-                    pass
+        ended = None
+        async with stream:
+            async for event in stream:  # to its end, so that the connection is left in order
+                if event.type in ("response.completed", "response.incomplete", "response.failed", "error"):
+                    ended = event
     except openai.OpenAIError as error:
         raise Refused(_said(error)) from error
-    raise Refused("its answer broke off")
+    if ended is None:
+        raise Refused("its answer broke off")
+    if ended.type != "response.completed":
+        raise Refused(f"its answer ended early: {ended.type}")
+    answer, used = ended.response, ended.response.usage
+    return Answered(
+        text=answer.output_text,
+        model=answer.model,
+        input_tokens=used.input_tokens if used else 0,
+        output_tokens=used.output_tokens if used else 0,
+    )
 
 
 async def _ask_google(errand: AskJudge, base: str, token: str, client: httpx2.AsyncClient) -> Answered:
