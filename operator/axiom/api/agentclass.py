@@ -400,6 +400,28 @@ class LocalSettings(ApiModel):
     """Paths of this machine that the agent may read and execute, besides /usr."""
 
 
+class Screenshots(ApiModel):
+    """Pictures of what the agent shows. Each is an event of the ledger (`screenshot`), its pixels a blob in object storage."""
+
+    terminal: bool = True
+    """Whether its terminal is photographed, secrets masked: when what it does changes, at approvals, claims and failures, and
+    every minute in which the terminal changes."""
+    folder: (
+        Annotated[
+            str,
+            Field(max_length=1024),
+            form(
+                r"^/(workspace|home/agent|tmp)(/[A-Za-z0-9_+@=,-][A-Za-z0-9._+@=,-]*)*$",
+                "is not a folder that an agent writes; write one below /workspace, /home/agent or /tmp, such as"
+                " /tmp/screenshots",
+            ),
+        ]
+        | None
+    ) = None
+    """Folder into which its tools write pictures (PNG, JPEG, GIF, WebP): each becomes a screenshot, too. Unset: none. At most 500
+    of 8 MiB each. Nothing in them is masked."""
+
+
 class PictureRetention(ApiModel):
     """Recordings and screenshots, where they go before the rest."""
 
@@ -467,6 +489,8 @@ class AgentClassSpec(ApiModel):
     """What the agent may reach besides the egress proxy."""
     terminal: Terminal = Terminal()
     """Size of the agent's terminal."""
+    screenshots: Screenshots = Screenshots()
+    """Pictures of what the agent shows."""
     ceilings: Ceilings = Ceilings()
     """What a task of this class can never go past."""
     runtime_class_name: ObjectName | None = None

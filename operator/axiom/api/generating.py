@@ -1,6 +1,6 @@
 """Writes what is derived from the API types: `python -m axiom.api.generating [--check]`.
 
-The definitions in crds/, their copy in the chart, and docs/reference/api.md. With --check nothing is written;
+The definitions in crds/, their copy in the chart, docs/reference/api.md and docs/reference/events.md. With --check nothing is written;
 the exit code is 1 when a committed file differs from what would be.
 """
 
@@ -17,6 +17,7 @@ import yaml
 
 from axiom.api.agenttask import GROUP
 from axiom.api.definitions import ALL
+from axiom.api.events_reference import events_reference
 from axiom.api.reference import reference
 
 _YAML_HEADER = "# Generated from operator/axiom/api by `make generate`; change it there.\n"
@@ -33,7 +34,10 @@ def generated_files() -> dict[str, str]:
         for folder in ("crds", "charts/axiom/crds")
         for name, text in definitions.items()
     }
-    return files | {"docs/reference/api.md": reference()}
+    return files | {
+        "docs/reference/api.md": reference(),
+        "docs/reference/events.md": events_reference(),
+    }
 
 
 def write_files(root: Path, files: Mapping[str, str]) -> None:

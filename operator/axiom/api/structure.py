@@ -53,16 +53,30 @@ def _parts(annotation: Any) -> Iterator[Part]:
 @cache
 def member_documentation(enum: type[StrEnum]) -> dict[str, str]:
     """Each member's value → the string that stands under it in the source; "" where there is none."""
-    [definition] = ast.parse(textwrap.dedent(inspect.getsource(enum))).body
+    texts = _documentation(enum)
+    return {member.value: texts.get(member.name, "") for member in enum}
+
+
+@cache
+def field_documentation(model: type[BaseModel]) -> dict[str, str]:
+    """Each field's name → the string that stands under it in the source, also where pydantic was not told to look for it."""
+    texts: dict[str, str] = {}
+    for part in reversed(model.__mro__):
+        if issubclass(part, BaseModel) and part is not BaseModel:
+            texts |= _documentation(part)
+    return {name: (field.description or texts.get(name, "")) for name, field in model.model_fields.items()}
+
+
+def _documentation(part: type[Any]) -> dict[str, str]:
+    [definition] = ast.parse(textwrap.dedent(inspect.getsource(part))).body
     assert isinstance(definition, ast.ClassDef)
-    documentation = {member.value: "" for member in enum}
-    name = ""
+    documentation, name = dict[str, str](), ""
     for statement in definition.body:
         match statement:
-            case ast.Assign(targets=[ast.Name(id=name)]):
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
                 pass
             case ast.Expr(value=ast.Constant(value=str(text))) if name:
-                documentation[enum[name].value] = inspect.cleandoc(text)
+                documentation[name] = inspect.cleandoc(text)
             case _:
                 pass
     return documentation

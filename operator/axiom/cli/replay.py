@@ -65,6 +65,15 @@ def replay(
             "--cast", help="Write the recording, secrets masked, for another player.", metavar="FILE"
         ),
     ] = None,
+    screenshots: Annotated[
+        Path | None,
+        typer.Option(
+            "--screenshots",
+            help="Write the pictures that were taken, each once, into this folder, and list them. Those that tools wrote hold what"
+            " nobody has masked: add --original.",
+            metavar="DIR",
+        ),
+    ] = None,
     state: State = None,
     cluster: Cluster = False,
     gateway: Gateway = "",
@@ -98,5 +107,9 @@ def replay(
 
     if diff:
         print_difference(*wheres)
+    elif screenshots:
+        from axiom.cli.picturing import write_screenshots
+
+        write_screenshots(wheres[0], screenshots)
     else:
         replay_run(wheres[0], Playing(at, to_print, files, speed, idle, follow, cast))

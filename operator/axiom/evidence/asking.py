@@ -119,13 +119,13 @@ class GatewayClient:
         return StoredLedger(name, partial(self._segments, name, query), head)
 
     def blob(self, task: AgentTask, key: str) -> bytes:
-        """The recording, or a round's diff, by its key in the status."""
+        """The recording, a round's diff, or a screenshot, by its key."""
         if key == task.status.recording:
             return self._read("recording", {})
         for record in task.status.rounds:
             if key == record.diff:
                 return self._read("diff", {"round": str(record.number)})
-        raise EvidenceError(f"{key} is not served by the gateway; read it from object storage")
+        return self._read("screenshot", {"digest": key.rpartition("/")[2]})
 
     def _segments(self, name: str, query: dict[str, str]) -> Iterator[Segment]:
         """Pieces of the stream, cut at line ends."""

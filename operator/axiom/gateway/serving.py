@@ -1,15 +1,18 @@
-"""What the gateway shows to people: a task's events, its diff and its recording.
+"""What the gateway shows to people: a task's events, its diff, its recording and its screenshots.
 
 `GET /v1/tasks/{namespace}/{name}/events?from=SEQ|ADDRESS&slot=agent&attempt=N`: one ledger line each (application/x-ndjson),
 or Server-Sent Events with `Accept: text/event-stream`, whose ids are addresses (Last-Event-ID goes on after one);
-with `follow=false` it is one ledger as far as it is now. `GET …/diff?round=N`, `GET …/recording`. Every request carries a Kubernetes token of somebody who may get the AgentTask.
-Secrets are masked; with `original=true`, for whoever may get its subresource `original`, they are not.
+with `follow=false` it is one ledger as far as it is now. `GET …/diff?round=N`, `GET …/recording`,
+`GET …/screenshot?digest=SHA256` (as events of the kind `screenshot` name them). Every request carries a Kubernetes token of somebody who may get the AgentTask.
+Secrets are masked; with `original=true`, for whoever may get its subresource `original`, they are not. Pictures that tools wrote
+cannot be masked, and are served with `original=true` only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,7 +25,12 @@ from axiom.evidence.masking import mask_line, mask_text, scanner_of
 from axiom.gateway.authenticating import ForbiddenError, Gatekeeper, UnauthenticatedError
 from axiom.gateway.metrics import Metrics
 from axiom.gateway.streaming import BadPositionError, Line, Stream, World, parse_position
+from axiom.planning.observed import identity_in
+from axiom.storage.blobs import parse_reference
+from axiom.storage.keys import blob_key
 from axiom.storage.store import MissingError, ObjectStore, StorageError
+from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.protocol.pictures import SCREENSHOT, UNMASKED
 from axiom_sandbox.terminal.masking import mask_cast
 from axiom_sandbox.terminal.seeking import unpacking
 
@@ -33,6 +41,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _SSE = "text/event-stream"
 _NDJSON = "application/x-ndjson"
 _PIECE = 2**18
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Pages:
@@ -50,6 +59,7 @@ class Pages:
                 web.get(f"{task}/events", self._events),
                 web.get(f"{task}/diff", self._diff),
                 web.get(f"{task}/recording", self._recording),
+                web.get(f"{task}/screenshot", self._screenshot),
             ]
         )
         return app
@@ -118,6 +128,31 @@ class Pages:
             raise web.HTTPNotFound(text="the recording is stored when the task ends\n")
         return await self._object(request, task.status.recording, "application/x-asciicast", _show_recording)
 
+    async def _screenshot(self, request: web.Request) -> web.StreamResponse:
+        task = await self._task(request)
+        digest = request.query.get("digest", "")
+        if not _DIGEST.fullmatch(digest):
+            raise web.HTTPBadRequest(text=f"digest={digest[:80]!r}: write the 64 digits that the event has\n")
+        name = await self._name_of_picture(task, digest)
+        if name is None:
+            raise web.HTTPNotFound(text="this task has no such picture, or none any more\n")
+        if name.startswith(UNMASKED) and not _is_original(request):
+            raise web.HTTPForbidden(
+                text="secrets in a picture that a tool wrote cannot be masked: it is served with original=true only\n"
+            )
+        kind = "application/octet-stream" if name.startswith(UNMASKED) else "image/webp"
+        return await self._object(request, blob_key(digest), kind, _show_as_it_is)
+
+    async def _name_of_picture(self, task: AgentTask, digest: str) -> str | None:
+        """What the blob is, if it is a picture of this task: by the reference that its sandbox's carrier stored."""
+        for attempt in range(1, task.status.attempt + 1):
+            prefix = identity_in(task, Role.AGENT, attempt).prefix
+            async for key in self._store.list(f"{prefix}/blobs/{digest}."):
+                reference = parse_reference(key)
+                if reference and reference[2].startswith(SCREENSHOT):
+                    return reference[2]
+        return None
+
     async def _object(
         self, request: web.Request, key: str, content_type: str, show: Callable[[Path, Path, bool], None]
     ) -> web.StreamResponse:
@@ -126,7 +161,8 @@ class Pages:
             await self._store.fetch(key, file)
             await asyncio.to_thread(show, file, shown, _is_original(request))
             # No FileResponse: it opens its file once more when its handler, and so the folder, is gone.
-            response = web.StreamResponse(headers={"Content-Type": content_type})
+            headers = {"Content-Type": content_type, "X-Content-Type-Options": "nosniff"}
+            response = web.StreamResponse(headers=headers)
             response.content_length = shown.stat().st_size
             await response.prepare(request)
             with shown.open("rb") as content:
@@ -142,6 +178,10 @@ def _is_original(request: web.Request) -> bool:
 def _show_patch(source: Path, target: Path, original: bool) -> None:
     patch = source.read_bytes()
     target.write_bytes(patch if original else mask_text(patch))
+
+
+def _show_as_it_is(source: Path, target: Path, original: bool) -> None:
+    source.replace(target)
 
 
 def _show_recording(source: Path, target: Path, original: bool) -> None:

@@ -21,6 +21,7 @@ from axiom_sandbox.protocol.channel import (
     TerminalSize,
 )
 from axiom_sandbox.protocol.criteria import Criterion
+from axiom_sandbox.protocol.pictures import PictureSettings
 from axiom_sandbox.protocol.quantities import parse_duration, parse_quantity
 
 TOKEN_PLACEHOLDER = "$(AXIOM_ATTEMPT_TOKEN)"  # noqa: S105 - what `reconciling` puts the attempt's token in place of
@@ -85,6 +86,9 @@ def start_command(
             approvals=spec.approvals or Approvals(),
             patience=patience_of(spec.silences),
             terminal=TerminalSize(columns=spec.terminal.columns, rows=spec.terminal.rows),
+            pictures=PictureSettings(
+                terminal=spec.screenshots.terminal, folder=spec.screenshots.folder or ""
+            ),
         ),
         prompt=prompt,
         token=token,

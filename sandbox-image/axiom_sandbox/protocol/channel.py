@@ -17,6 +17,7 @@ from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.errands import Seat, Vendor
 from axiom_sandbox.protocol.identity import Identity
 from axiom_sandbox.protocol.model import Message
+from axiom_sandbox.protocol.pictures import PictureSettings
 from axiom_sandbox.protocol.progress import Progress
 from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Verdict
 
@@ -104,7 +105,8 @@ class Blob(Message):
 
     name: str
     """What it is: `changes-<round>`, `diff-<round>`, `conduct-<round>`, `recording`, `workspace`, `evidence`,
-    `checkpoint-<number>` and `checkpoint-<number>-<part>`."""
+    `checkpoint-<number>` and `checkpoint-<number>-<part>`, `screenshot-<digest>`. Of screenshots those alone are here that are
+    not sealed yet: the ledger names all."""
     digest: str
     """SHA-256, hexadecimal."""
     size: int
@@ -312,6 +314,7 @@ class AgentProgram(Message):
     approvals: Approvals = Approvals()
     patience: Patience = Patience()
     terminal: TerminalSize = TerminalSize()
+    pictures: PictureSettings = PictureSettings()
 
     @property
     def speaks(self) -> bool:

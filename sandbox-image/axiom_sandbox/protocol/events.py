@@ -12,6 +12,7 @@ from axiom_sandbox.protocol.checkpoints import Why
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.launching import Assertion
 from axiom_sandbox.protocol.model import Message
+from axiom_sandbox.protocol.pictures import PictureReason
 from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Remark, Verdict
 
 
@@ -124,6 +125,39 @@ class FilesChanged(Event):
     changes: tuple[FileChange, ...] = ()
     passing: int = 0
     """Files that came and went between two looks."""
+
+
+class Screenshot(Event):
+    """A picture: of the terminal, secrets masked, or of what a tool wrote. Its blob may be that of an earlier one."""
+
+    event = "screenshot"
+    round: int
+    why: tuple[PictureReason, ...]
+    digest: str
+    """SHA-256 of the picture, under which its blob lies."""
+    size: int
+    """Bytes."""
+    media_type: str
+    width: int
+    height: int
+    """Pixels."""
+    repeated: bool = False
+    """It is the same as the last one of the same terminal or file."""
+    thumbnail: str = ""
+    """Digest of a small copy (WebP); empty: there is none."""
+    columns: int | None = None
+    rows: int | None = None
+    """Of the terminal."""
+    cursor: tuple[int, int] | None = None
+    """Column and row, from 0."""
+    text_digest: str = ""
+    """SHA-256 of the text that is shown, secrets masked."""
+    masked: int = 0
+    """Places of the terminal in which a secret stood."""
+    output: int | None = None
+    """Offset in bytes into the terminal's output: what was written until then is shown."""
+    path: str = ""
+    """Where the tool wrote it, in the folder that the class names."""
 
 
 class AgentExited(Event):
@@ -496,7 +530,7 @@ class Gap(Event):
     what: str
     """`recording` or `terminal`: bytes of output. `conversation`: events of an agent that speaks over pipes; offsets are bytes
     that it wrote. `ledger`: records, whose end was lost with the sandbox. `files`: changes in the workspace, counted by `size`.
-    Else a blob's name."""
+    `screenshot`: pictures. Else a blob's name."""
     start: int
     end: int
     """`ledger`: the last record that is known to have been; more may have followed."""
@@ -550,6 +584,7 @@ KNOWN: dict[str, type[Event]] = {
         AgentStarted,
         Terminal,
         FilesChanged,
+        Screenshot,
         AgentExited,
         ClaimMade,
         SessionOpened,

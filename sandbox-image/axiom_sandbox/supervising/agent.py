@@ -49,16 +49,19 @@ from axiom_sandbox.protocol.events import (
     UserMessage,
 )
 from axiom_sandbox.protocol.launching import Exit
+from axiom_sandbox.protocol.pictures import PictureReason
 from axiom_sandbox.protocol.verdicts import Claim
 from axiom_sandbox.snapshots.captures import CaptureResult
 from axiom_sandbox.snapshots.errors import SnapshotError
 from axiom_sandbox.supervising.attending import Means
+from axiom_sandbox.supervising.camera import Camera
 from axiom_sandbox.supervising.capturing import PATCH, capture_files
 from axiom_sandbox.supervising.checkpointing import Captured as CapturedRound
 from axiom_sandbox.supervising.checkpointing import Checkpointer, Moment, home_selection
 from axiom_sandbox.supervising.conversation import Conversation
 from axiom_sandbox.supervising.history import History, read_history
 from axiom_sandbox.supervising.launcher_link import LauncherError, LauncherLostError
+from axiom_sandbox.supervising.picture_folder import picture_folder
 from axiom_sandbox.supervising.questions import assisted_rounds
 from axiom_sandbox.supervising.recalling import write_conduct
 from axiom_sandbox.supervising.restoring import (
@@ -70,6 +73,7 @@ from axiom_sandbox.supervising.restoring import (
 )
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import Inside, SandboxSettings
+from axiom_sandbox.supervising.studio import Studio
 from axiom_sandbox.supervising.terminal_pump import recorded_tail
 from axiom_sandbox.supervising.turns import Round, exited
 from axiom_sandbox.supervising.watching_files import FileWatch
@@ -79,6 +83,8 @@ from axiom_sandbox.terminal.seeking import pack
 from axiom_sandbox.terminal.unfinished import unfinished
 
 _MOST_FINDINGS = 200
+_PICTURE_SECONDS, _LAST_PICTURE_SECONDS = 30.0, 5.0
+"""How long the last pictures of a round, and of the sandbox, may take."""
 
 
 class AgentSandbox(Sandbox):
@@ -101,6 +107,7 @@ class AgentSandbox(Sandbox):
         self._checkpointer = Checkpointer(
             settings, self.folder, self.base_archive, self.board, self.keep_blob
         )
+        self._camera: Camera | None = None
 
     async def live(self) -> None:
         """Base → rounds, until stopped."""
@@ -195,6 +202,11 @@ class AgentSandbox(Sandbox):
         if self._files:
             await self._files.settle()
             await self._files.close()
+        if self._camera:
+            if self.board.state.failure:
+                self._camera.press(PictureReason.FAILURE)
+            await self._settle_pictures(_LAST_PICTURE_SECONDS)
+            await self._camera.close()
         if self._recording_file.exists():  # of this life, or of one that ended while it wound down
             (self._recording or self._open_recording(TerminalSize())).close()
             packed = await asyncio.to_thread(self._pack_recording)
@@ -281,6 +293,7 @@ class AgentSandbox(Sandbox):
             board=self.board,
             recording=self._recording,
             recording_file=self._recording_file,
+            camera=self._set_up_camera(start),
             history=history,
             folder=self.folder,
             record=self.record,
@@ -299,6 +312,23 @@ class AgentSandbox(Sandbox):
             await self.record(Gap(what=FILES, start=0, end=0, size=0, reason=reason))
         self._files = FileWatch(self.settings.workspace, self.record)
         await self._files.begin()
+
+    def _set_up_camera(self, start: StartAgent) -> Camera:
+        wanted = start.program.pictures
+        camera = self._camera = Camera(
+            studio=Studio([start.token]) if wanted.terminal else None,
+            folder=picture_folder(self.settings, wanted.folder) if wanted.folder else None,
+            scratch=self.folder / "picture",
+            record=self.record,
+            keep=self.keep_pieces,
+            clock=time.monotonic,
+        )
+        self._do(camera.run())
+        return camera
+
+    async def _settle_pictures(self, seconds: float) -> None:
+        if self._camera:
+            await self._camera.settle(seconds)
 
     # --- while an agent works ---------------------------------------------------------------------------------
 
@@ -346,6 +376,7 @@ class AgentSandbox(Sandbox):
         prompt = self._prompt(number)
         assert prompt is not None
         played = Round(means, number, prompt)
+        means.camera.round = number
         if claim is None:
             self._round = played
             await self._declare(means, number, prompt)
@@ -420,8 +451,10 @@ class AgentSandbox(Sandbox):
         await self.link.freeze()
         if self._files:
             await self._files.settle()
+        settling = asyncio.ensure_future(self._settle_pictures(_PICTURE_SECONDS))
         result, changes, diff = await self._capture(number)
         conduct = await self._conduct(number)
+        await settling
         found = result.changes
         size = self.blob_path(changes).stat().st_size
         await self.record(
@@ -475,8 +508,10 @@ class AgentSandbox(Sandbox):
     # --- checkpoints ------------------------------------------------------------------------------------------
 
     async def record(self, *events: Event) -> int:
-        """Makes events durable, and minds what a checkpoint tells of."""
+        """Makes events durable, and minds what a checkpoint tells of, and what there is to photograph."""
         seq = await super().record(*events)
+        if self._camera:
+            self._camera.notice(events)
         if self._means:
             self._means.history.note(events)
         return seq

@@ -18,6 +18,7 @@ from axiom_sandbox.protocol.checkpoints import Manifest
 from axiom_sandbox.protocol.events import ApprovalAsked, Gap, Intervention
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.supervising.board import Board, write_durably
+from axiom_sandbox.supervising.camera import Camera
 from axiom_sandbox.supervising.conversation import Conversation
 from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.supervising.history import ENDED_BY_WATCHDOG, RESUMED_BY_WATCHDOG, History
@@ -38,6 +39,8 @@ _INTERRUPT_GRACE = 10.0
 _EXIT_SECONDS = 30.0
 _HANG_UP_GRACE = 0.5
 _LOOK_SECONDS = 1.0
+_EMULATOR_SECONDS = 5.0
+"""How long the end of a process waits for the emulator, which takes longer to load than some commands to run."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Means:
     board: Board
     recording: Recording
     recording_file: Path
+    camera: Camera
     history: History
     folder: Path
     record: Callable[..., Awaitable[int]]
@@ -119,15 +123,20 @@ class Attendance:
             tail=recorded_tail(means.recording_file) if self._turn.round in means.history.told else b"",
             shown=means.recording_file if self._taken_over else None,
         )
+        means.camera.watch(pump.screen.frame, lambda: means.recording.output_bytes)
         pumping = asyncio.ensure_future(pump.run())
         talking = asyncio.ensure_future(self._talk())
         ending = asyncio.ensure_future(self._end(talking))
         try:
             await _first_to_fail(ending, pumping, talking)
             exit_, hung = await ending
+            if means.camera.sees_terminals:
+                await _within(_EMULATOR_SECONDS, pump.shows.wait())
             await pump.finish(_HANG_UP_GRACE)
+            means.camera.look_away()
             await self._look(running=False, exit=how_it_ended(exit_))
         finally:
+            means.camera.look_away()
             self.pump = None
             if means.board.state.questions:
                 means.board.update(questions=())

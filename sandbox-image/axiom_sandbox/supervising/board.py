@@ -10,6 +10,7 @@ from typing import Any
 
 from axiom_sandbox.protocol.channel import Blob, LedgerHead, Phase, SandboxState
 from axiom_sandbox.protocol.identity import Identity
+from axiom_sandbox.protocol.pictures import SCREENSHOT
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -61,22 +62,20 @@ class Board:
         """Changes fields that nobody is woken for, and that a restart may forget: what is true of this moment alone."""
         self._state = self._state.model_copy(update=changes)
 
-    def add_blob(self, name: str, digest: str, size: int) -> None:
-        """Announces a piece of evidence, in place of an older one of the same name."""
-        kept = tuple(blob for blob in self._state.blobs if blob.name != name)
-        self.update(blobs=(*kept, Blob(name=name, digest=digest, size=size)))
+    def add_blobs(self, *blobs: Blob) -> None:
+        """Announces pieces of evidence, in place of older ones of the same names."""
+        names = {blob.name for blob in blobs}
+        self.update(blobs=(*(blob for blob in self._state.blobs if blob.name not in names), *blobs))
 
-    def seal_blob(self, digest: str) -> bool:
-        """Notes that a blob is in object storage. False if there is no such blob."""
-        if not any(blob.digest == digest for blob in self._state.blobs):
-            return False
+    def seal_blob(self, digest: str) -> None:
+        """Notes that a blob is in object storage. Screenshots leave the state then: there may be thousands."""
         blobs = tuple(
             blob.model_copy(update={"sealed": True}) if blob.digest == digest else blob
             for blob in self._state.blobs
+            if blob.digest != digest or not blob.name.startswith(SCREENSHOT)
         )
         if blobs != self._state.blobs:
             self.update(blobs=blobs)
-        return True
 
     async def wait(self, since: int, timeout: float) -> SandboxState:
         """The state as soon as its revision is above `since`; else the present one after `timeout` seconds."""

@@ -170,7 +170,8 @@ class Checkpointer:
         name = PartName.WORKSPACE
         if captured is None:
             return await self._part(number, name, files.workspace.archive)
-        self._board.add_blob(_blob_name(number, name), captured.digest, captured.size)
+        blob = Blob(name=_blob_name(number, name), digest=captured.digest, size=captured.size)
+        self._board.add_blobs(blob)
         return Part(name=name, digest=captured.digest, size=captured.size)
 
     def _manifest(

@@ -9,7 +9,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from axiom_sandbox import VERSION
 from axiom_sandbox.ledger.errors import LedgerClosedError, LedgerFailedError
 from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.protocol.channel import (
+    Blob,
     Command,
     CommandEnvelope,
     Failure,
@@ -103,6 +104,8 @@ class Sandbox(ABC):
         self._notes: set[asyncio.Task[object]] = set()
         self._provocations = Counter[str]()
         self._parts = itertools.count()
+        self._pieces = set[str]()
+        """Digests that this life has announced."""
         self.deadline_ms: int | None = None
         """The deadline last given, as it was given."""
         self._steady, self._deadline_at = time.monotonic, math.inf
@@ -503,8 +506,30 @@ class Sandbox(ABC):
         digest = await asyncio.to_thread(digest_of, file)
         target = self.blob_path(digest)
         file.replace(target)
-        self.board.add_blob(name, digest, target.stat().st_size)
+        self.board.add_blobs(Blob(name=name, digest=digest, size=target.stat().st_size))
         return digest
+
+    async def keep_pieces(self, pieces: Mapping[str, bytes | Path]) -> tuple[str, ...]:
+        """Keeps pieces of evidence that may be there already, such as equal pictures; the digest of each, in order.
+
+        A file is moved. The name of each is what it is called here and the beginning of its digest. Raises OSError.
+        """
+        kept = [await asyncio.to_thread(self._kept, name, piece) for name, piece in pieces.items()]
+        if new := [blob for blob, is_new in kept if is_new]:
+            self.board.add_blobs(*new)
+        return tuple(blob.digest for blob, _ in kept)
+
+    def _kept(self, name: str, piece: bytes | Path) -> tuple[Blob, bool]:
+        if isinstance(piece, bytes):
+            part = self.folder / "blobs" / f"part-{next(self._parts)}"
+            part.write_bytes(piece)
+            piece = part
+        digest, size = digest_of(piece), piece.stat().st_size
+        target = self.blob_path(digest)
+        is_new = digest not in self._pieces
+        self._pieces.add(digest)
+        piece.replace(target)
+        return Blob(name=f"{name}-{digest[:16]}", digest=digest, size=size), is_new
 
     def blob_path(self, digest: str) -> Path:
         """Where a blob lies."""

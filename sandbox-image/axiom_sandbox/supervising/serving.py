@@ -88,8 +88,10 @@ class Channel:
         return web.FileResponse(path)
 
     async def _blob_sealed(self, request: web.Request) -> web.Response:
-        if not self._sandbox.board.seal_blob(request.match_info["digest"]):
+        digest = request.match_info["digest"]
+        if not self._sandbox.blob_path(digest).is_file():
             raise web.HTTPNotFound(text="no such blob")
+        self._sandbox.board.seal_blob(digest)
         return web.Response(status=204)
 
     async def _workspace(self, request: web.Request) -> web.Response:

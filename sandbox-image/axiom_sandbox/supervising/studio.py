@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE
 from axiom_sandbox.terminal.drawing_wire import LONGEST, Drawn, framed
 from axiom_sandbox.terminal.frames import Frame
 
-_DRAWING_SECONDS = 60.0
+_DRAWING_SECONDS = 30.0
 _IDLE_SECONDS = 20.0
 
 
@@ -94,7 +96,10 @@ class Studio:
 
     async def _begin(self) -> asyncio.subprocess.Process:
         process = self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name != SETTINGS_VARIABLE},
         )
         assert process.stdin is not None
         process.stdin.write(framed(json.dumps(self._secrets).encode()))

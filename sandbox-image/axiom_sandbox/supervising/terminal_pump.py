@@ -62,6 +62,8 @@ class TerminalPump:
         self._dropped_from: int | None = None
         self.screen = LiveScreen(time.monotonic)
         """What it shows."""
+        self.shows = asyncio.Event()
+        """The emulator is there, or never will be."""
         self._size, self._shown = size, shown
         self._shown_bytes = shown.stat().st_size if shown else 0
         self._typing = self._silent = False
@@ -135,12 +137,14 @@ class TerminalPump:
                 f"{error}; what the agent asks its terminal stays unanswered, and its screen is not known"
             )
             await self._record(Gap(what="screen", start=0, end=0, size=0, reason=reason))
+            self.shows.set()
             return
         if self._shown:
             self._silent = True
             await asyncio.to_thread(_play, self._shown, self._shown_bytes, screen)
             self._silent = False
         self.screen.attach(screen)
+        self.shows.set()
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
             if self.screen.behind:

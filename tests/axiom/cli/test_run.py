@@ -23,7 +23,11 @@ CLASS = {
     "apiVersion": "axiom.dev/v1alpha1",
     "kind": "AgentClass",
     "metadata": {"name": "shell"},
-    "spec": {"command": ["/bin/sh", "-euc", "$(AXIOM_PROMPT)"], "showCriteria": False},
+    "spec": {
+        "command": ["/bin/sh", "-euc", "$(AXIOM_PROMPT)"],
+        "showCriteria": False,
+        "screenshots": {"terminal": False},
+    },
 }
 OUT = {"name": "out", "files": {"expect": [{"path": "out", "matches": "^done\n?$"}]}}
 
@@ -114,6 +118,17 @@ def test_pass_is_one_object_of_the_promised_shape_and_exit_code_0(cli: Cli) -> N
 
 
 @pytest.mark.sandbox
+def test_what_the_agent_showed_is_left_as_pictures_unless_its_class_says_no(cli: Cli) -> None:
+    shown = agent_class(screenshots={})
+    assert cli.run(shown, agent_task("echo hello; echo done > out")).exit_code == 0
+    where = ["t", "--state", str(cli.folder / "state"), "--screenshots", str(cli.folder / "pictures")]
+    listed = CliRunner().invoke(app, ["replay", *where])
+    assert listed.exit_code == 0, listed.output
+    [picture] = (cli.folder / "pictures").iterdir()
+    assert picture.name in listed.stdout
+    assert picture.read_bytes()[12:16] == b"VP8L"
+
+
 def test_fail_is_exit_code_1_and_the_table_says_why(cli: Cli) -> None:
     ended = cli.run(agent_task("echo all is well"), CLASS, options=())
     assert ended.exit_code == 1

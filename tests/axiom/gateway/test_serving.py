@@ -26,6 +26,7 @@ from axiom.gateway.authenticating import Gatekeeper
 from axiom.gateway.metrics import Metrics
 from axiom.gateway.serving import Pages
 from axiom.operations import operations_app, serving
+from axiom.storage.blobs import keep_blob
 from axiom.storage.folder import FolderStore
 from axiom.storage.keys import blob_key
 from axiom_sandbox.terminal.seeking import pack
@@ -198,3 +199,31 @@ async def test_the_command_line_reads_a_ledger_and_blobs_through_it(client: Clie
 def test_a_token_is_sent_nowhere_but_to_an_address_that_keeps_it(address: str) -> None:
     with pytest.raises(EvidenceError, match="--gateway"):
         GatewayClient(ClusterOptions(gateway=address), "ns", "t", "good")
+
+
+async def test_a_screenshot_is_served_by_its_digest_and_only_of_its_own_task(client: Client) -> None:
+    picture, other = b"RIFFpicture", b"RIFFother"
+    await keep_blob(client.store, identity(), "screenshot-1", digest(picture), picture)
+    await keep_blob(
+        client.store,
+        identity().model_copy(update={"task_id": "another"}),
+        "screenshot-1",
+        digest(other),
+        other,
+    )
+    assert await client.get(f"t/screenshot?digest={digest(picture)}") == (200, "image/webp", "RIFFpicture")
+    for unknown in (digest(other), digest(PATCH)):
+        assert (await client.get(f"t/screenshot?digest={unknown}"))[0] == 404
+    assert (await client.get("t/screenshot?digest=../../x"))[0] == 400
+    assert (await client.get(f"t/screenshot?digest={digest(picture)}", token="poor"))[0] == 403
+
+
+async def test_a_picture_that_a_tool_wrote_is_served_unmasked_or_not_at_all(client: Client) -> None:
+    picture = b"<svg onload=alert(1)>"
+    await keep_blob(client.store, identity(), "screenshot-file-1", digest(picture), picture)
+    path = f"t/screenshot?digest={digest(picture)}"
+    status, _, said = await client.get(path, token="best")
+    assert status == 403
+    assert "original=true" in said
+    assert (await client.get(f"{path}&original=true", token="good"))[0] == 403
+    assert (await client.get(f"{path}&original=true", token="best"))[:2] == (200, "application/octet-stream")

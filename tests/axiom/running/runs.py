@@ -35,8 +35,11 @@ CONTROL_GROUPS = [Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/pids"), Path("/sy
 
 def shell(script: str, **spec: Any) -> AgentClass:
     """An agent that is a shell script; "$1" is its prompt."""
-    command = ["/bin/sh", "-c", script, "agent", "$(AXIOM_PROMPT)"]
-    return parse_class({"metadata": {"name": "shell"}, "spec": {"command": command, **spec}})
+    given = {
+        "command": ["/bin/sh", "-c", script, "agent", "$(AXIOM_PROMPT)"],
+        "screenshots": {"terminal": False},
+    }
+    return parse_class({"metadata": {"name": "shell"}, "spec": {**given, **spec}})
 
 
 def task(**spec: Any) -> AgentTask:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from axiom_sandbox.protocol.channel import FailureReason, LedgerHead, Phase
+from axiom_sandbox.protocol.channel import Blob, FailureReason, LedgerHead, Phase
 from axiom_sandbox.protocol.events import Event, Gap, Terminal
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.supervising.agent import AgentSandbox
@@ -32,15 +32,24 @@ def board(folder: Path) -> Board:
 def test_a_state_outlives_its_process_and_its_revision_never_falls(tmp_path: Path) -> None:
     first = board(tmp_path)
     first.update(phase=Phase.READY)
-    first.add_blob("diff-1", "d", 3)
-    first.add_blob("diff-1", "e", 4)
-    assert first.seal_blob("e")
-    assert not first.seal_blob("d")
+    first.add_blobs(Blob(name="diff-1", digest="d", size=3))
+    first.add_blobs(Blob(name="diff-1", digest="e", size=4), Blob(name="screenshot-f", digest="f", size=5))
+    first.seal_blob("e")
+    first.seal_blob("d")
     before = first.state
+    assert [(blob.name, blob.sealed) for blob in before.blobs] == [("diff-1", True), ("screenshot-f", False)]
     assert board(tmp_path).state == before
     assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o600
     first.seal_blob("e")
     assert first.state.revision == before.revision
+
+
+def test_a_screenshot_leaves_the_state_once_it_is_stored(tmp_path: Path) -> None:
+    held = board(tmp_path)
+    held.add_blobs(Blob(name="screenshot-f", digest="f", size=5), Blob(name="recording", digest="r", size=5))
+    held.seal_blob("f")
+    held.seal_blob("f")
+    assert [blob.name for blob in held.state.blobs] == ["recording"]
 
 
 async def test_waiting_ends_with_a_change_or_with_the_time(tmp_path: Path) -> None:
