@@ -102,6 +102,9 @@ def test_what_is_no_value_of_the_chart_is_refused_with_its_place(values: Object,
         ({"objectStorage": {"endpoint": "https://s3.example/evidence", "secretName": "e"}}, "the bucket goes into objectStorage.bucket"),
         ({"objectStorage": {"secretName": "evidence"}}, "evidence would go to the embedded server"),
         ({"objectStorage": {"endpoint": "http://s3.example", "secretName": "e", "caConfigMapName": "ca"}}, "the endpoint is not https"),
+        ({"objectStorage": {"encryption": {"serverSide": "AES256"}}}, "the embedded server cannot encrypt"),
+        ({"objectStorage": {**ONE_OF_OURS["objectStorage"], "encryption": {"serverSide": "aws:kms"}}}, "aws:kms needs the id of a key"),
+        ({"objectStorage": {**ONE_OF_OURS["objectStorage"], "encryption": {"kmsKeyId": "k"}}}, "is for objectStorage.encryption.serverSide aws:kms alone"),
         ({"objectStorage": {"bucket": "Evidence"}}, 'objectStorage.bucket is "Evidence": write 3 to 63 small letters'),
         ({"objectStorage": {"embedded": {"storageClassName": "fast"}}}, "set objectStorage.embedded.persistent to true"),
         ({"objectStorage": {**ONE_OF_OURS["objectStorage"], "embedded": {"persistent": True}}}, "the chart runs no server"),
@@ -451,3 +454,23 @@ def test_the_collector_runs_on_schedule_and_may_read_classes_alone() -> None:
         {"apiGroups": ["axiom.dev"], "resources": ["agentclasses"], "verbs": ["list"]}
     ]
     assert not kinds(render({"collector": {"schedule": ""}}), "CronJob")
+
+
+def test_keys_of_namespaces_are_given_to_whoever_reads_or_writes_evidence() -> None:
+    items = render(
+        {
+            "objectStorage": {
+                **ONE_OF_OURS["objectStorage"],
+                "encryption": {"serverSide": "aws:kms", "kmsKeyId": "alias/a", "keysSecretName": "keys"},
+            }
+        }
+    )
+    for kind, name in (("Deployment", "axiom-gateway"), ("CronJob", "axiom-collector")):
+        [item] = [one for one in items if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+        text = json.dumps(item, sort_keys=True)
+        assert '{"name": "AXIOM_S3_KEYRING", "value": "/etc/axiom/keyring"}' in text
+        assert '{"name": "AXIOM_S3_ENCRYPTION", "value": "aws:kms"}' in text
+        assert '{"mountPath": "/etc/axiom/keyring", "name": "keyring", "readOnly": true}' in text
+        assert '{"defaultMode": 288, "secretName": "keys"}' in text
+    others = [one for one in items if "AXIOM_S3_KEYRING" in json.dumps(one)]
+    assert len(others) == 2

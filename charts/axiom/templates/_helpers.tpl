@@ -149,6 +149,28 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "axiom.fullname" . }}-
 {{- if .Values.objectStorage.caConfigMapName }}
 - {name: AXIOM_S3_CA, value: /etc/axiom/storage/ca.crt}
 {{- end }}
+{{- with .Values.objectStorage.encryption.serverSide }}
+- {name: AXIOM_S3_ENCRYPTION, value: {{ quote . }}}
+- {name: AXIOM_S3_KMS_KEY, value: {{ quote $.Values.objectStorage.encryption.kmsKeyId }}}
+{{- end }}
+{{- end -}}
+
+{{/* Where the keys of namespaces lie, for whoever reads evidence; its mount and its volume. Nothing without a Secret of them. */}}
+{{- define "axiom.keyring.environment" -}}
+{{- if .Values.objectStorage.encryption.keysSecretName }}
+- {name: AXIOM_S3_KEYRING, value: /etc/axiom/keyring}
+{{- end }}
+{{- end -}}
+{{- define "axiom.keyring.mount" -}}
+{{- if .Values.objectStorage.encryption.keysSecretName }}
+- {name: keyring, mountPath: /etc/axiom/keyring, readOnly: true}
+{{- end }}
+{{- end -}}
+{{- define "axiom.keyring.volume" -}}
+{{- with .Values.objectStorage.encryption.keysSecretName }}
+- name: keyring
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end }}
 {{- end -}}
 
 {{/* Annotations of what exists while `helm test` runs; call with the weight. A pod that failed stays, to be looked at. */}}

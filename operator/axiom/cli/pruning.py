@@ -21,12 +21,11 @@ from axiom.cluster.errors import ApiError, LoginError
 from axiom.environment import SettingsError
 from axiom.evidence.harmless import plain
 from axiom.evidence.segments import EvidenceError
-from axiom.gateway.settings import read_storage
+from axiom.gateway.settings import open_bucket
 from axiom.retaining.collecting import Collected, Collector
 from axiom.retaining.reading import policies_of_cluster
 from axiom.running.places import default_state
 from axiom.storage.folder import FolderStore
-from axiom.storage.s3 import S3Store
 from axiom.storage.store import PrunableStore, StorageError
 from axiom_sandbox.protocol.quantities import parse_duration
 
@@ -59,8 +58,8 @@ def open_store(where: str) -> PrunableStore:
     """By a folder or an `s3://` address; without one, that of local runs. Raises EvidenceError."""
     if where.startswith("s3://"):
         try:
-            return S3Store(read_storage({**os.environ, "AXIOM_S3_BUCKET": urlsplit(where).netloc}))
-        except SettingsError as error:
+            return open_bucket({**os.environ, "AXIOM_S3_BUCKET": urlsplit(where).netloc})
+        except (SettingsError, StorageError) as error:
             raise EvidenceError(f"{where}: {error}") from error
     folder = Path(where) if where else default_state()
     root = folder / "store" if (folder / "store").is_dir() else folder

@@ -114,36 +114,41 @@ def _in_folder(folder: Path) -> list[TaskEvidence]:
             raise EvidenceError(f"{root / key} cannot be read: {error.strerror}") from error
 
     return sorted(
-        _arranged(keys, read), key=lambda one: (one.task.status.completion_time or "") if one.task else ""
+        _arranged(keys, lambda _: read),
+        key=lambda one: (one.task.status.completion_time or "") if one.task else "",
     )
 
 
 def in_bucket(address: str) -> list[TaskEvidence]:
     """`s3://bucket/prefix`: server and keys by AXIOM_S3_ENDPOINT, AXIOM_S3_CREDENTIALS. Raises EvidenceError."""
     from axiom.environment import SettingsError
-    from axiom.gateway.settings import read_storage
-    from axiom.storage.s3 import S3Store
+    from axiom.gateway.settings import open_bucket
+    from axiom.storage.store import StorageError
 
     parts = urlsplit(address)
     try:
-        store = S3Store(read_storage({**os.environ, "AXIOM_S3_BUCKET": parts.netloc}))
-    except (SettingsError, ValueError) as error:
+        store = open_bucket({**os.environ, "AXIOM_S3_BUCKET": parts.netloc})
+    except (SettingsError, StorageError, ValueError) as error:
         raise EvidenceError(f"{address}: {error}") from error
     return in_store(store, parts.path.lstrip("/"), address)
 
 
 def in_store(store: ObjectStore, prefix: str, address: str) -> list[TaskEvidence]:
     """Everything below a prefix of object storage. Raises EvidenceError."""
+    from axiom.storage.encrypted import seen_by
     from axiom.storage.store import StorageError
 
     async def keys() -> list[str]:
         return [key async for key in store.list(prefix)]
 
-    def read(key: str) -> bytes:
-        try:
-            return asyncio.run(store.get(key))
-        except StorageError as error:
-            raise EvidenceError(str(error)) from error
+    def reading(namespace: str) -> Callable[[str], bytes]:
+        def read(key: str) -> bytes:
+            try:
+                return asyncio.run(seen_by(store, namespace).get(key))
+            except StorageError as error:
+                raise EvidenceError(str(error)) from error
+
+        return read
 
     try:
         found = asyncio.run(keys())
@@ -151,11 +156,12 @@ def in_store(store: ObjectStore, prefix: str, address: str) -> list[TaskEvidence
         raise EvidenceError(f"{address}: {error}") from error
     if prefix and not any(_OUTCOME.fullmatch(key) for key in found) and (task := _ADDRESS.match(prefix)):
         found.append(f"tasks/{task['namespace']}/{task['uid']}/outcome.json")
-    return _arranged(found, read)
+    return _arranged(found, reading)
 
 
-def _arranged(keys: list[str], read: Callable[[str], bytes]) -> list[TaskEvidence]:
-    """Keys of a store → tasks with their ledgers."""
+def _arranged(keys: list[str], reading: Callable[[str], Callable[[str], bytes]]) -> list[TaskEvidence]:
+    """Keys of a store → tasks with their ledgers. `reading` gives what reads objects for the tasks of a namespace."""
+    read = reading("")
     ledgers: dict[str, list[str]] = {}
     for key in keys:
         if found := _SEGMENT.fullmatch(f"/{key}"):
@@ -169,7 +175,9 @@ def _arranged(keys: list[str], read: Callable[[str], bytes]) -> list[TaskEvidenc
                 tasks[key.rpartition("/")[0]] = decode_outcome(read(key))
             except (ValueError, EvidenceError):
                 continue  # its ledgers are read without a witness, and say so
-    return [_evidence(owner, task, ledgers, read) for owner, task in sorted(tasks.items())]
+    return [
+        _evidence(owner, task, ledgers, reading(_namespace(owner))) for owner, task in sorted(tasks.items())
+    ]
 
 
 def _evidence(
@@ -182,6 +190,10 @@ def _evidence(
         for name in own
     )
     return TaskEvidence(stored, task, read)
+
+
+def _namespace(owner: str) -> str:
+    return owner.split("/")[1] if owner.startswith("tasks/") else ""
 
 
 def _owner(ledger: str) -> str:

@@ -21,9 +21,11 @@ from axiom.gateway.service import Gateway
 from axiom.gateway.serving import Pages
 from axiom.gateway.settings import GatewaySettings
 from axiom.operations import operations_app, serving
+from axiom.storage.ciphers import Keyring
+from axiom.storage.encrypted import EncryptedStore
 from axiom.storage.measured import MeasuredStore
 from axiom.storage.s3 import S3Store
-from axiom.storage.store import UnavailableError
+from axiom.storage.store import ObjectStore, UnavailableError
 from axiom_sandbox.protocol.identity import Identity
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,11 @@ async def run(settings: GatewaySettings) -> None:
         bucket = S3Store(settings.storage)
         stack.callback(bucket.close)
         await _prove(bucket)
-        store = MeasuredStore(bucket, metrics)
+        store: ObjectStore = MeasuredStore(bucket, metrics)
+        if settings.keyring:
+            keyring = Keyring(settings.keyring)
+            keyring.check()
+            store = EncryptedStore(store, keyring)
         api = await stack.enter_async_context(Api("axiom-gateway", on_answer=metrics.api.note))
         gateway = Gateway(
             api, store, connector(settings.channel_tls), settings.scratch, metrics, _messengers(settings)

@@ -27,6 +27,7 @@ from axiom.gateway.metrics import Metrics
 from axiom.gateway.streaming import BadPositionError, Line, Stream, World, parse_position
 from axiom.planning.observed import identity_in
 from axiom.storage.blobs import parse_reference
+from axiom.storage.encrypted import seen_by
 from axiom.storage.keys import blob_key
 from axiom.storage.store import MissingError, ObjectStore, StorageError
 from axiom_sandbox.protocol.identity import Role
@@ -158,7 +159,7 @@ class Pages:
     ) -> web.StreamResponse:
         with tempfile.TemporaryDirectory(prefix="axiom-gateway-") as folder:
             file, shown = Path(folder) / "object", Path(folder) / "shown"
-            await self._store.fetch(key, file)
+            await seen_by(self._store, request.match_info["namespace"]).fetch(key, file)
             await asyncio.to_thread(show, file, shown, _is_original(request))
             # No FileResponse: it opens its file once more when its handler, and so the folder, is gone.
             headers = {"Content-Type": content_type, "X-Content-Type-Options": "nosniff"}

@@ -17,6 +17,7 @@ from axiom.gateway.packing import PlainFile, WorkspaceError, config_map_files, i
 from axiom.gateway.room import Room
 from axiom.manifests.naming import BASE_ANNOTATION, CHANGES_ANNOTATION, CONDUCT_ANNOTATION
 from axiom.storage.blobs import keep_blob
+from axiom.storage.encrypted import seen_by
 from axiom.storage.keys import blob_key, input_key
 from axiom.storage.store import MissingError, ObjectStore
 from axiom_sandbox.protocol.criteria import Criterion, HiddenArchive
@@ -42,7 +43,8 @@ class PodSupply:
         """`task` gives the task if it is known, `supplier` the channel to the one-shot pod of the same attempt, `room`
         is that of `scratch`."""
         self._room = room
-        self._pod, self._identity, self._api, self._store = pod, identity, api, store
+        self._pod, self._identity, self._api = pod, identity, api
+        self._store = seen_by(store, identity.namespace)
         self._scratch, self._task, self._supplier = scratch, task, supplier
 
     async def base(self) -> Archive | None:

@@ -16,10 +16,9 @@ from datetime import UTC, datetime
 from axiom.cluster.api import Api
 from axiom.cluster.errors import ApiError, LoginError
 from axiom.environment import SettingsError
-from axiom.gateway.settings import read_storage
+from axiom.gateway.settings import open_bucket
 from axiom.retaining.collecting import Collector
 from axiom.retaining.reading import policies_of_cluster
-from axiom.storage.s3 import S3Store
 from axiom.storage.store import StorageError
 from axiom_sandbox.protocol.quantities import parse_duration
 
@@ -29,7 +28,7 @@ log = logging.getLogger("axiom.retaining")
 async def _run() -> None:
     age = parse_duration(os.environ.get("AXIOM_GC_SAFE_AGE") or "24h")
     dry = os.environ.get("AXIOM_GC_DRY_RUN", "").lower() == "true"
-    store = S3Store(read_storage(os.environ))
+    store = open_bucket(os.environ)
     async with Api("axiom-gc") as api:
         policies = await policies_of_cluster(api)
     done = await Collector(store, policies, lambda: datetime.now(UTC), safe_age=age, dry=dry).run()

@@ -20,6 +20,7 @@ from axiom.evidence.outcomes import decode_outcome
 from axiom.evidence.segments import Segment, unpack
 from axiom.retaining.policies import PICTURES, fate_of
 from axiom.storage.blobs import CANDIDATES, CLAIMS, parse_reference
+from axiom.storage.ciphers import UnreadableError
 from axiom.storage.keys import blob_key, outcome_key, task_prefix
 from axiom.storage.store import ConflictError, MissingError, PrunableStore, PutResult
 
@@ -84,7 +85,7 @@ class Collector:
                 tasks[key] = decode_outcome(await self._store.get(key))
             except MissingError:
                 continue  # another run was faster
-            except ValueError as error:
+            except (ValueError, UnreadableError) as error:
                 self.done.unreadable.append(f"{key}: {error}")
         return tasks
 
@@ -211,7 +212,7 @@ class Collector:
     async def _named_in(self, key: str) -> set[str]:
         try:
             data = await self._store.get(key)
-        except MissingError:
-            return set()
+        except (MissingError, UnreadableError):
+            return set()  # what is encrypted is of a version that writes references
         content, _ = unpack(Segment(key, data))
         return {digest.decode() for digest in _DIGEST.findall(content)}

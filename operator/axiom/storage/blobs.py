@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from axiom.storage.encrypted import seen_by
 from axiom.storage.keys import blob_key, check_key
 from axiom.storage.store import ObjectStore, UnavailableError
 from axiom_sandbox.protocol.identity import Identity
@@ -44,6 +45,7 @@ async def keep_blob(
     store: ObjectStore, identity: Identity, name: str, digest: str, source: Path | bytes
 ) -> None:
     """Stores a blob so that it stays for as long as the task's evidence does. Raises StorageError."""
+    store = seen_by(store, identity.namespace)
     await store.put(reference_key(identity, digest, name), b"")
     while True:
         await store.put(blob_key(digest), source)

@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
@@ -29,6 +30,7 @@ from minio import Minio
 from minio.credentials.credentials import Credentials
 from minio.credentials.providers import Provider, StaticProvider
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.sse import Sse, SseKMS, SseS3
 from minio.time import to_amz_date
 from tenacity import (
     AsyncRetrying,
@@ -61,7 +63,8 @@ _DIGEST_METADATA = "axiom-sha256"
 _DIGEST_HEADER = f"x-amz-meta-{_DIGEST_METADATA}"
 _PAGE = 1000
 _PROBE = b"Axiom wrote this to learn whether this store honours If-None-Match. It may be deleted.\n"
-_PROBE_KEY = "axiom-probe/conditional-put"
+_PROBE_KEY = "axiom-probe/conditional-{}"
+_ENCRYPTION_HEADER = "x-amz-server-side-encryption"
 _LARGE_PROBE_KEY = "axiom-probe/conditional-multipart"
 _TOLERATED_SKEW = timedelta(minutes=1)
 _SMALLEST_PART = 5 * 2**20
@@ -73,6 +76,15 @@ _PASSING_CODES = frozenset({
 
 T = TypeVar("T")
 Keys = list[str]
+
+
+class ServerSide(StrEnum):
+    """What a server can encrypt with."""
+
+    S3 = "AES256"
+    """Keys of the server's own (SSE-S3)."""
+    KMS = "aws:kms"
+    """A key of its key service (SSE-KMS)."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,10 @@ class S3Settings:
     """Seconds between two tries, at most."""
     part_bytes: int = 16 * 2**20
     """What is larger goes up in parts of this size, at least 5 MiB; one part is in memory at a time."""
+    server_side_encryption: ServerSide | None = None
+    """How the server is asked to encrypt what it stores; None: as the bucket's own settings say."""
+    kms_key_id: str = ""
+    """With ServerSide.KMS: the key's id, or its ARN."""
     connections: int = 16
     """Requests at once."""
     read_seconds: float = 30
@@ -170,6 +186,7 @@ class S3Store:
     """An ObjectStore in one bucket. Made by `connect`, and closed after use."""
 
     def __init__(self, settings: S3Settings) -> None:
+        _check_encryption(settings)
         self._settings = settings
         self._threads = ThreadPoolExecutor(settings.connections, thread_name_prefix="s3")
         self._offset = offset = _Offset()
@@ -204,7 +221,9 @@ class S3Store:
         async with self._proving:
             if not self._is_proven:
                 await self._ensure_bucket()
-                await self._require_condition(_PROBE_KEY, _PROBE)
+                probe = self._probe_key
+                await self._require_condition(probe, _PROBE)
+                await self._do(f"look at {probe}", self._require_encryption)
                 self._is_proven = True
 
     def close(self) -> None:
@@ -328,6 +347,35 @@ class S3Store:
                 metadata={_DIGEST_METADATA: digest_of(source)},
                 part_size=part_bytes,
                 num_parallel_uploads=1,
+                sse=self._encryption(),
+            )
+
+    @property
+    def _probe_key(self) -> str:
+        """Another one for each encryption: what lies there already was stored with one."""
+        wanted = self._settings.server_side_encryption
+        return _PROBE_KEY.format(wanted.name.lower() if wanted else "put")
+
+    def _encryption(self) -> Sse | None:
+        match self._settings.server_side_encryption:
+            case ServerSide.S3:
+                return SseS3()
+            case ServerSide.KMS:
+                return SseKMS(self._settings.kms_key_id, {})
+            case None:
+                return None
+
+    def _require_encryption(self) -> None:
+        """Looks at what a probe was stored with."""
+        wanted = self._settings.server_side_encryption
+        if wanted is None:
+            return
+        head = self._head(self._probe_key)
+        headers = {name.lower(): value for name, value in (head.metadata or {}).items()} if head else {}
+        if headers.get(_ENCRYPTION_HEADER) != wanted:
+            raise UnsuitableError(
+                f"the object store at {self._settings.endpoint} was asked to encrypt with {wanted}, and does not say that"
+                " it did; use a store that can, or set objectStorage.encryption.serverSide (AXIOM_S3_ENCRYPTION) to nothing"
             )
 
     def _get(self, key: str) -> bytes:
@@ -422,6 +470,17 @@ class S3Store:
             return operation()
 
         return run
+
+
+def _check_encryption(settings: S3Settings) -> None:
+    """What minio would say of it only at the first write. Raises UnsuitableError."""
+    kms = settings.server_side_encryption is ServerSide.KMS
+    if kms and not settings.kms_key_id:
+        raise UnsuitableError(
+            "encryption with aws:kms needs the id of a key: objectStorage.encryption.kmsKeyId"
+        )
+    if kms and not settings.endpoint.startswith("https://"):
+        raise UnsuitableError(f"encryption with aws:kms needs https, and {settings.endpoint!r} is not")
 
 
 def _client(settings: S3Settings, pool: type[_Pool], offset: _Offset) -> Minio:

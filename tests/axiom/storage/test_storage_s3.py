@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from minio import Minio
 
-from axiom.storage.s3 import S3Settings, S3Store
+from axiom.storage.s3 import S3Settings, S3Store, ServerSide
 from axiom.storage.store import ConflictError, CorruptError, PutResult, UnavailableError, UnsuitableError
 
 Status = Callable[[web.Request], int | str]
@@ -33,7 +33,7 @@ SETTINGS = S3Settings(
 
 @asynccontextmanager
 async def server_that_answers(
-    status: Status, ahead: timedelta = timedelta()
+    status: Status, ahead: timedelta = timedelta(), **headers: str
 ) -> AsyncIterator[tuple[S3Settings, list[str]]]:
     """A server that plays S3's errors: `status` is a number, or the code of an S3 error with its number.
 
@@ -51,7 +51,7 @@ async def server_that_answers(
         seen.append(f"{request.method} {request.path} {request.headers.get('If-None-Match', '-')}")
         answer = status(request)
         if isinstance(answer, int):
-            return web.Response(status=answer, headers={"ETag": '"0"'})
+            return web.Response(status=answer, headers={"ETag": '"0"', **headers})
         code, number = answer.split()
         text = "" if request.method == "HEAD" else f"<Error><Code>{code}</Code><Message>m</Message></Error>"
         return web.Response(status=int(number), text=text, content_type="application/xml")
@@ -268,6 +268,35 @@ async def test_a_store_that_is_away_at_the_start_is_proven_before_the_first_writ
         store.close()
     written = [line.split()[1] for line in seen if line.startswith("PUT")]
     assert written == ["/evidence/axiom-probe/conditional-put"] * 2 + ["/evidence/a/key"]
+
+
+@pytest.mark.parametrize("said", ["AES256", "", "aws:kms"])
+async def test_a_server_that_does_not_say_that_it_encrypts_is_refused(said: str) -> None:
+    asked = list[str]()
+
+    def status(request: web.Request) -> int | str:
+        if request.method == "PUT":
+            asked.append(request.headers.get("X-Amz-Server-Side-Encryption", ""))
+            return 200 if len(asked) in (1, 3) else "PreconditionFailed 412"
+        return 200
+
+    async with server_that_answers(status, **{"x-amz-server-side-encryption": said}) as (settings, _):
+        store = S3Store(replace(settings, server_side_encryption=ServerSide.S3))
+        if said == "AES256":
+            await store.put("a/key", b"x")
+        else:
+            with pytest.raises(UnsuitableError, match="does not say that it did"):
+                await store.prove()
+        store.close()
+    assert set(asked) == {"AES256"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"), [({"kms_key_id": ""}, "needs the id of a key"), ({"kms_key_id": "k"}, "needs https")]
+)
+def test_settings_that_cannot_encrypt_are_refused(changes: dict[str, str], why: str) -> None:
+    with pytest.raises(UnsuitableError, match=why):
+        S3Store(replace(SETTINGS, server_side_encryption=ServerSide.KMS, **changes))  # type: ignore[arg-type]
 
 
 async def test_a_slow_failure_is_not_repeated_for_ever() -> None:

@@ -50,6 +50,15 @@ objectStorage.secretName is {{ quote .secretName }}, and objectStorage.endpoint 
 {{- if and .caConfigMapName (not (hasPrefix "https://" .endpoint)) }}
 objectStorage.caConfigMapName is {{ quote .caConfigMapName }}, and the endpoint is not https: there is no certificate to check. Write an endpoint with https, or leave the name out
 {{- end }}
+{{- if and .encryption.serverSide (not .endpoint) }}
+objectStorage.encryption.serverSide is {{ quote .encryption.serverSide }}, and the embedded server cannot encrypt: set objectStorage.endpoint, or use objectStorage.encryption.keysSecretName
+{{- else if and (eq .encryption.serverSide "aws:kms") (not .encryption.kmsKeyId) }}
+objectStorage.encryption.kmsKeyId is empty, and aws:kms needs the id of a key
+{{- else if and (eq .encryption.serverSide "aws:kms") (not (hasPrefix "https://" .endpoint)) }}
+objectStorage.encryption.serverSide is aws:kms, which needs https, and objectStorage.endpoint is {{ quote .endpoint }}
+{{- else if and .encryption.kmsKeyId (ne .encryption.serverSide "aws:kms") }}
+objectStorage.encryption.kmsKeyId is {{ quote .encryption.kmsKeyId }}, and is for objectStorage.encryption.serverSide aws:kms alone: set that, or leave it out
+{{- end }}
 {{- if not (regexMatch "^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$" .bucket) }}
 objectStorage.bucket is {{ quote .bucket }}: write 3 to 63 small letters, digits, dots and -
 {{- end }}
