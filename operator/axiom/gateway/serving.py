@@ -148,7 +148,7 @@ class Pages:
         """What the blob is, if it is a picture of this task: by the reference that its sandbox's carrier stored."""
         for attempt in range(1, task.status.attempt + 1):
             prefix = identity_in(task, Role.AGENT, attempt).prefix
-            async for key in self._store.list(f"{prefix}/blobs/{digest}."):
+            async for key in seen_by(self._store, task.namespace).list(f"{prefix}/blobs/{digest}."):
                 reference = parse_reference(key)
                 if reference and reference[2].startswith(SCREENSHOT):
                     return reference[2]

@@ -30,7 +30,7 @@ from axiom.storage.store import (
 _OWNED = re.compile(r"tasks/(?P<namespace>[^/]+)/")
 _DIGEST = re.compile(
     r"(?P<before>blobs/sha256/[0-9a-f]{2}/|collecting/(?:claims|candidates)/|tasks/.*/blobs/)"
-    r"(?P<digest>[0-9a-f]{64})(?P<after>(\.[^/]+)?)"
+    r"(?P<digest>[0-9a-f]{64})(?P<after>(\.[^/]*)?)"
 )
 
 _Names = list[str]
@@ -125,9 +125,10 @@ class EncryptedStore:
         return any([await self._store.exists(stored) for stored in self._places(key)])
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
-        """As ObjectStore.list, of names as they are stored."""
-        async for key in self._store.list(prefix):
-            yield key
+        """As ObjectStore.list; names are as they are stored, a prefix with a digest in it is as this namespace has it."""
+        for stored in self._places(prefix):
+            async for key in self._store.list(stored):
+                yield key
 
     async def _fetch(self, stored: str, target: Path) -> ObjectStat:
         found = await self._store.fetch(stored, target)

@@ -134,6 +134,8 @@ async def test_a_namespace_reads_its_own_blobs_alone(store: EncryptedBucket, key
     digest = hashlib.sha256(CONTENT).hexdigest()
     await keep_blob(store, identity("red"), "diff-1", digest, CONTENT)
     assert await store.of("red").get(blob_key(digest)) == CONTENT
+    prefix = f"{identity('red').prefix}/blobs/{digest}."
+    assert len([key async for key in store.of("red").list(prefix)]) == 1
     for other in ("blue", "plain"):
         with pytest.raises(MissingError):
             await store.of(other).get(blob_key(digest))
