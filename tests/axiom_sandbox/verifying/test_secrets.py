@@ -159,7 +159,9 @@ async def test_the_agent_s_last_words_are_looked_through(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lay_out = driver._lay_out
-    monkeypatch.setattr(driver, "_lay_out", lambda *given: lay_out(*given[:3], f"done, with {TOKEN}"))
+    monkeypatch.setattr(
+        driver, "_lay_out", lambda *given: lay_out(*given[:3], f"done, with {TOKEN}", *given[4:])
+    )
     verdict, message = await check(bench, {"app.py": ""})
     assert (verdict, "the agent's last words:1 GitHub token: ghp_… (40 characters)" in message) == (
         Verdict.FAIL,
