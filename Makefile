@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 LAUNCHER_SOURCES = $(wildcard sandbox-image/launcher/*.go sandbox-image/launcher/*.s sandbox-image/launcher/go.*)
 INSTALLER_SOURCES = $(wildcard sandbox-image/launcher/installer/*.go sandbox-image/launcher/go.*)
 
-.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e attacks campaign faults bench bench-memory captures demo fuzz cheats audit audit-online sbom clean
+.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e attacks campaign faults bench bench-memory bench-flood captures demo fuzz cheats audit audit-online sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -98,8 +98,12 @@ bench: setup ## Measure, and write docs/benchmarks.md (about 15 minutes, on the 
 bench-memory: setup ## What operator and gateway keep in memory after 500 tasks (about 20 minutes)
 	$(RUN) python -m bench --only memory
 
+bench-flood: setup ## An agent that writes 10 GB to its terminal (about 10 minutes)
+	$(RUN) python -m bench --only long-flood
+
 captures: .venv/ready ## Record anew what the real CLIs say (needs npm and Node): tests/captures/README.md
 	$(RUN) python -m tests.captures
+	$(RUN) python -m tests.captures --older
 	$(RUN) python -m tests.captures.terminals
 
 cheats: setup ## Every cheat and every honest solution on every task, in real clean rooms: about 20 minutes

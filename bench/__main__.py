@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -86,6 +87,91 @@ def egress() -> Part:
             ),
         )
     )
+
+
+def terminal() -> Part:
+    """One agent's terminal, read, recorded, rendered and noted."""
+    found = _supervising("pump")
+    figure = Figure(
+        "terminal → recording and ledger, one sandbox on one core",
+        f"{found['mb_per_second']:,.0f} MB/s; {found['mb_per_processor_second']:,.0f} MB for each second of processor time",
+        "at least 40 MB/s",
+        f"{found['bytes'] / 2**20:,.0f} MiB of coloured lines, all of it recorded; the writer has another core, and waits for the"
+        " terminal's buffer of 4 KiB",
+    )
+    return Part((figure,))
+
+
+def _flooded(size: int) -> Part:
+    found = _supervising("flood", "--bytes", str(size))
+    lost = f"{found['kept']:,} bytes recorded, {found['declared_missing']:,} declared as a gap, none missing"
+    method = f"an agent under bubblewrap writes {size / 1e9:,.1f} GB to its terminal; a supervisor of its own, with screenshots"
+    return Part(
+        (
+            Figure(
+                f"flood of {size / 1e9:,.1f} GB, supervisor's resident memory",
+                f"{found['resident_mib']:.0f} MiB at most",
+                "at most 96 MiB",
+                f"{method}; without the process that draws, which lives for some seconds after a picture",
+            ),
+            Figure(
+                f"flood of {size / 1e9:,.1f} GB, taken",
+                f"{found['mb_per_second']:,.0f} MB/s; {lost}",
+                "no loss without a gap",
+                method,
+            ),
+        )
+    )
+
+
+def flood() -> Part:
+    """A terminal that is written without pause."""
+    return _flooded(10**9)
+
+
+def long_flood() -> Part:
+    """The same, ten times as long."""
+    return _flooded(10**10)
+
+
+def kill(times: int = 30) -> Part:
+    """A flooding agent is stopped."""
+    took = _supervising("kill", "--times", str(times))["seconds"]
+    figure = Figure(
+        "command to stop → nothing of a flooding agent lives",
+        milliseconds(took),
+        "p99 at most 1,000 ms",
+        f"{times} sandboxes one after the other, each flooding for a second; looked at every 2 ms",
+    )
+    return Part((figure,))
+
+
+def rest() -> Part:
+    """A supervisor whose agent does nothing."""
+    found = _supervising("rest", "--seconds", "60")
+    figure = Figure(
+        "supervisor at rest",
+        f"{found['resident_mib']:.0f} MiB, {found['share_of_a_core']:.1%} of a core",
+        "at most 80 MiB and 1%",
+        f"its agent sleeps; over {found['seconds']:.0f} s, from 40 s after the start on",
+    )
+    return Part((figure,))
+
+
+def state() -> Part:
+    """How soon a change of what the agent does is to be seen."""
+    took = sorted(_supervising("state", "--times", "1000")["seconds"])
+    figure = Figure(
+        "change of state → visible in the ledger's stream",
+        f"{milliseconds(took)}, p99 {took[int(0.99 * len(took))] * 1000:,.0f} ms",
+        "p99 at most 200 ms",
+        f"{len(took):,} tools, one each 40 ms, in messages of Claude Code's; from the agent's writing to a reader of /v1/events",
+    )
+    return Part((figure,))
+
+
+def _supervising(*arguments: str) -> Any:
+    return json.loads(_run([sys.executable, "-m", "bench.supervising", *arguments]))
 
 
 def launcher_size() -> Part:
@@ -175,13 +261,19 @@ _HERE: dict[str, Callable[[], Part]] = {
     "ledger": ledger,
     "egress": egress,
     "run": local_run,
+    "terminal": terminal,
+    "flood": flood,
+    "long-flood": long_flood,
+    "kill": kill,
+    "rest": rest,
+    "state": state,
 }
 _ON_A_CLUSTER: dict[str, Callable[[Installation], Part]] = {
     "cold-start": cold_starts,
     "at-once": at_once,
     "memory": memory,
 }
-_LONG = ("memory",)
+_LONG = ("memory", "long-flood")
 """Measured only when named."""
 
 if __name__ == "__main__":

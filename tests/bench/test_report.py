@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 from bench.__main__ import report
 from bench.cold_start import phases, written
 from bench.figures import Figure, Part, Phase, milliseconds
 
+ROOT = Path(__file__).parents[2]
 STEPS = (("asked", "accepted", "first"), ("accepted", "created", "second"), ("created", "ready", "third"))
 
 
@@ -61,3 +67,13 @@ def test_the_report_tells_every_figure_with_its_load_and_every_phase() -> None:
 
 def test_percentiles_are_of_the_measured_values() -> None:
     assert milliseconds([0.003, 0.001, 0.002]) == "p50 2 ms, p90 3 ms, max 3 ms"
+
+
+def test_the_terminals_rate_is_measured_with_nothing_lost() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench.supervising", "pump", "--bytes", "2000000"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = json.loads(ran.stdout)
+    assert found["bytes"] == 2_000_000
+    assert found["mb_per_processor_second"] > 0

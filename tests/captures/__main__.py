@@ -1,4 +1,4 @@
-"""Record the captures anew: `python -m tests.captures [CLI…] [--story NAME]`, or `make captures`."""
+"""Record the captures anew: `python -m tests.captures [CLI…] [--story NAME] [--older]`, or `make captures`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.captures.clis import CLIS, Cli
+from tests.captures.clis import CLIS, OLDER_CLIS, Cli
 from tests.captures.launching import command, driver, home_files
 from tests.captures.playing import PLAYERS
 from tests.captures.recording import Normaliser, Recorder, Talk, start, written
 from tests.captures.stories import STORIES, Story
 from tests.fakes.scripted_model import ScriptedModel
-
-HERE = Path(__file__).parent
 
 
 async def record(cli: Cli, story: Story, argv: tuple[str, ...]) -> str:
@@ -60,16 +58,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="captures", description="Record what the real CLIs say.")
     parser.add_argument("clis", nargs="*", choices=[[], *CLIS], help="which ones (default: all)")
     parser.add_argument("--story", choices=[story.name for story in STORIES], help="this one alone")
+    parser.add_argument("--older", action="store_true", help="of the older version of each")
     chosen = parser.parse_args()
     for name in chosen.clis or CLIS:
-        cli = CLIS[name]
+        cli = (OLDER_CLIS if chosen.older else CLIS)[name]
         argv = cli.argv()
-        (HERE / name).mkdir(exist_ok=True)
+        cli.captures.mkdir(exist_ok=True)
         for story in STORIES:
             if chosen.story in (None, story.name):
                 text = asyncio.run(record(cli, story, argv))
-                (HERE / name / f"{story.name}.jsonl").write_text(text)
-                print(f"{name} {story.name}: {len(text.splitlines())} lines, {len(text)} bytes", flush=True)
+                (cli.captures / f"{story.name}.jsonl").write_text(text)
+                print(
+                    f"{name} {cli.version} {story.name}: {len(text.splitlines())} lines, {len(text)} bytes",
+                    flush=True,
+                )
     return 0
 
 

@@ -1,7 +1,8 @@
 """The real CLIs: which versions, where they are, and how they get there.
 
 The versions, with the digests of their packages, stand in `sandbox-image/agents/NAME/package.json` and
-`package-lock.json`, where the images take them from, too.
+`package-lock.json`, where the images take them from, too; those of an older version of each in `older/NAME`, beside what that
+one says.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 AGENTS = Path(__file__).parents[2] / "sandbox-image" / "agents"
+OLDER = Path(__file__).parent / "older"
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,19 @@ class Cli:
     program: str
     """Where its own binary is among the installed packages (a pattern), or the program that Node runs."""
     needs_node: bool = False
+    pins: Path = AGENTS
+    """Where the folder of its name is that names its version."""
 
     @property
     def version(self) -> str:
         """The pinned version."""
-        return str(
-            json.loads((AGENTS / self.name / "package.json").read_text())["dependencies"][self.package]
-        )
+        pins = json.loads((self.pins / self.name / "package.json").read_text())
+        return str(pins["dependencies"][self.package])
+
+    @property
+    def captures(self) -> Path:
+        """Where what it says is kept."""
+        return (OLDER if self.pins == OLDER else OLDER.parent) / self.name
 
     @property
     def folder(self) -> Path:
@@ -48,7 +56,7 @@ class Cli:
     def argv(self) -> tuple[str, ...]:
         """How to start it; it is installed from its npm package unless it is there already."""
         if not self.folder.exists():
-            _install(AGENTS / self.name, self.folder)
+            _install(self.pins / self.name, self.folder)
         [program] = self.folder.glob(self.program)
         node = shutil.which("node") or "node"
         return (node, str(program)) if self.needs_node else (str(program),)
@@ -62,6 +70,7 @@ GEMINI = Cli(
     "gemini", "@google/gemini-cli", "node_modules/@google/gemini-cli/bundle/gemini.js", needs_node=True
 )
 CLIS = {cli.name: cli for cli in (CLAUDE, CODEX, GEMINI)}
+OLDER_CLIS = {name: replace(cli, pins=OLDER) for name, cli in CLIS.items()}
 
 
 def _install(pins: Path, folder: Path) -> None:

@@ -15,6 +15,7 @@ from axiom_sandbox.drivers.contract import Command, Place, Step, Turn, Unsupport
 from axiom_sandbox.drivers.expanding import environment, expand, variables
 from axiom_sandbox.drivers.json_lines import JsonLinesDriver, input_of, text_of
 from axiom_sandbox.drivers.statements import command_ran, file_written
+from axiom_sandbox.drivers.versions import warning
 from axiom_sandbox.protocol.agents import DriverName, Statement, Tokens
 from axiom_sandbox.protocol.approvals import Decision, Permission
 from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
@@ -184,7 +185,13 @@ class ClaudeDriver(JsonLinesDriver):
             case "init":
                 version, model = str(message["claude_code_version"]), str(message["model"])
                 return [
-                    SessionOpened(round=number, session=message["session_id"], version=version, model=model)
+                    SessionOpened(
+                        round=number,
+                        session=message["session_id"],
+                        version=version,
+                        model=model,
+                        warning=warning(self.name, version),
+                    )
                 ]
             case "api_retry":
                 status = message.get("error_status")

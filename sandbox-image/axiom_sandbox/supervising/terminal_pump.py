@@ -210,7 +210,8 @@ class TerminalPump:
             seq = await self._record(Terminal(start=start, size=now - start))
             if self._dropped_from is None:
                 self._recording.mark(seq)
-        await asyncio.to_thread(self._recording.flush)
+        if not self._recording.is_durable:
+            await asyncio.to_thread(self._recording.flush)
 
     async def _note_loss(self) -> None:
         if self._dropped_from is not None:

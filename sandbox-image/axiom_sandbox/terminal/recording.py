@@ -60,6 +60,7 @@ class Recording:
         self._clock, self._limit = clock, limit
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._dropped = 0
+        self._durable = -1
 
     @classmethod
     def open(
@@ -140,10 +141,17 @@ class Recording:
         """The process on the terminal ended."""
         self._event(Code.EXIT, str(status))
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether nothing was written since `flush`."""
+        return self._durable == self._written.size
+
     def flush(self) -> None:
         """Make what was written durable."""
+        size = self._written.size
         try:
             os.fdatasync(self._descriptor)
+            self._durable = size
         except OSError as error:
             raise RecordingError(f"the recording {self._path} cannot be made durable: {error}") from error
 

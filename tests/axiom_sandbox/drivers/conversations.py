@@ -21,8 +21,13 @@ CAPTURES = Path(__file__).parents[2] / "captures"
 
 
 def captured(name: DriverName) -> dict[str, bytes]:
-    """What the real agent said: the first process of each recorded story."""
-    return {path.stem: said_in(path) for path in sorted((CAPTURES / name.lower()).glob("*.jsonl"))}
+    """What the real agent said, in both versions of it: the first process of each recorded story."""
+    folders = {"": CAPTURES / name.lower(), "older-": CAPTURES / "older" / name.lower()}
+    return {
+        f"{which}{path.stem}": said_in(path)
+        for which, folder in folders.items()
+        for path in sorted(folder.glob("*.jsonl"))
+    }
 
 
 def said_in(path: Path, process: int = 1) -> bytes:

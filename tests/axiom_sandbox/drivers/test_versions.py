@@ -6,11 +6,20 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.axiom_sandbox.drivers.conversations import CAPTURES
+from tests.axiom_sandbox.drivers.conversations import CAPTURES, new_driver, said_in
 
 from axiom_sandbox.drivers import versions
+from axiom_sandbox.drivers.contract import Turn
 from axiom_sandbox.drivers.versions import TESTED, VersionRange, warning
 from axiom_sandbox.protocol.agents import DriverName
+from axiom_sandbox.protocol.events import (
+    ApprovalAsked,
+    AssistantMessage,
+    SessionOpened,
+    ToolCall,
+    ToolReturn,
+    TurnEnded,
+)
 
 AGENTS = Path(__file__).parents[3] / "sandbox-image" / "agents"
 
@@ -43,9 +52,38 @@ def test_any_command_has_no_version() -> None:
 
 
 @pytest.mark.parametrize("name", list(TESTED))
-def test_the_range_is_of_what_is_pinned_and_was_recorded(name: DriverName) -> None:
-    pins = json.loads((AGENTS / name.lower() / "package.json").read_text())
-    [pinned] = pins["dependencies"].values()
-    assert warning(name, pinned) == ""
-    heads = [path.open().readline() for path in (CAPTURES / name.lower()).glob("*.jsonl")]
-    assert {json.loads(head)["version"] for head in heads} == {pinned}
+def test_the_range_is_from_the_older_version_that_was_recorded_to_the_pinned_one(name: DriverName) -> None:
+    places = {
+        CAPTURES / "older" / name.lower(): CAPTURES / "older" / name.lower(),
+        CAPTURES / name.lower(): AGENTS / name.lower(),
+    }
+    pinned = []
+    for captures, pins in places.items():
+        [version] = json.loads((pins / "package.json").read_text())["dependencies"].values()
+        heads = [json.loads(path.open().readline()) for path in captures.glob("*.jsonl")]
+        assert len(heads) >= 9
+        assert {head["version"] for head in heads} == {version}
+        pinned.append(version)
+    assert TESTED[name] == VersionRange(*pinned)
+
+
+def test_claude_code_says_that_it_was_not_tested() -> None:
+    driver = new_driver(DriverName.CLAUDE)
+    said = said_in(CAPTURES / "claude" / "plain.jsonl").replace(b'"2.1.329"', b'"9.9.9"')
+    [opened] = [event for event in driver.parse(said).events if isinstance(event, SessionOpened)]
+    assert opened.warning == warning(DriverName.CLAUDE, "9.9.9") != ""
+
+
+@pytest.mark.parametrize("name", list(TESTED))
+@pytest.mark.parametrize("story", ["plain", "approved", "denied", "two_turns"])
+def test_both_versions_tell_the_same_story(name: DriverName, story: str) -> None:
+    told = []
+    for folder in (CAPTURES / "older" / name.lower(), CAPTURES / name.lower()):
+        driver = new_driver(name)
+        driver.begin(Turn(1, "Write hello.py."))
+        events = driver.parse(said_in(folder / f"{story}.jsonl")).events
+        kinds = (SessionOpened, ToolCall, ToolReturn, ApprovalAsked, AssistantMessage, TurnEnded)
+        told.append([(event.event, getattr(event, "text", "")[:40], getattr(event, "ok", None)) for event in events if isinstance(event, kinds)])  # fmt: skip
+        assert [event.warning for event in events if isinstance(event, SessionOpened)][:1] == [""]
+    assert told[0] == told[1]
+    assert ("turn_ended", True) in {(kind, ok) for kind, _, ok in told[0]}
