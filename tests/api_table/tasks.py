@@ -44,7 +44,7 @@ _NOT_AN_AMOUNT = 'is not an amount; write US dollars as a string such as "2.00"'
 _NOT_A_PATH = "is not a path inside the folder; write one such as src/leap.py"
 _NOT_A_TEST = "is not a test id; write it as pytest does"
 _NOT_A_NAME = "is not a Kubernetes name; write small letters"
-_ONE_KIND = "exactly one of files, diff, command, tests, lint, secrets, probe, toolUse and judge must be given; this criterion has"
+_ONE_KIND = "exactly one of files, diff, command, tests, lint, secrets, probe, toolUse, research and judge must be given; this criterion has"
 _ABSENT_ALONE = "absent does not go together with matches, sha256, minBytes or maxBytes; remove them"
 _ONE_SOURCE = "only one source may be given"
 _MISSING = "this field is required; add it"
@@ -147,6 +147,21 @@ GOOD = [
                 },
             ]
         },
+    ),
+    Case("with sources that must hold", _of_kind("research", {"files": ["**/*.md"]})),
+    Case(
+        "with sources in the last words",
+        _of_kind(
+            "research",
+            {
+                "message": True,
+                "minCitations": 1,
+                "minResolvedPercent": 80,
+                "quotes": False,
+                "fetched": False,
+                "timeout": "10s",
+            },
+        ),
     ),
     Case("with tools that may not fail", _of_kind("toolUse", {})),
     Case(
@@ -480,6 +495,20 @@ BAD_CRITERIA = [
 ]
 
 BAD_KINDS = [
+    Case(
+        "with sources that are looked for nowhere",
+        _of_kind("research", {"minCitations": 2}),
+        Refused("spec.criteria[0].research", "neither files nor message is given"),
+    ),
+    Case(
+        "with more sources than are looked at",
+        _of_kind("research", {"message": True, "minCitations": 33}),
+        Refused(
+            "spec.criteria[0].research.minCitations",
+            "is too large; write at most 32",
+            server_says="less than or equal to 32",
+        ),
+    ),
     Case(
         "with a judge alone",
         {"spec.criteria": [{"name": "judged", "judge": {"question": "Is it honest?"}}]},

@@ -16,6 +16,7 @@ from axiom_sandbox.protocol.quantities import parse_money
 MICROS = 1_000_000
 """Micro-dollars of a dollar, and tokens that a price is for."""
 MAX_PROXIES = 16
+MAX_HOSTS = 64
 
 
 class UsageCounts(ApiModel):
@@ -39,6 +40,15 @@ class UsageCounts(ApiModel):
     """Requests to models that the class has no price for: their tokens are counted, their cost is not."""
 
 
+class HostTraffic(ApiModel):
+    """What came to the agent from one of its class's destinations."""
+
+    host: Annotated[str, Field(max_length=253)]
+    """Its name."""
+    down: int
+    """Bytes, as they came through the egress proxy."""
+
+
 class ProxyUsage(UsageCounts):
     """What one process of the egress proxy counted; its numbers only grow."""
 
@@ -46,6 +56,8 @@ class ProxyUsage(UsageCounts):
     """Made up anew each time that the process starts."""
     cost_micro_usd: int | None = None
     """Cost in millionths of a US dollar; unset while nothing had a price."""
+    reached: Annotated[list[HostTraffic], Field(max_length=MAX_HOSTS), Keyed("host")] = []
+    """What came from destinations."""
 
 
 class UsageStatus(UsageCounts):

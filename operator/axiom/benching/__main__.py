@@ -27,7 +27,7 @@ from axiom.egress.errors import SettingsError as KeysError
 from axiom.egress.settings import read_token_keys
 from axiom.egress.tokens import Purpose, errand_grant, mint
 from axiom.environment import SettingsError, needed
-from axiom.errands.envoy import Envoy, Way
+from axiom.errands.envoy import Envoy, PageCache, Way
 from axiom.gateway.settings import read_storage
 from axiom.storage.s3 import S3Store
 from axiom.storage.store import StorageError
@@ -61,7 +61,7 @@ async def _run() -> list[Measured]:
         def token(purpose: Purpose, name: str = name) -> str:
             return mint(key, errand_grant(owner, name, purpose, time.time()))
 
-        measured = await measure(seat, cases, Envoy(way, token), store, datetime.now(UTC))
+        measured = await measure(seat, cases, Envoy(way, token, PageCache()), store, datetime.now(UTC))
         log.info("%s", json.dumps(measured.as_json()))
         done.append(measured)
     return done

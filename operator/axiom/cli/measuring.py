@@ -32,7 +32,7 @@ from axiom.cli.showing import ExitCode, leave
 from axiom.egress.serving import serve_unix
 from axiom.egress.settings import ProxySettings, private_upstreams
 from axiom.egress.tokens import Purpose, errand_grant, mint, on_errand
-from axiom.errands.envoy import Envoy, Way
+from axiom.errands.envoy import Envoy, PageCache, Way
 from axiom.running.places import default_state
 from axiom.storage.folder import FolderStore
 from axiom.storage.store import StorageError
@@ -134,7 +134,7 @@ async def _run(
         async with serve_unix(socket, routes, keys, signing, settings=settings):
             for judge in judges:
                 console.print(f"{escape(judge.name)}: {escape(judge.model)}, {len(cases)} cases")
-                envoy = Envoy(Way("http://egress", socket), token)
+                envoy = Envoy(Way("http://egress", socket), token, PageCache())
                 done.append(await measure(judge.seat, cases, envoy, store, datetime.now(UTC)))
     return done
 

@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from axiom.api.usage import ProxyUsage, dollars_shown
+from axiom.api.usage import MAX_HOSTS, HostTraffic, ProxyUsage, dollars_shown
 from axiom.egress.metering import Certainty, Reading
 from axiom.egress.model_apis import Kind, Tokens
 from axiom.egress.pricing import OTHER_MODELS, Tariff, dearest, tariff_of
-from axiom.egress.tokens import Grant
+from axiom.egress.tokens import Grant, errand_of
 from axiom_sandbox.protocol.model import Message
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ class _Account:
     revision: int = 0
     cost: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    reached: dict[str, int] = field(default_factory=dict)
 
     def add(self, **numbers: int) -> None:
         for name, number in numbers.items():
@@ -149,6 +150,14 @@ class Accounts:
         self._touch(grant.task_id, account)
         return Charge(tariff.model if tariff else OTHER_MODELS, tokens, cost)
 
+    def note_traffic(self, grant: Grant, host: str, down: int) -> None:
+        """So many more bytes came to the task's agent from a destination of its class."""
+        if not down or errand_of(grant.agent_class)[1] is not None:
+            return
+        account = self._open(grant)
+        account.reached[host] = account.reached.get(host, 0) + down
+        self._touch(grant.task_id, account)
+
     def note_unknown(self, grant: Grant) -> None:
         """A request of which nobody knows what it cost was answered."""
         account = self._open(grant)
@@ -195,4 +204,7 @@ class Accounts:
         self._changed(task_id)
 
     def _told(self, account: _Account) -> ProxyUsage:
-        return ProxyUsage(proxy=self.proxy, cost_micro_usd=account.cost, **account.counts)
+        reached = [HostTraffic(host=host, down=down) for host, down in sorted(account.reached.items())]
+        return ProxyUsage(
+            proxy=self.proxy, cost_micro_usd=account.cost, reached=reached[:MAX_HOSTS], **account.counts
+        )

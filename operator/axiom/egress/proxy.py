@@ -231,7 +231,11 @@ class _Proxy:
                 admitted = self._admit_plain(request, token, grant, exchange)
             else:
                 admitted = self._admit(request, token, grant, exchange)
-            return await self._exchange(request, admitted, exchange)
+            try:
+                return await self._exchange(request, admitted, exchange)
+            finally:
+                if forwards:
+                    self._accounts.note_traffic(grant, exchange.host, exchange.down)
 
     async def _exchange(
         self, request: web.Request, admitted: Admitted, exchange: Exchange
@@ -314,20 +318,27 @@ class _Proxy:
             exchange.status = 200
             tunnel.join(request)
             try:
-                await self._watch(tunnel, request, token, grant, endpoint)
+                await self._watch(tunnel, request, token, grant, endpoint, exchange)
                 exchange.is_whole = True
             except RefusedError as error:
                 # the connection is no longer one of HTTP: its end is the one way left to say so
                 exchange.refusal = error.refusal
                 self._metrics.count_denial(error.refusal)
         finally:
+            self._accounts.note_traffic(grant, endpoint.host, tunnel.down - exchange.down)
             exchange.up, exchange.down = tunnel.up, tunnel.down
             if not exchange.is_whole:
                 tunnel.close()
         return response
 
     async def _watch(
-        self, tunnel: Tunnel, request: web.Request, token: str, grant: Grant, endpoint: destinations.Endpoint
+        self,
+        tunnel: Tunnel,
+        request: web.Request,
+        token: str,
+        grant: Grant,
+        endpoint: destinations.Endpoint,
+        exchange: Exchange,
     ) -> None:
         """Until the tunnel ends by itself, or loses its right to be."""
         authority = f"{endpoint.host}:{endpoint.port}"
@@ -338,6 +349,8 @@ class _Proxy:
                 return
             except TimeoutError:
                 pass
+            self._accounts.note_traffic(grant, endpoint.host, tunnel.down - exchange.down)
+            exchange.down = tunnel.down
             if time.monotonic() - tunnel.moved_at > self._settings.idle_seconds:
                 raise RefusedError(Refusal.SLOW_REQUEST, "nothing passed the tunnel for too long")
             self._read(token)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -14,7 +15,7 @@ from axiom.cluster.channels import connector
 from axiom.cluster.watching import Watcher
 from axiom.egress.settings import TokenKeys
 from axiom.egress.tokens import Purpose, errand_grant, mint
-from axiom.errands.envoy import Envoy, Way
+from axiom.errands.envoy import Envoy, PageCache, Way
 from axiom.gateway.authenticating import Gatekeeper
 from axiom.gateway.metrics import Metrics
 from axiom.gateway.service import Gateway
@@ -68,12 +69,13 @@ def _messengers(settings: GatewaySettings) -> Callable[[Identity, str], Envoy] |
     if not settings.egress or settings.token_keys is None:
         return None
     keys, way = TokenKeys(settings.token_keys), Way(f"http://{settings.egress}")
+    pages: defaultdict[str, PageCache] = defaultdict(PageCache)
 
     def envoy(identity: Identity, agent_class: str) -> Envoy:
         def token(purpose: Purpose) -> str:
             return mint(keys.current()[0], errand_grant(identity, agent_class, purpose, time.time()))
 
-        return Envoy(way, token)
+        return Envoy(way, token, pages[agent_class])
 
     return envoy
 

@@ -11,6 +11,7 @@ from axiom.planning.actions import Action, CreateSandbox, Wait, WriteStatus
 from axiom.planning.observed import Presence, SandboxView, Trouble
 from axiom.planning.outcomes import MAX_TRIALS, failing_messages, outcome_of_rounds
 from axiom.planning.present import Present
+from axiom.planning.spending import reached_by, usage_known
 from axiom.planning.statuses import (
     condition,
     has_reason,
@@ -215,15 +216,15 @@ def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
 
 
 def _briefing(present: Present) -> dict[str, Any]:
-    """What criteria with judges are told besides."""
-    agent_class = present.observed.agent_class
-    if agent_class is None or not any(criterion.judge for criterion in present.task.criteria):
-        return {}
-    return {
-        "prompt": present.spec.prompt,
-        "judges": tuple(judge.seat for judge in agent_class.spec.judges),
-        "agent_vendor": agent_class.spec.vendor,
-    }
+    """What criteria are told besides that are decided with help from outside."""
+    agent_class, brief = present.observed.agent_class, dict[str, Any]()
+    if any(criterion.research for criterion in present.task.criteria):
+        brief["reached"] = reached_by(usage_known(present.observed))
+    if agent_class and any(criterion.judge for criterion in present.task.criteria):
+        brief["prompt"] = present.spec.prompt
+        brief["judges"] = tuple(judge.seat for judge in agent_class.spec.judges)
+        brief["agent_vendor"] = agent_class.spec.vendor
+    return brief
 
 
 def _held_up(present: Present, record: RoundStatus, trouble: Trouble) -> tuple[Action, ...]:

@@ -6,12 +6,14 @@ newer, whether it comes from the process or from the status, and nothing is lost
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from axiom.api.agenttask import Budget
 from axiom.api.conditions import Reason
 from axiom.api.usage import (
+    MAX_HOSTS,
     MAX_PROXIES,
+    HostTraffic,
     ProxyUsage,
     UsageCounts,
     UsageStatus,
@@ -62,6 +64,19 @@ def spend_of(sources: Iterable[ProxyUsage]) -> int | None:
     return sum(costs) if costs else None
 
 
+def reached_by(sources: Iterable[ProxyUsage]) -> dict[str, int]:
+    """Host → bytes that came from there, by all processes together."""
+    return {one.host: one.down for one in _hosts(sum, tuple(sources))}
+
+
+def _hosts(together: Callable[[list[int]], int], sources: Sequence[ProxyUsage]) -> list[HostTraffic]:
+    found: dict[str, list[int]] = {}
+    for source in sources:
+        for one in source.reached:
+            found.setdefault(one.host, []).append(one.down)
+    return [HostTraffic(host=host, down=together(downs)) for host, downs in sorted(found.items())][:MAX_HOSTS]
+
+
 def outcome_of_spend(budget: Budget | None, observed: Observed) -> Outcome | None:
     """Fail once the budget is spent, or once it cannot be told whether it is. A budget of nothing lets no call out."""
     if budget is None:
@@ -93,6 +108,7 @@ def _larger(one: ProxyUsage, other: ProxyUsage) -> ProxyUsage:
         **{name: max(getattr(one, name), getattr(other, name)) for name in _COUNTS},
         proxy=one.proxy,
         cost_micro_usd=max(costs, default=None),
+        reached=_hosts(max, (one, other)),
     )
 
 
@@ -101,7 +117,12 @@ def _bounded(sources: tuple[ProxyUsage, ...]) -> tuple[ProxyUsage, ...]:
     if len(sources) <= MAX_PROXIES:
         return sources
     first, rest = sources[: 1 - MAX_PROXIES], sources[1 - MAX_PROXIES :]
-    return (ProxyUsage(**_sums(first), proxy=_EARLIER, cost_micro_usd=spend_of(first)), *rest)
+    return (
+        ProxyUsage(
+            **_sums(first), proxy=_EARLIER, cost_micro_usd=spend_of(first), reached=_hosts(sum, first)
+        ),
+        *rest,
+    )
 
 
 def _sums(sources: Sequence[ProxyUsage]) -> dict[str, int]:

@@ -22,7 +22,7 @@ from axiom.backends.leftovers import PREFIX, note_elsewhere
 from axiom.channel import Channel, ChannelError, CommandRefusedError
 from axiom.clocks import SteadyClock
 from axiom.egress.tokens import Grant, Purpose, errand_grant, mint, on_errand
-from axiom.errands.envoy import Envoy, Way
+from axiom.errands.envoy import Envoy, PageCache, Way
 from axiom.gateway.carrying import Archive, Carrier
 from axiom.manifests.resources import allowance
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
@@ -129,6 +129,7 @@ class LocalRun:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _egress: Path | None = None
+    _pages: PageCache = field(default_factory=PageCache)
     _accounts: Accounts | None = None
     _now: SteadyClock = field(default_factory=SteadyClock)
 
@@ -336,7 +337,7 @@ class LocalRun:
             grant = errand_grant(identity, self.agent_class.name, purpose, self._now().timestamp())
             return mint(self._key, grant)
 
-        return Envoy(Way("http://egress", self._egress), token)
+        return Envoy(Way("http://egress", self._egress), token, self._pages)
 
     def _token(self, identity: Identity) -> str:
         deadline = deadline_of(self.task, parse_time(self.task.status.accepted_time or ""))

@@ -388,6 +388,8 @@ class Verify(Message):
     """Who may be asked, in the order of preference."""
     agent_vendor: Vendor | None = None
     """Who makes the agent's model, where that is known."""
+    reached: dict[str, int] | None = None
+    """Host → bytes that came from there to the agent, as the egress proxy counted; None: nobody knows."""
 
 
 class SetDeadline(Message):

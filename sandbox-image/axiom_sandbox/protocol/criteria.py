@@ -18,6 +18,9 @@ NO_TEST = "no test is named; give at least one id in failToPass or passToPass"
 IGNORE_NEEDS_SELECT = (
     "ignore goes with select alone; without it the base's own configuration says what is ignored"
 )
+NOTHING_TO_READ = (
+    "neither files nor message is given, so no citation would be found; name files, or set message: true"
+)
 MOST_BELOW_LEAST = "atMost is less than atLeast; correct one of them"
 PATTERN_CURE = "close every bracket, and do without look-around and back-references"
 
@@ -120,6 +123,8 @@ class CriterionType(StrEnum):
     """A server that the result starts answers as it should."""
     TOOL_USE = "ToolUse"
     """Which tools the agent used, in which order, and with what success."""
+    RESEARCH = "Research"
+    """What the work cites can be read where it says, and says what it is cited for."""
     JUDGE = "Judge"
     """A model of another vendor than the agent's has nothing against the work. It can only veto."""
 
@@ -131,7 +136,7 @@ class CriterionType(StrEnum):
     @property
     def reads_conduct(self) -> bool:
         """Whether it is decided by what the agent did, besides what it left."""
-        return self in (CriterionType.TOOL_USE, CriterionType.JUDGE)
+        return self in (CriterionType.TOOL_USE, CriterionType.RESEARCH, CriterionType.JUDGE)
 
 
 _FIELDS = [kind.field for kind in CriterionType]
@@ -549,6 +554,34 @@ class ToolUseCriterion(ApiModel):
     the same program, where it is about a file of the same file. False: every call that failed counts."""
 
 
+class ResearchCriterion(ApiModel):
+    """What the work cites can be read where it says, and says what it is cited for. Pages are fetched through the egress proxy:
+    hosts that the agent's class opens, and none other."""
+
+    files: Annotated[list[Glob], Field(max_length=16)] = []
+    """Globs of files, in Markdown or plain text, whose citations count."""
+    message: bool = False
+    """Whether those in what the agent said last count, too."""
+    min_citations: Annotated[int, Field(ge=1, le=32)] = 3
+    """Fewest different pages that must be cited. More than 32 in all fail."""
+    min_resolved_percent: Annotated[int, Field(ge=1, le=100)] = 100
+    """Least share of them that can be read: status 200, a title, no page to log in, to pay or to say that there is none."""
+    quotes: bool = True
+    """Whether text that is quoted beside a citation must occur at its page."""
+    fetched: bool = True
+    """Whether the agent must itself have fetched each page: by its tools, and by the bytes that the egress proxy counted."""
+    timeout: DurationText = "30s"
+    """How long each page may take."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (Rule("self.files.size() > 0 || self.message", NOTHING_TO_READ),)
+
+    @model_validator(mode="after")
+    def _reads_something(self) -> Self:
+        if not self.files and not self.message:
+            raise ValueError(NOTHING_TO_READ)
+        return self
+
+
 class JudgeCriterion(ApiModel):
     """A model of another vendor than the agent's looks at the work when all other Hard criteria passed, and may veto. The judges
     are those of the agent's class. What the agent changed, and parts of what it did, are sent to the judge's vendor."""
@@ -590,6 +623,8 @@ class Criterion(ApiModel):
     """A server that the result starts answers as it should."""
     tool_use: ToolUseCriterion | None = None
     """Which tools the agent used, in which order, and with what success."""
+    research: ResearchCriterion | None = None
+    """What the work cites can be read where it says, and says what it is cited for."""
     judge: JudgeCriterion | None = None
     """A model of another vendor than the agent's has nothing against the work. It can only veto."""
 

@@ -131,7 +131,9 @@ class VerifierSandbox(Sandbox):
                     said=order.said,
                     hidden=self._hidden(order),
                     conduct=self._conduct(),
-                    consulting=Consulting(self._errands, order.prompt, order.judges, order.agent_vendor),
+                    consulting=Consulting(
+                        self._errands, order.prompt, order.judges, order.agent_vendor, order.reached
+                    ),
                 )
         except TimeoutError:
             message = "limits.deadline passed while the criteria were being decided"

@@ -56,6 +56,7 @@ class Consulting:
     prompt: str = ""
     judges: tuple[Seat, ...] = ()
     agent_vendor: Vendor | None = None
+    reached: Mapping[str, int] | None = None
 
 
 async def verify(
@@ -208,6 +209,7 @@ class _Bench:
                         prompt=self.consulting.prompt,
                         judges=self.consulting.judges,
                         agent_vendor=self.consulting.agent_vendor,
+                        reached=self.consulting.reached,
                         fence=self.entropy(12).hex(),
                         criteria=tuple(self.criteria),
                         others=others,
@@ -235,7 +237,7 @@ class _Bench:
     async def _send(self, errand: Errand, at_once: asyncio.Semaphore) -> Reply:
         messenger = self.consulting.messenger
         if messenger is None:
-            return NotDone(why="this verification has nobody to send", refused=True)
+            return NotDone(why="this verification has nobody to send outside")
         async with at_once:
             return await messenger.send(errand)
 

@@ -54,6 +54,8 @@ class Brief:
     """All of the task's."""
     others: tuple[CriterionResult, ...] = ()
     """What other criteria came to, for those that are decided last."""
+    reached: Mapping[str, int] | None = None
+    """Host → bytes that came from there to the agent, as the egress proxy counted; None: nobody told."""
     replies: Mapping[str, Reply] = field(default_factory=dict)
     """By the errand's id."""
 

@@ -103,6 +103,15 @@ def test_files_bring_profiles_along_for_runs_and_for_verifications(tmp_path: Pat
         load_manifest([path])
 
 
+def test_in_the_template_for_research_three_sources_must_all_be_readable() -> None:
+    template = parse_profile(yaml.safe_load((EXAMPLE.parent / "research.yaml").read_text()))
+    [criterion] = added(OWN, ["research"], [template])
+    assert criterion.research
+    assert (criterion.research.min_citations, criterion.research.min_resolved_percent) == (3, 100)
+    assert criterion.research.fetched
+    assert criterion.research.quotes
+
+
 def test_in_the_template_for_tools_no_call_may_fail_for_good() -> None:
     template = parse_profile(yaml.safe_load((EXAMPLE.parent / "tool-use.yaml").read_text()))
     [criterion] = added(OWN, ["tool-use"], [template])

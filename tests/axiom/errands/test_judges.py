@@ -16,7 +16,7 @@ from axiom.api.agentclass import Judge
 from axiom.egress.serving import serve_unix
 from axiom.egress.settings import ProxySettings
 from axiom.egress.tokens import Purpose, errand_grant, mint, on_errand
-from axiom.errands.envoy import Envoy, Way
+from axiom.errands.envoy import Envoy, PageCache, Way
 from axiom_sandbox.protocol.errands import Answered, AskJudge, NotDone, Vendor
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.verdicts import Verdict
@@ -60,6 +60,7 @@ async def ask(folder: Path, model: ScriptedModel, vendor: Vendor, seconds: float
         envoy = Envoy(
             Way("http://egress", socket),
             lambda purpose: mint(KEY, errand_grant(OWNER, "c", purpose, time.time())),
+            PageCache(),
         )
         return await envoy.go(errand)
 
