@@ -10,6 +10,7 @@ from axiom.api.agenttask import CheckpointSource, StartingPoint, WorkspaceStatus
 from axiom.gateway.carrying import Archive
 from axiom.gateway.packing import WorkspaceError
 from axiom.running.workspaces import Base
+from axiom.storage.encrypted import seen_by
 from axiom.storage.keys import blob_key
 from axiom.storage.store import CorruptError, MissingError, ObjectStore
 from axiom_sandbox.protocol.checkpoints import Manifest
@@ -36,7 +37,8 @@ async def find_all(store: ObjectStore, task: str, namespace: str = "") -> list[F
         if not (named := _REFERENCE.fullmatch(key)):
             continue
         try:
-            manifest = read_manifest(await store.get(blob_key(named["digest"])))
+            seen = seen_by(store, named["namespace"])
+            manifest = read_manifest(await seen.get(blob_key(named["digest"])))
         except (MissingError, CorruptError, RestoreError):
             continue
         if manifest.identity.task == task:

@@ -37,9 +37,13 @@ class PartName(StrEnum):
     """What a checkpoint is made of."""
 
     WORKSPACE = "workspace"
-    """What differs from the base."""
+    """The tree of the workspace: `snapshots.states`."""
     HOME = "home"
-    """The agent's home: its session files."""
+    """That of the agent's home, its session files alone where these are known."""
+    PACK = "pack"
+    """Chunks of both; a manifest names each pack that its trees need."""
+    SCREEN = "screen"
+    """The bytes that make a fresh terminal of the same size show the same; missing where no emulator was there."""
     TERMINAL = "terminal"
     """The last output of its terminal."""
     INTERVENTIONS = "interventions"
@@ -68,9 +72,16 @@ class WorkspaceMoment(Message):
     """The workspace, in words."""
 
     base: str
-    """Digest of the base archive that it differs from."""
+    """Digest of the base archive that the agent was given."""
+    based_ns: int = 0
+    """Unix time in ns at which that was put in place, before the agent's first start."""
     fingerprint: str
-    """Equal fingerprints are equal workspaces: what is restored must have this one."""
+    """Equal fingerprints are equal workspaces: the tree must have this one."""
+    files: int = 0
+    size: int = 0
+    """Bytes of its files."""
+    left_out: tuple[str, ...] = ()
+    """What cannot be kept: sockets, pipes, devices; the first of them."""
     created: Changed = Changed()
     modified: Changed = Changed()
     deleted: Changed = Changed()
@@ -90,6 +101,13 @@ class TerminalMoment(Message):
     control_characters: tuple[int, ...] = ()
     output_bytes: int = 0
     """Bytes of output so far, in this attempt's recording."""
+    cursor: tuple[int, int] | None = None
+    """Column and row, from 0; None: no emulator was there."""
+    alternate: bool = False
+    """It uses the second screen."""
+    modes: tuple[int, ...] = ()
+    """Private modes that are on."""
+    title: str = ""
     unfinished: str = ""
     """An escape sequence, or a character, that had come in part: hexadecimal."""
 

@@ -54,9 +54,9 @@ from axiom_sandbox.protocol.verdicts import Claim
 from axiom_sandbox.snapshots.captures import CaptureResult
 from axiom_sandbox.snapshots.errors import SnapshotError
 from axiom_sandbox.supervising.attending import Means
+from axiom_sandbox.supervising.board import write_durably
 from axiom_sandbox.supervising.camera import Camera
 from axiom_sandbox.supervising.capturing import PATCH, capture_files
-from axiom_sandbox.supervising.checkpointing import Captured as CapturedRound
 from axiom_sandbox.supervising.checkpointing import Checkpointer, Moment, home_selection
 from axiom_sandbox.supervising.conversation import Conversation
 from axiom_sandbox.supervising.history import History, read_history
@@ -70,6 +70,7 @@ from axiom_sandbox.supervising.restoring import (
     parts_missing,
     read_manifest,
     restore,
+    states_of,
 )
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import Inside, SandboxSettings
@@ -79,12 +80,15 @@ from axiom_sandbox.supervising.turns import Round, exited
 from axiom_sandbox.supervising.watching_files import FileWatch
 from axiom_sandbox.terminal.casts import BadCastError
 from axiom_sandbox.terminal.recording import Recording
+from axiom_sandbox.terminal.screens import ScreenState, View
 from axiom_sandbox.terminal.seeking import pack
 from axiom_sandbox.terminal.unfinished import unfinished
 
 _MOST_FINDINGS = 200
 _PICTURE_SECONDS, _LAST_PICTURE_SECONDS = 30.0, 5.0
 """How long the last pictures of a round, and of the sandbox, may take."""
+_BASED = "based"
+"""File that says when the base was in place."""
 
 
 class AgentSandbox(Sandbox):
@@ -98,6 +102,8 @@ class AgentSandbox(Sandbox):
         """The round whose claim is not recorded yet."""
         self._errands: set[asyncio.Task[None]] = set()
         self._files: FileWatch | None = None
+        self._view: View | None = None
+        self._screen: ScreenState | None = None
         self._tail = b""
         """The last that the terminal of an ended process showed."""
         self._given_up = ""
@@ -273,9 +279,11 @@ class AgentSandbox(Sandbox):
         driver = make_driver(start.program, place_of(self.settings.inside, start.token))
         restored, earlier = self._restored, list[Intervention]()
         self._checkpointer.first = start.next_checkpoint
+        self._checkpointer.based_ns = int((self.folder / _BASED).read_text())
         self._checkpointer.selection = home_selection(driver.session_files())
         if restored:
-            self._checkpointer.before = self.settings.checkpoint
+            states = await asyncio.to_thread(states_of, self._parts_folder, restored)
+            self._checkpointer.go_on_from(restored, self.settings.checkpoint, states)
             earlier = interventions_of(self._parts_folder, restored)
             driver.memory.total = restored.driver.total
             driver.memory.total_micro_usd = restored.driver.total_micro_usd
@@ -382,7 +390,7 @@ class AgentSandbox(Sandbox):
             await self._declare(means, number, prompt)
             try:
                 ended = await played.play()
-                self._tail = ended.tail
+                self._tail, self._view, self._screen = ended.tail, played.view, played.screen
             except SandboxFailedError as error:
                 if error.reason is FailureReason.START_FAILED:
                     self._round = None  # nothing ran, so there is no end to record
@@ -456,7 +464,6 @@ class AgentSandbox(Sandbox):
         conduct = await self._conduct(number)
         await settling
         found = result.changes
-        size = self.blob_path(changes).stat().st_size
         await self.record(
             Captured(
                 round=number,
@@ -467,7 +474,7 @@ class AgentSandbox(Sandbox):
                 findings=found.findings[:_MOST_FINDINGS],
             )
         )
-        await self._save(Why.TURN, CapturedRound(result, changes, size))
+        await self._save(Why.TURN)
         await self.ledger.cut("the round ended")
         outcome = RoundOutcome(
             round=number,
@@ -541,9 +548,9 @@ class AgentSandbox(Sandbox):
         """Freezes the agent for as long as its files are read. `for_good`: it is ended afterwards."""
         assert self._means is not None
         async with self._means.still:
-            await self._save(why, None, thaw=not for_good)
+            await self._save(why, thaw=not for_good)
 
-    async def _save(self, why: Why, captured: CapturedRound | None, *, thaw: bool = False) -> None:
+    async def _save(self, why: Why, *, thaw: bool = False) -> None:
         """Takes one, or says why there is none: the agent's work does not depend on it. Raises LedgerFailedError."""
         assert self._means is not None
         number, works = self.board.state.round, not self._held
@@ -555,13 +562,13 @@ class AgentSandbox(Sandbox):
             try:
                 if works:
                     await self.link.freeze()
-                files = await self._checkpointer.read_files(captured)
+                files = await self._checkpointer.read_files()
                 moment = self._moment(self._means, number, turn_over=not works)
             finally:
                 if works and thaw:
                     await self.link.thaw()
                 frozen_ms = round((time.monotonic() - began) * 1000) if works else 0
-            taken = await self._checkpointer.keep(files, moment, why, captured)
+            taken = await self._checkpointer.keep(files, moment, why)
         except (SnapshotError, OSError, LauncherError, LauncherLostError) as error:
             await self.record(CheckpointFailed(why=why, round=number, reason=str(error)))
             self.board.update(checkpoint_trouble=str(error))
@@ -580,6 +587,9 @@ class AgentSandbox(Sandbox):
 
     def _moment(self, means: Means, number: int, *, turn_over: bool) -> Moment:
         memory, present = means.driver.memory, self._round.present if self._round else None
+        pump = present.pump if present else None
+        screen = pump.screen.snapshot() if pump else self._screen
+        view = pump.screen.view() if pump else self._view
         tail = (
             present.pump.tail
             if present and present.pump
@@ -598,14 +608,15 @@ class AgentSandbox(Sandbox):
                 total=memory.total,
                 total_micro_usd=memory.total_micro_usd,
             ),
-            terminal=self._terminal_moment(means, tail),
+            terminal=self._terminal_moment(means, tail, view),
             tail=tail,
+            screen=screen.restoring if screen else b"",
             interventions=tuple(means.history.interventions),
             interventions_so_far=means.history.interventions_so_far,
             ledger=self.ledger.head,
         )
 
-    def _terminal_moment(self, means: Means, tail: bytes) -> TerminalMoment:
+    def _terminal_moment(self, means: Means, tail: bytes, view: View | None) -> TerminalMoment:
         present = self._round.present if self._round else None
         attributes = present.pump.attributes() if present and present.pump else None
         size = means.terminal_size()
@@ -616,6 +627,10 @@ class AgentSandbox(Sandbox):
             termios=tuple(attributes[:6]) if attributes else None,
             control_characters=tuple(_ordinal(one) for one in attributes[6]) if attributes else (),
             output_bytes=means.recording.output_bytes,
+            cursor=view.cursor if view else None,
+            alternate=view.alternate if view else False,
+            modes=tuple(sorted(view.modes)) if view else (),
+            title=view.title if view else "",
             unfinished=unfinished(tail).hex(),
         )
 
@@ -648,6 +663,7 @@ class AgentSandbox(Sandbox):
 
     async def prepare_workspace(self) -> None:
         """Puts the checkpoint in place, or says why it does not hold; what to do then is not decided here."""
+        write_durably(self.folder / _BASED, str(time.time_ns()).encode())
         digest = self.settings.checkpoint
         known = self.board.state.restored
         if not digest or (known and not known.ok):

@@ -31,6 +31,7 @@ from axiom_sandbox.supervising.vigil import Vigil
 from axiom_sandbox.supervising.watchdog import Watchdog
 from axiom_sandbox.terminal.keys import bracketed_paste
 from axiom_sandbox.terminal.recording import Recording
+from axiom_sandbox.terminal.screens import ScreenState, View
 
 _TERMINATION_GRACE = 2.0
 _LEAVING_GRACE = 10.0
@@ -89,6 +90,9 @@ class Attendance:
         self._handover, self._taken_over = handover, taken_over
         self.tail = b""
         """The last that its terminal showed."""
+        self.view: View | None = None
+        self.screen: ScreenState | None = None
+        """What its terminal showed at the end."""
         self.lost: tuple[str, ...] = ()
         """Tools that ran when it ended."""
         self._due: dict[str, float] = {}
@@ -146,7 +150,7 @@ class Attendance:
             await pump.finish(0)
             await asyncio.wait((pumping,))
             means.history.terminal_bytes = pump.noted
-            self.tail = pump.tail
+            self.tail, self.view, self.screen = pump.tail, pump.last_view, pump.last_screen
         await pumping
         return exit_, hung
 

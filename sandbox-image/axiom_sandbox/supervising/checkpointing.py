@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from axiom_sandbox.protocol.agents import AgentState
-from axiom_sandbox.protocol.changes import Change, ChangeKind
+from axiom_sandbox.protocol.changes import Entry, EntryKind
 from axiom_sandbox.protocol.channel import Blob, LedgerHead
 from axiom_sandbox.protocol.checkpoints import (
     MOST_NAMES,
@@ -31,15 +31,15 @@ from axiom_sandbox.protocol.checkpoints import (
     WorkspaceMoment,
 )
 from axiom_sandbox.protocol.events import Intervention
-from axiom_sandbox.snapshots.archives import pack, read_tree
-from axiom_sandbox.snapshots.captures import CaptureResult, capture
-from axiom_sandbox.snapshots.errors import SnapshotError
-from axiom_sandbox.snapshots.paths import printable
-from axiom_sandbox.snapshots.trees import MIB, Limits, Selection, Tree
+from axiom_sandbox.snapshots.archives import read_tree
+from axiom_sandbox.snapshots.paths import is_git, printable
+from axiom_sandbox.snapshots.states import Memory, Node, State, StateLimits, take, write_state
+from axiom_sandbox.snapshots.trees import MIB, Selection, Tree
 from axiom_sandbox.supervising.board import Board
 from axiom_sandbox.supervising.settings import SandboxSettings
 
-HOME_LIMITS = Limits(max_files=50_000, max_file_bytes=512 * MIB, max_total_bytes=1024 * MIB)
+WORKSPACE_LIMITS = StateLimits()
+HOME_LIMITS = StateLimits(max_files=50_000, max_bytes=1024 * MIB)
 KEPT = 2
 """So many checkpoints stay here once they are stored: the next attempt takes them from object storage."""
 _LISTED = 16
@@ -59,18 +59,11 @@ class Moment:
     terminal: TerminalMoment | None
     tail: bytes
     """The last output of its terminal."""
+    screen: bytes
+    """What shows its screen again; empty: it is not known."""
     interventions: tuple[Intervention, ...]
     interventions_so_far: int
     ledger: LedgerHead
-
-
-@dataclass(frozen=True)
-class Captured:
-    """The round's own capture of the workspace, which a checkpoint at its end shares."""
-
-    result: CaptureResult
-    digest: str
-    size: int
 
 
 class Checkpointer:
@@ -87,8 +80,13 @@ class Checkpointer:
         self._settings, self._board, self._keep_blob = settings, board, keep_blob
         self._folder, self._base_archive = folder, base_archive
         self._base: Tree | None = None
+        self._sizes: dict[str, int] = {}
+        """Packs that are kept, here or in object storage, and their bytes."""
+        self._forget_what_is_known()
         self.selection = home_selection(())
         """What of the home is kept."""
+        self.based_ns = 0
+        """When the base was put in place."""
         self.first = 1
         """Number of the first one that is taken here."""
         self.before = ""
@@ -100,49 +98,49 @@ class Checkpointer:
         taken = self._board.state.checkpoints
         return taken[-1] if taken else None
 
+    def go_on_from(self, manifest: Manifest, digest: str, states: Iterable[State]) -> None:
+        """What a checkpoint holds that this sandbox began from is not stored again."""
+        self.before, self.based_ns = digest, manifest.workspace.based_ns
+        self._sizes = {part.digest: part.size for part in manifest.parts if part.name is PartName.PACK}
+        for state in states:
+            self._workspace.chunks.update(state.chunks)
+
     async def prepare(self) -> None:
         """Does what can be done before anything is frozen. Raises SnapshotError, OSError."""
         if self._base is None:
             self._base = await asyncio.to_thread(read_tree, self._base_archive)
 
-    async def read_files(self, captured: Captured | None = None) -> Files:
+    async def read_files(self) -> Files:
         """Workspace and home as they are now: while this runs, nobody else may write to them. Raises SnapshotError, OSError."""
         scratch = self._folder / "checkpoint"
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         scratch.mkdir()
-        await self.prepare()
-        assert self._base is not None
-        result = captured.result if captured else None
-        if result is None:
-            result = await asyncio.to_thread(
-                capture, self._base, self._settings.workspace, scratch / "workspace"
+        settings, packs = self._settings, scratch / "packs"
+        try:
+            workspace = await asyncio.to_thread(
+                take, settings.workspace, packs, self._workspace, WORKSPACE_LIMITS
             )
-        if not result.complete:
-            raise SnapshotError(f"the workspace is too large: {result.changes.findings[-1].reason}")
-        home = scratch / "home.tar.zst"
-        await asyncio.to_thread(pack, self._settings.home, home, HOME_LIMITS, None, self.selection)
-        return Files(scratch, result, home)
+            home = await asyncio.to_thread(
+                take, settings.home, packs, self._home, HOME_LIMITS, self.selection
+            )
+        except BaseException:
+            self._forget_what_is_known()
+            raise
+        return Files(scratch, workspace, home)
 
-    async def keep(
-        self, files: Files, moment: Moment, why: Why, captured: Captured | None = None
-    ) -> CheckpointTaken:
+    async def keep(self, files: Files, moment: Moment, why: Why) -> CheckpointTaken:
         """Keeps what was read, and announces the manifest last. Raises OSError."""
         last = self.last
         number = last.number + 1 if last else self.first
-        parts = [await self._workspace(number, files, captured)]
-        terminal, interventions = files.scratch / "terminal", files.scratch / "interventions"
-        terminal.write_bytes(moment.tail)
-        interventions.write_text("".join(f"{one.model_dump_json()}\n" for one in moment.interventions))
-        for name, path in (
-            (PartName.HOME, files.home),
-            (PartName.TERMINAL, terminal),
-            (PartName.INTERVENTIONS, interventions),
-        ):
-            parts.append(await self._part(number, name, path))
-        manifest = self._manifest(number, files, moment, why, tuple(parts), last)
-        path = files.scratch / "manifest.json"
-        path.write_text(manifest.model_dump_json() + "\n")
-        digest = await self._keep_blob(f"{_PREFIX}{number}", path)
+        try:
+            parts = await self._parts(number, files, moment)
+            manifest = self._manifest(number, files, moment, why, parts, last)
+            path = files.scratch / "manifest.json"
+            path.write_text(manifest.model_dump_json() + "\n")
+            digest = await self._keep_blob(f"{_PREFIX}{number}", path)
+        except BaseException:
+            self._forget_what_is_known()
+            raise
         await asyncio.to_thread(shutil.rmtree, files.scratch)
         return CheckpointTaken(
             number=number,
@@ -154,6 +152,11 @@ class Checkpointer:
             size=sum(part.size for part in parts),
         )
 
+    def _forget_what_is_known(self) -> None:
+        """A pack that was not kept must not be referred to: the next one reads and keeps everything."""
+        self._workspace = Memory()
+        self._home = Memory(chunks=self._workspace.chunks)
+
     def announce(self, taken: CheckpointTaken) -> None:
         """Puts it into the state, and lets go of older ones that are stored. Raises OSError."""
         listed = (*self._board.state.checkpoints, taken)[-_LISTED:]
@@ -162,17 +165,28 @@ class Checkpointer:
 
     # --- parts ------------------------------------------------------------------------------------------------
 
-    async def _part(self, number: int, name: PartName, path: Path) -> Part:
-        size = path.stat().st_size
-        return Part(name=name, digest=await self._keep_blob(_blob_name(number, name), path), size=size)
+    async def _parts(self, number: int, files: Files, moment: Moment) -> tuple[Part, ...]:
+        for index, pack in enumerate((*files.workspace.new_packs, *files.home.new_packs)):
+            part = await self._part(number, PartName.PACK, pack, f"-{index}")
+            self._sizes[part.digest] = part.size
+        needed = sorted({*files.workspace.packs, *files.home.packs})
+        packs = [Part(name=PartName.PACK, digest=digest, size=self._sizes[digest]) for digest in needed]
+        scratch = files.scratch
+        await asyncio.to_thread(write_state, files.workspace, scratch / PartName.WORKSPACE)
+        await asyncio.to_thread(write_state, files.home, scratch / PartName.HOME)
+        (scratch / PartName.TERMINAL).write_bytes(moment.tail)
+        lines = (f"{one.model_dump_json()}\n" for one in moment.interventions)
+        (scratch / PartName.INTERVENTIONS).write_text("".join(lines))
+        others = [PartName.WORKSPACE, PartName.HOME, PartName.TERMINAL, PartName.INTERVENTIONS]
+        if moment.screen:
+            (scratch / PartName.SCREEN).write_bytes(moment.screen)
+            others.append(PartName.SCREEN)
+        return (*packs, *[await self._part(number, name, scratch / name) for name in others])
 
-    async def _workspace(self, number: int, files: Files, captured: Captured | None) -> Part:
-        name = PartName.WORKSPACE
-        if captured is None:
-            return await self._part(number, name, files.workspace.archive)
-        blob = Blob(name=_blob_name(number, name), digest=captured.digest, size=captured.size)
-        self._board.add_blobs(blob)
-        return Part(name=name, digest=captured.digest, size=captured.size)
+    async def _part(self, number: int, name: PartName, path: Path, suffix: str = "") -> Part:
+        size = path.stat().st_size
+        digest = await self._keep_blob(f"{_PREFIX}{number}-{name.value}{suffix}", path)
+        return Part(name=name, digest=digest, size=size)
 
     def _manifest(
         self,
@@ -184,6 +198,7 @@ class Checkpointer:
         last: CheckpointTaken | None,
     ) -> Manifest:
         identity, found = self._settings.identity, files.workspace
+        assert self._base is not None
         return Manifest(
             identity=identity,
             number=number,
@@ -196,11 +211,13 @@ class Checkpointer:
             state=moment.state,
             driver=moment.driver,
             workspace=WorkspaceMoment(
-                base=found.changes.base,
-                fingerprint=found.fingerprint,
-                created=_changed(found.changes.changes, ChangeKind.ADDED),
-                modified=_changed(found.changes.changes, ChangeKind.MODIFIED),
-                deleted=_changed(found.changes.changes, ChangeKind.DELETED),
+                base=self._base.digest,
+                based_ns=self.based_ns,
+                fingerprint=found.digest,
+                files=sum(node.kind in "fh" for node in found.nodes),
+                size=sum(node.size for node in found.nodes),
+                left_out=found.left_out[:MOST_NAMES],
+                **_changed(self._base, found, self.based_ns),
                 directory=self._settings.inside.workspace,
             ),
             terminal=moment.terminal,
@@ -231,12 +248,8 @@ class Files:
     """What was read, and is not kept yet."""
 
     scratch: Path
-    workspace: CaptureResult
-    home: Path
-
-
-def _blob_name(number: int, name: PartName) -> str:
-    return f"{_PREFIX}{number}-{name.value}"
+    workspace: State
+    home: State
 
 
 def _number_of(blob: Blob) -> int:
@@ -245,9 +258,34 @@ def _number_of(blob: Blob) -> int:
     return int(text) if blob.name.startswith(_PREFIX) and text.isdecimal() else 0
 
 
-def _changed(changes: tuple[Change, ...], kind: ChangeKind) -> Changed:
-    paths = [printable(change.path) for change in changes if change.kind is kind]
-    return Changed(count=len(paths), first=tuple(paths[:MOST_NAMES]))
+def _changed(base: Tree, now: State, based_ns: int) -> dict[str, Changed]:
+    """What was created, modified and deleted since the base was put in place. Nothing is read for it: a large file of the same
+    size counts as modified if its time says so. Pure."""
+    there = {node.path: node for node in now.nodes if node.kind != "d"}
+    entries = {path: entry for path, entry in base.entries.items() if not is_git(path)}
+    found = {
+        "created": [path for path in there if path not in base.entries and not is_git(path)],
+        "modified": [
+            path
+            for path, entry in entries.items()
+            if path in there and _differs(entry, there[path], based_ns)
+        ],
+        "deleted": [path for path in entries if path not in there],
+    }
+    return {
+        kind: Changed(count=len(paths), first=tuple(map(printable, sorted(paths)[:MOST_NAMES])))
+        for kind, paths in found.items()
+    }
+
+
+def _differs(entry: Entry, node: Node, based_ns: int) -> bool:
+    if entry.kind is EntryKind.SYMLINK or node.kind != "f":
+        return (entry.kind is EntryKind.SYMLINK, entry.target) != (node.kind == "l", node.target)
+    if (entry.size, entry.executable) != (node.size, bool(node.mode & 0o100)):
+        return True
+    if len(node.chunks) == 1 and node.extents == ((0, node.size),):
+        return node.chunks[0] != entry.digest
+    return node.size > 0 and node.mtime_ns > based_ns
 
 
 def home_selection(patterns: tuple[str, ...]) -> Selection:

@@ -1,22 +1,20 @@
-"""Begins a sandbox from a checkpoint: what is there is checked against its digests, put in place, and read once more.
+"""Begins a sandbox from a checkpoint: what came is checked against its digests, and put in place.
 
 Whatever does not fit is said, and then nothing of the checkpoint counts: which one is tried next is the planner's to decide.
 """
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from axiom_sandbox.protocol.checkpoints import VERSION, Manifest, PartName
 from axiom_sandbox.protocol.events import Intervention
-from axiom_sandbox.snapshots.archives import digest_of, read_tree, unpack
-from axiom_sandbox.snapshots.captures import apply_changes, capture
+from axiom_sandbox.snapshots.archives import digest_of
 from axiom_sandbox.snapshots.errors import SnapshotError
+from axiom_sandbox.snapshots.states import State, put_in_place, read_state
 from axiom_sandbox.snapshots.writing import clear
-from axiom_sandbox.supervising.checkpointing import HOME_LIMITS
 
 
 class RestoreError(Exception):
@@ -47,7 +45,7 @@ def parts_missing(folder: Path, digest: str) -> tuple[str, ...]:
 
 
 def restore(folder: Path, digest: str, base: Path, workspace: Path, home: Path) -> Manifest:
-    """Puts workspace and home in place; the workspace holds the base. Raises RestoreError. Blocks.
+    """Puts workspace and home in place of what lies there. Raises RestoreError. Blocks.
 
     Args:
         folder: holds the manifest and each part, by their digests.
@@ -56,23 +54,28 @@ def restore(folder: Path, digest: str, base: Path, workspace: Path, home: Path) 
     """
     try:
         manifest = read_manifest(_checked(folder, digest).read_bytes())
-        parts = {part.name: _checked(folder, part.digest) for part in manifest.parts}
-        tree = read_tree(base)
-        if manifest.workspace.base != tree.digest:
-            raise RestoreError(f"it is one of another base ({manifest.workspace.base}), not of {tree.digest}")
-        apply_changes(parts[PartName.WORKSPACE], workspace)
-        scratch = folder / "verified"
-        found = capture(tree, workspace, scratch)
-        shutil.rmtree(scratch)
-        if found.fingerprint != manifest.workspace.fingerprint:
+        for part in manifest.parts:
+            _checked(folder, part.digest)
+        found = digest_of(base)
+        if manifest.workspace.base != found:
+            raise RestoreError(f"it is one of another base ({manifest.workspace.base}), not of {found}")
+        tree, own = states_of(folder, manifest)
+        if tree.digest != manifest.workspace.fingerprint:
             raise RestoreError("the workspace that it gives is another one than it was taken of")
-        clear(home)
-        unpack(parts[PartName.HOME], home, HOME_LIMITS)
-    except KeyError as error:
-        raise RestoreError(f"it has no part {error}") from error
+        for state, root in ((tree, workspace), (own, home)):
+            clear(root)
+            put_in_place(state, folder, root)
     except (SnapshotError, OSError) as error:
         raise RestoreError(f"it cannot be put in place: {error}") from error
     return manifest
+
+
+def states_of(folder: Path, manifest: Manifest) -> tuple[State, State]:
+    """The trees of workspace and home. Raises RestoreError, SnapshotError."""
+    workspace, home = manifest.part(PartName.WORKSPACE), manifest.part(PartName.HOME)
+    if workspace is None or home is None:
+        raise RestoreError(f"it has no part {(PartName.HOME if workspace else PartName.WORKSPACE).value!r}")
+    return read_state(folder / workspace.digest), read_state(folder / home.digest)
 
 
 def interventions_of(folder: Path, manifest: Manifest) -> list[Intervention]:

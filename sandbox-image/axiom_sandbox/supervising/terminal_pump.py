@@ -20,7 +20,7 @@ from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.terminal.casts import CastReader, parse_header
 from axiom_sandbox.terminal.live import INTERVAL_SECONDS, LiveScreen
 from axiom_sandbox.terminal.recording import Code, Recording, RecordingError
-from axiom_sandbox.terminal.screens import EmulatorMissingError, Screen, make_screen, play
+from axiom_sandbox.terminal.screens import EmulatorMissingError, Screen, ScreenState, View, make_screen, play
 
 _READ_BYTES = 64 * 1024
 _TAIL_BYTES = 16 * 1024
@@ -64,6 +64,9 @@ class TerminalPump:
         """What it shows."""
         self.shows = asyncio.Event()
         """The emulator is there, or never will be."""
+        self.last_view: View | None = None
+        self.last_screen: ScreenState | None = None
+        """What it showed at the end."""
         self._size, self._shown = size, shown
         self._shown_bytes = shown.stat().st_size if shown else 0
         self._typing = self._silent = False
@@ -93,6 +96,7 @@ class TerminalPump:
             await asyncio.gather(showing, return_exceptions=True)
             self._stop_reading()
             os.close(self._fd)
+            self.last_view, self.last_screen = self.screen.view(), self.screen.snapshot()
             self.screen.close()
         await self._note_loss()
         if self._error:

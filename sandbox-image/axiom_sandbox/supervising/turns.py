@@ -21,6 +21,7 @@ from axiom_sandbox.supervising.attending import Attendance, Means, how_it_ended
 from axiom_sandbox.supervising.launcher_link import Handover, LauncherError
 from axiom_sandbox.supervising.sandbox import SandboxFailedError
 from axiom_sandbox.supervising.spool import Spool
+from axiom_sandbox.terminal.screens import ScreenState, View
 
 _OWN_THREADS = 64
 """Launcher and supervisor run as the same user, and their threads count against the kernel's limit, too."""
@@ -58,6 +59,9 @@ class Round:
         """While a process is attended to."""
         self.tail = b""
         """The last that the terminal showed."""
+        self.view: View | None = None
+        self.screen: ScreenState | None = None
+        """What its terminal showed last."""
         self._lost: tuple[str, ...] = ()
         self._why = ""
         """Why the process before this one ended."""
@@ -165,6 +169,7 @@ class Round:
                 return await self.present.attend()
             finally:
                 self.tail, self._lost = self.present.tail, self.present.lost
+                self.view, self.screen = self.present.view, self.present.screen
                 self.present = None
         finally:
             handover.close()

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from axiom_sandbox.terminal.frames import Frame
-from axiom_sandbox.terminal.screens import Screen, View
+from axiom_sandbox.terminal.screens import Screen, ScreenState, View
 
 AT_ONCE_BYTES = 64 * 1024
 """Output within `INTERVAL_SECONDS` that the emulator is given as it comes."""
@@ -87,6 +87,11 @@ class LiveScreen:
         """What it shows, as text; None without an emulator."""
         self.settle()
         return self._screen.view() if self._screen else None
+
+    def snapshot(self) -> ScreenState | None:
+        """What it shows, to be shown again; None without an emulator."""
+        self.settle()
+        return self._screen.snapshot() if self._screen else None
 
     def frame(self) -> Frame | None:
         """What it shows, cell by cell; None without an emulator."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.axiom_sandbox.supervising.benches import Bench, Life, open_bench, pack_base, start
+from tests.axiom_sandbox.supervising.benches import PATIENCE, Bench, Life, open_bench, pack_base, start
 from tests.fakes.structured_agent import command
 
 from axiom.channel import CommandRefusedError
@@ -23,6 +23,8 @@ from axiom_sandbox.protocol.channel import (
 )
 from axiom_sandbox.protocol.checkpoints import CheckpointTaken, Manifest, PartName, Why
 from axiom_sandbox.snapshots import digest_of
+from axiom_sandbox.supervising.agent import AgentSandbox
+from axiom_sandbox.terminal.screens import make_screen
 
 pytestmark = pytest.mark.sandbox
 
@@ -40,6 +42,17 @@ async def demanded(life: Life) -> CheckpointTaken:
     state = await life.until(lambda state: len(state.checkpoints) > before or bool(state.checkpoint_trouble))
     assert not state.checkpoint_trouble
     return state.checkpoints[-1]
+
+
+async def emulated(life: Life) -> None:
+    """Until the agent's terminal is shown to an emulator."""
+    assert isinstance(life.sandbox, AgentSandbox)
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            present = life.sandbox._round.present if life.sandbox._round else None
+            if present and present.pump and present.pump.screen.attached:
+                return
+            await asyncio.sleep(0.02)
 
 
 async def bring(life: Life, archive: Path, source: Bench, taken: CheckpointTaken) -> SandboxState:
@@ -71,8 +84,8 @@ async def test_each_turn_leaves_a_checkpoint_whose_manifest_says_what_it_is(tmp_
         assert manifest.workspace.modified.first == ("kept",)
         assert manifest.workspace.deleted.first == ("gone",)
         assert manifest.workspace.directory == "/workspace"
-        assert manifest.workspace.fingerprint == state.rounds[0].fingerprint
-        assert {part.name for part in manifest.parts} == set(PartName)
+        assert manifest.workspace.files == 2
+        assert {part.name for part in manifest.parts} | {PartName.SCREEN} == set(PartName)
         assert manifest.terminal is not None
         assert (manifest.terminal.columns, manifest.terminal.rows) == (120, 40)
         assert bytes.fromhex(manifest.terminal.unfinished) == b"\x1b[3"
@@ -80,9 +93,8 @@ async def test_each_turn_leaves_a_checkpoint_whose_manifest_says_what_it_is(tmp_
         records = bench.records()
         assert records[manifest.ledger.records - 1].hash == manifest.ledger.head
         names = [blob.name for blob in state.blobs]
-        assert names.index("checkpoint-1") > max(
-            names.index(f"checkpoint-1-{part.value}") for part in PartName
-        )
+        assert names[-1] == "checkpoint-1", "behind all of its parts"
+        assert {part.digest for part in manifest.parts} <= {blob.digest for blob in state.blobs}
         [event] = bench.events("checkpoint")
         assert (event["digest"], event["frozen_ms"]) == (taken.digest, 0)
         bench.check_chain()
@@ -95,9 +107,21 @@ async def test_an_agent_at_work_is_frozen_for_a_checkpoint_and_goes_on(tmp_path:
             await life.send(TakeCheckpoint(by="test"))
         await life.send(start(WORKING))
         await life.until(lambda state: state.first_output_ms is not None)
+        await emulated(life)
         taken = await demanded(life)
         manifest = manifest_of(bench, taken)
         assert (manifest.why, manifest.turn_over) == (Why.DEMAND, False)
+        assert manifest.terminal is not None
+        again = make_screen(manifest.terminal.columns, manifest.terminal.rows)
+        again.feed(of(bench, PartName.SCREEN, taken).read_bytes())
+        shown, twice = again.view(), again.snapshot().restoring
+        again.close()
+        assert twice == of(bench, PartName.SCREEN, taken).read_bytes(), "a fresh emulator shows the very same"
+        assert shown.lines[0] == "begun"
+        assert (shown.cursor, tuple(sorted(shown.modes))) == (
+            manifest.terminal.cursor,
+            manifest.terminal.modes,
+        )
         assert manifest.terminal is not None
         assert not manifest.terminal.raw
         assert manifest.terminal.termios is not None
