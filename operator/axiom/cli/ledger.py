@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from axiom.cli.places import KubeContext, Places, Where, reads_evidence
+
 ledger_app = typer.Typer(help="Read, search, export and prove ledgers.", no_args_is_help=True)
-
-
-@dataclass(frozen=True)
-class Where:
-    """Which evidence is meant."""
-
-    word: str
-    state: Path | None = None
-    cluster: bool = False
-    gateway: str = ""
-    namespace: str | None = None
-    context: str | None = None
-    kubeconfig: Path | None = None
-    token_file: Path | None = None
-    gateway_ca: Path | None = None
-    slot: str = ""
-    original: bool = False
 
 
 class Format(StrEnum):
@@ -44,37 +28,6 @@ LedgerWord = Annotated[
         " s3://BUCKET/PREFIX (server and keys by AXIOM_S3_ENDPOINT and AXIOM_S3_CREDENTIALS); the name or UID of a local"
         " run; with --cluster the name of an AgentTask.",
         metavar="LEDGER",
-    ),
-]
-State = Annotated[
-    Path | None, typer.Option("--state", help="Folder of local runs, for names and UIDs.", metavar="DIR")
-]
-Cluster = Annotated[
-    bool, typer.Option("--cluster", help="A task on a Kubernetes cluster, read through its gateway.")
-]
-Gateway = Annotated[
-    str,
-    typer.Option(
-        "--gateway", envvar="AXIOM_GATEWAY", help="With --cluster: the gateway's address.", metavar="URL"
-    ),
-]
-Namespace = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="With --cluster: the task's namespace.")
-]
-Context = Annotated[str | None, typer.Option("--context", help="With --cluster: the kubeconfig's context.")]
-Kubeconfig = Annotated[
-    Path | None, typer.Option("--kubeconfig", help="With --cluster: the kubeconfig.", metavar="FILE")
-]
-TokenFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--token-file", help="With --cluster: a Kubernetes token; else the kubeconfig's.", metavar="FILE"
-    ),
-]
-GatewayCa = Annotated[
-    Path | None,
-    typer.Option(
-        "--gateway-ca", help="With --cluster: PEM file for the gateway's certificate.", metavar="FILE"
     ),
 ]
 Slot = Annotated[
@@ -102,6 +55,7 @@ Until = Annotated[
 
 
 @ledger_app.command()
+@reads_evidence()
 def verify(
     ledger: LedgerWord,
     head: Annotated[
@@ -116,38 +70,21 @@ def verify(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    state: State = None,
-    cluster: Cluster = False,
-    gateway: Gateway = "",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    token_file: TokenFile = None,
-    gateway_ca: GatewayCa = None,
     slot: Slot = "",
+    *,
+    places: Places,
 ) -> None:
     """Prove chains, from the first record to the head. Exit code 0 whole, 1 broken, 3 not readable."""
     # Imported where it is used, here and below: nobody who runs a task waits for it.
     from axiom.cli.reading import verify_ledgers
 
     # What is masked is not what was hashed.
-    where = Where(
-        ledger,
-        state,
-        cluster,
-        gateway,
-        namespace,
-        context,
-        kubeconfig,
-        token_file,
-        gateway_ca,
-        slot,
-        original=True,
-    )
+    where = Where(ledger, places, slot, original=True)
     verify_ledgers(where, head, status, as_json=as_json)
 
 
 @ledger_app.command()
+@reads_evidence()
 def show(
     ledger: LedgerWord,
     as_json: Annotated[bool, typer.Option("--json", help="Print the lines as they are stored.")] = False,
@@ -156,38 +93,21 @@ def show(
     until: Until = "",
     first: Annotated[int, typer.Option("--from", help="First sequence number.", min=1)] = 1,
     last: Annotated[int | None, typer.Option("--to", help="Last sequence number.", min=1)] = None,
-    state: State = None,
-    cluster: Cluster = False,
-    gateway: Gateway = "",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    token_file: TokenFile = None,
-    gateway_ca: GatewayCa = None,
     slot: Slot = "",
     original: Original = False,
+    *,
+    places: Places,
 ) -> None:
     """Print a ledger's records, oldest first. Secrets are masked."""
     from axiom.cli.reading import Asked, show_records
 
-    where = Where(
-        ledger,
-        state,
-        cluster,
-        gateway,
-        namespace,
-        context,
-        kubeconfig,
-        token_file,
-        gateway_ca,
-        slot,
-        original,
-    )
+    where = Where(ledger, places, slot, original)
     asked = Asked(events=tuple(events or ()), since=since, until=until, first=first, last=last)
     show_records(where, asked, as_json=as_json)
 
 
 @ledger_app.command()
+@reads_evidence(context=KubeContext)
 def grep(
     pattern: Annotated[
         str,
@@ -207,40 +127,21 @@ def grep(
     events: Events = None,
     since: Since = "",
     until: Until = "",
-    state: State = None,
-    cluster: Cluster = False,
-    gateway: Gateway = "",
-    namespace: Namespace = None,
-    kube_context: Annotated[
-        str | None, typer.Option("--kube-context", help="With --cluster: the kubeconfig's context.")
-    ] = None,
-    kubeconfig: Kubeconfig = None,
-    token_file: TokenFile = None,
-    gateway_ca: GatewayCa = None,
     slot: Slot = "",
     original: Original = False,
+    *,
+    places: Places,
 ) -> None:
     """Search events. Exit code 0 found, 1 nothing found, 3 not readable."""
     from axiom.cli.reading import Asked, grep_records
 
-    where = Where(
-        ledger,
-        state,
-        cluster,
-        gateway,
-        namespace,
-        kube_context,
-        kubeconfig,
-        token_file,
-        gateway_ca,
-        slot,
-        original,
-    )
+    where = Where(ledger, places, slot, original)
     asked = Asked(pattern, ignore_case, tuple(events or ()), since, until)
     grep_records(where, asked, max(before, around), max(after, around), as_json=as_json)
 
 
 @ledger_app.command()
+@reads_evidence()
 def export(
     ledger: LedgerWord,
     form: Annotated[
@@ -254,31 +155,13 @@ def export(
         Path | None,
         typer.Option("--output", "-o", help="Write here instead of standard output.", metavar="FILE"),
     ] = None,
-    state: State = None,
-    cluster: Cluster = False,
-    gateway: Gateway = "",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    token_file: TokenFile = None,
-    gateway_ca: GatewayCa = None,
     slot: Slot = "",
     original: Original = False,
+    *,
+    places: Places,
 ) -> None:
     """Write ledgers in another form. Secrets are masked."""
     from axiom.cli.reading import export_ledgers
 
-    where = Where(
-        ledger,
-        state,
-        cluster,
-        gateway,
-        namespace,
-        context,
-        kubeconfig,
-        token_file,
-        gateway_ca,
-        slot,
-        original,
-    )
+    where = Where(ledger, places, slot, original)
     export_ledgers(where, form, output)

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 from pydantic import ValidationError
 
-from axiom.cli.ledger import Where
+from axiom.cli.places import Where
 from axiom.cli.reading import find, readable
 from axiom.evidence.finding import TaskEvidence
 from axiom.evidence.harmless import one_line

@@ -14,7 +14,8 @@ from typing import NoReturn, TextIO
 
 import typer
 
-from axiom.cli.ledger import Format, Where
+from axiom.cli.ledger import Format
+from axiom.cli.places import Where
 from axiom.evidence.files import told_of
 from axiom.evidence.finding import TaskEvidence, find_here
 from axiom.evidence.harmless import one_line, plain, shown_payload
@@ -75,28 +76,26 @@ def find(where: Where) -> list[TaskEvidence]:
 
 
 def _found(where: Where) -> list[TaskEvidence]:
-    there = {
-        "--gateway": bool(where.gateway) and not where.cluster,
-        "--namespace": where.namespace,
-        "--context": where.context,
-        "--kubeconfig": where.kubeconfig,
-        "--token-file": where.token_file,
-        "--gateway-ca": where.gateway_ca,
+    there = {  # --gateway may come from the environment
+        "--namespace": where.places.namespace,
+        "--context": where.places.context,
+        "--kubeconfig": where.places.kubeconfig,
+        "--token-file": where.places.token_file,
+        "--gateway-ca": where.places.gateway_ca,
     }
-    del there["--gateway"]  # it may come from the environment
-    if not where.cluster:
+    if not where.places.cluster:
         if idle := [option for option, value in there.items() if value]:
             raise EvidenceError(f"{idle[0]} is for tasks on a cluster; add --cluster")
-        return find_here(where.word, where.state)
+        return find_here(where.word, where.places.state)
     from axiom.evidence.asking import ClusterOptions, find_on_cluster
 
     options = ClusterOptions(
-        where.gateway,
-        where.namespace,
-        where.context,
-        where.kubeconfig,
-        where.token_file,
-        where.gateway_ca,
+        where.places.gateway,
+        where.places.namespace,
+        where.places.context,
+        where.places.kubeconfig,
+        where.places.token_file,
+        where.places.gateway_ca,
         where.original,
     )
     return [find_on_cluster(where.word, options)]

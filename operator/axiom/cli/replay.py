@@ -7,20 +7,11 @@ from typing import Annotated
 
 import typer
 
-from axiom.cli.ledger import (
-    Cluster,
-    Context,
-    Gateway,
-    GatewayCa,
-    Kubeconfig,
-    Namespace,
-    Original,
-    State,
-    TokenFile,
-    Where,
-)
+from axiom.cli.ledger import Original
+from axiom.cli.places import Places, Where, reads_evidence
 
 
+@reads_evidence()
 def replay(
     runs: Annotated[
         list[str],
@@ -74,34 +65,14 @@ def replay(
             metavar="DIR",
         ),
     ] = None,
-    state: State = None,
-    cluster: Cluster = False,
-    gateway: Gateway = "",
-    namespace: Namespace = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    token_file: TokenFile = None,
-    gateway_ca: GatewayCa = None,
     original: Original = False,
+    *,
+    places: Places,
 ) -> None:
     """Replay a run's terminal, secrets masked. Exit code 3: there is nothing to replay."""
     if len(runs) != (2 if diff else 1):
         raise typer.BadParameter("write two runs with --diff, and one without it")
-    wheres = [
-        Where(
-            run,
-            state,
-            cluster,
-            gateway,
-            namespace,
-            context,
-            kubeconfig,
-            token_file,
-            gateway_ca,
-            original=original,
-        )
-        for run in runs
-    ]
+    wheres = [Where(run, places, original=original) for run in runs]
     # Only now: nobody who asks for help waits for what this needs.
     from axiom.cli.replaying import Playing, print_difference, replay_run
 

@@ -23,7 +23,7 @@ from typing import BinaryIO
 import typer
 import zstandard
 
-from axiom.cli.ledger import Where
+from axiom.cli.places import Where
 from axiom.cli.reading import find, readable
 from axiom.evidence.comparing import Side, compare
 from axiom.evidence.files import fates, table
@@ -296,11 +296,11 @@ def _growing(where: Where) -> Path:
     path = Path(where.word)
     if path.is_file():
         return path
-    if where.cluster:
+    if where.places.cluster:
         raise EvidenceError(
             "--follow is for runs on this machine: a cluster's recording is served once its task is complete"
         )
-    runs = (where.state or default_state()) / "runs"
+    runs = (where.places.state or default_state()) / "runs"
     folders = [path] if path.is_dir() else sorted(runs.glob(f"{where.word}-*/scratch"))
     found = [file for folder in folders for file in folder.rglob("recording.cast")]
     if not found:
