@@ -18,7 +18,8 @@ import zstandard
 from axiom_sandbox.ledger.checking import Findings, verify
 from axiom_sandbox.ledger.errors import LedgerCorruptError
 
-_LEVEL = 3
+_LEVEL = 2
+"""Of zstd: 3 takes half as much time again for a fortieth of the size."""
 _NAME = re.compile(r"(\d{6,})\.jsonl(\.zst)?\Z")
 
 
