@@ -67,8 +67,7 @@ class UnreliablePath:
 
     async def settle(self) -> None:
         """Until everything that comes late has come."""
-        while self._belated:
-            await asyncio.wait(self._belated)
+        await asyncio.gather(*self._belated, return_exceptions=True)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request."""
@@ -86,10 +85,13 @@ class UnreliablePath:
             return web.Response(status=status, text=text, content_type="application/xml")
         if weather is Weather.SLOW:
             await asyncio.sleep(_SLOW_SECONDS)
-        if weather is Weather.DOUBLED:
-            await self._forward(request, body)
-        if weather is not Weather.REFUSED:
-            status, content, headers = await self._forward(request, body)
+        try:
+            if weather is Weather.DOUBLED:
+                await self._forward(request, body)
+            if weather is not Weather.REFUSED:
+                status, content, headers = await self._forward(request, body)
+        except aiohttp.ClientError:
+            weather = Weather.LOST  # a server that refuses need not read to the end what it refuses
         if weather is Weather.SILENT:
             await asyncio.sleep(_SILENT_SECONDS)
         if weather in (Weather.LOST, Weather.REFUSED, Weather.SILENT):
