@@ -102,6 +102,7 @@ CLASS_CASES = [
                 "afterFail": "2160h",
                 "otherwise": "24h",
                 "pictures": {"after": "168h", "untilPass": True},
+                "screenshots": {"after": "24h", "untilPass": True},
             }
         },
     ),

@@ -423,7 +423,7 @@ class Screenshots(ApiModel):
 
 
 class PictureRetention(ApiModel):
-    """Recordings and screenshots, where they go before the rest."""
+    """When recordings or screenshots go before the rest."""
 
     after: DurationText | None = None
     """They are deleted this long after the task completed. Unset: with the rest."""
@@ -441,7 +441,9 @@ class EvidenceRetention(ApiModel):
     otherwise: DurationText | None = None
     """Of tasks that ended Inconclusive, or without a verdict."""
     pictures: PictureRetention | None = None
-    """Recordings and screenshots, where they go before the rest."""
+    """Recordings, where they go before the rest; and screenshots, unless `screenshots` says otherwise for them."""
+    screenshots: PictureRetention | None = None
+    """Screenshots, where they go before the rest. Unset: as `pictures` says."""
 
 
 _SPEAKS = "(self.driver != 'Generic' && (!has(self.mode) || self.mode == 'Structured'))"

@@ -77,8 +77,8 @@ def _tell(done: Collected, *, dry: bool) -> None:
     verb = "would be deleted" if dry else "deleted"
     for name, why in done.tasks:
         typer.echo(f"{verb}: evidence of {plain(name)} ({why})")
-    for name in done.pictures:
-        typer.echo(f"{verb}: recordings and screenshots of {plain(name)}")
+    for name, what in done.pictures:
+        typer.echo(f"{verb}: {what} of {plain(name)}")
     for text in done.unreadable:
         typer.echo(f"kept, as it cannot be read: {plain(text)}", err=True)
     typer.echo(f"{done.objects} objects of tasks and {done.blobs} blobs {verb}")

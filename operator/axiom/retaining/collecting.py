@@ -18,7 +18,7 @@ from axiom.api.agentclass import EvidenceRetention
 from axiom.api.agenttask import AgentTask
 from axiom.evidence.outcomes import decode_outcome
 from axiom.evidence.segments import Segment, unpack
-from axiom.retaining.policies import PICTURES, fate_of
+from axiom.retaining.policies import fate_of
 from axiom.storage.blobs import CANDIDATES, CLAIMS, parse_reference
 from axiom.storage.ciphers import UnreadableError
 from axiom.storage.keys import blob_key, outcome_key, task_prefix
@@ -38,8 +38,8 @@ class Collected:
 
     tasks: list[tuple[str, str]] = field(default_factory=list)
     """`<namespace>/<name>`, and why."""
-    pictures: list[str] = field(default_factory=list)
-    """Tasks of which recordings and screenshots went."""
+    pictures: list[tuple[str, str]] = field(default_factory=list)
+    """`<namespace>/<name>` of tasks of which recordings, screenshots or both went, and which of them."""
     objects: int = 0
     """Objects of tasks that were deleted."""
     blobs: int = 0
@@ -100,16 +100,16 @@ class Collector:
                     await self._delete_object(key)
             await self._delete_object(last)
         elif fate.pictures:
-            gone = [key async for key in self._pictures(task)]
+            gone = [key async for key in self._pictures(task, fate.pictures)]
             for key in gone:
                 await self._delete_object(key)
             if gone:
-                self.done.pictures.append(own)
+                self.done.pictures.append((own, " and ".join(f"{kind}s" for kind in fate.pictures)))
 
-    async def _pictures(self, task: AgentTask) -> AsyncIterator[str]:
+    async def _pictures(self, task: AgentTask, kinds: tuple[str, ...]) -> AsyncIterator[str]:
         async for key in self._store.list(f"{task_prefix(task.namespace, task.uid)}attempts/"):
             reference = parse_reference(key)
-            if reference and reference[2].startswith(PICTURES):
+            if reference and reference[2].startswith(kinds):
                 yield key
 
     async def _delete_object(self, key: str) -> None:

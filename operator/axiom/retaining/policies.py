@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from axiom.api.agentclass import EvidenceRetention
+from axiom.api.agentclass import EvidenceRetention, PictureRetention
 from axiom.api.agenttask import AgentTask
 from axiom.planning.statuses import parse_time
+from axiom_sandbox.protocol.pictures import SCREENSHOT
 from axiom_sandbox.protocol.quantities import parse_duration
 from axiom_sandbox.protocol.verdicts import Verdict
 
-PICTURES = ("recording", "screenshot")
-"""Names of blobs that show what was seen begin with one of these."""
+RECORDINGS, SCREENSHOTS = "recording", SCREENSHOT
+"""How the names of blobs begin that show what was seen."""
 
 
 @dataclass(frozen=True)
@@ -25,22 +26,22 @@ class Fate:
 
     evidence: bool
     """Everything of it goes."""
-    pictures: bool
-    """Its recordings and screenshots go."""
+    pictures: tuple[str, ...] = ()
+    """Of what else the blobs go: RECORDINGS, SCREENSHOTS."""
     why: str = ""
 
 
 def fate_of(task: AgentTask, policies: Mapping[str, EvidenceRetention], now: datetime) -> Fate:
     """A task that is complete → what of it is over."""
     if not task.status.completion_time:
-        return Fate(False, False)
+        return Fate(False)
     age = now - parse_time(task.status.completion_time)
     policy = policies.get(task.spec.agent_class_name)
     longest = _parsed(task.spec.retention.evidence) or (
         _by_verdict(policy, task.status.verdict) if policy else None
     )
     if longest is not None and age > longest:
-        return Fate(True, True, f"complete for {_days(age)}, kept for {_days(longest)}")
+        return Fate(True, why=f"complete for {_days(age)}, kept for {_days(longest)}")
     return Fate(False, _pictures_over(policy, task, age), f"complete for {_days(age)}")
 
 
@@ -54,12 +55,17 @@ def _by_verdict(policy: EvidenceRetention, verdict: Verdict | None) -> timedelta
             return _parsed(policy.otherwise)
 
 
-def _pictures_over(policy: EvidenceRetention | None, task: AgentTask, age: timedelta) -> bool:
-    if policy is None or policy.pictures is None:
-        return False
-    if policy.pictures.until_pass and task.status.verdict is Verdict.PASS:
+def _pictures_over(policy: EvidenceRetention | None, task: AgentTask, age: timedelta) -> tuple[str, ...]:
+    if policy is None:
+        return ()
+    said = {RECORDINGS: policy.pictures, SCREENSHOTS: policy.screenshots or policy.pictures}
+    return tuple(kind for kind, own in said.items() if own and _is_over(own, task, age))
+
+
+def _is_over(policy: PictureRetention, task: AgentTask, age: timedelta) -> bool:
+    if policy.until_pass and task.status.verdict is Verdict.PASS:
         return True
-    longest = _parsed(policy.pictures.after)
+    longest = _parsed(policy.after)
     return longest is not None and age > longest
 
 
