@@ -27,6 +27,8 @@ from axiom.gateway.metrics import Metrics
 from axiom.gateway.serving import Pages
 from axiom.operations import operations_app, serving
 from axiom.storage.blobs import keep_blob
+from axiom.storage.ciphers import Keyring
+from axiom.storage.encrypted import EncryptedStore
 from axiom.storage.folder import FolderStore
 from axiom.storage.keys import blob_key
 from axiom_sandbox.terminal.seeking import pack
@@ -57,6 +59,7 @@ class Client:
     base: str
     store: FolderStore
     world: World
+    pages: Pages
 
     async def get(self, path: str, token: str = "good", **headers: str) -> tuple[int, str, str]:
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
@@ -86,9 +89,9 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     async with fake_api_server() as server, aiohttp.ClientSession() as session:
         server.review = review
         async with Api("test", lambda: kopf.ConnectionInfo(server=server.url)) as api:
-            pages = Pages(world, store, Gatekeeper(api), Metrics()).application()
-            async with serving(pages, "127.0.0.1", 0) as port:
-                yield Client(server, session, f"http://127.0.0.1:{port}", store, world)
+            pages = Pages(world, store, Gatekeeper(api), Metrics())
+            async with serving(pages.application(), "127.0.0.1", 0) as port:
+                yield Client(server, session, f"http://127.0.0.1:{port}", store, world, pages)
 
 
 async def test_nobody_is_anonymous(client: Client) -> None:
@@ -144,6 +147,25 @@ async def test_a_packed_recording_is_served_as_players_want_it(client: Client) -
     assert shown.partition("\n")[2] == MASKED.partition("\n")[2]
     original = (await client.get("t/recording?original=true", "best"))[2]
     assert original.partition("\n")[2] == CAST.decode().partition("\n")[2]
+
+
+async def test_a_task_is_served_nothing_that_another_namespace_encrypted(
+    client: Client, tmp_path: Path
+) -> None:
+    """Not even where its status names it."""
+    for name in ("ns", "other"):
+        (tmp_path / "keyring").mkdir(exist_ok=True)
+        (tmp_path / "keyring" / f"{name}.1").write_text(hashlib.sha256(name.encode()).hexdigest())
+    store = EncryptedStore(client.store, Keyring(tmp_path / "keyring"))
+    client.pages._store = store
+    foreign, own = b"+foreign\n", b"+own\n"
+    await store.of("other").put(blob_key(digest(foreign)), foreign)
+    await store.of("ns").put(blob_key(digest(own)), own)
+    for content, answer in ((foreign, 404), (own, 200)):
+        record = told_task().status.rounds[0].model_copy(update={"diff": blob_key(digest(content))})
+        status = told_task().status.model_copy(update={"rounds": [record]})
+        client.world.moments = [told_task().model_copy(update={"status": status})]
+        assert (await client.get("t/diff"))[0] == answer
 
 
 async def test_secrets_are_served_to_whoever_may_get_the_original_and_asks_for_it(client: Client) -> None:
