@@ -180,6 +180,7 @@ GOOD = [
             },
         ),
     ),
+    Case("with a search for secrets in the agent's output", _of_kind("secrets", {"output": True})),
     Case(
         "with a search for secrets of its own",
         _of_kind("secrets", {"exclude": ["tests/**"], "patterns": ["ACME-[0-9]{8}"]}),

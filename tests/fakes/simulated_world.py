@@ -220,7 +220,7 @@ class World:
             self.close(sandbox, failure)
             return
         number = sandbox.state.round
-        asks = any(criterion.type.reads_conduct for criterion in self.task.criteria)
+        asks = any(criterion.reads_conduct for criterion in self.task.criteria)
         outcome = RoundOutcome(
             round=number,
             claim=Claim(says=Saying.DONE, exit_code=0),

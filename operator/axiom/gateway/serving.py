@@ -14,14 +14,15 @@ import asyncio
 import logging
 import re
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
 
 from axiom.api.agenttask import AgentTask
 from axiom.cluster.errors import ApiError
-from axiom.evidence.masking import mask_line, mask_text, scanner_of
+from axiom.evidence.masking import LineMasker, mask_text, scanner_of
 from axiom.gateway.authenticating import ForbiddenError, Gatekeeper, UnauthenticatedError
 from axiom.gateway.metrics import Metrics
 from axiom.gateway.streaming import BadPositionError, Line, Stream, World, parse_position
@@ -109,9 +110,8 @@ class Pages:
         write = sse_frame if as_sse else ndjson_frame
         with self._metrics.streams.track_inprogress():
             follow = query.get("follow", "true") != "false"
-            async for line in Stream(self._world, self._store, task, position).lines(follow=follow):
-                if not _is_original(request):
-                    line = Line(line.address, mask_line(line.data, scanner_of()))
+            lines = Stream(self._world, self._store, task, position).lines(follow=follow)
+            async for line in lines if _is_original(request) else _masked(lines):
                 await response.write(write(line))
         return response
 
@@ -170,6 +170,17 @@ class Pages:
                 while piece := await asyncio.to_thread(content.read, _PIECE):
                     await response.write(piece)
             return response
+
+
+async def _masked(lines: AsyncIterator[Line]) -> AsyncIterator[Line]:
+    """Without secrets, as soon as they are settled."""
+    masker, addresses = LineMasker(scanner_of()), deque[str]()
+    async for line in lines:
+        addresses.append(line.address)
+        for data in masker.feed(line.data):
+            yield Line(addresses.popleft(), data)
+    for data in masker.finish():
+        yield Line(addresses.popleft(), data)
 
 
 def _is_original(request: web.Request) -> bool:

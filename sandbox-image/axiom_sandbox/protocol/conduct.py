@@ -39,6 +39,19 @@ class Words(Message):
     """Its first 32,768 characters."""
 
 
+class Noticed(Message):
+    """A signal of the ledger: that something was there, and not what."""
+
+    seq: int
+    """Of the signal's record."""
+    round: int
+    kind: str
+    rule: str
+    place: str
+    size: int
+    digest: str
+
+
 class Conduct(Message):
     """One attempt, up to the end of a round."""
 
@@ -51,6 +64,8 @@ class Conduct(Message):
     words: tuple[Words, ...] = ()
     statements: tuple[Statement, ...] = ()
     """Of its last claim."""
+    signals: tuple[Noticed, ...] = ()
+    """Injections and secrets that were found in what it was told, said or showed."""
     gaps: int = 0
     """Stretches of the conversation that the ledger declares missing."""
     dropped: int = 0

@@ -407,6 +407,9 @@ class SecretsCriterion(ApiModel):
     """Globs of files that are not looked at, such as tests/fixtures/**."""
     patterns: Annotated[list[Pattern], Field(max_length=16)] = []
     """RE2 patterns of secrets of your own, besides those that are known; the first group, or all that matches, is the secret."""
+    output: bool = False
+    """Nor may one be in what the agent said, what its tools answered, or what its terminal showed while it worked, as far as
+    its sandbox noticed (`signal` in the ledger). One that the base holds counts here, too. Needs an agent."""
 
 
 class Method(StrEnum):
@@ -654,6 +657,12 @@ class Criterion(ApiModel):
     def hides(self) -> bool:
         """Whether the agent is told nothing of this criterion."""
         return self.tests is not None and self.tests.hidden is not None
+
+    @property
+    def reads_conduct(self) -> bool:
+        """Whether it is decided by what the agent did, besides what it left."""
+        reads_output = self.secrets is not None and self.secrets.output
+        return reads_output or self.type.reads_conduct
 
     @property
     def type(self) -> CriterionType:

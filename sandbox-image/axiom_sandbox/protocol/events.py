@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from axiom_sandbox.protocol.agents import Activity, AgentState, Statement, Tokens
@@ -21,6 +22,15 @@ class Event(Message):
 
     event: ClassVar[str]
     """The name in the record's `event` field."""
+
+
+class SignalKind(StrEnum):
+    """What a signal tells of."""
+
+    INJECTION = "Injection"
+    """Text that means to talk a model into something."""
+    SECRET = "Secret"  # noqa: S105 - a kind of finding
+    """A key, token or password."""
 
 
 class TaskDeclared(Event):
@@ -523,6 +533,28 @@ FILES = "files"
 """`what` of a gap of changes in the workspace. No evidence is lost by it: the round's capture shows what came of them."""
 
 
+class Signal(Event):
+    """Something that a person should know of stands in what the agent was told, said or showed. What it says is not repeated."""
+
+    event = "signal"
+    round: int
+    kind: SignalKind
+    rule: str
+    """Of an injection the rule that found it; of a secret its kind."""
+    place: str
+    """`workspace:<path>`, `terminal`, or the event of a record: `tool_return`, `assistant_msg`, …"""
+    seq: int
+    """The record; 0 where the place is none."""
+    start: int
+    """Offset in characters into the text: of a record's text; of a file; of a terminal, in bytes into its output, roughly."""
+    size: int
+    """Characters."""
+    digest: str
+    """The first 16 hexadecimal digits of the SHA-256 of those characters: equal ones are told apart from others."""
+    suppressed: int = 0
+    """Further ones that were found and are not told."""
+
+
 class Gap(Event):
     """Something is missing here, and this says what."""
 
@@ -611,6 +643,7 @@ KNOWN: dict[str, type[Event]] = {
         Checkpointed,
         CheckpointFailed,
         CheckpointRestored,
+        Signal,
         CriterionChecked,
         Consulted,
         VerdictReached,

@@ -78,7 +78,7 @@ class Masker:
             characters = list(out)
             for at in places:
                 if at < settled:
-                    characters[at] = _mask(characters[at])
+                    characters[at] = mask_of(characters[at])
             out = "".join(characters)
         self._held = self._held[settled:]
         self._spilt = set() if ends_line else {at - settled for at in places if at >= settled}
@@ -91,18 +91,18 @@ class Masker:
         as_it_is, as_seen = self._in_key
         spans, as_it_is_after = self._scanner.spans(text, in_key=as_it_is)
         places = {at for span in spans for at in range(span.start, span.end) if text[at] not in "\r\n"}
-        seen, starts, shifts = _seen(text)
-        if len(seen) == len(text) and as_it_is == as_seen:
+        shown, starts, shifts = seen(text)
+        if len(shown) == len(text) and as_it_is == as_seen:
             return places, (as_it_is_after, as_it_is_after)
-        spans, as_seen_after = self._scanner.spans(seen, in_key=as_seen)
+        spans, as_seen_after = self._scanner.spans(shown, in_key=as_seen)
         for span in spans:
             for at in range(span.start, span.end):
-                if seen[at] not in "\r\n":
+                if shown[at] not in "\r\n":
                     places.add(at + shifts[bisect_right(starts, at) - 1])
         return places, (as_it_is_after, as_seen_after)
 
 
-def _seen(text: str) -> tuple[str, list[int], list[int]]:
+def seen(text: str) -> tuple[str, list[int], list[int]]:
     """What is shown of a text, and from which place on it is shifted by how much."""
     parts, starts, shifts = list[str](), [0], [0]
     at = length = 0
@@ -123,5 +123,8 @@ def _longest_line(text: str) -> int:
     return longest
 
 
-def _mask(character: str) -> str:
+def mask_of(character: str) -> str:
+    """What stands in its place: line ends stay."""
+    if character in "\r\n":
+        return character
     return _MASKS[len(character.encode(errors="replace"))]

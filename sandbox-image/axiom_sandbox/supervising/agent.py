@@ -7,6 +7,7 @@ launcher say that it was.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import random
 import shutil
@@ -51,8 +52,12 @@ from axiom_sandbox.protocol.events import (
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.protocol.pictures import PictureReason
 from axiom_sandbox.protocol.verdicts import Claim
+from axiom_sandbox.secrets.scanning import Scanner
+from axiom_sandbox.signals.injections import Detector
+from axiom_sandbox.signals.sentry import Sentry
 from axiom_sandbox.snapshots.captures import CaptureResult
 from axiom_sandbox.snapshots.errors import SnapshotError
+from axiom_sandbox.snapshots.texts import texts_of
 from axiom_sandbox.supervising.attending import Means
 from axiom_sandbox.supervising.board import write_durably
 from axiom_sandbox.supervising.camera import Camera
@@ -114,6 +119,8 @@ class AgentSandbox(Sandbox):
             settings, self.folder, self.base_archive, self.board, self.keep_blob
         )
         self._camera: Camera | None = None
+        self._sentry = Sentry(Scanner(), Detector())
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     async def live(self) -> None:
         """Base → rounds, until stopped."""
@@ -125,6 +132,8 @@ class AgentSandbox(Sandbox):
         await self._watch_files()
         if start.checkpoint_seconds:
             self._do(self._keep_saving(start.checkpoint_seconds))
+        if self.board.state.phase is not Phase.RUNNING:
+            self._do(self._look_at_base())
         while True:
             state = self.board.state
             number = state.round if state.phase is Phase.RUNNING else max(state.round + 1, start.round)
@@ -133,6 +142,30 @@ class AgentSandbox(Sandbox):
                 f"the verdict on round {number - 1} was awaited",
             )
             await self._play(means, number)
+
+    async def _tell_signals(self, events: tuple[Event, ...], last: int) -> None:
+        """What a person should know of in these records is told in records of its own, after them."""
+        number, first = self.board.state.round, last - len(events) + 1
+        found = [
+            signal
+            for seq, event in enumerate(events, first)
+            for signal in self._sentry.look(event, seq, number)
+        ]
+        if found:
+            await super().record(*found)
+
+    async def _look_at_terminal(self, data: bytes) -> None:
+        text, number = self._decoder.decode(data), self.board.state.round
+        if found := await asyncio.to_thread(self._sentry.look_at_terminal, text, number):
+            await super().record(*found)
+
+    async def _look_at_base(self) -> None:
+        """While the agent works already: what it reads first is there, and what is found is for others."""
+        texts = texts_of(self.base_archive)
+        while one := await asyncio.to_thread(next, texts, None):
+            path, text = one
+            if found := await asyncio.to_thread(self._sentry.look_at_file, path, text, 0):
+                await super().record(*found)
 
     async def close(self) -> None:
         """As Sandbox.close."""
@@ -305,6 +338,7 @@ class AgentSandbox(Sandbox):
             history=history,
             folder=self.folder,
             record=self.record,
+            look_at_terminal=self._look_at_terminal,
             seconds_left=self.seconds_left,
             terminal_size=lambda: self._terminal_size(start),
             answers=lambda: [one for one in self.commands() if isinstance(one, AnswerApproval)],
@@ -492,7 +526,7 @@ class AgentSandbox(Sandbox):
         """Digest of what the agent did so far, where a criterion asks for that; else nothing."""
         start = self._start
         assert start is not None
-        if not any(criterion.type.reads_conduct for criterion in start.envelope.criteria):
+        if not any(criterion.reads_conduct for criterion in start.envelope.criteria):
             return ""
         file = self.folder / f"conduct-{number}.json"
         await write_conduct(self.ledger, start.program.speaks, file)
@@ -517,6 +551,7 @@ class AgentSandbox(Sandbox):
     async def record(self, *events: Event) -> int:
         """Makes events durable, and minds what a checkpoint tells of, and what there is to photograph."""
         seq = await super().record(*events)
+        await self._tell_signals(events, seq)
         if self._camera:
             self._camera.notice(events)
         if self._means:

@@ -59,6 +59,7 @@ class Means:
     history: History
     folder: Path
     record: Callable[..., Awaitable[int]]
+    look_at_terminal: Callable[[bytes], Awaitable[None]]
     seconds_left: Callable[[], float]
     terminal_size: Callable[[], TerminalSize]
     answers: Callable[[], list[AnswerApproval]]
@@ -123,6 +124,7 @@ class Attendance:
             means.record,
             self._heard,
             noted=means.history.terminal_bytes,
+            look=means.look_at_terminal,
             size=(size.columns, size.rows),
             tail=recorded_tail(means.recording_file) if self._turn.round in means.history.told else b"",
             shown=means.recording_file if self._taken_over else None,

@@ -9,26 +9,28 @@ from pathlib import Path
 from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.ledger.records import decode
 from axiom_sandbox.protocol.agents import Statement
-from axiom_sandbox.protocol.conduct import Conduct, ToolUse, Words
+from axiom_sandbox.protocol.conduct import Conduct, Noticed, ToolUse, Words
 from axiom_sandbox.protocol.events import (
     AssistantMessage,
     ClaimMade,
     Event,
     Gap,
     SessionOpened,
+    Signal,
     ToolCall,
     ToolReturn,
     TurnEnded,
     parse_event,
 )
 
-_KINDS = (ToolCall, ToolReturn, AssistantMessage, TurnEnded, ClaimMade, SessionOpened, Gap)
+_KINDS = (ToolCall, ToolReturn, AssistantMessage, TurnEnded, ClaimMade, SessionOpened, Signal, Gap)
 _MARKS = tuple(f'"event":"{kind.event}"'.encode() for kind in _KINDS)
 _HEAD = 600
 """Bytes of a line within which its event is named."""
 _INPUT, _TEXT, _WORDS = 16_384, 8_192, 32_768
 MAX_TOOLS = 2_000
 MAX_WORDS = 500
+MAX_SIGNALS = 1_000
 _BUDGET = 8_000_000
 """Characters of inputs, texts and words together, so that also as JSON it stays below MAX_CONDUCT."""
 
@@ -42,6 +44,7 @@ class Recollection:
         self._tools: dict[str, ToolUse] = {}
         self._done: list[ToolUse] = []
         self._words: list[Words] = []
+        self._signals: list[Noticed] = []
         self._statements: tuple[Statement, ...] = ()
         self._gaps = self._dropped = self._words_dropped = 0
         self._left = _BUDGET
@@ -59,6 +62,9 @@ class Recollection:
                 self._statements = statements
             case SessionOpened(model=model) if model:
                 self._models[model] = None
+            case Signal() if len(self._signals) < MAX_SIGNALS:
+                kept = event.model_dump(include=set(Noticed.model_fields) - {"seq"})
+                self._signals.append(Noticed(seq=seq, **kept))
             case Gap(what="conversation"):
                 self._gaps += 1
             case _:
@@ -73,6 +79,7 @@ class Recollection:
             tools=tuple(tools),
             words=tuple(self._words),
             statements=self._statements,
+            signals=tuple(self._signals),
             gaps=self._gaps,
             dropped=self._dropped,
             words_dropped=self._words_dropped,

@@ -24,6 +24,7 @@ from axiom_sandbox.terminal.screens import EmulatorMissingError, Screen, ScreenS
 
 _READ_BYTES = 64 * 1024
 _TAIL_BYTES = 16 * 1024
+_LOOKED_AT_BYTES = 256 * 1024
 _NOTE_SECONDS = 0.5
 _TYPING_SECONDS = 10.0
 _MOST_ANSWERS = 4096
@@ -40,6 +41,7 @@ class TerminalPump:
         record: Callable[[Event], Awaitable[int]],
         on_output: Callable[[int], None],
         noted: int,
+        look: Callable[[bytes], Awaitable[None]],
         size: tuple[int, int],
         tail: bytes = b"",
         shown: Path | None = None,
@@ -48,12 +50,13 @@ class TerminalPump:
 
         Args:
             noted: the offset up to which the ledger knows the output.
+            look: looks through what was shown, of each half second the first 256 KiB.
             size: columns and rows.
             tail: the last output before `noted`.
             shown: a recording that ends in what the terminal shows already; None: it is empty.
         """
         self._fd, self._recording, self._record, self._on_output = fd, recording, record, on_output
-        self._noted = noted
+        self._noted, self._look, self._unseen = noted, look, bytearray()
         self._tail = bytearray(tail)
         self._heard = asyncio.Event()
         self._hung_up = asyncio.Event()
@@ -198,6 +201,7 @@ class TerminalPump:
         before = self._recording.output_bytes
         if not self._recording.output(data) and self._dropped_from is None:
             self._dropped_from = before
+        self._unseen += data[: _LOOKED_AT_BYTES - len(self._unseen)]
         self._tail += data
         del self._tail[:-_TAIL_BYTES]
         self.screen.feed(data)
@@ -216,6 +220,9 @@ class TerminalPump:
                 self._recording.mark(seq)
         if not self._recording.is_durable:
             await asyncio.to_thread(self._recording.flush)
+        if self._unseen:
+            shown, self._unseen = bytes(self._unseen), bytearray()
+            await self._look(shown)
 
     async def _note_loss(self) -> None:
         if self._dropped_from is not None:

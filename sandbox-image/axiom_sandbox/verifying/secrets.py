@@ -4,7 +4,10 @@ Decided on our private copies; nothing runs, and nobody is asked whether a secre
 were added or changed, their names, the targets of symlinks, and the agent's last words; each also with string literals
 joined, and as Base64, hexadecimal, numbers, UTF-16, gzip, bzip2, xz and zip hold it. A file whose layers hold too much to look through counts as one. What the base holds already is no news, wherever it moved.
 
-Pass: no secret that the base does not have. Fail: one or more. Inconclusive: never.
+With `output` also what the agent's sandbox noticed in its output, which it tells without the secret.
+
+Pass: no secret that the base does not have. Fail: one or more. Inconclusive: `output` is asked for, and nothing is known of an
+agent.
 Evidence: for each its kind, its place and its length; of the secret itself at most the first four characters, which say
 whose it is.
 """
@@ -15,6 +18,7 @@ from collections.abc import Iterator, Sequence
 
 from axiom_sandbox.protocol.changes import EntryKind
 from axiom_sandbox.protocol.criteria import SecretsCriterion
+from axiom_sandbox.protocol.events import SignalKind
 from axiom_sandbox.protocol.verdicts import Remark, Verdict
 from axiom_sandbox.snapshots.paths import printable
 from axiom_sandbox.verifying.globs import matches
@@ -22,6 +26,7 @@ from axiom_sandbox.verifying.judging import Judgement, Ran, Subject, Verifier
 from axiom_sandbox.verifying.scanning import TOO_MUCH, Found, Scanner
 from axiom_sandbox.verifying.texts import clean
 
+NO_CONDUCT = "What the agent said and showed is not known here: there was no agent, or its sandbox was of a version that does not tell."
 LAST_WORDS = "the agent's last words"
 _SHOWN = 8
 
@@ -38,6 +43,11 @@ class SecretsVerifier(Verifier[SecretsCriterion]):
         masks = tuple({one.value: one for one in new.values()}.values())
         remarks = tuple(_remark(place, one, masks) for (_, place), one in new.items())
         evidence = {"secrets": len(new), "kinds": sorted({one.kind for one in new.values()})}
+        if spec.output and subject.conduct is None:
+            return Judgement(Verdict.INCONCLUSIVE, NO_CONDUCT, evidence)
+        shown = _shown(spec, subject)
+        remarks += shown
+        evidence["inOutput"] = len(shown)
         if not remarks:
             return Judgement(Verdict.PASS, "No secret was added.", evidence)
         lines = [
@@ -47,6 +57,21 @@ class SecretsVerifier(Verifier[SecretsCriterion]):
         rest = [f"… and {len(remarks) - _SHOWN} more"] if len(remarks) > _SHOWN else []
         head = "Secrets were added; take them out, and have them replaced, as they may be known by now:"
         return Judgement(Verdict.FAIL, clean("\n".join([head, *lines, *rest])), evidence, remarks)
+
+
+def _shown(spec: SecretsCriterion, subject: Subject) -> tuple[Remark, ...]:
+    """What the agent's sandbox noticed while it worked."""
+    if not spec.output or subject.conduct is None:
+        return ()
+    return tuple(
+        Remark(
+            path=f"record {one.seq} of the ledger, {one.place}",
+            line=0,
+            text=clean(f"{one.rule}: {one.size} characters", 300),
+        )
+        for one in subject.conduct.signals
+        if one.kind == SignalKind.SECRET
+    )
 
 
 def _in_changes(scanner: Scanner, spec: SecretsCriterion, subject: Subject) -> Iterator[tuple[str, Found]]:

@@ -86,11 +86,17 @@ class Desk:
         self.recording = Recording.open(self.file, 80, 24)
         self.events: list[Event] = []
         self.outputs = 0
-        self.pump = TerminalPump(master, self.recording, self.record, self.heard, noted=0, size=(80, 24))
+        self.looked_at = b""
+        self.pump = TerminalPump(
+            master, self.recording, self.record, self.heard, noted=0, look=self.look, size=(80, 24)
+        )
 
     async def record(self, event: Event) -> int:
         self.events.append(event)
         return len(self.events)
+
+    async def look(self, data: bytes) -> None:
+        self.looked_at += data
 
     def heard(self, _size: int) -> None:
         self.outputs += 1

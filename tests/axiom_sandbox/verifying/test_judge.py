@@ -335,4 +335,4 @@ def test_an_answer_of_another_form_says_where() -> None:
 
 
 def test_the_criterion_reads_what_the_agent_did() -> None:
-    assert Criterion.model_validate({"name": "j", "judge": {"question": "?"}}).type.reads_conduct
+    assert Criterion.model_validate({"name": "j", "judge": {"question": "?"}}).reads_conduct

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 from tests.axiom_sandbox.verifying.projects import Bench, Work, put
 
+from axiom_sandbox.protocol.conduct import Conduct, Noticed
 from axiom_sandbox.protocol.events import CriterionChecked
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
 from axiom_sandbox.verifying import driver, scanning, secrets
@@ -167,6 +168,39 @@ async def test_the_agent_s_last_words_are_looked_through(
         Verdict.FAIL,
         True,
     ), message
+
+
+LEAKED = Conduct(
+    speaks=False,
+    signals=(
+        Noticed(
+            seq=7, round=1, kind="Secret", rule="GitHub token", place="terminal", size=40, digest="0" * 16
+        ),
+        Noticed(
+            seq=8, round=1, kind="Injection", rule="role-markup", place="terminal", size=9, digest="1" * 16
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("output", "conduct", "expected"),
+    [
+        (False, LEAKED, Verdict.PASS),
+        (True, LEAKED, Verdict.FAIL),
+        (True, Conduct(speaks=False), Verdict.PASS),
+        (True, None, Verdict.INCONCLUSIVE),
+    ],
+)
+async def test_what_the_agents_sandbox_noticed_in_its_output_counts_where_it_is_asked_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, output: bool, conduct: Conduct | None, expected: Verdict
+) -> None:
+    lay_out = driver._lay_out
+    monkeypatch.setattr(driver, "_lay_out", lambda *given: lay_out(*given[:4], conduct, *given[5:]))
+    verdict, message = await check(bench, {"app.py": ""}, output=output)
+    assert verdict is expected, message
+    if expected is Verdict.FAIL:
+        assert "record 7 of the ledger, terminal: GitHub token: 40 characters" in message
 
 
 async def test_what_the_criterion_adds_and_leaves_out(bench: Bench) -> None:

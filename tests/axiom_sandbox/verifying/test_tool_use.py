@@ -193,4 +193,4 @@ def test_half_a_character_is_no_obstacle(tmp_path: Path) -> None:
 
 def test_the_criterion_is_told_by_its_field() -> None:
     criterion = Criterion.model_validate({"name": "tools", "toolUse": {"called": [{"tool": "Bash"}]}})
-    assert criterion.type.reads_conduct
+    assert criterion.reads_conduct
