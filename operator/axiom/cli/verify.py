@@ -37,6 +37,7 @@ class VerifyOrder:
     image: str | None
     deadline: str
     state: Path | None
+    agent_class: Path | None
 
 
 def verify(
@@ -87,6 +88,14 @@ def verify(
     state: Annotated[
         Path | None, typer.Option("--state", help="Folder that keeps evidence and results.", metavar="DIR")
     ] = None,
+    agent_class: Annotated[
+        Path | None,
+        typer.Option(
+            "--class",
+            help="YAML file with an AgentClass, whose judges and destinations criteria of the types Judge and Research use.",
+            metavar="CLASS.yaml",
+        ),
+    ] = None,
 ) -> None:
     """Verify a change in a clean room: the criteria are decided on the base with the candidate's changes.
 
@@ -95,4 +104,4 @@ def verify(
     # Only now, as with `axiom run`.
     from axiom.cli.verifying import perform
 
-    perform(VerifyOrder(base, candidate, criteria, output, backend, image, deadline, state))
+    perform(VerifyOrder(base, candidate, criteria, output, backend, image, deadline, state, agent_class))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,15 +18,16 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.markup import escape
 
+from axiom.api.agentclass import AgentClass, judge_fault
 from axiom.api.agenttask import AgentTask, AgentTaskStatus, ImageName
 from axiom.api.conditions import ConditionType, Reason
 from axiom.api.explaining import Problem, explain
-from axiom.api.loading import CriteriaFile, RefusedError, load_criteria
+from axiom.api.loading import CriteriaFile, RefusedError, load_classes, load_criteria
 from axiom.backends.choosing import choose_clean_room
 from axiom.backends.contract import Backend, CannotRunError
 from axiom.backends.host import find_launcher
 from axiom.backends.names import BackendName
-from axiom.cli.here import cancel_on_signals
+from axiom.cli.here import cancel_on_signals, credential_variable
 from axiom.cli.reports import Report, as_json, as_junit, as_sarif
 from axiom.cli.showing import COLOURS, ExitCode, Interruption, Progress, criteria_table, exit_code
 from axiom.cli.verify import Output, VerifyOrder
@@ -46,6 +49,7 @@ from axiom.running.standalone import (
     no_agent,
     parse_base,
     take_change,
+    with_helpers,
 )
 from axiom.storage.store import StorageError
 from axiom_sandbox.ledger.records import decode
@@ -76,10 +80,13 @@ def _verify(order: VerifyOrder, console: Console) -> Report:
     check_candidate(order.candidate)
     criteria = _criteria(order)
     hidden = _hidden(order, criteria)
+    agent_class, credentials = _helpers(order, criteria)
     find_launcher()
     backend = choose_clean_room(order.backend, criteria.verification.image)
     try:
-        return asyncio.run(_run(order, base, criteria, hidden, backend, console))
+        return asyncio.run(
+            _run(order, base, criteria, hidden, Helpers(agent_class, credentials), backend, console)
+        )
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise Interruption(error, _INTERRUPTED) from error
 
@@ -106,6 +113,35 @@ def _hidden(order: VerifyOrder, criteria: CriteriaFile) -> Mapping[str, Path]:
         raise RefusedError(str(order.criteria), [Problem(error.field, error.cure)]) from error
 
 
+@dataclass(frozen=True)
+class Helpers:
+    """Who helps from outside: the judges and destinations of a class, without its agent."""
+
+    agent_class: AgentClass
+    credentials: dict[str, str]
+
+
+def _helpers(order: VerifyOrder, criteria: CriteriaFile) -> tuple[AgentClass, dict[str, str]]:
+    """The class of a verification, and the keys of its judges. Raises RefusedError."""
+    if order.agent_class is None:
+        return no_agent(), {}
+    classes = load_classes([order.agent_class])
+    if len(classes) != 1:
+        text = f"{order.agent_class} holds {len(classes)} AgentClasses, not one; name a file with one"
+        raise RefusedError("axiom verify", [Problem("--class", text)])
+    if fault := judge_fault(classes[0], criteria.criteria):
+        raise RefusedError(str(order.criteria), [Problem("criteria", fault)])
+    asks = any(criterion.judge for criterion in criteria.criteria)
+    keys = {}
+    for judge in classes[0].spec.judges if asks else ():
+        variable = credential_variable(judge.credential.name)
+        if not (key := os.environ.get(variable)):
+            text = f"set the variable {variable} to the key; it stays outside the clean room"
+            raise RefusedError(classes[0].name, [Problem(f"spec.judges[{judge.name}]", text)])
+        keys[judge.credential.name] = key
+    return with_helpers(classes[0]), keys
+
+
 def _check(option: str, form: Any, value: str) -> None:
     try:
         TypeAdapter(form).validate_python(value)
@@ -118,6 +154,7 @@ async def _run(
     base: Path | Revision,
     criteria: CriteriaFile,
     hidden: Mapping[str, Path],
+    helpers: Helpers,
     backend: Backend,
     console: Console,
 ) -> Report:
@@ -133,7 +170,7 @@ async def _run(
             raise CannotRunError(f"evidence cannot be stored: {error}") from error
         task = judged_alone(change, criteria, uid, order.deadline, SteadyClock()())
         packed = await asyncio.to_thread(pack_hidden, hidden, place.scratch)
-        status = await _judge(task, change, packed, place, backend, progress)
+        status = await _judge(task, change, packed, place, helpers, backend, progress)
         seconds = time.monotonic() - began
         result = await collect(
             task, status, place.store, place.store_folder, place.folder, change.base.archive.path, seconds
@@ -166,17 +203,18 @@ async def _judge(
     change: Change,
     hidden: Mapping[str, Archive],
     place: Place,
+    helpers: Helpers,
     backend: Backend,
     progress: Progress,
 ) -> AgentTaskStatus:
     local = LocalRun(
         task=task,
-        agent_class=no_agent(),
+        agent_class=helpers.agent_class,
         base=change.base,
         store=place.store,
         folder=place.scratch,
         make_sandbox=sandboxes_in(backend, place.scratch),
-        credentials={},
+        credentials=helpers.credentials,
         hidden=hidden,
         on_status=lambda status: _tell(status, progress),
     )

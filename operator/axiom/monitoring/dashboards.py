@@ -132,7 +132,7 @@ def _outcomes(selector: str) -> Row:
                 "short",
                 f"{_increase('axiom_tasks_completed_total', selector, 'reason')} > 0",
                 "{{reason}}",
-                width=6,
+                width=4,
             ),
             bars(
                 "Claim against verdict",
@@ -140,7 +140,15 @@ def _outcomes(selector: str) -> Row:
                 "short",
                 f"{_increase('axiom_claims_total', selector, 'claim, verdict')} > 0",
                 "said {{claim}}: {{verdict}}",
-                width=6,
+                width=4,
+            ),
+            bars(
+                "Judges against verifiers",
+                "What judges said of rounds that everything else passed. `Fail` is a veto.",
+                "short",
+                f"{_increase('axiom_judged_rounds_total', selector, 'verdict')} > 0",
+                "{{verdict}}",
+                width=4,
             ),
         ),
     )

@@ -20,8 +20,9 @@ from axiom.planning.observed import Observed, SandboxView
 from axiom.planning.outcomes import LIMIT_REASONS
 from axiom.planning.statuses import condition, has_reason, is_true, parse_time, round_of
 from axiom_sandbox.protocol.channel import FailureReason, Phase
+from axiom_sandbox.protocol.criteria import CriterionType
 from axiom_sandbox.protocol.identity import Identity, Role
-from axiom_sandbox.protocol.verdicts import Saying, Verdict
+from axiom_sandbox.protocol.verdicts import Saying, Verdict, combine
 
 NONE = "None"
 """The value of a label where there is nothing to name."""
@@ -177,6 +178,12 @@ class Metrics:
             _CLAIM,
             _VERDICT,
         )
+        self.judges = instruments.counter(
+            "axiom_judged_rounds",
+            "Rounds that all verifiers passed, by what a judge said of them; verdict Fail: the judge disagrees with the verifiers.",
+            AGENT_CLASS,
+            closed("verdict", Verdict),
+        )
         self.rounds = instruments.histogram(
             "axiom_task_rounds",
             "Rounds of a task that is over.",
@@ -331,6 +338,8 @@ class Metrics:
         if (lost := status.lost_attempts - before.lost_attempts) > 0:
             # of a task that was never accepted the class may be any name
             self.lost_attempts.labels(agent_class).inc(lost)
+        for said in judges_said(before, status):
+            self.judges.labels(agent_class, said.value).inc()
         if is_true(status, ConditionType.COMPLETE) and not is_true(before, ConditionType.COMPLETE):
             self._note_outcome(observed.task, status)
 
@@ -462,3 +471,16 @@ def _waits_for(item: Object) -> tuple[str, str]:
         if found and found["status"] != "True":
             return str(found["reason"]), str(found.get("lastTransitionTime") or "")
     return _NOT_NOTICED, str(item["metadata"].get("creationTimestamp") or "")
+
+
+def judges_said(before: AgentTaskStatus, after: AgentTaskStatus) -> list[Verdict]:
+    """What judges said of rounds whose verdict is new, and that everything else passed. Pure."""
+    found: list[Verdict] = []
+    for record in after.rounds:
+        earlier = round_of(before.rounds, record.number)
+        if record.verdict is None or (earlier is not None and earlier.verdict is not None):
+            continue
+        others = [one for one in record.criteria if one.type is not CriterionType.JUDGE]
+        if combine(others) is Verdict.PASS:
+            found += [one.verdict for one in record.criteria if one.type is CriterionType.JUDGE]
+    return found

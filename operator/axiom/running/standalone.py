@@ -148,6 +148,13 @@ def no_agent() -> AgentClass:
     return AgentClass.model_validate({"metadata": {"name": NAME}, "spec": {"command": ["$(AXIOM_PROMPT)"]}})
 
 
+def with_helpers(agent_class: AgentClass) -> AgentClass:
+    """The same, with judges and destinations of a class whose agent does not run. Pure."""
+    given, alone = agent_class.spec, no_agent()
+    helpers = {"judges": given.judges, "agent_vendor": given.vendor, "egress": given.egress}
+    return alone.model_copy(update={"spec": alone.spec.model_copy(update=helpers)})
+
+
 async def _base(source: Path | Revision, scratch: Path) -> Base:
     archive = scratch / "base.tar.zst"
     if isinstance(source, Revision):

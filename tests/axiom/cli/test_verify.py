@@ -76,6 +76,40 @@ def cli(tmp_path: Path) -> Cli:
 
 
 @pytest.mark.sandbox
+def test_a_judge_of_a_class_may_veto_a_change_that_passed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli.put("candidate", {"src/leap.py": FIXED})
+    cli.criteria(SCOPE, {"name": "judged", "judge": {"question": "Is it honest?"}})
+    spec = {"driver": "Codex", "image": "i", "command": ["codex"]}
+    judge = {
+        "name": "careful",
+        "vendor": "Anthropic",
+        "model": "claude-x",
+        "secretRef": {"name": "s", "key": "k"},
+        "upstream": "http://127.0.0.1:9",
+    }
+    made = {
+        "apiVersion": "axiom.dev/v1alpha1",
+        "kind": "AgentClass",
+        "metadata": {"name": "c"},
+        "spec": {**spec, "judges": [judge]},
+    }
+    path = cli.folder / "class.yaml"
+    path.write_text(yaml.safe_dump({**made, "spec": spec}))
+    none = cli.run("--class", str(path))
+    assert none.exit_code == 3
+    assert "AgentClass 'c' has no judges" in none.stdout
+    path.write_text(yaml.safe_dump(made))
+    keyless = cli.run("--class", str(path))
+    assert keyless.exit_code == 3
+    assert "AXIOM_CREDENTIAL_JUDGE_CAREFUL" in keyless.stdout
+    monkeypatch.setenv("AXIOM_CREDENTIAL_JUDGE_CAREFUL", "key")
+    unanswered = json.loads(cli.run("--class", str(path)).stdout)
+    assert unanswered["verdict"] == "Inconclusive"
+    [judged] = [one for one in unanswered["criteria"] if one["name"] == "judged"]
+    assert "claude-x) gave no answer" in judged["message"]
+
+
+@pytest.mark.sandbox
 def test_a_right_change_passes_with_evidence_that_can_be_proved(cli: Cli) -> None:
     cli.put("candidate", {"src/leap.py": FIXED})
     cli.criteria(

@@ -15,7 +15,7 @@ from axiom.api.conditions import ConditionType, Reason
 from axiom.cluster.resources import Object
 from axiom.planning.observed import Observed, Presence, SandboxView
 from axiom.planning.statuses import rfc3339, with_condition
-from axiom.reconciling.metrics import Metrics, Stage
+from axiom.reconciling.metrics import Metrics, Stage, judges_said
 from axiom_sandbox.protocol.channel import (
     Failure,
     FailureReason,
@@ -24,8 +24,9 @@ from axiom_sandbox.protocol.channel import (
     SandboxState,
     Verification,
 )
+from axiom_sandbox.protocol.criteria import CriterionType, Enforcement
 from axiom_sandbox.protocol.identity import Identity, Role
-from axiom_sandbox.protocol.verdicts import Claim, Saying, Verdict
+from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Saying, Verdict
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -291,3 +292,28 @@ def test_the_sum_of_phases_is_the_whole(stage: Stage) -> None:
     world = World()
     world.live()
     assert world.value("axiom_task_phase_seconds_count", agent_class="codex", phase=stage.value) == 1
+
+
+def test_a_judge_that_disagrees_with_the_verifiers_is_counted_once() -> None:
+    def result(kind: CriterionType, verdict: Verdict) -> CriterionResult:
+        return CriterionResult(
+            name=kind.value.lower(), type=kind, enforcement=Enforcement.HARD, verdict=verdict, message=""
+        )
+
+    def status(*rounds: tuple[Verdict, Verdict]) -> AgentTaskStatus:
+        return AgentTaskStatus(
+            rounds=[
+                RoundStatus(
+                    number=number,
+                    attempt=1,
+                    verdict=Verdict.FAIL,
+                    criteria=[result(CriterionType.DIFF, diff), result(CriterionType.JUDGE, judge)],
+                )
+                for number, (diff, judge) in enumerate(rounds, 1)
+            ]
+        )
+
+    vetoed, not_asked = (Verdict.PASS, Verdict.FAIL), (Verdict.FAIL, Verdict.INCONCLUSIVE)
+    assert judges_said(status(), status(vetoed)) == [Verdict.FAIL]
+    assert judges_said(status(), status(not_asked)) == []
+    assert judges_said(status(vetoed), status(vetoed, (Verdict.PASS, Verdict.PASS))) == [Verdict.PASS]
