@@ -39,8 +39,26 @@ JUDGE = {
     "secretRef": {"name": "judges", "key": "anthropic"},
 }
 
+MCP = {"name": "tracker", "url": "https://mcp.example/mcp", "secretRef": {"name": "mcp", "key": "tracker"}}
+MODEL = {
+    "name": "model",
+    "secretRef": {"name": "keys", "key": "model"},
+    "route": {"prefix": "/mcp-tracker", "upstream": "https://models.example"},
+}
+
 CLASS_CASES = [
     Case("as it is", {}),
+    Case("with an MCP server", {"spec.mcpServers": [MCP]}),
+    Case(
+        "with a credential that has an MCP server's route",
+        {"spec.mcpServers": [MCP], "spec.credentials": [MODEL]},
+        Refused("spec", "a credential has the route.prefix of an MCP server"),
+    ),
+    Case(
+        "with an MCP server at an address with a key in it",
+        {"spec.mcpServers": [{**MCP, "url": "https://user@mcp.example/mcp"}]},
+        Refused("spec.mcpServers[0].url", "is not an address"),
+    ),
     Case("with a judge of another vendor", {"spec.agentVendor": "OpenAI", "spec.judges": [JUDGE]}),
     Case(
         "with a judge behind a gateway",

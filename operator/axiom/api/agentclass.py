@@ -54,6 +54,7 @@ OWN_KERNELS = (
 )
 """RuntimeClasses, by how they are named as a rule, and what their kernels lack."""
 PREFIX_TWICE = "two credentials have the same route.prefix; give each its own"
+PREFIX_OF_MCP = "a credential has the route.prefix of an MCP server, /mcp- and its name; give it another"
 
 
 JUDGE_NEEDS_VENDOR = "judges are of another vendor than the agent's model, and driver Generic does not tell whose that is; add agentVendor"
@@ -176,6 +177,66 @@ class Credential(ApiModel):
     """Where the key lies on a cluster."""
     route: Route
     """Which requests it serves."""
+
+
+class McpServer(ApiModel):
+    """An MCP server that the agent may use, spoken with over HTTP (Streamable HTTP). The egress proxy stands between, and puts the
+    credential in. Agents with a driver of their own, in mode Structured, are told of it; others find it at
+    $(AXIOM_PROXY_URL)/mcp-<name>, with $(AXIOM_TOKEN) as a bearer token."""
+
+    name: Annotated[
+        str,
+        Field(max_length=32),
+        form(
+            r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+            "is not a name; write small letters, digits and - between them, such as issue-tracker",
+        ),
+    ]
+    """Name, as the agent calls it; with `axiom run`, its key is read from the variable AXIOM_CREDENTIAL_MCP_<NAME>."""
+    url: Annotated[
+        str,
+        Field(max_length=2048),
+        form(
+            r"^https?://[^\s/@?#]+(/[^\s?#]*)?$",
+            "is not an address; write https://, a host and a path, without user, query or fragment",
+        ),
+    ]
+    """Address of its endpoint, such as https://mcp.example/mcp."""
+    secret_ref: SecretKey
+    """Where its key lies on a cluster."""
+    header: Annotated[
+        str,
+        Field(max_length=64),
+        form(r"^[A-Za-z][A-Za-z0-9-]*$", "is not the name of a header; write one such as Authorization"),
+    ] = "Authorization"
+    """Header that carries the credential."""
+    format: Annotated[
+        str,
+        Field(max_length=128),
+        Check(
+            lambda text: text.count("{}") == 1,
+            "self.split('{}').size() == 2",
+            'does not hold {} exactly once; write the header with {} for the key, such as "Bearer {}"',
+        ),
+    ] = "Bearer {}"
+    """Value of the header; {} is the credential."""
+
+    @property
+    def credential(self) -> Credential:
+        """What the egress proxy swaps the token for, and where."""
+        route = Route(
+            prefix=mcp_prefix(self.name),
+            upstream=self.url,
+            header=self.header,
+            format=self.format,
+            metered=False,
+        )
+        return Credential(name=f"mcp-{self.name}", secret_ref=self.secret_ref, route=route)
+
+
+def mcp_prefix(name: str) -> str:
+    """The route of an MCP server at the egress proxy."""
+    return f"/mcp-{name}"
 
 
 class Judge(ApiModel):
@@ -479,6 +540,8 @@ class AgentClassSpec(ApiModel):
     """Files put into the agent's home before it starts."""
     credentials: Annotated[list[Credential], Field(max_length=16), Keyed("name")] = []
     """Keys that the egress proxy puts into the agent's requests."""
+    mcp_servers: Annotated[list[McpServer], Field(max_length=16), Keyed("name")] = []
+    """MCP servers that the agent may use."""
     egress: EgressSettings = EgressSettings()
     """What the agent may reach beyond its models."""
     agent_vendor: Vendor | None = None
@@ -521,6 +584,11 @@ class AgentClassSpec(ApiModel):
             "self.credentials.all(one, self.credentials.exists_one(other,"
             " other.route.prefix == one.route.prefix))",
             PREFIX_TWICE,
+        ),
+        Rule(
+            "self.mcpServers.all(server, !self.credentials.exists(one,"
+            " one.route.prefix == '/mcp-' + server.name))",
+            PREFIX_OF_MCP,
         ),
         Rule(
             "self.judges.size() == 0 || self.driver != 'Generic' || has(self.agentVendor)", JUDGE_NEEDS_VENDOR
@@ -573,6 +641,8 @@ class AgentClassSpec(ApiModel):
         prefixes = [credential.route.prefix for credential in self.credentials]
         if len(prefixes) != len(set(prefixes)):
             raise ValueError(PREFIX_TWICE)
+        if any(mcp_prefix(server.name) in prefixes for server in self.mcp_servers):
+            raise ValueError(PREFIX_OF_MCP)
         return self
 
 
@@ -596,7 +666,12 @@ class AgentClass(ApiModel):
 
 def has_way_out(spec: AgentClassSpec) -> bool:
     """Whether the class's agents get an egress proxy at all."""
-    return bool(spec.credentials or spec.egress.destinations)
+    return bool(routed(spec) or spec.egress.destinations)
+
+
+def routed(spec: AgentClassSpec) -> list[Credential]:
+    """Every credential that the agent's requests get: its models' and other services', and those of MCP servers."""
+    return [*spec.credentials, *(server.credential for server in spec.mcp_servers)]
 
 
 def capability_fault(agent_class: AgentClass, task: AgentTaskSpec) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from axiom.api.agentclass import Credential, budget_fault, capability_fault, judge_fault
+from axiom.api.agentclass import Credential, budget_fault, capability_fault, judge_fault, routed
 from axiom.api.agenttask import AgentTask, ResultSpec
 from axiom.api.explaining import Problem
 from axiom.api.loading import Manifest, RefusedError, load_manifest
@@ -183,7 +183,7 @@ def credentials_of(manifest: Manifest) -> list[Credential]:
     """Those of the agent, and those of judges where a criterion asks one."""
     spec = manifest.agent_class.spec
     asks = any(one.judge for one in [*manifest.task.spec.criteria, *manifest.profile_criteria])
-    return [*spec.credentials, *(judge.credential for judge in spec.judges if asks)]
+    return [*routed(spec), *(judge.credential for judge in spec.judges if asks)]
 
 
 def _credentials(manifest: Manifest) -> dict[str, str]:

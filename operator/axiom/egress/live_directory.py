@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from axiom.api.agentclass import Credential, Destination, Judge, Price, SecretKey
+from axiom.api.agentclass import Credential, Destination, Judge, McpServer, Price, SecretKey
 from axiom.egress.destinations import narrowed
 from axiom.egress.directory import ArmedRoute, Standing, usable_key
 from axiom.egress.pricing import Tariff, tariffs_of
@@ -31,6 +31,7 @@ Object = Mapping[str, Any]
 
 _CREDENTIALS = TypeAdapter(list[Credential])
 _JUDGES: TypeAdapter[list[Judge]] = TypeAdapter(list[Judge])
+_MCP_SERVERS = TypeAdapter(list[McpServer])
 _PRICES = TypeAdapter(list[Price])
 _DESTINATIONS = TypeAdapter(list[Destination])
 
@@ -206,6 +207,11 @@ class LiveDirectory:
             log.warning(
                 "AgentClass %s opens no routes until its credentials are mended: %s", name, _faults(error)
             )
+        try:
+            servers = _MCP_SERVERS.validate_python(spec.get("mcpServers", []))
+            self._classes[name] = [*self._classes.get(name, []), *(server.credential for server in servers)]
+        except ValidationError as error:
+            log.warning("AgentClass %s has no MCP servers until they are mended: %s", name, _faults(error))
         try:
             judges = _JUDGES.validate_python(spec.get("judges", []))
             self._judges[name] = [judge.credential for judge in judges]

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import yaml
 
-from axiom.api.agentclass import AgentClass, AgentClassSpec, Silences
+from axiom.api.agentclass import AgentClass, AgentClassSpec, Silences, mcp_prefix
 from axiom.api.agenttask import AgentTask
 from axiom.api.usage import micro_dollars
 from axiom_sandbox.protocol.agents import AgentMode
@@ -16,6 +16,7 @@ from axiom_sandbox.protocol.channel import (
     Envelope,
     HomeFile,
     Limits,
+    McpRoute,
     Patience,
     StartAgent,
     TerminalSize,
@@ -83,6 +84,9 @@ def start_command(
             prompt_delivery=spec.prompt_delivery,
             env={**_forward_proxy(spec), **{variable.name: variable.value for variable in spec.env}},
             home_files=tuple(HomeFile(path=file.path, content=file.content) for file in spec.home_files),
+            mcp_servers=tuple(
+                McpRoute(name=server.name, path=mcp_prefix(server.name)) for server in spec.mcp_servers
+            ),
             approvals=spec.approvals or Approvals(),
             patience=patience_of(spec.silences),
             terminal=TerminalSize(columns=spec.terminal.columns, rows=spec.terminal.rows),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from axiom.api.agentclass import AgentClass, has_way_out
+from axiom.api.agentclass import AgentClass, has_way_out, routed
 from axiom.api.agenttask import AgentTask, AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.backends.contract import CannotRunError, Sandbox, SandboxFactory, SandboxSpec
@@ -172,7 +172,7 @@ class LocalRun:
 
         opened = narrowed(self.agent_class.spec.egress.destinations, self.task.spec.capabilities.destinations)
         self._accounts = Accounts(lambda _: self._changed.set())
-        credentials = self.agent_class.spec.credentials
+        credentials = routed(self.agent_class.spec)
         judges = [judge.credential for judge in self.agent_class.spec.judges]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
         note_elsewhere(self.folder, folder)

@@ -7,12 +7,13 @@ which leaves out what the program holds for harmless or what settings in the wor
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from axiom_sandbox.drivers.contract import Command, Place, Step, Turn, UnsupportedError
-from axiom_sandbox.drivers.expanding import environment, expand, variables
+from axiom_sandbox.drivers.expanding import MCP_TOKEN, environment, expand, mcp_addresses, variables
 from axiom_sandbox.drivers.json_lines import JsonLinesDriver, input_of, text_of
 from axiom_sandbox.drivers.statements import command_ran, file_written
 from axiom_sandbox.drivers.versions import warning
@@ -82,13 +83,22 @@ class ClaudeDriver(JsonLinesDriver):
         """The class's command, with the options of the protocol behind it."""
         session = ("--resume" if turn.resume else "--session-id", turn.session) if turn.session else ()
         known = variables(self.place)
+        options = (*_OPTIONS, *self._mcp_options(), *session)
         return Command(
-            argv=(*(expand(argument, known) for argument in self.program.command), *_OPTIONS, *session),
-            shown_argv=(*self.program.command, *_OPTIONS, *session),
+            argv=(*(expand(argument, known) for argument in self.program.command), *options),
+            shown_argv=(*self.program.command, *options),
             env=environment(self.place, self.program, **_PRESET),
             pipe_in=True,
             pipe_out=True,
         )
+
+    def _mcp_options(self) -> tuple[str, ...]:
+        headers = {"Authorization": f"Bearer ${{{MCP_TOKEN}}}"}
+        servers = {
+            name: {"type": "http", "url": url, "headers": headers}
+            for name, url in mcp_addresses(self.place, self.program).items()
+        }
+        return ("--mcp-config", json.dumps({"mcpServers": servers})) if servers else ()
 
     def home_files(self) -> tuple[HomeFile, ...]:
         """No questions at the first run."""

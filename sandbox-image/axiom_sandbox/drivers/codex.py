@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from axiom_sandbox.drivers.contract import Command, Place, Step, Turn, UnsupportedError
-from axiom_sandbox.drivers.expanding import environment, expand, variables
+from axiom_sandbox.drivers.expanding import MCP_TOKEN, environment, expand, mcp_addresses, variables
 from axiom_sandbox.drivers.json_lines import input_of, text_of
 from axiom_sandbox.drivers.json_rpc import JsonRpcDriver, whole_number
 from axiom_sandbox.drivers.statements import command_ran, file_written
@@ -119,11 +119,23 @@ class CodexDriver(JsonRpcDriver):
         """The class's command as an app server that fetches nothing but its model's words."""
         known = variables(self.place)
         return Command(
-            argv=(*(expand(argument, known) for argument in self.program.command), *_OPTIONS),
-            shown_argv=(*self.program.command, *_OPTIONS),
+            argv=(
+                *(expand(argument, known) for argument in self.program.command),
+                *_OPTIONS,
+                *self._mcp_options(),
+            ),
+            shown_argv=(*self.program.command, *_OPTIONS, *self._mcp_options()),
             env=environment(self.place, self.program),
             pipe_in=True,
             pipe_out=True,
+        )
+
+    def _mcp_options(self) -> tuple[str, ...]:
+        return tuple(
+            part
+            for name, url in mcp_addresses(self.place, self.program).items()
+            for setting in (f'url="{url}"', f'bearer_token_env_var="{MCP_TOKEN}"')
+            for part in ("-c", f"mcp_servers.{name}.{setting}")
         )
 
     def open(self, turn: Turn) -> Iterable[Event]:

@@ -40,15 +40,26 @@ def variables(place: Place) -> dict[str, str]:
     }
 
 
+MCP_TOKEN = "AXIOM_MCP_TOKEN"  # noqa: S105 - a variable's name
+"""Holds what an MCP server is asked with: command lines are seen in heartbeats, and files outlive their attempt."""
+
+
+def mcp_addresses(place: Place, program: AgentProgram) -> dict[str, str]:
+    """MCP servers by name."""
+    return {server.name: f"{place.proxy_url}{server.path}" for server in program.mcp_servers}
+
+
 def environment(place: Place, program: AgentProgram, **defaults: str) -> tuple[str, ...]:
     """The agent's environment: ours, what its driver presets, and what the class says, which wins."""
     known = variables(place)
+    own = {MCP_TOKEN: place.token} if program.mcp_servers else {}
     env = {
         "PATH": place.path,
         "TERM": "xterm-256color",
         "LANG": "C.UTF-8",
         "HOME": place.home,
         **defaults,
+        **own,
         **{name: expand(value, known) for name, value in program.env.items()},
     }
     return tuple(f"{name}={value}" for name, value in env.items())

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from axiom_sandbox.drivers.contract import Command, Place, Step, Turn
-from axiom_sandbox.drivers.expanding import environment, expand, variables
+from axiom_sandbox.drivers.expanding import MCP_TOKEN, environment, expand, mcp_addresses, variables
 from axiom_sandbox.drivers.json_lines import MOST_TEXT, input_of, text_of
 from axiom_sandbox.drivers.json_rpc import JsonRpcDriver
 from axiom_sandbox.drivers.statements import command_ran, file_written
@@ -97,7 +97,13 @@ class GeminiDriver(JsonRpcDriver):
 
     def home_files(self) -> tuple[HomeFile, ...]:
         """No questions at the first run, no telemetry, no updates."""
-        return (HomeFile(path=".gemini/settings.json", content=json.dumps(_SETTINGS, indent=2) + "\n"),)
+        headers = {"Authorization": f"Bearer ${{{MCP_TOKEN}}}"}
+        servers = {
+            name: {"httpUrl": url, "headers": headers}
+            for name, url in mcp_addresses(self.place, self.program).items()
+        }
+        settings = {**_SETTINGS, **({"mcpServers": servers} if servers else {})}
+        return (HomeFile(path=".gemini/settings.json", content=json.dumps(settings, indent=2) + "\n"),)
 
     def open(self, turn: Turn) -> Iterable[Event]:
         """Shakes hands; the session and the prompt follow."""

@@ -300,6 +300,14 @@ class Patience(Message):
     """What is known of it is recorded this often."""
 
 
+class McpRoute(Message):
+    """An MCP server, as the agent reaches it through the egress proxy."""
+
+    name: str
+    path: str
+    """At the proxy."""
+
+
 class AgentProgram(Message):
     """How the agent is started, expanded and ready."""
 
@@ -311,6 +319,7 @@ class AgentProgram(Message):
     prompt_delivery: PromptDelivery = PromptDelivery.ARGUMENT
     env: dict[str, str] = {}
     home_files: tuple[HomeFile, ...] = ()
+    mcp_servers: tuple[McpRoute, ...] = ()
     approvals: Approvals = Approvals()
     patience: Patience = Patience()
     terminal: TerminalSize = TerminalSize()
