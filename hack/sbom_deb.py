@@ -31,8 +31,7 @@ def main() -> int:
     """Exit code 1 where there is no package: a wrong file must not pass for an image without any."""
     found = sorted(components(sys.stdin.read()), key=lambda one: str(one["purl"]))
     if not found:
-        sys.stderr.write("no package is installed by this status; give /var/lib/dpkg/status of an image
-")
+        sys.stderr.write("no package is installed by this status; give /var/lib/dpkg/status of an image\n")
         return 1
     document = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": found}
     json.dump(document, sys.stdout, indent=1)
