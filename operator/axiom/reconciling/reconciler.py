@@ -104,7 +104,7 @@ class Reconciler:
             worker.task = asyncio.create_task(self._work(task_id, worker), name=f"task {task_id}")
 
     def wake_followers(self, item: Object) -> None:
-        """A task came to its end, or is gone: so may have what others wait for."""
+        """A task came to its end, has a checkpoint, or is gone: so may have what others wait for."""
         for other in self._tasks:
             workspace = (other.get("spec") or {}).get("workspace") or {}
             named = (workspace.get("task") or {}).get("name") or (workspace.get("checkpoint") or {}).get(

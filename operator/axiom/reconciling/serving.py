@@ -101,7 +101,8 @@ class Operator:
             self.reconciler.wake(uid_of(item))
         else:
             self.reconciler.forget(uid_of(item))
-        if not is_there or (item.get("status") or {}).get("completionTime"):
+        status = item.get("status") or {}
+        if not is_there or status.get("completionTime") or status.get("checkpoints"):
             self.reconciler.wake_followers(item)
 
     def _class_changed(self, item: Object, is_there: bool) -> None:

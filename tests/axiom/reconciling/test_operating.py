@@ -392,6 +392,50 @@ async def test_suspension_deletes_the_pod_and_resumption_is_no_loss(world: World
     assert world.task["status"].get("lostAttempts", 0) == 0
 
 
+def _with_checkpoint(namespace: str) -> dict[str, Any]:
+    kept = {
+        "number": 1, "attempt": 1, "round": 1, "turnOver": True, "reason": "Turn", "size": 1,
+        "time": "2026-01-01T00:00:00.000Z", "digest": "c" * 64,
+    }  # fmt: skip
+    status = {"attempt": 1, "checkpoints": [kept], "workspace": {"digest": "b" * 64}}
+    return {**TASK, "metadata": {"name": "other", "namespace": namespace}, "status": status}
+
+
+async def test_a_task_is_forked_from_its_own_namespaces_checkpoint_alone(world: World) -> None:
+    fork = {**TASK, "spec": {**TASK["spec"], "workspace": {"checkpoint": {"task": "other"}}}}
+    world.server.add("agentclasses", CLASS)
+    world.server.add("agenttasks", _with_checkpoint("elsewhere"))
+    world.server.add("agenttasks", fork)
+    told = await world.until_reason("Accepted", "WaitingForTask")
+    assert "there is no AgentTask 'other' in this namespace" in told["message"]
+    assert not [pod for pod in world.server.all("pods") if pod["metadata"]["namespace"] == "ns"]
+
+    mine = {**_with_checkpoint("ns"), "spec": {**TASK["spec"], "suspend": True}}
+    world.server.add("agenttasks", mine)
+    await world.until(lambda: world.task["status"].get("forkedFrom"))
+    pod = await world.until(
+        lambda: [
+            one for one in world.server.all("pods") if one["metadata"]["labels"]["axiom.dev/task"] == "t"
+        ]
+    )
+    settings = str(pod[0]["spec"]["initContainers"][0]["env"])
+    assert f'"checkpoint":"{"c" * 64}"' in settings
+
+
+async def test_a_request_for_a_checkpoint_reaches_the_sandbox_once(world: World) -> None:
+    asked = {**TASK, "metadata": {**TASK["metadata"], "annotations": {"axiom.dev/checkpoint": "now"}}}
+    world.server.add("agentclasses", CLASS)
+    world.server.add("agenttasks", asked)
+    side = await world.bring_up(await world.pod(), Phase.READY)
+    await world.until(lambda: side.commands)
+    side.update(phase=Phase.RUNNING, round=1)
+    await world.until(lambda: [one for one in side.commands if one.command.kind == "TakeCheckpoint"])
+    side.update(checkpoint_request="now")
+    await world.until(lambda: world.condition("Running").get("status") == "True")
+    keys = {one.key for one in side.commands if one.command.kind == "TakeCheckpoint"}
+    assert len(keys) == 1
+
+
 async def test_a_task_whose_retention_is_over_is_deleted(world: World) -> None:
     done = {
         "type": "Complete", "status": "True", "reason": "Passed", "message": "", "observedGeneration": 1,

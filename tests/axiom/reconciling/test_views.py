@@ -207,6 +207,13 @@ def test_only_a_pod_that_ended_by_itself_remains_to_be_deleted(
     assert view_of(IDENTITY, shown, None).remains is remains
 
 
+def test_a_pod_that_was_told_to_end_is_leaving_until_its_containers_have_ended() -> None:
+    leaving = view_of(IDENTITY, pod("Running", deleted=True), None, leaving_seconds=3.0)
+    assert (leaving.presence, leaving.leaving_seconds) == (Presence.GONE, 3.0)
+    for over in (pod("Failed", deleted=True), pod("Succeeded"), up(), None):
+        assert view_of(IDENTITY, over, None, leaving_seconds=3.0).leaving_seconds is None
+
+
 def test_why_a_pod_ended_outlives_it() -> None:
     evicted = pod("Failed", reason="Evicted", message="The node was low on resource: memory.")
     seen = view_of(IDENTITY, evicted, None)

@@ -152,6 +152,19 @@ async def test_a_sandbox_that_is_stopped_for_a_while_keeps_a_checkpoint_first(tm
         assert [one.why for one in state.checkpoints] == [Why.SUSPEND]
 
 
+async def test_a_sandbox_whose_pod_is_told_to_end_keeps_a_checkpoint_in_the_time_that_it_has(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start(WORKING))
+        await life.until(lambda state: state.first_output_ms is not None)
+        life.sandbox.leave(PATIENCE)
+        state = await life.until(lambda state: state.phase is Phase.STOPPED)
+        assert [one.why for one in state.checkpoints] == [Why.LEAVING]
+        assert bench.events("closed")
+
+
 async def test_nothing_is_kept_twice_where_the_turn_is_over(tmp_path: Path) -> None:
     async with open_bench(tmp_path) as bench:
         life = await bench.ready()

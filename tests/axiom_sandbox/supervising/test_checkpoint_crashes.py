@@ -1,0 +1,64 @@
+"""A supervisor that is killed with -9 while it takes checkpoints: each that was announced is whole, and gives back its moment."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.axiom_sandbox.supervising.keeper import checkpointer
+
+from axiom_sandbox.protocol.checkpoints import Manifest
+from axiom_sandbox.snapshots.archives import digest_of
+from axiom_sandbox.snapshots.states import Memory, put_in_place, take
+from axiom_sandbox.supervising.restoring import states_of
+
+KEEPER = Path(__file__).with_name("keeper.py")
+KILLS = min(int(os.environ.get("AXIOM_FAULTS_KILLS", "4")), 1_000)
+"""A life takes most of a second."""
+SEED = int(os.environ.get("AXIOM_FAULTS_SEED", "1"))
+UNMEASURED = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+
+
+def live_and_die(folder: Path, chance: random.Random) -> int:
+    """How many checkpoints it announced."""
+    root = Path(__file__).parents[3]
+    command = [sys.executable, str(KEEPER), str(folder), str(chance.randrange(2**32))]
+    environment = {**UNMEASURED, "PYTHONPATH": f"{root}:{root / 'operator'}:{root / 'sandbox-image'}"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout
+        announced = [process.stdout.readline() for _ in range(chance.randint(1, 4))]
+        until = time.perf_counter() + chance.uniform(0, 0.05)
+        while time.perf_counter() < until:
+            continue
+        process.send_signal(signal.SIGKILL)
+        announced += process.stdout.readlines()
+    assert all(announced), "it ended by itself"
+    return len(announced)
+
+
+def test_whenever_it_is_killed_what_was_announced_is_whole(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    folder, count = tmp_path / "sandbox", 0
+    for life in range(KILLS):
+        count += live_and_die(folder, chance)
+        _, board = checkpointer(folder)
+        blobs, taken = folder / "state" / "blobs", board.state.checkpoints
+        assert taken[-1].number >= count, "what was announced is there after any end"
+        assert [one.number for one in taken] == sorted({one.number for one in taken})
+        names = {blob.digest for blob in board.state.blobs}
+        for one in random.Random(life).sample(taken, min(2, len(taken))):
+            manifest = Manifest.model_validate_json((blobs / one.digest).read_bytes())
+            for part in manifest.parts:
+                assert digest_of(blobs / part.digest) == part.digest
+                assert part.digest in names
+            again = tmp_path / f"again-{life}-{one.number}"
+            again.mkdir()
+            tree, _ = states_of(blobs, manifest)
+            assert tree.digest == manifest.workspace.fingerprint
+            put_in_place(tree, blobs, again)
+            assert take(again, tmp_path / "packs", Memory()).digest == tree.digest
