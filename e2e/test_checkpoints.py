@@ -98,7 +98,12 @@ def test_a_rollback_gives_back_the_files_of_its_checkpoint(world: World) -> None
     world.kubectl("annotate", "agenttask", "back", "axiom.dev/checkpoint=first")
     world.wait("back", lambda item: bool(checkpoints_of(item)), 60)
     world.let_go(task, "one.txt")
-    wait_until(lambda: (world.workspace_on_node(task) / "state.txt").exists(), 60, "the agent's second step")
+    state = world.workspace_on_node(task) / "state.txt"
+    wait_until(
+        "the agent's second step",
+        lambda: None if state.exists() else "there is no state.txt",
+        limit_seconds=60,
+    )
 
     world.kubectl("patch", "agenttask", "back", "--type=merge", "-p", '{"spec":{"rollbackTo":1}}')
     world.wait("back", lambda item: item["status"]["attempt"] == 2 and is_running(item), 180)

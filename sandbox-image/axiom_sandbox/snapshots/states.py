@@ -206,18 +206,25 @@ def put_in_place(state: State, packs: Path, root: Path) -> None:
     Raises SnapshotError, also where the result is not what the snapshot says; OSError.
     """
     _check_paths(state.nodes)
-    with _Reader(packs, state.chunks) as reader:
-        for node in state.nodes:
-            _write(node, reader, os.path.join(root, node.path) if node.path else str(root))  # noqa: PTH118 - names of any bytes
-    for node in reversed(state.nodes):
-        if node.kind == "d":
-            path = os.path.join(root, node.path) if node.path else str(root)  # noqa: PTH118
-            os.chmod(path, node.mode)  # noqa: PTH101
-            os.utime(path, ns=(node.mtime_ns, node.mtime_ns))
+    base = os.fspath(root)
+
+    def place(node: Node) -> str:
+        return f"{base}/{node.path}" if node.path else base
+
+    def write_file(node: Node) -> None:
+        _write_file(node, reader, place(node))
+
+    directories = [node for node in state.nodes if node.kind == "d"]
+    for node in directories[1:]:
+        os.mkdir(place(node), 0o700)  # noqa: PTH102 - names of any bytes
+    with _Reader(packs, state.chunks) as reader, ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(write_file, (node for node in state.nodes if node.kind == "f")):
+            pass
     for node in state.nodes:
-        found = os.lstat(os.path.join(root, node.path) if node.path else root)  # noqa: PTH118
-        if node.kind == "f" and (found.st_size, stat.S_IMODE(found.st_mode)) != (node.size, node.mode):
-            raise SnapshotError(f"{printable(node.path)!r} is not what the snapshot says, once it is written")
+        _write_link(node, place(node), base)
+    for node in reversed(directories):  # at last: what is in them must be reached until then
+        os.chmod(place(node), node.mode)  # noqa: PTH101
+        os.utime(place(node), ns=(node.mtime_ns, node.mtime_ns))
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -481,9 +488,11 @@ class _Reader:
     """Chunks out of packs."""
 
     def __init__(self, packs: Path, chunks: dict[str, Place]) -> None:
-        self._packs, self._chunks = packs, chunks
-        self._open: dict[str, int] = {}
-        self._unpacker = zstandard.ZstdDecompressor()
+        self._chunks = chunks
+        self._open = {
+            pack: os.open(packs / pack, os.O_RDONLY | os.O_CLOEXEC)
+            for pack in {one.pack for one in chunks.values()}
+        }
 
     def __enter__(self) -> Self:
         return self
@@ -495,11 +504,9 @@ class _Reader:
     def chunk(self, digest: str) -> bytes:
         """Raises SnapshotError."""
         place = self._chunks[digest]
-        if place.pack not in self._open:
-            self._open[place.pack] = os.open(self._packs / place.pack, os.O_RDONLY | os.O_CLOEXEC)
         stored = os.pread(self._open[place.pack], place.length, place.offset)
         try:
-            data = self._unpacker.decompress(stored, max_output_size=place.size)
+            data = zstandard.ZstdDecompressor().decompress(stored, max_output_size=place.size)
         except zstandard.ZstdError as error:
             raise SnapshotError(f"chunk {digest} is damaged: {error}") from error
         if len(data) != place.size:
@@ -525,6 +532,8 @@ def _check_paths(nodes: Sequence[Node]) -> None:
             raise SnapshotError(f"the snapshot is refused: {printable(node.path)!r} is no path in it")
         if node.path in directories or node.path in files:
             raise SnapshotError(f"the snapshot is refused: {printable(node.path)!r} is in it twice")
+        if node.kind not in "dflh":
+            raise SnapshotError(f"the snapshot is refused: {printable(node.path)!r} is of no known kind")
         if node.kind == "h" and node.target not in files:
             raise SnapshotError(
                 f"the snapshot is refused: {printable(node.path)!r} links to what is no file in it"
@@ -532,21 +541,15 @@ def _check_paths(nodes: Sequence[Node]) -> None:
         (directories if node.kind == "d" else files).add(node.path)
 
 
-def _write(node: Node, reader: _Reader, path: str) -> None:
+def _write_link(node: Node, path: str, base: str) -> None:
     match node.kind:
-        case "d":
-            if node.path:
-                os.mkdir(path, 0o700)  # noqa: PTH102
         case "l":
             os.symlink(node.target, path)  # noqa: PTH211 - names of any bytes
             os.utime(path, ns=(node.mtime_ns, node.mtime_ns), follow_symlinks=False)
         case "h":
-            root = path[: len(path) - len(node.path)]
-            os.link(root + node.target, path, follow_symlinks=False)
-        case "f":
-            _write_file(node, reader, path)
+            os.link(f"{base}/{node.target}", path, follow_symlinks=False)
         case _:
-            raise SnapshotError(f"the snapshot is refused: {printable(node.path)!r} is of no known kind")
+            pass
 
 
 def _write_file(node: Node, reader: _Reader, path: str) -> None:
@@ -563,6 +566,9 @@ def _write_file(node: Node, reader: _Reader, path: str) -> None:
         os.ftruncate(descriptor, node.size)
         os.fchmod(descriptor, node.mode)
         os.utime(descriptor, ns=(node.mtime_ns, node.mtime_ns))
+        found = os.fstat(descriptor)
+        if (found.st_size, stat.S_IMODE(found.st_mode)) != (node.size, node.mode):
+            raise SnapshotError(f"{printable(node.path)!r} is not what the snapshot says, once it is written")
     except StopIteration as error:
         raise SnapshotError(f"{printable(node.path)!r} lacks chunks") from error
     finally:
