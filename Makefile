@@ -106,6 +106,7 @@ captures: .venv/ready ## Record anew what the real CLIs say (needs npm and Node)
 	$(RUN) python -m tests.captures
 	$(RUN) python -m tests.captures --older
 	$(RUN) python -m tests.captures.terminals
+	$(RUN) python -m tests.captures.screens
 
 cheats: setup ## Every cheat and every honest solution on every task, in real clean rooms: about 20 minutes
 	$(RUN) pytest tests -m cheats -n 2

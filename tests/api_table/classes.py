@@ -282,7 +282,7 @@ CLASS_CASES = [
         ),
     ),
     Case("with a driver of the agent's own", SPEAKING),
-    Case("with a driver of its own on its terminal", {"spec.driver": "Claude", "spec.mode": "Terminal"}),
+    Case("with a driver of its own on its terminal", {**SPEAKING, "spec.mode": "Terminal"}),
     Case("with any command in mode Terminal", {"spec.mode": "Terminal"}),
     Case(
         "with any command in mode Structured",
@@ -321,15 +321,17 @@ CLASS_CASES = [
     Case(
         "with approvals that nobody asks for",
         {"spec.approvals": {"default": "Deny"}},
-        Refused(
-            "spec", "approvals need an agent that asks: one with a driver of its own, in mode Structured"
-        ),
+        Refused("spec", "approvals need an agent that asks: one with a driver of its own"),
     ),
     Case(
         "with approvals on its terminal",
-        {"spec.driver": "Claude", "spec.mode": "Terminal", "spec.approvals": {"default": "Deny"}},
+        {**SPEAKING, "spec.mode": "Terminal", "spec.approvals": {"default": "Deny"}},
+    ),
+    Case(
+        "on its terminal with a prompt as an argument",
+        {"spec.driver": "Claude", "spec.mode": "Terminal"},
         Refused(
-            "spec", "approvals need an agent that asks: one with a driver of its own, in mode Structured"
+            "spec", "this driver gives the prompt and goes on with the session itself; remove $(AXIOM_PROMPT)"
         ),
     ),
     Case(

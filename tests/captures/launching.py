@@ -6,7 +6,9 @@ from pathlib import Path
 
 from axiom_sandbox.drivers.contract import Command, Driver, Place, Turn
 from axiom_sandbox.drivers.registry import make_driver
-from axiom_sandbox.protocol.agents import DriverName
+from axiom_sandbox.drivers.screen import ScreenDriver
+from axiom_sandbox.protocol.agents import AgentMode, DriverName
+from axiom_sandbox.protocol.approvals import Approvals
 from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
 
 KEY = "sk-capture-0123456789"
@@ -29,6 +31,17 @@ def driver(cli: str, argv: tuple[str, ...], workspace: Path, home: Path, path: s
     """The driver of a CLI, at the beginning of a session with this model."""
     place = Place(workspace=str(workspace), home=str(home), proxy_url=model, path=path, token=KEY)
     return make_driver(_program(cli, argv), place)
+
+
+def screen_driver(
+    cli: str, argv: tuple[str, ...], workspace: Path, home: Path, path: str, model: str, approvals: Approvals
+) -> ScreenDriver:
+    """The same in mode Terminal."""
+    place = Place(workspace=str(workspace), home=str(home), proxy_url=model, path=path, token=KEY)
+    program = _program(cli, argv).model_copy(update={"mode": AgentMode.TERMINAL, "approvals": approvals})
+    made = make_driver(program, place)
+    assert isinstance(made, ScreenDriver)
+    return made
 
 
 def _program(cli: str, argv: tuple[str, ...]) -> AgentProgram:

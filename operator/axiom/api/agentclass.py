@@ -31,12 +31,12 @@ PROMPT_LOST = (
 )
 PROMPT_TWICE = (
     "this driver gives the prompt and goes on with the session itself; remove $(AXIOM_PROMPT), resumeCommand and"
-    " promptDelivery, or set mode: Terminal"
+    " promptDelivery, or set driver: Generic"
 )
 NO_MESSAGES = "driver Generic knows an agent's terminal alone; remove mode, or name the agent's own driver: Claude, Codex or Gemini"
 NOBODY_ASKS = (
-    "approvals need an agent that asks: one with a driver of its own, in mode Structured; remove approvals, or set"
-    " driver to Claude, Codex or Gemini and leave mode out"
+    "approvals need an agent that asks: one with a driver of its own; remove approvals, or set driver to Claude,"
+    " Codex or Gemini"
 )
 OWN_KERNELS = (
     (
@@ -507,7 +507,7 @@ class EvidenceRetention(ApiModel):
     """Screenshots, where they go before the rest. Unset: as `pictures` says."""
 
 
-_SPEAKS = "(self.driver != 'Generic' && (!has(self.mode) || self.mode == 'Structured'))"
+_SPEAKS = "self.driver != 'Generic'"
 """CEL for `AgentClassSpec.speaks`."""
 
 
@@ -517,7 +517,7 @@ class AgentClassSpec(ApiModel):
     driver: DriverName = DriverName.GENERIC
     """How Axiom speaks with the agent."""
     mode: AgentMode | None = None
-    """Which of the agent's two faces is used. Unset: Structured, where the driver has it. Terminal: as with Generic."""
+    """Which of the agent's two faces is used. Unset: Structured; driver Generic has Terminal alone."""
     image: ImageName | None = None
     """Container image; nothing has to be installed in it but the agent. Only `axiom run` does without."""
     command: Annotated[list[Argument], Field(min_length=1, max_length=64)]
@@ -606,8 +606,8 @@ class AgentClassSpec(ApiModel):
 
     @property
     def speaks(self) -> bool:
-        """Whether the agent is spoken with in messages."""
-        return self.driver is not DriverName.GENERIC and self.mode is not AgentMode.TERMINAL
+        """Whether the agent is spoken with, in messages or on its screen."""
+        return self.driver is not DriverName.GENERIC
 
     @property
     def vendor(self) -> Vendor | None:

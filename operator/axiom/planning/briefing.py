@@ -78,7 +78,7 @@ def start_command(
         ),
         program=AgentProgram(
             driver=spec.driver,
-            mode=AgentMode.STRUCTURED if spec.speaks else AgentMode.TERMINAL,
+            mode=(spec.mode or AgentMode.STRUCTURED) if spec.speaks else AgentMode.TERMINAL,
             command=tuple(spec.command),
             resume_command=tuple(spec.resume_command),
             prompt_delivery=spec.prompt_delivery,

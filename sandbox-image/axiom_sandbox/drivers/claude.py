@@ -45,10 +45,11 @@ _OPTIONS = (
     # Nobody sits before it: a question in mid-turn would wait for ever.
     *("--disallowedTools", "AskUserQuestion"),
 )
-_PRESET = {
+PRESET = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
 }
+"""Environment in which it calls nothing but its model."""
 _HOOK = "axiom"
 _HOOK_SECONDS = 7 * 24 * 3600
 """How long the program waits for the answer: a person may have to give it."""
@@ -67,10 +68,68 @@ _SILENT_KINDS = frozenset(
 _HOOK_QUESTION = "hook:"
 
 
-class ClaudeDriver(JsonLinesDriver):
-    """Claude Code in structured mode."""
+class ClaudeWords(JsonLinesDriver):
+    """What Claude Code's messages hold, on pipes and in the file of its session alike."""
 
     name = DriverName.CLAUDE
+
+    def mcp_options(self) -> tuple[str, ...]:
+        """Options that name the class's MCP servers."""
+        headers = {"Authorization": f"Bearer ${{{MCP_TOKEN}}}"}
+        servers = {
+            name: {"type": "http", "url": url, "headers": headers}
+            for name, url in mcp_addresses(self.place, self.program).items()
+        }
+        return ("--mcp-config", json.dumps({"mcpServers": servers})) if servers else ()
+
+    def said(self, block: dict[str, Any], message: dict[str, Any]) -> Event:
+        """A block of what the model said."""
+        number = self.memory.round
+        match block["type"]:
+            case "thinking":
+                return Reasoning(round=number, text=text_of(block["thinking"]))
+            case "text":
+                return AssistantMessage(round=number, text=text_of(block["text"]))
+            case "tool_use":
+                return ToolCall(
+                    round=number,
+                    id=block["id"],
+                    tool=block["name"],
+                    input=input_of(block["input"]),
+                    parent=message.get("parent_tool_use_id") or "",
+                )
+            case kind:  # such as redacted_thinking: nothing to read, but it was there
+                return AssistantMessage(round=number, text=text_of({"type": kind, **block}))
+
+    def returned(self, block: dict[str, Any]) -> ToolReturn:
+        """A tool's result."""
+        call, text, ok = self.memory.calls.get(block["tool_use_id"]), _plain(block.get("content")), True
+        code = None
+        if block.get("is_error"):
+            ok = False
+        if call and call.tool == "Bash":
+            said = _EXIT_CODE.match(text)
+            code = int(said[1]) if said and not ok else 0 if ok else None
+        return ToolReturn(
+            round=self.memory.round,
+            id=block["tool_use_id"],
+            tool=call.tool if call else "",
+            ok=ok,
+            text=text,
+            exit_code=code,
+        )
+
+    def statements_of(self, call: ToolCall, result: ToolReturn) -> tuple[Statement, ...]:
+        """Files that were written, commands that were run."""
+        if path := call.input.get(_WRITING.get(call.tool, "")):
+            return (file_written(str(path), self.place.workspace, result.ok),)
+        if call.tool == "Bash":
+            return (command_ran(str(call.input.get("command", "")), result.ok),)
+        return ()
+
+
+class ClaudeDriver(ClaudeWords):
+    """Claude Code in structured mode."""
 
     def __init__(self, program: AgentProgram, place: Place) -> None:
         super().__init__(program, place)
@@ -83,22 +142,14 @@ class ClaudeDriver(JsonLinesDriver):
         """The class's command, with the options of the protocol behind it."""
         session = ("--resume" if turn.resume else "--session-id", turn.session) if turn.session else ()
         known = variables(self.place)
-        options = (*_OPTIONS, *self._mcp_options(), *session)
+        options = (*_OPTIONS, *self.mcp_options(), *session)
         return Command(
             argv=(*(expand(argument, known) for argument in self.program.command), *options),
             shown_argv=(*self.program.command, *options),
-            env=environment(self.place, self.program, **_PRESET),
+            env=environment(self.place, self.program, **PRESET),
             pipe_in=True,
             pipe_out=True,
         )
-
-    def _mcp_options(self) -> tuple[str, ...]:
-        headers = {"Authorization": f"Bearer ${{{MCP_TOKEN}}}"}
-        servers = {
-            name: {"type": "http", "url": url, "headers": headers}
-            for name, url in mcp_addresses(self.place, self.program).items()
-        }
-        return ("--mcp-config", json.dumps({"mcpServers": servers})) if servers else ()
 
     def home_files(self) -> tuple[HomeFile, ...]:
         """No questions at the first run."""
@@ -170,7 +221,7 @@ class ClaudeDriver(JsonLinesDriver):
             case "system":
                 return self._system(message)
             case "assistant":
-                return [self._said(block, message) for block in message["message"]["content"]]
+                return [self.said(block, message) for block in message["message"]["content"]]
             case "user":
                 return self._came_back(message)
             case "stream_event":
@@ -235,48 +286,13 @@ class ClaudeDriver(JsonLinesDriver):
             case _:
                 return None
 
-    def _said(self, block: dict[str, Any], message: dict[str, Any]) -> Event:
-        number = self.memory.round
-        match block["type"]:
-            case "thinking":
-                return Reasoning(round=number, text=text_of(block["thinking"]))
-            case "text":
-                return AssistantMessage(round=number, text=text_of(block["text"]))
-            case "tool_use":
-                return ToolCall(
-                    round=number,
-                    id=block["id"],
-                    tool=block["name"],
-                    input=input_of(block["input"]),
-                    parent=message.get("parent_tool_use_id") or "",
-                )
-            case kind:  # such as redacted_thinking: nothing to read, but it was there
-                return AssistantMessage(round=number, text=text_of({"type": kind, **block}))
-
     def _came_back(self, message: dict[str, Any]) -> Iterable[Event] | None:
         if message.get("isReplay"):
             return ()
         content = message["message"]["content"]
         if not isinstance(content, list) or any(block["type"] != "tool_result" for block in content):
             return None
-        return [self._returned(block) for block in content]
-
-    def _returned(self, block: dict[str, Any]) -> ToolReturn:
-        call, text, ok = self.memory.calls.get(block["tool_use_id"]), _plain(block.get("content")), True
-        code = None
-        if block.get("is_error"):
-            ok = False
-        if call and call.tool == "Bash":
-            said = _EXIT_CODE.match(text)
-            code = int(said[1]) if said and not ok else 0 if ok else None
-        return ToolReturn(
-            round=self.memory.round,
-            id=block["tool_use_id"],
-            tool=call.tool if call else "",
-            ok=ok,
-            text=text,
-            exit_code=code,
-        )
+        return [self.returned(block) for block in content]
 
     def _streamed(self, event: dict[str, Any]) -> Iterable[Event]:
         if event["type"] != "content_block_delta":
@@ -304,7 +320,7 @@ class ClaudeDriver(JsonLinesDriver):
         From zero if that was killed. Which of the two it is, the tokens of this turn alone tell: `usage`, which leaves out
         what other models did on the side.
         """
-        memory, turn = self.memory, _turn_tokens(message["usage"])
+        memory, turn = self.memory, turn_tokens(message["usage"])
         counted = sum((_model_tokens(model) for model in message["modelUsage"].values()), Tokens())
         cost = round(message["total_cost_usd"] * _MILLION)
         anew = memory.at_start + counted
@@ -359,14 +375,6 @@ class ClaudeDriver(JsonLinesDriver):
             text=f"{info['status']} {info.get('rateLimitType') or ''}".strip(),
         )
 
-    def statements_of(self, call: ToolCall, result: ToolReturn) -> tuple[Statement, ...]:
-        """Files that were written, commands that were run."""
-        if path := call.input.get(_WRITING.get(call.tool, "")):
-            return (file_written(str(path), self.place.workspace, result.ok),)
-        if call.tool == "Bash":
-            return (command_ran(str(call.input.get("command", "")), result.ok),)
-        return ()
-
 
 def _hook_answer(allowed: bool, message: str) -> dict[str, Any]:
     decision = {
@@ -377,7 +385,8 @@ def _hook_answer(allowed: bool, message: str) -> dict[str, Any]:
     return {"hookSpecificOutput": decision}
 
 
-def _turn_tokens(usage: dict[str, Any]) -> Tokens:
+def turn_tokens(usage: dict[str, Any]) -> Tokens:
+    """The vendor's words for tokens."""
     return Tokens(
         input=usage["input_tokens"],
         cached_input=usage["cache_read_input_tokens"],

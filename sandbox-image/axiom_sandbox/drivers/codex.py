@@ -15,7 +15,7 @@ from typing import Any
 
 from axiom_sandbox.drivers.contract import Command, Place, Step, Turn, UnsupportedError
 from axiom_sandbox.drivers.expanding import MCP_TOKEN, environment, expand, mcp_addresses, variables
-from axiom_sandbox.drivers.json_lines import input_of, text_of
+from axiom_sandbox.drivers.json_lines import JsonLinesDriver, input_of, text_of
 from axiom_sandbox.drivers.json_rpc import JsonRpcDriver, whole_number
 from axiom_sandbox.drivers.statements import command_ran, file_written
 from axiom_sandbox.drivers.versions import warning
@@ -41,7 +41,7 @@ from axiom_sandbox.protocol.events import (
     Usage,
 )
 
-_QUIET = (
+QUIET = (
     "check_for_update_on_startup=false",
     "analytics.enabled=false",
     "features.plugins=false",  # would fetch a list from github.com
@@ -49,7 +49,7 @@ _QUIET = (
     "features.daemon_auto_start=false",
     "features.unbounded_connection_retries=false",  # would wait for ever for a model that cannot be reached
 )
-_OPTIONS = ("app-server", *(part for setting in _QUIET for part in ("-c", setting)))
+_OPTIONS = ("app-server", *(part for setting in QUIET for part in ("-c", setting)))
 _CLIENT = {"name": "axiom", "title": "Axiom", "version": "1"}
 _HANDSHAKE = frozenset({"initialize", "thread/start", "turn/start"})
 _APPROVALS = {
@@ -100,10 +100,33 @@ _ENVELOPE = frozenset({"type", "id", "status", "startedAtMs", "completedAtMs", "
 _RETURNED = frozenset({"aggregatedOutput", "exitCode", "durationMs", "result", "results", "error"})
 
 
-class CodexDriver(JsonRpcDriver):
-    """Codex in structured mode."""
+class CodexWords(JsonLinesDriver):
+    """What is the same in messages and in the file of a session."""
 
     name = DriverName.CODEX
+
+    def mcp_options(self) -> tuple[str, ...]:
+        """Options that name the class's MCP servers."""
+        return tuple(
+            part
+            for name, url in mcp_addresses(self.place, self.program).items()
+            for setting in (f'url="{url}"', f'bearer_token_env_var="{MCP_TOKEN}"')
+            for part in ("-c", f"mcp_servers.{name}.{setting}")
+        )
+
+    def statements_of(self, call: ToolCall, result: ToolReturn) -> tuple[Statement, ...]:
+        """Files that were changed, commands that were run."""
+        if call.tool == "commandExecution":
+            return (command_ran(str(call.input.get("command", "")), result.ok),)
+        if call.tool == "fileChange":
+            changes = call.input.get("changes")
+            paths = [str(one.get("path")) for one in changes or () if isinstance(one, dict)]
+            return tuple(file_written(path, self.place.workspace, result.ok) for path in paths)
+        return ()
+
+
+class CodexDriver(CodexWords, JsonRpcDriver):
+    """Codex in structured mode."""
 
     def __init__(self, program: AgentProgram, place: Place) -> None:
         super().__init__(program, place)
@@ -122,20 +145,12 @@ class CodexDriver(JsonRpcDriver):
             argv=(
                 *(expand(argument, known) for argument in self.program.command),
                 *_OPTIONS,
-                *self._mcp_options(),
+                *self.mcp_options(),
             ),
-            shown_argv=(*self.program.command, *_OPTIONS, *self._mcp_options()),
+            shown_argv=(*self.program.command, *_OPTIONS, *self.mcp_options()),
             env=environment(self.place, self.program),
             pipe_in=True,
             pipe_out=True,
-        )
-
-    def _mcp_options(self) -> tuple[str, ...]:
-        return tuple(
-            part
-            for name, url in mcp_addresses(self.place, self.program).items()
-            for setting in (f'url="{url}"', f'bearer_token_env_var="{MCP_TOKEN}"')
-            for part in ("-c", f"mcp_servers.{name}.{setting}")
         )
 
     def open(self, turn: Turn) -> Iterable[Event]:
@@ -334,7 +349,7 @@ class CodexDriver(JsonRpcDriver):
         )
 
     def _usage(self, usage: dict[str, Any]) -> Iterable[Event]:
-        total, last = _tokens(usage["total"]), _tokens(usage["last"])
+        total, last = tokens(usage["total"]), tokens(usage["last"])
         turn = last if self._thread_total is None else total - self._thread_total
         self._thread_total = total
         if not self._model_spoke or turn == Tokens():
@@ -377,16 +392,6 @@ class CodexDriver(JsonRpcDriver):
             )
         ]
 
-    def statements_of(self, call: ToolCall, result: ToolReturn) -> tuple[Statement, ...]:
-        """Files that were changed, commands that were run."""
-        if call.tool == "commandExecution":
-            return (command_ran(str(call.input.get("command", "")), result.ok),)
-        if call.tool == "fileChange":
-            changes = call.input.get("changes")
-            paths = [str(one.get("path")) for one in changes or () if isinstance(one, dict)]
-            return tuple(file_written(path, self.place.workspace, result.ok) for path in paths)
-        return ()
-
 
 def _text(text: str) -> list[dict[str, str]]:
     return [{"type": "text", "text": text}]
@@ -411,7 +416,8 @@ def _result(item: dict[str, Any], status: str) -> str:
     return text_of(came if came is not None else status)
 
 
-def _tokens(usage: dict[str, Any]) -> Tokens:
+def tokens(usage: dict[str, Any]) -> Tokens:
+    """The vendor's words for tokens."""
     cached, written = usage.get("cachedInputTokens") or 0, usage.get("cacheWriteInputTokens") or 0
     return Tokens(
         input=max(usage["inputTokens"] - cached - written, 0),

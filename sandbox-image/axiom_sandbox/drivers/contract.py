@@ -21,6 +21,7 @@ from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
 from axiom_sandbox.protocol.events import Event, ToolCall, ToolReturn, TurnEnded
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.protocol.verdicts import Claim, Saying
+from axiom_sandbox.terminal.screens import View
 from axiom_sandbox.terminal.text import printable
 
 CLAIM_CHARACTERS = 2_000
@@ -82,7 +83,9 @@ class Step:
     close: bool = False
     """Standard input ends after that."""
     typed: str = ""
-    """Typed on the terminal, as a bracketed paste and Enter."""
+    """Typed on the terminal once it rests, as a bracketed paste and Enter."""
+    keys: bytes = b""
+    """Pressed on the terminal at once."""
 
     def __add__(self, other: Step) -> Step:
         """One after the other."""
@@ -91,6 +94,7 @@ class Step:
             self.write + other.write,
             self.close or other.close,
             self.typed + other.typed,
+            self.keys + other.keys,
         )
 
 
@@ -129,12 +133,23 @@ class Signals:
     """How it ended, in words."""
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What the agent's terminal shows at one moment."""
+
+    view: View
+    seconds: float
+    """Of a clock that only goes forward."""
+
+
 class Driver(ABC):
     """One agent, in one session."""
 
     name: ClassVar[DriverName]
     structured: ClassVar[bool] = True
-    """Whether it speaks over pipes: turns end with `TurnEnded`, tools are approved, a session is gone on with."""
+    """Whether it is spoken with: turns end with `TurnEnded`, tools are approved, a session is gone on with."""
+    on_screen: ClassVar[bool] = False
+    """Whether that happens on its terminal, not over pipes: then it is a `drivers.screen.ScreenDriver`."""
 
     def __init__(self, program: AgentProgram, place: Place) -> None:
         self.program, self.place = program, place
@@ -214,6 +229,11 @@ class Driver(ABC):
         return type(self).send is not Driver.send
 
     # --- what is known ----------------------------------------------------------------------------------------
+
+    @property
+    def activity(self) -> Activity | None:
+        """What the agent is doing, as far as it said or showed; None: not at all."""
+        return self.memory.activity
 
     def recall(self, events: Iterable[Event]) -> None:
         """Takes up what the ledger holds of an earlier life of the supervisor, in order."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from axiom_sandbox.drivers.contract import Command, Place, Step, Turn
 from axiom_sandbox.drivers.expanding import MCP_TOKEN, environment, expand, mcp_addresses, variables
-from axiom_sandbox.drivers.json_lines import MOST_TEXT, input_of, text_of
+from axiom_sandbox.drivers.json_lines import MOST_TEXT, JsonLinesDriver, input_of, text_of
 from axiom_sandbox.drivers.json_rpc import JsonRpcDriver
 from axiom_sandbox.drivers.statements import command_ran, file_written
 from axiom_sandbox.drivers.versions import warning
@@ -54,11 +54,11 @@ _WRITING = frozenset({"write_file", "replace"})
 _CANCELLED = "Command cancelled by user."
 _NO_SUBJECT = "****\n"
 """What the program puts before a thought that its vendor gave no subject."""
-_PRESET = {
+PRESET = {
     "GEMINI_CLI_TRUST_WORKSPACE": "true",
     "GEMINI_CLI_NO_RELAUNCH": "true",  # would start itself once more, with a larger heap
 }
-_KEEP = """\
+KEEP = """\
 for file in "$HOME"/.gemini/tmp/*/chats/session-*.jsonl; do
   case $file in *.kept.jsonl) ;; *) [ -e "$file" ] && mv -n "$file" "${file%.jsonl}.kept.jsonl" ;; esac
 done
@@ -69,10 +69,34 @@ begin a new record under the same name before it looks for the one to go on with
 names end like that of one in which nothing was said, as every process that goes on leaves one."""
 
 
-class GeminiDriver(JsonRpcDriver):
-    """Gemini CLI in structured mode."""
+class GeminiWords(JsonLinesDriver):
+    """What is the same in messages and on its terminal."""
 
     name = DriverName.GEMINI
+
+    def home_files(self) -> tuple[HomeFile, ...]:
+        """No questions at the first run, no telemetry, no updates."""
+        headers = {"Authorization": f"Bearer ${{{MCP_TOKEN}}}"}
+        servers = {
+            name: {"httpUrl": url, "headers": headers}
+            for name, url in mcp_addresses(self.place, self.program).items()
+        }
+        settings = {**_SETTINGS, **({"mcpServers": servers} if servers else {})}
+        return (HomeFile(path=".gemini/settings.json", content=json.dumps(settings, indent=2) + "\n"),)
+
+    def statements_of(self, call: ToolCall, result: ToolReturn) -> tuple[Statement, ...]:
+        """Files that were written, commands that were run."""
+        if "command" in call.input:
+            return (command_ran(str(call.input["command"]), result.ok),)
+        path = call.input.get("path") or call.input.get("file_path")
+        if call.tool in _WRITING and path:
+            return (file_written(str(path), self.place.workspace, result.ok),)
+        return ()
+
+
+class GeminiDriver(GeminiWords, JsonRpcDriver):
+    """Gemini CLI in structured mode."""
+
     marks = {"jsonrpc": "2.0"}
 
     def __init__(self, program: AgentProgram, place: Place) -> None:
@@ -86,24 +110,14 @@ class GeminiDriver(JsonRpcDriver):
         """The class's command as an ACP agent. With a session, a shell comes before it."""
         known = variables(self.place)
         program = (*self.program.command, "--acp")
-        before = ("sh", "-c", _KEEP, "sh") if turn.resume and turn.session else ()
+        before = ("sh", "-c", KEEP, "sh") if turn.resume and turn.session else ()
         return Command(
             argv=(*before, *(expand(argument, known) for argument in program)),
             shown_argv=program,
-            env=environment(self.place, self.program, **_PRESET),
+            env=environment(self.place, self.program, **PRESET),
             pipe_in=True,
             pipe_out=True,
         )
-
-    def home_files(self) -> tuple[HomeFile, ...]:
-        """No questions at the first run, no telemetry, no updates."""
-        headers = {"Authorization": f"Bearer ${{{MCP_TOKEN}}}"}
-        servers = {
-            name: {"httpUrl": url, "headers": headers}
-            for name, url in mcp_addresses(self.place, self.program).items()
-        }
-        settings = {**_SETTINGS, **({"mcpServers": servers} if servers else {})}
-        return (HomeFile(path=".gemini/settings.json", content=json.dumps(settings, indent=2) + "\n"),)
 
     def open(self, turn: Turn) -> Iterable[Event]:
         """Shakes hands; the session and the prompt follow."""
@@ -276,14 +290,6 @@ class GeminiDriver(JsonRpcDriver):
         for call in tuple(self.memory.calls.values()):
             yield ToolReturn(round=number, id=call.id, tool=call.tool, ok=False, text=reason)
         yield TurnEnded(round=number, ok=ok, reason=reason, text=text_of(text))
-
-    def statements_of(self, call: ToolCall, result: ToolReturn) -> tuple[Statement, ...]:
-        """Files that were written, commands that were run."""
-        if "command" in call.input:
-            return (command_ran(str(call.input["command"]), result.ok),)
-        if call.tool in _WRITING and "path" in call.input:
-            return (file_written(str(call.input["path"]), self.place.workspace, result.ok),)
-        return ()
 
 
 def _text(content: dict[str, Any]) -> str:

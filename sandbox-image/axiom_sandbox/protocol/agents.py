@@ -26,7 +26,7 @@ class AgentMode(StrEnum):
     STRUCTURED = "Structured"
     """Messages over standard input and output: every step of the agent is known."""
     TERMINAL = "Terminal"
-    """The interactive screen, as a person sees it."""
+    """The interactive screen, as a person sees it: it is read and typed on, and the files of the session are read along."""
 
 
 class Activity(StrEnum):
@@ -65,6 +65,8 @@ class Signal(StrEnum):
     """The title that it gave its terminal."""
     SCREEN = "Screen"
     """What its terminal shows."""
+    SESSION_FILE = "SessionFile"
+    """A line of the file in which it keeps its session."""
     SILENCE = "Silence"
     """That nothing came from it."""
 

@@ -63,7 +63,7 @@ from axiom_sandbox.supervising.board import write_durably
 from axiom_sandbox.supervising.camera import Camera
 from axiom_sandbox.supervising.capturing import PATCH, capture_files
 from axiom_sandbox.supervising.checkpointing import Checkpointer, Moment, home_selection
-from axiom_sandbox.supervising.conversation import Conversation
+from axiom_sandbox.supervising.conversation import Talk
 from axiom_sandbox.supervising.history import History, read_history
 from axiom_sandbox.supervising.launcher_link import LauncherError, LauncherLostError
 from axiom_sandbox.supervising.picture_folder import picture_folder
@@ -85,7 +85,7 @@ from axiom_sandbox.supervising.turns import Round, exited
 from axiom_sandbox.supervising.watching_files import FileWatch
 from axiom_sandbox.terminal.casts import BadCastError
 from axiom_sandbox.terminal.recording import Recording
-from axiom_sandbox.terminal.screens import ScreenState, View
+from axiom_sandbox.terminal.screens import EmulatorMissingError, ScreenState, View, make_screen
 from axiom_sandbox.terminal.seeking import pack
 from axiom_sandbox.terminal.unfinished import unfinished
 
@@ -181,8 +181,10 @@ class AgentSandbox(Sandbox):
                 if self._start is not None:
                     raise RefusedError("the agent was started already")
                 try:
-                    make_driver(command.program, place_of(self.settings.inside, ""))
-                except LookupError as error:
+                    driver = make_driver(command.program, place_of(self.settings.inside, ""))
+                    if driver.on_screen:
+                        make_screen(1, 1).close()
+                except (LookupError, EmulatorMissingError) as error:
                     raise RefusedError(str(error)) from error
             case GiveFeedback(round=number):
                 if state.phase is not Phase.ROUND_ENDED or number != state.round + 1:
@@ -199,7 +201,7 @@ class AgentSandbox(Sandbox):
                 if self._conversation is None:
                     raise RefusedError(
                         f"no agent that could hear it is at work in phase {state.phase};"
-                        " an agent of mode Terminal or of driver Generic cannot be spoken to"
+                        " an agent of driver Generic cannot be spoken to"
                     )
                 if isinstance(command, TellAgent) and not self._driver.hears:
                     raise RefusedError(
@@ -375,7 +377,7 @@ class AgentSandbox(Sandbox):
     # --- while an agent works ---------------------------------------------------------------------------------
 
     @property
-    def _conversation(self) -> Conversation | None:
+    def _conversation(self) -> Talk | None:
         present = self._round.present if self._round else None
         return present.conversation if present else None
 
@@ -393,7 +395,7 @@ class AgentSandbox(Sandbox):
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
 
-    async def _tell(self, talk: Conversation, number: int, text: str, by: str) -> None:
+    async def _tell(self, talk: Talk, number: int, text: str, by: str) -> None:
         await self.record(
             Intervention(by=by, action="tell", detail=""), UserMessage(round=number, text=text, by=by)
         )
@@ -402,7 +404,7 @@ class AgentSandbox(Sandbox):
         except UnsupportedError as error:
             await self.record(Intervention(by=by, action="tell", detail=f"not told: {error}"))
 
-    async def _interrupt(self, talk: Conversation, by: str) -> None:
+    async def _interrupt(self, talk: Talk, by: str) -> None:
         await self.record(Intervention(by=by, action="interrupt", detail=""))
         try:
             await talk.do(self._driver.interrupt)

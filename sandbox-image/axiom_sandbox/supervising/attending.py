@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from axiom_sandbox.drivers.contract import Driver, Step, Turn, UnsupportedError
+from axiom_sandbox.drivers.screen import ScreenDriver
 from axiom_sandbox.protocol.approvals import Decision, decide
 from axiom_sandbox.protocol.channel import AnswerApproval, StartAgent, TerminalSize
 from axiom_sandbox.protocol.checkpoints import Manifest
@@ -19,11 +20,13 @@ from axiom_sandbox.protocol.events import ApprovalAsked, Gap, Intervention
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.supervising.board import Board, write_durably
 from axiom_sandbox.supervising.camera import Camera
-from axiom_sandbox.supervising.conversation import Conversation
+from axiom_sandbox.supervising.conversation import Conversation, Talk
 from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.supervising.history import ENDED_BY_WATCHDOG, RESUMED_BY_WATCHDOG, History
 from axiom_sandbox.supervising.launcher_link import Handover, LauncherLink
 from axiom_sandbox.supervising.questions import denied_at_the_limit, granted, open_questions
+from axiom_sandbox.supervising.screen_talk import ScreenTalk
+from axiom_sandbox.supervising.session_tail import SessionTail
 from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.supervising.spool import Spool
 from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
@@ -99,7 +102,7 @@ class Attendance:
         self._due: dict[str, float] = {}
         """When each question to a person is over, by the clock that only goes forward."""
         self.pump: TerminalPump | None = None
-        self.conversation = self._conversation() if means.driver.structured else None
+        self.conversation = self._talk_with(means.driver)
         limits = means.start.envelope.limits
         self._vigil = Vigil(
             means.driver,
@@ -130,6 +133,8 @@ class Attendance:
             shown=means.recording_file if self._taken_over else None,
         )
         means.camera.watch(pump.screen.frame, lambda: means.recording.output_bytes)
+        if isinstance(self.conversation, ScreenTalk):
+            self.conversation.pump = pump
         pumping = asyncio.ensure_future(pump.run())
         talking = asyncio.ensure_future(self._talk())
         ending = asyncio.ensure_future(self._end(talking))
@@ -157,10 +162,16 @@ class Attendance:
         return exit_, hung
 
     def _heard(self, size: int) -> None:
-        self._watchdog.heard()
-        self._vigil.heard(self._means.clock(), size)
+        """A screen that is read breaks no silence by moving alone: `_news` does."""
+        if not self._means.driver.on_screen:
+            self._watchdog.heard()
+        self._vigil.heard(self._means.clock(), size, news=not self._means.driver.on_screen)
         if self._means.board.state.first_output_ms is None:
             self._means.board.update(first_output_ms=wall_ms())
+
+    def _news(self) -> None:
+        self._watchdog.heard()
+        self._vigil.heard(self._means.clock(), 0)
 
     # --- what it is told --------------------------------------------------------------------------------------
 
@@ -190,10 +201,16 @@ class Attendance:
             detail = "the agent did not read all of what it was told"
             await self._means.record(Intervention(by="supervisor", action="prompt", detail=detail))
 
-    def _conversation(self) -> Conversation:
+    def _talk_with(self, driver: Driver) -> Talk | None:
         means = self._means
+        if isinstance(driver, ScreenDriver):
+            noted = means.folder / f"before-{self._process}"
+            tail = SessionTail(means.settings.home, driver.record_files(self._turn), noted)
+            return ScreenTalk(driver, tail, means.record, self._news, self._look, means.clock, self._decide)
+        if not driver.structured:
+            return None
         return Conversation(
-            means.driver,
+            driver,
             self._handover.fds.pop("stdin", None),
             self._handover.fds.pop("stdout"),
             Spool.open(self._spool),
@@ -217,7 +234,7 @@ class Attendance:
         if self.conversation:
             await self.conversation.answer(answer.question, answer.decision)
 
-    async def _converse(self, talk: Conversation, fed: Path) -> None:
+    async def _converse(self, talk: Talk, fed: Path) -> None:
         means, known = self._means, fed.exists()
         if known and not await talk.take_up(self._turn, means.history.spoken):
             reason = "the supervisor was started again; what the agent was in the middle of saying is lost"

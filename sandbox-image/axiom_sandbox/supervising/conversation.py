@@ -1,4 +1,4 @@
-"""The talk with an agent over pipes: reads for its driver, records what that finds, decides approvals, and writes.
+"""The talk with an agent: reads for its driver, records what that finds, decides approvals, and answers; here over pipes.
 
 What the agent said is on disk before anything is made of it, and what is made of it is in the ledger before the agent is
 answered.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 
 from axiom_sandbox.drivers.contract import Driver, Step, Turn, UnsupportedError
@@ -46,8 +47,109 @@ _DECIDING = (
 )
 
 
-class Conversation:
-    """With one process. Owns both descriptors."""
+class Talk(ABC):
+    """With one process, on whatever way."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        record: Callable[..., Awaitable[int]],
+        on_settled: Callable[[], Awaitable[object]],
+        clock: Callable[[], float],
+        decide: Callable[[ApprovalAsked], Decision],
+    ) -> None:
+        self._driver, self._record, self._on_settled, self._clock = driver, record, on_settled, clock
+        self._decide = decide
+        self._called: dict[str, float] = {}
+        self._read = self._dropped = 0
+        self._order = asyncio.Lock()
+        self.over = asyncio.Event()
+        """The agent has said that its turn is over."""
+        self.hung_up = asyncio.Event()
+        """Nothing more will be said to it."""
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Reads until there is nothing more to read. Raises whatever `record` raises."""
+
+    @abstractmethod
+    async def take_up(self, turn: Turn, recorded: Iterable[Event]) -> bool:
+        """Goes on where an earlier life of this process was; whether nothing of what the agent said is lost.
+
+        `recorded` is what the ledger holds of this process.
+        """
+
+    @abstractmethod
+    async def say(self, step: Step) -> None:
+        """Tells the agent what the step has for it."""
+
+    @abstractmethod
+    async def told(self) -> None:
+        """Waits until the agent has taken what it was to be told first."""
+
+    async def do(self, ask: Callable[[], Step]) -> None:
+        """Has the driver say something. Raises UnsupportedError."""
+        async with self._order:
+            await self._take(ask())
+            await self._on_settled()
+
+    async def answer(self, question: str, decision: Decision) -> None:
+        """A person's answer, with all others that it allows for the session. One that comes too late is recorded as that."""
+        try:
+            await self.do(lambda: self._driver.answer(question, decision))
+            async with self._order:
+                await self._settle(tuple(self._driver.memory.questions.values()))
+        except UnsupportedError as error:
+            await self._record(Intervention(by=decision.by, action="answer", detail=f"not given: {error}"))
+
+    async def ended(self) -> None:
+        """The process has gone: records what had not been said whole."""
+        await self.do(self._driver.ended)
+        if self._dropped:
+            reason = f"the agent said too much; {self._dropped:,} events that decide nothing are left out"
+            start, end = MOST_RECORDED_BYTES, self._read
+            await self._record(
+                Gap(what="conversation", start=start, end=end, size=end - start, reason=reason)
+            )
+
+    # --- one step ---------------------------------------------------------------------------------------------
+
+    async def _take(self, step: Step) -> None:
+        await self._record_and_mind(step.events)
+        await self.say(step)
+        await self._settle([event for event in step.events if isinstance(event, ApprovalAsked)])
+
+    async def _record_and_mind(self, events: Iterable[Event]) -> None:
+        timed = [self._timed(event) for event in events]
+        if self._read > MOST_RECORDED_BYTES:
+            deciding: list[Event] = [event for event in timed if isinstance(event, _DECIDING)]
+            self._dropped += len(timed) - len(deciding)
+            timed = deciding
+        if timed:
+            await self._record(*timed)
+        if any(isinstance(event, TurnEnded) for event in timed):
+            self.over.set()
+
+    async def _settle(self, asked: Iterable[ApprovalAsked]) -> None:
+        """Answers by policy what it answers; for the rest a person is waited for."""
+        for question in asked:
+            decision = self._decide(question)
+            if decision.permission is not Permission.ASK and question.id in self._driver.memory.questions:
+                await self._take(self._driver.answer(question.id, decision))
+
+    def _timed(self, event: Event) -> Event:
+        match event:
+            case ToolCall():
+                self._called[event.id] = self._clock()
+            case ToolReturn() if (began := self._called.pop(event.id, None)) is not None:
+                return event.model_copy(update={"duration_ms": round((self._clock() - began) * 1000)})
+            case _:
+                pass
+        return event
+
+
+class Conversation(Talk):
+    """Over pipes. Owns both descriptors."""
 
     def __init__(
         self,
@@ -61,17 +163,10 @@ class Conversation:
         clock: Callable[[], float],
         decide: Callable[[ApprovalAsked], Decision],
     ) -> None:
-        self._decide = decide
-        self._driver, self._stdin, self._stdout, self._spool = driver, stdin, stdout, spool
-        self._record, self._on_heard, self._on_settled, self._clock = record, on_heard, on_settled, clock
-        self._called: dict[str, float] = {}
-        self._read = self._dropped = 0
+        super().__init__(driver, record, on_settled, clock, decide)
+        self._stdin, self._stdout, self._spool = stdin, stdout, spool
+        self._on_heard = on_heard
         self._outgoing: asyncio.Queue[Step] = asyncio.Queue()
-        self._order = asyncio.Lock()
-        self.over = asyncio.Event()
-        """The agent has said that its turn is over."""
-        self.hung_up = asyncio.Event()
-        """Nothing more will be said to it."""
         if stdin is None:
             self.hung_up.set()
 
@@ -128,70 +223,14 @@ class Conversation:
             self.over.set()
         return said is not None
 
-    async def do(self, ask: Callable[[], Step]) -> None:
-        """Has the driver say something. Raises UnsupportedError."""
-        async with self._order:
-            await self._take(ask())
-            await self._on_settled()
+    async def say(self, step: Step) -> None:
+        """In its turn."""
+        if step.write or step.close:
+            self._outgoing.put_nowait(step)
 
     async def told(self) -> None:
         """Waits until the agent has taken all that it was to be told, or does not listen any more."""
         await self._outgoing.join()
-
-    async def answer(self, question: str, decision: Decision) -> None:
-        """A person's answer, with all others that it allows for the session. One that comes too late is recorded as that."""
-        try:
-            await self.do(lambda: self._driver.answer(question, decision))
-            async with self._order:
-                await self._settle(tuple(self._driver.memory.questions.values()))
-        except UnsupportedError as error:
-            await self._record(Intervention(by=decision.by, action="answer", detail=f"not given: {error}"))
-
-    async def ended(self) -> None:
-        """The process has gone: records what had not been said whole."""
-        await self.do(self._driver.ended)
-        if self._dropped:
-            reason = f"the agent said too much; {self._dropped:,} events that decide nothing are left out"
-            start, end = MOST_RECORDED_BYTES, self._read
-            await self._record(
-                Gap(what="conversation", start=start, end=end, size=end - start, reason=reason)
-            )
-
-    # --- one step ---------------------------------------------------------------------------------------------
-
-    async def _take(self, step: Step) -> None:
-        await self._record_and_mind(step.events)
-        if step.write or step.close:
-            self._outgoing.put_nowait(step)
-        await self._settle([event for event in step.events if isinstance(event, ApprovalAsked)])
-
-    async def _record_and_mind(self, events: Iterable[Event]) -> None:
-        timed = [self._timed(event) for event in events]
-        if self._read > MOST_RECORDED_BYTES:
-            deciding: list[Event] = [event for event in timed if isinstance(event, _DECIDING)]
-            self._dropped += len(timed) - len(deciding)
-            timed = deciding
-        if timed:
-            await self._record(*timed)
-        if any(isinstance(event, TurnEnded) for event in timed):
-            self.over.set()
-
-    async def _settle(self, asked: Iterable[ApprovalAsked]) -> None:
-        """Answers by policy what it answers; for the rest a person is waited for."""
-        for question in asked:
-            decision = self._decide(question)
-            if decision.permission is not Permission.ASK and question.id in self._driver.memory.questions:
-                await self._take(self._driver.answer(question.id, decision))
-
-    def _timed(self, event: Event) -> Event:
-        match event:
-            case ToolCall():
-                self._called[event.id] = self._clock()
-            case ToolReturn() if (began := self._called.pop(event.id, None)) is not None:
-                return event.model_copy(update={"duration_ms": round((self._clock() - began) * 1000)})
-            case _:
-                pass
-        return event
 
     async def _flush(self) -> None:
         while True:

@@ -82,6 +82,11 @@ class TerminalPump:
         return bytes(self._tail)
 
     @property
+    def hung_up(self) -> bool:
+        """Nobody holds the other side any more."""
+        return self._hung_up.is_set()
+
+    @property
     def noted(self) -> int:
         """Offset up to which the ledger knows the output."""
         return self._noted

@@ -49,20 +49,22 @@ class Vigil:
         self.state = known
         """What it is doing, since when, and what decided that; None: nobody has looked yet."""
 
-    def heard(self, now: float, size: int) -> None:
-        """So many bytes came, on any way."""
-        self._last, self._heard, self._level = now, True, ""
+    def heard(self, now: float, size: int, news: bool = True) -> None:
+        """So many bytes came, on any way. Without `news` they break no silence: a clock that ticks on a screen."""
+        self._heard = True
         self._bytes += size
+        if news:
+            self._last, self._level = now, ""
 
     @property
     def waits_for_a_person(self) -> bool:
         """Whether its silence is ours."""
-        return self._driver.memory.activity in (Activity.WAITING_FOR_APPROVAL, Activity.WAITING_FOR_INPUT)
+        return self._driver.activity in (Activity.WAITING_FOR_APPROVAL, Activity.WAITING_FOR_INPUT)
 
     def look(self, now: float, running: bool = True, exit: str = "") -> Look:
         """What is to be recorded and done now."""
         silent = now - self._last
-        activity = self._driver.memory.activity or Activity.STARTING
+        activity = self._driver.activity or Activity.STARTING
         after = self._hung_after(activity)
         events = self._silence(silent, activity, after) if running else ()
         found = self._driver.state(

@@ -15,5 +15,9 @@ def bracketed_paste(text: str) -> bytes:
     Nothing in the text can end the paste or press a key: the end sequence goes, and so does every control
     character but line ends and tabs. A lone surrogate becomes a question mark.
     """
-    plain = _CONTROL.sub("", text.replace(_END.decode(), ""))
-    return _BEGIN + _LINE_END.sub("\r", plain).encode(errors="replace") + _END
+    return _BEGIN + plain_text(text).replace("\n", "\r").encode(errors="replace") + _END
+
+
+def plain_text(text: str) -> str:
+    r"""Text that presses no key: no control characters but tabs, and \n at line ends."""
+    return _LINE_END.sub("\n", _CONTROL.sub("", text.replace(_END.decode(), "")))

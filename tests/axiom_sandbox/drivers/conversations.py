@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from axiom_sandbox.drivers.contract import Driver, Place
 from axiom_sandbox.drivers.registry import driver_class
@@ -40,11 +42,43 @@ def said_in(path: Path, process: int = 1) -> bytes:
     return b"".join(lines)
 
 
-CONVERSATIONS: dict[DriverName, dict[str, bytes]] = {
-    DriverName.CLAUDE: captured(DriverName.CLAUDE),
-    DriverName.CODEX: captured(DriverName.CODEX),
-    DriverName.GEMINI: captured(DriverName.GEMINI),
-    DriverName.GENERIC: {"anything": b"what it prints is on its terminal\n"},
+@dataclass(frozen=True)
+class Kind:
+    """A driver: an agent, in one of its modes."""
+
+    name: DriverName
+    mode: AgentMode
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.mode}"
+
+
+def structured(name: DriverName) -> Kind:
+    """Its driver that speaks in messages."""
+    return Kind(name, AgentMode.STRUCTURED)
+
+
+def filed(name: DriverName) -> dict[str, bytes]:
+    """What the real agent wrote into the file of its session in mode Terminal: of each recorded story."""
+    found = sorted((CAPTURES / name.lower() / "screens").glob("*.jsonl"))
+    return {
+        path.stem: b"".join(line["file"].encode() for line in lines_of(path) if "file" in line)
+        for path in found
+    }
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """A capture's lines, without its head."""
+    return [json.loads(line) for line in path.read_text().splitlines()[1:]]
+
+
+CONVERSATIONS: dict[Kind, dict[str, bytes]] = {
+    **{structured(name): captured(name) for name in (DriverName.CLAUDE, DriverName.CODEX, DriverName.GEMINI)},
+    **{
+        Kind(name, AgentMode.TERMINAL): filed(name)
+        for name in (DriverName.CLAUDE, DriverName.CODEX, DriverName.GEMINI)
+    },
+    Kind(DriverName.GENERIC, AgentMode.TERMINAL): {"anything": b"what it prints is on its terminal\n"},
 }
 """By driver and name. Recorded ones are read from tests/captures."""
 PROGRAMS: dict[DriverName, AgentProgram] = {
@@ -53,7 +87,7 @@ PROGRAMS: dict[DriverName, AgentProgram] = {
 """How each agent is started where a class says no more than it must."""
 
 
-def new_driver(name: DriverName) -> Driver:
+def new_driver(kind: Kind) -> Driver:
     """At the beginning of a session."""
-    program = PROGRAMS.get(name, AgentProgram(driver=name, command=("agent",)))
-    return driver_class(name, AgentMode.STRUCTURED)(program, PLACE)
+    program = PROGRAMS.get(kind.name, AgentProgram(driver=kind.name, mode=kind.mode, command=("agent",)))
+    return driver_class(kind.name, kind.mode)(program, PLACE)

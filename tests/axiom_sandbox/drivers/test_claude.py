@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.axiom_sandbox.drivers.conversations import CAPTURES, CONVERSATIONS, new_driver, said_in
+from tests.axiom_sandbox.drivers.conversations import CAPTURES, CONVERSATIONS, new_driver, said_in, structured
 
 from axiom_sandbox.drivers.contract import Driver, Step, Turn, UnsupportedError
 from axiom_sandbox.protocol.agents import Activity, DriverName, Tokens
@@ -26,7 +26,7 @@ ALLOWED = Decision(permission=Permission.ALLOW, by="policy")
 
 
 def begun(number: int = 1) -> Driver:
-    driver = new_driver(DriverName.CLAUDE)
+    driver = new_driver(structured(DriverName.CLAUDE))
     driver.begin(Turn(number, "do it"))
     return driver
 
@@ -41,7 +41,7 @@ def of(kind: type[Event], events: tuple[Event, ...]) -> list[Any]:
 
 def test_every_message_of_the_recordings_is_known() -> None:
     kinds = set[str]()
-    for said in CONVERSATIONS[DriverName.CLAUDE].values():
+    for said in CONVERSATIONS[structured(DriverName.CLAUDE)].values():
         for event in of(AgentMessage, begun().parse(said).events):
             message = json.loads(event.content)
             kinds.add(message.get("subtype") or message["type"])
@@ -51,7 +51,7 @@ def test_every_message_of_the_recordings_is_known() -> None:
 
 def test_a_recorded_story_is_told_in_full() -> None:
     driver = begun()
-    events = driver.parse(CONVERSATIONS[DriverName.CLAUDE]["plain"]).events
+    events = driver.parse(CONVERSATIONS[structured(DriverName.CLAUDE)]["plain"]).events
     write, shell = of(ToolCall, events)
     assert (write.tool, shell.tool) == ("Write", "Bash")
     written, ran = of(ToolReturn, events)
@@ -68,13 +68,15 @@ def test_a_recorded_story_is_told_in_full() -> None:
 
 def test_errors_of_the_model_s_api_are_told_apart() -> None:
     driver = begun()
-    lines = CONVERSATIONS[DriverName.CLAUDE]["limited"].splitlines(keepends=True)
+    lines = CONVERSATIONS[structured(DriverName.CLAUDE)]["limited"].splitlines(keepends=True)
     states = [driver.memory.activity for line in lines if of(ApiRetried, driver.parse(line).events)]
     assert states == [Activity.RATE_LIMITED, Activity.API_UNREACHABLE]
 
 
 def test_an_interrupted_turn_ends_and_says_so() -> None:
-    [ended, *_] = of(TurnEnded, begun().parse(CONVERSATIONS[DriverName.CLAUDE]["interrupted"]).events)
+    [ended, *_] = of(
+        TurnEnded, begun().parse(CONVERSATIONS[structured(DriverName.CLAUDE)]["interrupted"]).events
+    )
     assert (ended.ok, ended.reason) == (False, "error_during_execution")
 
 
@@ -166,7 +168,7 @@ def test_what_nobody_understands_is_kept_ever_more_rarely() -> None:
 
 def test_a_tool_that_ran_when_the_process_was_killed_is_lost() -> None:
     driver = begun()
-    driver.parse(CONVERSATIONS[DriverName.CLAUDE]["killed"])
+    driver.parse(CONVERSATIONS[structured(DriverName.CLAUDE)]["killed"])
     [lost] = of(ToolReturn, driver.ended().events)
     assert (lost.tool, lost.lost, lost.ok) == ("Bash", True, False)
     session = driver.memory.session

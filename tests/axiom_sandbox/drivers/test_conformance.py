@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.axiom_sandbox.drivers.conversations import CONVERSATIONS, PLACE, new_driver
+from tests.axiom_sandbox.drivers.conversations import CONVERSATIONS, PLACE, Kind, new_driver
 
 from axiom_sandbox.drivers.contract import Driver, Ended, Signals, Step, Turn, UnsupportedError
 from axiom_sandbox.drivers.registry import DRIVERS
 from axiom_sandbox.ledger.records import ORIGIN, encode
-from axiom_sandbox.protocol.agents import Activity, DriverName, Session, Signal
+from axiom_sandbox.protocol.agents import Activity, Session, Signal
 from axiom_sandbox.protocol.approvals import Decision, Permission
-from axiom_sandbox.protocol.events import Event, SessionOpened, ToolCall, TurnEnded, parse_event
+from axiom_sandbox.protocol.events import Event, SessionOpened, ToolCall, ToolReturn, TurnEnded, parse_event
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.protocol.verdicts import Saying
@@ -23,16 +23,16 @@ PROMPT = "fix it, $(AXIOM_TOKEN) \u00e4"
 TURN = Turn(1, PROMPT, session="11111111-2222-4333-8444-555555555555")
 IDENTITY = Identity(namespace="n", task="t", task_id="u", attempt=1, role=Role.AGENT)
 WHOLE = [
-    pytest.param(name, said, id=f"{name}-{title}")
-    for name, conversations in CONVERSATIONS.items()
+    pytest.param(kind, said, id=f"{kind}-{title}")
+    for kind, conversations in CONVERSATIONS.items()
     for title, said in conversations.items()
 ]
-every_driver = pytest.mark.parametrize("name", list(DRIVERS))
-every_conversation = pytest.mark.parametrize(("name", "said"), WHOLE)
+every_driver = pytest.mark.parametrize("kind", [Kind(name, mode) for name, mode in DRIVERS], ids=str)
+every_conversation = pytest.mark.parametrize(("kind", "said"), WHOLE)
 
 
-def begun(name: DriverName) -> Driver:
-    driver = new_driver(name)
+def begun(kind: Kind) -> Driver:
+    driver = new_driver(kind)
     driver.begin(TURN)
     return driver
 
@@ -65,59 +65,60 @@ def written(event: Event) -> Event:
 
 
 @every_driver
-def test_a_driver_has_conversations_to_be_tested_with(name: DriverName) -> None:
-    assert CONVERSATIONS[name]
+def test_a_driver_has_conversations_to_be_tested_with(kind: Kind) -> None:
+    assert CONVERSATIONS[kind]
 
 
 @every_driver
-def test_the_ledger_is_shown_neither_token_nor_prompt(name: DriverName) -> None:
+def test_the_ledger_is_shown_neither_token_nor_prompt(kind: Kind) -> None:
     for turn in (TURN, Turn(2, PROMPT, TURN.session, resume=True, later=True)):
-        command = new_driver(name).command(turn)
+        command = new_driver(kind).command(turn)
         assert command.argv
         assert "fix it" not in " ".join(command.shown_argv)
         assert PLACE.token not in " ".join(command.shown_argv)
-        assert command.pipe_out is new_driver(name).structured
+        driver = new_driver(kind)
+        assert command.pipe_out is (driver.structured and not driver.on_screen)
         names = [entry.split("=", 1)[0] for entry in command.env]
         assert {"PATH", "TERM", "HOME"} <= set(names)
         assert len(names) == len(set(names))
 
 
 @every_driver
-def test_a_command_is_the_same_whenever_it_is_asked_for(name: DriverName) -> None:
-    driver = new_driver(name)
-    assert driver.command(TURN) == driver.command(TURN) == new_driver(name).command(TURN)
+def test_a_command_is_the_same_whenever_it_is_asked_for(kind: Kind) -> None:
+    driver = new_driver(kind)
+    assert driver.command(TURN) == driver.command(TURN) == new_driver(kind).command(TURN)
 
 
 @every_conversation
 @settings(max_examples=12, derandomize=True, deadline=None)
 @given(places=st.lists(st.integers(0, 10**6), max_size=12))
-def test_any_split_gives_the_same(name: DriverName, said: bytes, places: list[int]) -> None:
+def test_any_split_gives_the_same(kind: Kind, said: bytes, places: list[int]) -> None:
     cuts = sorted(place % (len(said) + 1) for place in places)
     pieces = [said[start:end] for start, end in zip([0, *cuts], [*cuts, len(said)], strict=True)]
-    assert heard(begun(name), *pieces) == heard(begun(name), said)
+    assert heard(begun(kind), *pieces) == heard(begun(kind), said)
 
 
 @every_conversation
-def test_byte_by_byte_gives_the_same(name: DriverName, said: bytes) -> None:
+def test_byte_by_byte_gives_the_same(kind: Kind, said: bytes) -> None:
     said = said[: 64 * 1024]
-    assert heard(begun(name), *(said[at : at + 1] for at in range(len(said)))) == heard(begun(name), said)
+    assert heard(begun(kind), *(said[at : at + 1] for at in range(len(said)))) == heard(begun(kind), said)
 
 
 @every_conversation
-def test_every_event_survives_the_ledger(name: DriverName, said: bytes) -> None:
-    for event in heard(begun(name), said).events:
+def test_every_event_survives_the_ledger(kind: Kind, said: bytes) -> None:
+    for event in heard(begun(kind), said).events:
         assert written(event) == event
 
 
 @every_conversation
 @settings(max_examples=12, derandomize=True, deadline=None)
 @given(place=st.integers(0, 10**6))
-def test_a_driver_made_anew_goes_on_as_the_first_would_have(
-    name: DriverName, said: bytes, place: int
-) -> None:
+def test_a_driver_made_anew_goes_on_as_the_first_would_have(kind: Kind, said: bytes, place: int) -> None:
     lines = said.splitlines(keepends=True)
     cut = place % (len(lines) + 1)
-    first, second = begun(name), new_driver(name)
+    first, second = begun(kind), new_driver(kind)
+    if first.on_screen:
+        pytest.skip("it reads its session's file again, from where its process began")
     before = first.parse(b"".join(lines[:cut])) + first.flush()
     second.resume(TURN)
     second.recall(before.events)
@@ -129,8 +130,8 @@ def test_a_driver_made_anew_goes_on_as_the_first_would_have(
 @every_driver
 @settings(max_examples=30, derandomize=True, deadline=None)
 @given(said=st.binary(max_size=400) | st.lists(st.from_regex(rb'\{"(type|id|method)":[^\n]{0,80}\}\n'), max_size=4).map(b"".join))  # fmt: skip
-def test_nothing_that_an_agent_writes_stops_its_driver(name: DriverName, said: bytes) -> None:
-    for event in heard(begun(name), said).events:
+def test_nothing_that_an_agent_writes_stops_its_driver(kind: Kind, said: bytes) -> None:
+    for event in heard(begun(kind), said).events:
         assert written(event) == event
 
 
@@ -138,16 +139,16 @@ def test_nothing_that_an_agent_writes_stops_its_driver(name: DriverName, said: b
 @pytest.mark.parametrize(
     "broken", [b"\x00", b"\xff\xfe{", b'{"type":', b"[" * 5000, b'{"a":' * 300 + b"1" + b"}" * 300]
 )
-def test_broken_lines_between_the_messages_cost_nothing_but_themselves(name: DriverName, broken: bytes) -> None:  # fmt: skip
-    for said in CONVERSATIONS[name].values():
+def test_broken_lines_between_the_messages_cost_nothing_but_themselves(kind: Kind, broken: bytes) -> None:  # fmt: skip
+    for said in CONVERSATIONS[kind].values():
         lines = said.splitlines(keepends=True)
-        step = heard(begun(name), broken + b"\n", *(line + broken + b"\n" for line in lines))
-        assert lasting(step) == lasting(heard(begun(name), said))
+        step = heard(begun(kind), broken + b"\n", *(line + broken + b"\n" for line in lines))
+        assert lasting(step) == lasting(heard(begun(kind), said))
 
 
 @every_conversation
-def test_a_turn_that_ended_is_idle_and_claims_what_it_said(name: DriverName, said: bytes) -> None:
-    driver = begun(name)
+def test_a_turn_that_ended_is_idle_and_claims_what_it_said(kind: Kind, said: bytes) -> None:
+    driver = begun(kind)
     events = driver.parse(said).events
     now = Signals(running=True, heard=True, silent_seconds=0, hung_after=180)
     ends = [event for event in events if isinstance(event, TurnEnded)]
@@ -161,8 +162,8 @@ def test_a_turn_that_ended_is_idle_and_claims_what_it_said(name: DriverName, sai
 
 
 @every_conversation
-def test_a_session_names_its_files_and_what_is_lost_if_it_is_left_now(name: DriverName, said: bytes) -> None:
-    driver = begun(name)
+def test_a_session_names_its_files_and_what_is_lost_if_it_is_left_now(kind: Kind, said: bytes) -> None:
+    driver = begun(kind)
     lines = said.splitlines(keepends=True)
     for line in lines:
         events = driver.parse(line).events
@@ -172,11 +173,12 @@ def test_a_session_names_its_files_and_what_is_lost_if_it_is_left_now(name: Driv
             session = driver.session()
             assert session is not None
             assert session.id == opened[-1].session
-        for call in (event for event in events if isinstance(event, ToolCall)):
+        back = {event.id for event in events if isinstance(event, ToolReturn)}
+        for call in (event for event in events if isinstance(event, ToolCall) and event.id not in back):
             left = driver.session()
             assert left is not None
             assert f"{call.tool} ({call.id})" in left.lost
-    elsewhere = new_driver(name)
+    elsewhere = new_driver(kind)
     assert elsewhere.session() is None
     elsewhere.go_on_in(Session(id="there"))
     assert elsewhere.memory.can_resume
@@ -184,8 +186,8 @@ def test_a_session_names_its_files_and_what_is_lost_if_it_is_left_now(name: Driv
 
 
 @every_driver
-def test_what_happens_outside_decides_over_what_was_said(name: DriverName) -> None:
-    driver = begun(name)
+def test_what_happens_outside_decides_over_what_was_said(kind: Kind) -> None:
+    driver = begun(kind)
     gone = driver.state(Signals(running=False, heard=True, silent_seconds=0, hung_after=180, exit="code 1"))
     assert (gone.activity, gone.signal, gone.detail) == (Activity.EXITED, Signal.PROCESS, "code 1")
     silent = driver.state(Signals(running=True, heard=True, silent_seconds=180, hung_after=180))
@@ -193,8 +195,8 @@ def test_what_happens_outside_decides_over_what_was_said(name: DriverName) -> No
 
 
 @every_driver
-def test_an_agent_that_was_ended_has_not_said_that_it_is_done(name: DriverName) -> None:
-    driver = begun(name)
+def test_an_agent_that_was_ended_has_not_said_that_it_is_done(kind: Kind) -> None:
+    driver = begun(kind)
     driver.ended()
     claim = driver.claim(Ended(Exit(signal=9), "the deadline passed", b"at work")).claim
     assert (claim.says, claim.signal) == (Saying.SILENT, 9)
@@ -202,24 +204,24 @@ def test_an_agent_that_was_ended_has_not_said_that_it_is_done(name: DriverName) 
 
 
 @every_driver
-def test_what_cannot_be_told_anything_says_so_before_it_is(name: DriverName) -> None:
-    driver = begun(name)
+def test_what_cannot_be_told_anything_says_so_before_it_is(kind: Kind) -> None:
+    driver = begun(kind)
     if not driver.hears:
         with pytest.raises(UnsupportedError, match="cannot be told anything"):
             driver.send("listen")
 
 
 @every_driver
-def test_an_answer_to_no_question_is_refused(name: DriverName) -> None:
+def test_an_answer_to_no_question_is_refused(kind: Kind) -> None:
     with pytest.raises(UnsupportedError, match="nothing-asked"):
-        begun(name).answer("nothing-asked", Decision(permission=Permission.ALLOW, by="policy"))
+        begun(kind).answer("nothing-asked", Decision(permission=Permission.ALLOW, by="policy"))
 
 
 @every_driver
-def test_a_structured_agent_is_spoken_to_at_once_in_whole_lines(name: DriverName) -> None:
-    driver = new_driver(name)
-    if not driver.structured:
-        pytest.skip("its class says how it is told")
+def test_a_structured_agent_is_spoken_to_at_once_in_whole_lines(kind: Kind) -> None:
+    driver = new_driver(kind)
+    if not driver.structured or driver.on_screen:
+        pytest.skip("its class says how it is told, or its screen when")
     told = driver.begin(TURN)
     assert told.write.endswith(b"\n")
     assert not told.close

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.axiom_sandbox.drivers.conversations import CAPTURES, new_driver, said_in
+from tests.axiom_sandbox.drivers.conversations import CAPTURES, new_driver, said_in, structured
 
 from axiom_sandbox.drivers import versions
 from axiom_sandbox.drivers.contract import Turn
@@ -68,7 +68,7 @@ def test_the_range_is_from_the_older_version_that_was_recorded_to_the_pinned_one
 
 
 def test_claude_code_says_that_it_was_not_tested() -> None:
-    driver = new_driver(DriverName.CLAUDE)
+    driver = new_driver(structured(DriverName.CLAUDE))
     said = said_in(CAPTURES / "claude" / "plain.jsonl").replace(b'"2.1.329"', b'"9.9.9"')
     [opened] = [event for event in driver.parse(said).events if isinstance(event, SessionOpened)]
     assert opened.warning == warning(DriverName.CLAUDE, "9.9.9") != ""
@@ -79,7 +79,7 @@ def test_claude_code_says_that_it_was_not_tested() -> None:
 def test_both_versions_tell_the_same_story(name: DriverName, story: str) -> None:
     told = []
     for folder in (CAPTURES / "older" / name.lower(), CAPTURES / name.lower()):
-        driver = new_driver(name)
+        driver = new_driver(structured(name))
         driver.begin(Turn(1, "Write hello.py."))
         events = driver.parse(said_in(folder / f"{story}.jsonl")).events
         kinds = (SessionOpened, ToolCall, ToolReturn, ApprovalAsked, AssistantMessage, TurnEnded)
