@@ -86,7 +86,10 @@ async def pump(size: int, folder: Path) -> dict[str, Any]:
         nonlocal heard
         heard += count
 
-    pumped = TerminalPump(master, recording, record, on_output, noted=0, size=(120, 40))
+    async def look(_: bytes) -> None:
+        """What is shown is looked through in a sandbox."""
+
+    pumped = TerminalPump(master, recording, record, on_output, noted=0, look=look, size=(120, 40))
     running = asyncio.ensure_future(pumped.run())
     await pumped.shows.wait()
     script = f"{FLOOD} | head -c {size}"
