@@ -137,11 +137,26 @@ class AgentSandbox(Sandbox):
         while True:
             state = self.board.state
             number = state.round if state.phase is Phase.RUNNING else max(state.round + 1, start.round)
-            await self.wait_until(
-                lambda number=number: self._prompt(number) is not None,  # type: ignore[misc]
-                f"the verdict on round {number - 1} was awaited",
-            )
+            await self._idle(number)
             await self._play(means, number)
+
+    async def _idle(self, number: int) -> None:
+        """Waits for a round's prompt, and meanwhile probes again, at times that nobody inside foresees.
+
+        What the agent left behind is frozen by then. Raises SandboxFailedError: at the deadline, or if isolation does not hold
+        any more.
+        """
+        meanwhile = f"the verdict on round {number - 1} was awaited"
+        waiting = asyncio.ensure_future(self.wait_until(lambda: self._prompt(number) is not None, meanwhile))
+        try:
+            while True:
+                pause = random.SystemRandom().uniform(*self.settings.probe_again_seconds)
+                done, _ = await asyncio.wait((waiting,), timeout=pause)
+                if done:
+                    return await waiting
+                await self.probe("no further round begins, as isolation does not hold any more")
+        finally:
+            waiting.cancel()
 
     async def _tell_signals(self, events: tuple[Event, ...], last: int) -> None:
         """What a person should know of in these records is told in records of its own, after them."""

@@ -257,8 +257,12 @@ class Sandbox(ABC):
     # --- isolation --------------------------------------------------------------------------------------------
 
     async def _probe(self) -> None:
-        if self.board.state.isolation:
-            return
+        """Before anything untrusted runs, once."""
+        if self.board.state.isolation is None:
+            await self.probe("the agent was not started, as isolation failed")
+
+    async def probe(self, failed: str) -> None:
+        """Tries from inside what must not work, and records it. Raises SandboxFailedError, which begins with `failed`."""
         inside = self.settings.inside
         known = {
             "proxy_ports": inside.proxy_ports,
@@ -270,12 +274,15 @@ class Sandbox(ABC):
         took_ms = round((time.monotonic() - began) * 1000)
         isolation = judge(self.settings.expect, assertions, took_ms)
         await self.record(IsolationProbed(passed=isolation.passed, assertions=assertions))
-        self.board.update(isolation=isolation)
+        before = self.board.state.isolation
+        if before is None or (before.passed, before.missing_layers) != (
+            isolation.passed,
+            isolation.missing_layers,
+        ):
+            self.board.update(isolation=isolation)
         if not isolation.passed:
             found = ", ".join(isolation.failed) or "the probe tried nothing"
-            raise SandboxFailedError(
-                FailureReason.ISOLATION_FAILED, f"the agent was not started, as isolation failed: {found}"
-            )
+            raise SandboxFailedError(FailureReason.ISOLATION_FAILED, f"{failed}: {found}")
 
     # --- workspace --------------------------------------------------------------------------------------------
 

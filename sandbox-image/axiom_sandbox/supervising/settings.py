@@ -81,6 +81,8 @@ class SandboxSettings(Message):
     """Agents: digest of the checkpoint to begin from; empty: from the base."""
     job: Job | None = None
     """What a one-shot pod is made for."""
+    probe_again_seconds: tuple[float, float] = (30.0, 180.0)
+    """Agents: while a pod waits between two rounds, it is probed again after a time between these."""
     launcher_timeout: float = 60.0
     """Seconds to wait for a launcher that was lost."""
     start_timeout: float = 60.0

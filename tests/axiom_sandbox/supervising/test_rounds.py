@@ -34,6 +34,36 @@ HOUR = 3600
 pytestmark = pytest.mark.sandbox
 
 
+async def test_a_pod_that_waits_for_its_verdict_is_probed_again(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, changes={"probe_again_seconds": (0.1, 0.2)}) as bench:
+        life = await bench.ready()
+        await life.send(start("echo hello; sleep 1000 &"))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        async with asyncio.timeout(60):
+            while sum(record.event == "isolation" for record in bench.records()) < 3:
+                await asyncio.sleep(0.05)
+        probes = [record.payload for record in bench.records() if record.event == "isolation"]
+        assert all(probe["passed"] for probe in probes), probes
+        await life.send(GiveFeedback(round=2, text="again"))
+        await life.reached(Phase.ROUND_ENDED, 2)
+
+
+async def test_a_pod_whose_isolation_is_gone_begins_no_further_round(tmp_path: Path) -> None:
+    async with open_bench(tmp_path, changes={"probe_again_seconds": (0.1, 0.2)}) as bench:
+        life = await bench.ready()
+        await life.send(start("echo hello"))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        settings = life.sandbox.settings
+        inside = settings.inside.model_copy(update={"launcher_socket": "/where/nobody/refuses"})
+        life.sandbox.settings = settings.model_copy(update={"inside": inside})
+        async with asyncio.timeout(60):
+            await life.running
+        state = life.sandbox.board.state
+        assert state.failure is not None
+        assert state.failure.reason is FailureReason.ISOLATION_FAILED
+        assert "no further round begins" in state.failure.message
+
+
 async def test_a_round_is_recorded_from_the_envelope_to_the_captured_workspace(tmp_path: Path) -> None:
     async with open_bench(tmp_path) as bench:
         life = await bench.ready({"kept": "old\n"})
