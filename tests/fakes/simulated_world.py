@@ -104,6 +104,8 @@ class World:
     """Digests of checkpoints that do not hold."""
     request: str = ""
     checkpoints: int = 0
+    assisted: bool = False
+    """Whether a person steps in while an agent works."""
 
     def observe(self) -> Observed:
         for sandbox in self.sandboxes.values():
@@ -229,6 +231,7 @@ class World:
             findings=0,
             fingerprint=self.fingerprint(number),
             conduct=DIGEST if asks else "",
+            assisted=self.assisted,
         )
         self.keep(sandbox, Why.TURN)
         names = ("changes", "diff", "conduct") if asks else ("changes", "diff")

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from axiom.api.agenttask import AgentTaskSpec, HostName, ImageName, ObjectName
 from axiom_sandbox.protocol.agents import AgentMode, DriverName
-from axiom_sandbox.protocol.approvals import Approvals
+from axiom_sandbox.protocol.approvals import Approvals, Permission
 from axiom_sandbox.protocol.channel import PromptDelivery
 from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
 from axiom_sandbox.protocol.criteria import Argument, Criterion, CriterionName, RelativePath
@@ -621,6 +621,12 @@ class AgentClassSpec(ApiModel):
         if any(judge.vendor is self.vendor for judge in self.judges):
             raise ValueError(JUDGE_OF_THE_SAME_VENDOR)
         return self
+
+    @property
+    def asks_people(self) -> bool:
+        """Whether there is a tool whose use is left to a person."""
+        policy = self.approvals or Approvals()
+        return Permission.ASK in (policy.default, *(rule.permission for rule in policy.rules))
 
     @model_validator(mode="after")
     def _prompt_arrives(self) -> Self:

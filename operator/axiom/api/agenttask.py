@@ -437,6 +437,8 @@ class TaskState(StrEnum):
     """The sandbox is on its way."""
     RUNNING = "Running"
     """The agent works."""
+    NEEDS_APPROVAL = "NeedsApproval"
+    """The agent waits for a person who allows or denies a tool."""
     VERIFYING = "Verifying"
     """Its work is being verified."""
     SUSPENDED = "Suspended"
@@ -460,6 +462,21 @@ class LedgerReference(ApiModel):
     """Hash of its last record."""
 
 
+class QuestionStatus(ApiModel):
+    """A use of a tool that the agent's class leaves to a person. `axiom approve TASK` answers it."""
+
+    id: ObjectKey
+    """Its own name, for `--question` where several are open, and in the ledger."""
+    tool: ObjectKey
+    """The tool, as the agent calls it."""
+    summary: StatusText
+    """What it would do: the beginning of its input in one line, without secrets."""
+    since: Timestamp
+    """When the agent asked (RFC 3339)."""
+    until: Timestamp
+    """When it is denied, unless somebody answers before (RFC 3339)."""
+
+
 class RoundStatus(ApiModel):
     """One agent turn and its verification."""
 
@@ -481,6 +498,8 @@ class RoundStatus(ApiModel):
     """Key of the diff as a patch in object storage."""
     conduct: ObjectKey = ""
     """Digest of what the agent did up to the round's end, where a criterion asks for that."""
+    assisted: bool = False
+    """A person told the agent something in it, interrupted it, or answered it."""
     trials: int = 0
     """How many verifications of this round have ended."""
     verifier_ledger: LedgerReference | None = None
@@ -602,6 +621,10 @@ class AgentTaskStatus(ApiModel):
     """The present round."""
     rounds: Annotated[list[RoundStatus], Field(max_length=20), Keyed("number")] = []
     """All rounds so far."""
+    questions: Annotated[list[QuestionStatus], Field(max_length=8), Keyed("id")] = []
+    """What the agent asks people now."""
+    assisted: bool = False
+    """A person stepped in while the agent worked, so its result is not its own alone; the rounds say in which."""
     usage: UsageStatus | None = None
     """What was used at the models' vendors, as of the last time that this status was written."""
     profile_criteria: Annotated[str, Field(json_schema_extra={"maxLength": 524288})] = ""

@@ -102,6 +102,8 @@ class Reason(StrEnum):
     """Isolated: the probe found something possible that must not be; the agent was never started."""
     AGENT_RUNNING = "AgentRunning"
     """Running: the agent works on a round."""
+    WAITING_FOR_APPROVAL = "WaitingForApproval"
+    """Running: the agent asks whether it may use a tool, and waits; status.questions says what for and until when. Answer with `axiom approve`."""
     VERIFYING = "Verifying"
     """Running, Verified: the agent is frozen, its work is being verified."""
     SUSPENDED = "Suspended"
@@ -158,6 +160,7 @@ EXPECTED_REASONS = frozenset(
         Reason.ROUNDS_OVER,
         Reason.PROBE_PASSED,
         Reason.AGENT_RUNNING,
+        Reason.WAITING_FOR_APPROVAL,
         Reason.VERIFYING,
         Reason.PUSHING,
         Reason.BRANCH_PUSHED,

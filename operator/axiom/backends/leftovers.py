@@ -31,6 +31,14 @@ def note_elsewhere(folder: Path, made: Path) -> None:
         notes.write(f"{made}\n")
 
 
+def made_elsewhere(folder: Path) -> list[Path]:
+    """What `note_elsewhere` noted in this folder."""
+    try:
+        return [Path(line) for line in (folder / _ELSEWHERE).read_text().splitlines()]
+    except OSError:
+        return []
+
+
 def remove_leftovers(runs: Path) -> list[Path]:
     """Removes what killed runs left below `runs`, and what that names elsewhere; the runs' folders."""
     removed = []
@@ -38,10 +46,9 @@ def remove_leftovers(runs: Path) -> list[Path]:
         owner = _owner_of(scratch)
         if owner is None or not owner.is_gone():
             continue
-        for notes in (scratch / _ELSEWHERE, *scratch.glob(f"*/{_ELSEWHERE}")):
-            if notes.exists():
-                for line in notes.read_text().splitlines():
-                    _remove(Path(line))
+        for folder in (scratch, *scratch.glob("*")):
+            for made in made_elsewhere(folder):
+                _remove(made)
         remove_scratch(scratch)
         removed.append(scratch.parent)
     return removed

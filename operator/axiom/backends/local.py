@@ -26,6 +26,7 @@ from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.launching import Expectation, Network
 from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, Inside, SandboxSettings
 
+CHANNEL = "channel.sock"
 LAUNCHER_THREADS = 16
 """Threads of the launcher and of bubblewrap, besides the agent's own."""
 _MAX_SUPERVISOR_STARTS = 6
@@ -82,7 +83,7 @@ class LocalSandbox(ABC):
 
     def attach(self) -> Channel:
         """A channel to the trusted side."""
-        return Channel.over_unix(self._sockets / "channel.sock")
+        return Channel.over_unix(self._sockets / CHANNEL)
 
     async def stop(self) -> None:
         """Ends both sides and removes what they left behind, but for the folder."""
@@ -111,7 +112,7 @@ class LocalSandbox(ABC):
             home=self._folder / "home",
             tmp=self._folder / "tmp",
             launcher_socket=self._sockets / "run" / "launcher.sock",
-            channel_socket=self._sockets / "channel.sock",
+            channel_socket=self._sockets / CHANNEL,
             saving_grace=0,
             sealing_grace=0,
             checkpoint=spec.checkpoint,

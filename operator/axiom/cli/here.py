@@ -8,23 +8,26 @@ import signal
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
 
 from axiom.api.agentclass import Credential, budget_fault, capability_fault, judge_fault, routed
-from axiom.api.agenttask import AgentTask, ResultSpec
+from axiom.api.agenttask import AgentTask, AgentTaskStatus, ResultSpec
 from axiom.api.explaining import Problem
 from axiom.api.loading import Manifest, RefusedError, load_manifest
 from axiom.backends.choosing import choose_backend
 from axiom.backends.contract import Backend
 from axiom.backends.host import find_launcher
+from axiom.cli.asking import Asker, has_terminal
 from axiom.cli.forking import from_checkpoint
 from axiom.cli.run import Order
 from axiom.cli.showing import Interruption, Progress
 from axiom.planning.checkpoints import shown
 from axiom.running.checkpoints import take_up
 from axiom.running.hidden_tests import HiddenTestsError, find_hidden, pack_hidden
+from axiom.running.intervening import whoever_runs_this
 from axiom.running.local import LocalRun
 from axiom.running.places import default_state, run_place, sandboxes_in
 from axiom.running.results import Result, collect
@@ -155,8 +158,18 @@ async def _run(
             hidden=await asyncio.to_thread(pack_hidden, hidden, place.scratch),
             on_status=progress,
         )
+        asker = Asker(progress.say, lambda wish: local.intervene(wish, whoever_runs_this()))
+        asks = has_terminal() and manifest.agent_class.spec.asks_people
+        if asks:
+
+            def tell_and_ask(status: AgentTaskStatus) -> None:
+                progress(status)
+                asker(status)
+
+            local.on_status = tell_and_ask
         try:
-            status = await local.run()
+            with asker.listening() if asks else nullcontext():
+                status = await local.run()
         finally:
             await backend.close()
         seconds = time.monotonic() - began

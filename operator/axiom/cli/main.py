@@ -12,6 +12,7 @@ from axiom.cli.checkpoints import checkpoint, checkpoints, fork, rollback
 from axiom.cli.doctor import doctor
 from axiom.cli.gc import gc
 from axiom.cli.history import history
+from axiom.cli.intervene import approve, interrupt, tell
 from axiom.cli.judge_bench import judge_bench
 from axiom.cli.ledger import ledger_app
 from axiom.cli.probe import probe
@@ -27,6 +28,9 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(verify)
+app.command()(approve)
+app.command()(tell)
+app.command()(interrupt)
 app.command()(doctor)
 app.command()(probe)
 app.command()(replay)

@@ -129,6 +129,12 @@ def print_result(result: Result, as_json: bool) -> None:
     if status.claim:
         disagreement = "  [yellow](the evidence says otherwise)[/]" if status.claim_disagreement else ""
         out.print(f"claim    {status.claim.says.value}{disagreement}")
+    if status.assisted:
+        rounds = (
+            ", ".join(str(record.number) for record in status.rounds if record.assisted)
+            or "an earlier attempt"
+        )
+        out.print(f"assisted a person stepped in (rounds: {rounds})")
     if status.usage:
         out.print(f"usage    {_usage_line(status.usage)}")
     for name, value in (("diff", result.diff), ("result", result.workspace), ("ledger", result.ledger)):

@@ -49,6 +49,16 @@ class ClusterOptions:
     """Whether secrets are to be served as they are."""
 
 
+def reach(name: str, options: ClusterOptions) -> GatewayClient:
+    """The pages of a task of this name; whether there is one is found out when it is asked. Raises EvidenceError."""
+    try:
+        login = log_in(options.kubeconfig, options.context)
+        info = login.connect()
+    except LoginError as error:
+        raise EvidenceError(f"AgentTask {name!r} cannot be reached: {error}") from error
+    return GatewayClient(options, options.namespace or login.namespace, name, _token(options, info))
+
+
 def find_on_cluster(name: str, options: ClusterOptions) -> TaskEvidence:
     """A task of this name. Raises EvidenceError."""
     try:
@@ -127,6 +137,22 @@ class GatewayClient:
                 return self._read("diff", {"round": str(record.number)})
         return self._read("screenshot", {"digest": key.rpartition("/")[2]})
 
+    def post(self, page: str, body: str, key: str) -> str:
+        """Asks for something to be done; what was. Sent again with the same key, it is done once. Raises EvidenceError."""
+        headers = {**self._headers, "Content-Type": "application/json", "Idempotency-Key": key}
+        try:
+            response = self._pool.request("POST", f"{self._base}/{page}", headers=headers, body=body.encode())
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unreachable(error) from error
+        said = response.data[:4000].decode(errors="replace").strip()
+        if response.status != 200:
+            raise EvidenceError(f"the gateway answers {response.status}: {said}")
+        return said
+
+    def _unreachable(self, error: Exception) -> EvidenceError:
+        where = self._base.partition("/v1/")[0]
+        return EvidenceError(f"the gateway at {where} cannot be read: {error}; is it forwarded?")
+
     def _segments(self, name: str, query: dict[str, str]) -> Iterator[Segment]:
         """Pieces of the stream, cut at line ends."""
         rest = b""
@@ -151,6 +177,4 @@ class GatewayClient:
                 raise EvidenceError(f"the gateway answers {response.status} for {page}: {said}")
             yield from response.stream(_PIECE)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise EvidenceError(
-                f"the gateway at {self._base.partition('/v1/')[0]} cannot be read: {error}; is it forwarded?"
-            ) from error
+            raise self._unreachable(error) from error

@@ -15,7 +15,7 @@ _STORAGE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 _OPERATIONS = ("put", "get", "fetch", "stat", "list")
 _RESULTS = ("Ok", "Missing", "Conflict", "Corrupt", "Unavailable", "Unsuitable")
 _USUAL_ERRORS = ("ChannelError", "UnavailableError", "ConflictError", "RefusedError", "OSError")
-_PAGES = ("events", "diff", "recording", "screenshot")
+_PAGES = ("events", "diff", "recording", "screenshot", "interventions")
 
 
 @dataclass

@@ -3,7 +3,9 @@
 `GET /v1/tasks/{namespace}/{name}/events?from=SEQ|ADDRESS&slot=agent&attempt=N`: one ledger line each (application/x-ndjson),
 or Server-Sent Events with `Accept: text/event-stream`, whose ids are addresses (Last-Event-ID goes on after one);
 with `follow=false` it is one ledger as far as it is now. `GET …/diff?round=N`, `GET …/recording`,
-`GET …/screenshot?digest=SHA256` (as events of the kind `screenshot` name them). Every request carries a Kubernetes token of somebody who may get the AgentTask.
+`GET …/screenshot?digest=SHA256` (as events of the kind `screenshot` name them).
+`POST …/interventions` takes a wish (`planning.intervening`) as JSON, from whoever may `create` the AgentTask's subresource
+`interventions`, and a header Idempotency-Key, with which it is harmless to send it again. Every request carries a Kubernetes token of somebody who may get the AgentTask.
 Secrets are masked; with `original=true`, for whoever may get its subresource `original`, they are not. Pictures that tools wrote
 cannot be masked, and are served with `original=true` only.
 """
@@ -14,23 +16,29 @@ import asyncio
 import logging
 import re
 import tempfile
+import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
+from pydantic import ValidationError
 
 from axiom.api.agenttask import AgentTask
+from axiom.channel import ChannelError, CommandRefusedError
 from axiom.cluster.errors import ApiError
 from axiom.evidence.masking import LineMasker, mask_text, scanner_of
 from axiom.gateway.authenticating import ForbiddenError, Gatekeeper, UnauthenticatedError
 from axiom.gateway.metrics import Metrics
+from axiom.gateway.pacing import Pace, TooOftenError
 from axiom.gateway.streaming import BadPositionError, Line, Stream, World, parse_position
+from axiom.planning.intervening import WISHES, CannotInterveneError, command_of
 from axiom.planning.observed import identity_in
 from axiom.storage.blobs import parse_reference
 from axiom.storage.encrypted import seen_by
 from axiom.storage.keys import blob_key
 from axiom.storage.store import MissingError, ObjectStore, StorageError
+from axiom_sandbox.protocol.channel import CommandEnvelope
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.pictures import SCREENSHOT, UNMASKED
 from axiom_sandbox.terminal.masking import mask_cast
@@ -51,6 +59,7 @@ class Pages:
 
     def __init__(self, world: World, store: ObjectStore, gatekeeper: Gatekeeper, metrics: Metrics) -> None:
         self._world, self._store, self._gatekeeper, self._metrics = world, store, gatekeeper, metrics
+        self._pace = Pace()
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -62,6 +71,7 @@ class Pages:
                 web.get(f"{task}/diff", self._diff),
                 web.get(f"{task}/recording", self._recording),
                 web.get(f"{task}/screenshot", self._screenshot),
+                web.post(f"{task}/interventions", self._intervene),
             ]
         )
         return app
@@ -87,6 +97,9 @@ class Pages:
         await self._gatekeeper.check(authorization, namespace, name)
         if _is_original(request):
             await self._gatekeeper.check(authorization, namespace, name, "original")
+        return self._known(namespace, name)
+
+    def _known(self, namespace: str, name: str) -> AgentTask:
         task = self._world.task(namespace, name)
         if task is None:
             raise web.HTTPNotFound(text=f"there is no AgentTask {name!r} in namespace {namespace!r}\n")
@@ -114,6 +127,26 @@ class Pages:
             async for line in lines if _is_original(request) else _masked(lines):
                 await response.write(write(line))
         return response
+
+    async def _intervene(self, request: web.Request) -> web.Response:
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        authorization = request.headers.get("Authorization", "")
+        by = await self._gatekeeper.check(authorization, namespace, name, "interventions", "create")
+        task = self._known(namespace, name)
+        self._pace.take(by, task.uid)
+        try:
+            wish = WISHES.validate_json(await request.read())
+        except ValidationError as error:
+            raise web.HTTPBadRequest(text=f"not an intervention: {error}\n") from error
+        key = request.headers.get("Idempotency-Key") or uuid.uuid4().hex
+        channel = self._world.channel_of(identity_in(task, Role.AGENT, task.status.attempt))
+        if channel is None:
+            raise CannotInterveneError(f"no agent is at work: the task is {task.status.state.value}")
+        async with channel:
+            command, done = command_of(wish, await channel.state(timeout=0), by)
+            await channel.send(CommandEnvelope(key=f"person/{by}/{key}", command=command))
+        log.info("%s/%s: %s by %s", namespace, name, wish.action, by)
+        return web.Response(text=f"{done}\n")
 
     async def _diff(self, request: web.Request) -> web.StreamResponse:
         task = await self._task(request)
@@ -223,8 +256,12 @@ async def _plain_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return web.Response(status=403, text=f"{error}\n")
     except BadPositionError as error:
         return web.Response(status=400, text=f"{error}\n")
+    except (CannotInterveneError, CommandRefusedError) as error:
+        return web.Response(status=409, text=f"{error}\n")
+    except TooOftenError as error:
+        return web.Response(status=429, text=f"{error}\n", headers={"Retry-After": "2"})
     except MissingError as error:
         return web.Response(status=404, text=f"{error}\n")
-    except (ApiError, StorageError) as error:
+    except (ApiError, StorageError, ChannelError) as error:
         log.warning("%s: %s", request.path, error)
         return web.Response(status=503, text=f"{error}\n", headers={"Retry-After": "5"})

@@ -389,9 +389,11 @@ def _waiting() -> Row:
         (
             lines(
                 "Tasks that wait, by what for",
-                "Their agent has not started. Creating is ordinary; anything else that stays wants somebody to act.",
+                "Their agent has not started, or asks for an approval. Creating is ordinary; anything else that stays wants"
+                " somebody to act.",
                 "short",
                 Query("sum by (reason) (axiom_tasks_waiting)", "{{reason}}"),
+                Query("sum(axiom_approvals_waiting)", "an approval"),
                 stacked=True,
             ),
             lines(
@@ -399,6 +401,7 @@ def _waiting() -> Row:
                 "By what the task waits for.",
                 "s",
                 Query("max by (reason) (axiom_tasks_waiting_longest_seconds)", "{{reason}}"),
+                Query("max(axiom_approvals_waiting_longest_seconds)", "an approval"),
             ),
             lines(
                 "Sandboxes",

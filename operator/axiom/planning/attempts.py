@@ -20,6 +20,7 @@ from axiom.planning.steps import (
     waiting,
 )
 from axiom.planning.supplying import supply, waiting_for_workspace, workspace_found
+from axiom.planning.working import working
 from axiom_sandbox.protocol.channel import FailureReason, Phase, SetDeadline
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
@@ -93,6 +94,8 @@ def _at_phase(present: Present, agent: SandboxView) -> tuple[Action, ...]:
             return (WriteStatus(_running(present, agent)),)
         case Phase.READY:
             return (_start(present, agent),)
+        case Phase.RUNNING:
+            return working(present, agent)
         case Phase.ROUND_ENDED:
             return round_ended(present, agent)
         case Phase.STOPPED:

@@ -82,6 +82,8 @@ def _completed(present: Present, outcome: Outcome) -> AgentTaskStatus:
     if agent and agent.state and agent.state.rounds:
         claim = agent.state.rounds[-1].claim
     message = outcome.message
+    if present.status.assisted:
+        message += " (assisted: a person stepped in while the agent worked)"
     if agent and agent.state and not agent.sealed:
         message += " (the end of the agent's ledger could not be sealed)"
     status = present.status.model_copy(

@@ -106,8 +106,10 @@ def _verifying(
         fingerprint=ended.fingerprint,
         diff=blob_key(diff) if diff else "",
         conduct=ended.conduct,
+        assisted=ended.assisted,
     )
     status = with_round(present.status, new)
+    status = status.model_copy(update={"assisted": status.assisted or new.assisted})
     return with_condition(
         status, present.now, ConditionType.RUNNING, True, Reason.VERIFYING, f"round {ended.round}"
     )

@@ -97,6 +97,8 @@ def _state(status: AgentTaskStatus) -> TaskState:
             return TaskState.VERIFYING
         case Reason.AGENT_RUNNING:
             return TaskState.RUNNING
+        case Reason.WAITING_FOR_APPROVAL:
+            return TaskState.NEEDS_APPROVAL
         case _:
             return TaskState.STARTING
 

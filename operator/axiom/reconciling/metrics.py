@@ -56,6 +56,7 @@ _OUTCOMES = (
     (NONE, Reason.INTERNAL_ERROR),
 )
 """How tasks end. Of a class they are counted from 0 on: `increase` does not see a series' first value."""
+_AGENT_WORKS = (Reason.AGENT_RUNNING, Reason.WAITING_FOR_APPROVAL)
 _NOT_NOTICED = "NotNoticed"
 """What a task waits for where the operator not written anything about it yet."""
 _USUAL_ERRORS = ("ConflictError", "UnavailableError", "RefusedError", "NotFoundError", "ChannelError")
@@ -88,7 +89,7 @@ def stage_of(observed: Observed, status: AgentTaskStatus) -> Stage | None:
         return Stage.QUEUE
     if has_reason(status, ConditionType.RUNNING, Reason.VERIFYING):
         return Stage.SEALING if _is_judged(observed, status) else Stage.VERIFICATION
-    if has_reason(status, ConditionType.RUNNING, Reason.AGENT_RUNNING):
+    if any(has_reason(status, ConditionType.RUNNING, reason) for reason in _AGENT_WORKS):
         return Stage.AGENT
     agent = observed.sandbox(Role.AGENT, status.attempt)
     has_begun = agent is not None and agent.phase not in (None, Phase.STARTING)
@@ -253,6 +254,18 @@ class Metrics:
             "How long the longest of them waits for that.",
             finding,
             samples=lambda: self._waits(max),
+        )
+        instruments.computed(
+            "axiom_approvals_waiting",
+            "Tasks whose agent waits for a person who allows or denies a tool.",
+            AGENT_CLASS,
+            samples=lambda: self._asking(len),
+        )
+        instruments.computed(
+            "axiom_approvals_waiting_longest_seconds",
+            "How long the longest of them waits.",
+            AGENT_CLASS,
+            samples=lambda: self._asking(max),
         )
         instruments.computed(
             "axiom_sandboxes",
@@ -448,6 +461,19 @@ class Metrics:
             waits.setdefault(reason, [])
         for reason, seconds_each in waits.items():
             yield (reason,), summary(seconds_each) if seconds_each else 0
+
+    def _asking(self, summary: Callable[[list[float]], float]) -> Iterator[tuple[Sequence[str], float]]:
+        if self._census is None:
+            return
+        asking: dict[str, list[float]] = {name_of(item): [] for item in self._census.classes}
+        for item in self._census.tasks:
+            questions = (item.get("status") or {}).get("questions") or ()
+            name = item.get("spec", {}).get("agentClassName")
+            if questions and name in asking:
+                since = min(parse_time(one["since"]) for one in questions)
+                asking[name].append(max((self._now() - since).total_seconds(), 0))
+        for name, seconds in asking.items():
+            yield (name,), summary(seconds) if seconds else 0
 
     def _sandboxes(self) -> Iterator[tuple[Sequence[str], float]]:
         found = {(role.value, phase): 0 for role in Role for phase in ("Pending", *Phase)}

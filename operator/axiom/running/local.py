@@ -27,9 +27,11 @@ from axiom.gateway.carrying import Archive, Carrier
 from axiom.manifests.resources import allowance
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
 from axiom.planning.briefing import budget_of, deadline_of
+from axiom.planning.intervening import CannotInterveneError, Wish
 from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
 from axiom.planning.planner import plan
 from axiom.planning.statuses import is_true, parse_time
+from axiom.running.intervening import intervene
 from axiom.running.workspaces import Base
 from axiom.storage.blobs import keep_blob
 from axiom.storage.keys import blob_key
@@ -154,6 +156,13 @@ class LocalRun:
     def _needs_judges(self) -> bool:
         criteria = (*self.task.spec.criteria, *self.profile_criteria)
         return bool(self.agent_class.spec.judges) and any(criterion.judge for criterion in criteria)
+
+    async def intervene(self, wish: Wish, by: str) -> str:
+        """A person steps in; what was done. Raises CannotInterveneError, ChannelError."""
+        for identity, running in self._running.items():
+            if identity.role is Role.AGENT and identity.attempt == self.task.status.attempt:
+                return await intervene(running.channel, wish, by)
+        raise CannotInterveneError("no agent is at work")
 
     def _raise_failures(self) -> None:
         for running in self._running.values():

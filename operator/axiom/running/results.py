@@ -65,6 +65,7 @@ class Result:
             "verdict": status.verdict,
             "reason": _reason(status),
             "claim": status.claim.model_dump(by_alias=True, mode="json") if status.claim else None,
+            "assisted": status.assisted,
             "rounds": len(status.rounds),
             "criteria": [result.model_dump(by_alias=True, mode="json", include=SHOWN) for result in criteria],
             "ledger": {

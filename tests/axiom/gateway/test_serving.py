@@ -17,6 +17,7 @@ import kopf
 import pytest
 from tests.axiom.gateway.test_streaming import World, identity, make_task, seal, write_ledger
 from tests.fakes.api_server import FakeApiServer, fake_api_server
+from tests.fakes.trusted_side import FakeTrustedSide, fake_trusted_side
 
 from axiom.api.agenttask import AgentTask
 from axiom.cluster.api import Api
@@ -31,6 +32,8 @@ from axiom.storage.ciphers import Keyring
 from axiom.storage.encrypted import EncryptedStore
 from axiom.storage.folder import FolderStore
 from axiom.storage.keys import blob_key
+from axiom_sandbox.protocol.approvals import Permission
+from axiom_sandbox.protocol.channel import AnswerApproval, Phase, Question, TellAgent
 from axiom_sandbox.terminal.seeking import pack
 
 SECRET = "ghp_" + "aZ3bY4cX5dW6eV7fU8gT9hS0iR1jQ2kP3lO4"
@@ -45,7 +48,11 @@ def review(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
         known = {"good": "alice", "best": "olga", "poor": "bob"}.get(spec["token"])
         return {"authenticated": known is not None, "user": {"username": known, "groups": ["g"]}}
     wanted = spec["resourceAttributes"]
-    assert (wanted["verb"], wanted["resource"]) == ("get", "agenttasks")
+    assert wanted["resource"] == "agenttasks"
+    if wanted["subresource"] == "interventions":
+        assert wanted["verb"] == "create"
+        return {"allowed": spec["user"] == "olga"}
+    assert wanted["verb"] == "get"
     allowed = ("olga",) if wanted["subresource"] == "original" else ("alice", "olga")
     return {"allowed": spec["user"] in allowed}
 
@@ -249,3 +256,82 @@ async def test_a_picture_that_a_tool_wrote_is_served_unmasked_or_not_at_all(clie
     assert "original=true" in said
     assert (await client.get(f"{path}&original=true", token="good"))[0] == 403
     assert (await client.get(f"{path}&original=true", token="best"))[:2] == (200, "application/octet-stream")
+
+
+QUESTION = Question(
+    id="q7", tool="Bash", summary="command: git push", rule="policy/pushes", since_ms=0, until_ms=1
+)
+
+
+@pytest.fixture
+async def at_work(client: Client, tmp_path: Path) -> AsyncIterator[FakeTrustedSide]:
+    """The task's agent works, and asks something."""
+    async with fake_trusted_side(tmp_path, identity(), Phase.RUNNING) as side:
+        side.update(questions=(QUESTION,))
+        client.world.sides[identity()] = side
+        yield side
+
+
+async def intervene(client: Client, wish: dict[str, Any], token: str = "best", key: str = "k") -> tuple[int, str]:  # fmt: skip
+    headers = {"Idempotency-Key": key} | ({"Authorization": f"Bearer {token}"} if token else {})
+    url = f"{client.base}/v1/tasks/ns/t/interventions"
+    async with client.session.post(url, json=wish, headers=headers) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_whoever_may_create_interventions_answers_in_their_own_name(client: Client, at_work: FakeTrustedSide) -> None:  # fmt: skip
+    wish = {"action": "Approve", "forSession": True, "message": "this once"}
+    assert await intervene(client, wish) == (200, "allowed for the session: Bash (command: git push)\n")
+    [envelope] = at_work.commands
+    assert isinstance(envelope.command, AnswerApproval)
+    assert envelope.command.question == "q7"
+    decision = envelope.command.decision
+    assert (decision.permission, decision.by, decision.message) == (Permission.ALLOW, "olga", "this once")
+
+
+async def test_to_read_a_task_is_not_to_answer_its_agent(client: Client, at_work: FakeTrustedSide) -> None:
+    assert (await intervene(client, {"action": "Approve"}, token=""))[0] == 401
+    status, text = await intervene(client, {"action": "Approve"}, token="good")
+    assert status == 403
+    assert "alice may not create agenttasks/interventions" in text
+    assert at_work.commands == []
+
+
+async def test_an_intervention_sent_again_is_the_same_command(client: Client, at_work: FakeTrustedSide) -> None:  # fmt: skip
+    for _ in range(2):
+        await intervene(client, {"action": "Tell", "text": "mind the leap years"}, key="same")
+    assert len({envelope.key for envelope in at_work.commands}) == 1
+    assert at_work.commands[0].command == TellAgent(text="mind the leap years", by="olga")
+
+
+async def test_what_cannot_be_done_is_said(client: Client, at_work: FakeTrustedSide) -> None:
+    assert (await intervene(client, {"action": "Tell", "text": " "}))[0] == 400
+    assert (await intervene(client, {"action": "Dance"}))[0] == 400
+    status, text = await intervene(client, {"action": "Approve", "question": "q8"})
+    assert (status, "q7  Bash (command: git push)" in text) == (409, True)
+    at_work.update(questions=())
+    assert (await intervene(client, {"action": "Approve"}))[0] == 409
+    at_work.refuses = True
+    assert (await intervene(client, {"action": "Interrupt"}))[0] == 409
+    client.world.sides.clear()
+    status, text = await intervene(client, {"action": "Interrupt"})
+    assert (status, "no agent is at work" in text) == (409, True)
+
+
+async def test_a_script_that_runs_away_is_slowed_down(client: Client, at_work: FakeTrustedSide) -> None:
+    statuses = [
+        (await intervene(client, {"action": "Interrupt"}, key=str(number)))[0] for number in range(25)
+    ]
+    assert statuses[:20] == [200] * 20
+    assert statuses[-1] == 429
+
+
+async def test_the_command_line_answers_through_the_gateway(client: Client, at_work: FakeTrustedSide) -> None:
+    reader = GatewayClient(ClusterOptions(client.base), "ns", "t", "best")
+    body = '{"action": "Approve", "deny": true}'
+    said = await asyncio.to_thread(reader.post, "interventions", body, "k1")
+    assert said == "denied: Bash (command: git push)"
+    with pytest.raises(EvidenceError, match="403: alice may not create"):
+        await asyncio.to_thread(
+            GatewayClient(ClusterOptions(client.base), "ns", "t", "good").post, "interventions", body, "k2"
+        )

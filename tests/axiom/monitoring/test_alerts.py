@@ -64,6 +64,10 @@ CASES = {
         {'axiom_tasks_waiting_longest_seconds{reason="Unschedulable"}': "0+60x60"},
         {'axiom_tasks_waiting_longest_seconds{reason="Unschedulable"}': "0+60x10 0x50"},
     ),
+    "AxiomApprovalsWaiting": Case(
+        {'axiom_approvals_waiting_longest_seconds{agent_class="a"}': "0+60x60"},
+        {'axiom_approvals_waiting_longest_seconds{agent_class="a"}': "0+60x9 0x50"},
+    ),
     "AxiomAttemptsLost": Case(
         {'axiom_attempts_lost_total{agent_class="a"}': "0+1x60"},
         {'axiom_attempts_lost_total{agent_class="a"}': "0x10 3x50"},

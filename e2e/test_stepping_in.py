@@ -1,0 +1,102 @@
+"""A person steps into a task on a cluster: answers its agent, tells it something, and the status says so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakes import structured_agent
+
+from e2e.support.kubernetes import Object
+from e2e.support.world import World, condition, has_condition
+
+pytestmark = pytest.mark.e2e
+
+PLAN = [["tool", "echo hello > greeting.txt"], ["hear"], ["result", "Done."]]
+IMAGE = "AXIOM_VERIFIER_IMAGE"
+"""It has Python, which the agent of these tests is written in."""
+
+
+def make_asking_class(world: World, *plan: list[str], within: str = "10m") -> None:
+    world.make_class(
+        world.control_plane.environment[IMAGE],
+        driver="Claude",
+        command=["python3", "$(AXIOM_HOME)/agent.py", json.dumps([list(plan or PLAN)])],
+        homeFiles=[{"path": "agent.py", "content": Path(structured_agent.__file__).read_text()}],
+        approvals={"default": "Ask", "answerWithin": within},
+    )
+
+
+def token_of(world: World, name: str, *rules: str) -> str:
+    """A token of a service account that may do this."""
+    world.kubectl("create", "serviceaccount", name)
+    account = f"--serviceaccount={world.kubectl.namespace}:{name}"
+    for number, rule in enumerate(rules):
+        verb, _, resource = rule.partition(" ")
+        world.kubectl("create", "role", f"{name}-{number}", f"--verb={verb}", f"--resource={resource}")
+        world.kubectl("create", "rolebinding", f"{name}-{number}", f"--role={name}-{number}", account)
+    return world.kubectl("create", "token", name).strip()
+
+
+def axiom(world: World, folder: Path, token: str, *arguments: str) -> Any:
+    file = folder / "token"
+    file.write_text(token)
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "axiom.cli.main", *arguments, "--cluster"),
+            *("--gateway", world.control_plane.gateway_url, "--token-file", str(file)),
+            *("--namespace", world.kubectl.namespace),
+            *("--kubeconfig", world.kubectl.connection.kubeconfig),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def payloads(records: list[Object], event: str) -> list[Object]:
+    return [record["payload"] for record in records if record["event"] == event]
+
+
+def test_a_person_answers_an_agent_and_tells_it_something(world: World, tmp_path: Path) -> None:
+    make_asking_class(world)
+    world.make_task("asks", "any")
+    waiting = world.wait("asks", has_condition("Running", "WaitingForApproval"))
+    assert waiting["status"]["state"] == "NeedsApproval"
+    [question] = waiting["status"]["questions"]
+    assert (question["tool"], question["summary"]) == ("Bash", "command: echo hello > greeting.txt")
+    assert "axiom approve asks" in condition(waiting, "Running")["message"]
+    assert any(event["reason"] == "WaitingForApproval" for event in world.told("asks"))
+
+    reader = token_of(world, "onlooker", "get agenttasks.axiom.dev")
+    refused = axiom(world, tmp_path, reader, "approve", "asks")
+    assert (refused.returncode, "may not create agenttasks/interventions" in refused.stderr) == (3, True)
+
+    steps_in = token_of(world, "helper", "create agenttasks.axiom.dev/interventions")
+    answered = axiom(world, tmp_path, steps_in, "approve", "asks", "--message", "go on")
+    assert answered.returncode == 0, answered.stderr
+    assert axiom(world, tmp_path, steps_in, "tell", "asks", "mind the leap years").returncode == 0
+
+    status = world.wait_complete("asks")
+    assert (status["verdict"], status["assisted"]) == ("Pass", True)
+    assert status["rounds"][0]["assisted"]
+    assert "a person stepped in" in status["message"]
+    records = world.events("asks")
+    user = f"system:serviceaccount:{world.kubectl.namespace}:helper"
+    [given] = payloads(records, "approval_given")
+    assert (given["permission"], given["by"], given["message"]) == ("Allow", user, "go on")
+    assert {"by": user, "action": "tell", "detail": ""} in payloads(records, "intervention")
+    assert "heard: mind the leap years" in str(payloads(records, "assistant_msg"))
+
+
+def test_what_nobody_answers_is_denied_and_the_task_goes_on(world: World) -> None:
+    make_asking_class(world, ["tool", "echo hello > greeting.txt"], ["result", "Not done."], within="2s")
+    world.make_task("unanswered", "any")
+    status = world.wait_complete("unanswered")
+    assert (status["verdict"], status.get("assisted", False)) == ("Fail", False)
+    [given] = payloads(world.events("unanswered"), "approval_given")
+    assert (given["permission"], given["by"]) == ("Deny", "limit")
