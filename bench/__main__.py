@@ -26,6 +26,7 @@ from bench.cold_start import cold_starts
 from bench.figures import Figure, Part, milliseconds, p90
 from bench.installation import Installation, installed
 from bench.memory import memory
+from bench.verdicts import measured
 
 ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "docs" / "benchmarks.md"
@@ -120,6 +121,20 @@ def local_run(times: int = 5) -> Part:
         milliseconds(took),
         "–",
         f"{times} runs one after the other; agent, capture, base check and two test runs included",
+    )
+    return Part((figure,))
+
+
+def verdict(times: int = 10) -> Part:
+    """What a verification costs besides its own commands."""
+    found = measured(times)
+    figure = Figure(
+        "end of the agent's turn → verdict, under bubblewrap",
+        f"{milliseconds([beyond for _, beyond in found])} beyond the criteria's own commands;"
+        f" {milliseconds([whole for whole, _ in found])} in all",
+        "p50 at most 1,500 ms beyond them",
+        f"{times} runs of examples/demo.yaml, one before them not counted; from the agent's exit to the verdict in the ledger,"
+        " without the time of every command that ran in the clean room (the base's check, two runs of the tests)",
     )
     return Part((figure,))
 
@@ -322,6 +337,7 @@ _HERE: dict[str, Callable[[], Part]] = {
     "evidence": evidence,
     "checkpoints": checkpoints,
     "egress": egress,
+    "verdict": verdict,
     "run": local_run,
     "terminal": terminal,
     "flood": flood,

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from bench.__main__ import report
 from bench.cold_start import phases, written
 from bench.figures import Figure, Part, Phase, milliseconds
+from bench.verdicts import spent_beyond
+
+from axiom_sandbox.ledger.records import Record
 
 ROOT = Path(__file__).parents[2]
 STEPS = (("asked", "accepted", "first"), ("accepted", "created", "second"), ("created", "ready", "third"))
@@ -77,3 +82,17 @@ def test_the_terminals_rate_is_measured_with_nothing_lost() -> None:
     found = json.loads(ran.stdout)
     assert found["bytes"] == 2_000_000
     assert found["mb_per_processor_second"] > 0
+
+
+def test_what_a_verification_costs_leaves_out_its_commands() -> None:
+    def record(seq: int, seconds: float, event: str, **payload: Any) -> Record:
+        time = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+        return Record(seq, time, "a", None, "t", 1, event, payload, "", "")
+
+    agent = [record(1, 0, "agent_exited"), record(2, 5, "agent_exited"), record(3, 6, "captured")]
+    verifier = [
+        record(1, 7, "process", duration_ms=1_500),
+        record(2, 8, "process", duration_ms=500),
+        record(3, 8.5, "verdict"),
+    ]
+    assert spent_beyond(agent, verifier) == (3.5, 1.5)
