@@ -56,6 +56,8 @@ class Memory:
     at_start_micro_usd: int = 0
     statements: list[Statement] = field(default_factory=list)
     """What the agent says it did in this round."""
+    limited_until_ms: int | None = None
+    """Unix time in ms at which the vendor lets it go on, while it is known to wait for that."""
     retries: int = 0
     """Calls of the model that failed, one after the other."""
 
@@ -70,6 +72,7 @@ class Memory:
             self.statements.clear()
         self.opened = False
         self.round, self.activity, self.detail, self.outcome = round, None, "", None
+        self.limited_until_ms = None
         self.at_start, self.at_start_micro_usd = self.total, self.total_micro_usd or 0
         self.calls.clear()
         self.questions.clear()
@@ -98,8 +101,9 @@ class Memory:
             case ApprovalGiven(id=question) | ApprovalWithdrawn(id=question):
                 self.questions.pop(question, None)
                 self._turns_to_what_runs()
-            case RateLimited(waiting=True, text=text):
+            case RateLimited(waiting=True, text=text, until_ms=until):
                 self._is(Activity.RATE_LIMITED, text)
+                self.limited_until_ms = until
             case ApiRetried(number=number, status=status, text=text):
                 self.retries = number
                 limited = status == 429
@@ -119,7 +123,7 @@ class Memory:
         self.statements += statements[: _MOST_STATEMENTS - len(self.statements)]
 
     def _is(self, activity: Activity, detail: str = "") -> None:
-        self.activity, self.detail = activity, detail[:200]
+        self.activity, self.detail, self.limited_until_ms = activity, detail[:200], None
 
     def _turns_to_what_runs(self) -> None:
         if self.questions:

@@ -115,7 +115,7 @@ class Attendance:
         settings = means.settings
         folders = tuple(folder for folder in (settings.workspace, settings.home, settings.tmp) if folder)
         self._watchdog = Watchdog(
-            limits, means.link, folders, means.seconds_left, lambda: self._vigil.waits_for_a_person
+            limits, means.link, folders, means.seconds_left, lambda: self._vigil.is_excused
         )
 
     async def attend(self) -> tuple[Exit, str]:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from axiom_sandbox.drivers.contract import Command, Ended, Turn
 from axiom_sandbox.drivers.expanding import expand, variables
+from axiom_sandbox.drivers.memory import Memory
 from axiom_sandbox.protocol.agents import Session
 from axiom_sandbox.protocol.channel import FailureReason
-from axiom_sandbox.protocol.events import AgentExited, AgentStarted, Gap, SessionResumed
+from axiom_sandbox.protocol.events import AgentExited, AgentStarted, Gap, Intervention, SessionResumed
 from axiom_sandbox.protocol.launching import Exit, Lockdown, ProcessLimits, Start, Tty
 from axiom_sandbox.snapshots.writing import Writer
 from axiom_sandbox.supervising.attending import Attendance, Means, how_it_ended
@@ -26,6 +27,8 @@ from axiom_sandbox.terminal.screens import ScreenState, View
 _OWN_THREADS = 64
 """Launcher and supervisor run as the same user, and their threads count against the kernel's limit, too."""
 _LONGEST_BACKOFF = 60.0
+_MUTE_STARTS = 2
+"""An agent that ends by itself so often before it has said anything cannot work: another start would end alike."""
 _GO_ON = (
     "You were interrupted: your process ended ({why}), and was started again in the same session."
     " What a tool did that ran then is not known; look before you repeat it. Go on with the task."
@@ -78,6 +81,7 @@ class Round:
     async def play(self) -> Ended:
         """Plays it, or goes on where an earlier life of this process was."""
         await self._announce_session()
+        mute = 0
         while True:
             exit_, hung = await self._process()
             by_us = self._means.history.ended_by_us.get(self.number, "")
@@ -86,6 +90,10 @@ class Round:
             memory, resumes = self._means.driver.memory, self._means.start.program.patience.resumes
             over = memory.outcome is not None and not hung
             if not self._means.driver.structured or by_us or over or self.index >= resumes:
+                return Ended(exit_, by_us, self.tail)
+            mute = mute + 1 if not hung and is_mute(exit_, memory) else 0
+            if mute == _MUTE_STARTS:
+                await self._give_up(why)
                 return Ended(exit_, by_us, self.tail)
             await self._begin_another(exit_, why)
 
@@ -102,6 +110,13 @@ class Round:
                 FailureReason.RESTORE_FAILED,
                 f"the agent did not come into session {wanted} of checkpoint {restored.number}{found}",
             )
+
+    async def _give_up(self, why: str) -> None:
+        detail = (
+            f"its process ended by itself ({why}) {_MUTE_STARTS} times before it had said anything, so it is not started"
+            " again: a wrong option, or a program that cannot work here; what it printed is the claim"
+        )
+        await self._means.record(Intervention(by="supervisor", action="give up", detail=detail))
 
     # --- its processes ----------------------------------------------------------------------------------------
 
@@ -247,6 +262,11 @@ class Round:
         except LauncherError as error:
             message = f"the agent's command {command.argv[0]!r} cannot be started ({error.stage}: {error})"
             raise SandboxFailedError(FailureReason.START_FAILED, message) from error
+
+
+def is_mute(end: Exit, memory: Memory) -> bool:
+    """Whether a process ended by itself before its turn did anything."""
+    return end.code is not None and memory.activity is None and not memory.opened
 
 
 def backoff(number: int, jitter: float) -> float:

@@ -16,6 +16,7 @@ from axiom_sandbox.protocol.launching import Processes
 
 _LISTED = 40
 _NEVER = float("inf")
+_LONGEST_LIMIT = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Vigil:
             self._last, self._level = now, ""
 
     @property
+    def is_excused(self) -> bool:
+        """Whether it may be silent: for a person, or for a vendor that has said until when."""
+        return self.waits_for_a_person or self._seconds_of_limit() > 0
+
+    @property
     def waits_for_a_person(self) -> bool:
         """Whether its silence is ours."""
         return self._driver.activity in (Activity.WAITING_FOR_APPROVAL, Activity.WAITING_FOR_INPUT)
@@ -65,7 +71,7 @@ class Vigil:
         """What is to be recorded and done now."""
         silent = now - self._last
         activity = self._driver.activity or Activity.STARTING
-        after = self._hung_after(activity)
+        after = self._hung_after(activity, silent)
         events = self._silence(silent, activity, after) if running else ()
         found = self._driver.state(
             Signals(running=running, heard=self._heard, silent_seconds=silent, hung_after=after, exit=exit)
@@ -93,13 +99,20 @@ class Vigil:
         self._beat, self._bytes = now, 0
         return beat
 
-    def _hung_after(self, activity: Activity) -> float:
+    def _seconds_of_limit(self) -> float:
+        """Until the vendor lets it go on, where it has said when; not more than it may be silent in a day."""
+        until = self._driver.memory.limited_until_ms
+        return 0 if until is None else min(max((until - self._wall_ms()) / 1000, 0), _LONGEST_LIMIT)
+
+    def _hung_after(self, activity: Activity, silent: float) -> float:
         """Seconds of silence that are too many, in what it is doing."""
         if not self._driver.structured:
             return self._idle_seconds
         match activity:
             case Activity.RUNNING_TOOL:
                 return self._patience.tool_seconds
+            case Activity.RATE_LIMITED if limit := self._seconds_of_limit():
+                return max(self._patience.waiting_seconds, silent + limit + self._patience.hung_seconds)
             case Activity.RATE_LIMITED | Activity.API_UNREACHABLE:
                 return self._patience.waiting_seconds
             case Activity.WAITING_FOR_APPROVAL | Activity.WAITING_FOR_INPUT | Activity.IDLE:

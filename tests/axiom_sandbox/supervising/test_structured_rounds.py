@@ -314,6 +314,19 @@ async def test_an_agent_that_hangs_too_often_has_said_nothing(tmp_path: Path) ->
         assert len(bench.events("agent_started")) == 2
 
 
+async def test_an_agent_that_cannot_work_at_all_is_not_started_again_and_again(tmp_path: Path) -> None:
+    broken = ("/bin/sh", "-c", "echo 'error: unknown option --nonsense' >&2; exit 2")
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start("", driver=DriverName.CLAUDE, command=broken))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert len(bench.events("agent_started")) == 2
+        claim = state.rounds[0].claim
+        assert (claim.says, claim.exit_code) == (Saying.FAILED, 2)
+        assert "unknown option --nonsense" in claim.text
+        assert "give up" in [item["action"] for item in bench.events("intervention")]
+
+
 async def test_what_ran_when_the_agent_was_killed_is_named_as_lost(tmp_path: Path) -> None:
     dying_tool = [["tool", "echo half > out; kill -9 $PPID; sleep 60"]]
     async with open_bench(tmp_path) as bench:

@@ -138,3 +138,24 @@ def test_a_heartbeat_is_due_every_three_minutes_and_counts_anew() -> None:
 def test_the_pause_before_another_start_grows_and_differs() -> None:
     assert [backoff(number, 0) for number in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert backoff(3, 1) == 2
+
+
+def test_who_waits_for_a_vendor_that_said_until_when_is_borne_until_then() -> None:
+    clock, driver, vigil = watched()
+    until = clock.now + 3 * 3600
+    driver.recall([RateLimited(round=1, waiting=True, until_ms=int(until * 1000), text="five hours")])
+    vigil.heard(clock.now, 1)
+    clock.now = until - 1
+    assert vigil.look(clock.now).hung == ""
+    assert vigil.is_excused
+    clock.now = until + PATIENCE.waiting_seconds
+    assert "RateLimited" in vigil.look(clock.now).hung
+    assert not vigil.is_excused
+
+
+def test_a_limit_is_over_once_the_agent_goes_on() -> None:
+    clock, driver, vigil = watched()
+    driver.recall([RateLimited(round=1, waiting=True, until_ms=int((clock.now + 3600) * 1000)), SAID])
+    clock.now += PATIENCE.hung_seconds
+    assert "Thinking" in vigil.look(clock.now).hung
+    assert not vigil.is_excused
