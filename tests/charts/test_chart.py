@@ -474,3 +474,17 @@ def test_keys_of_namespaces_are_given_to_whoever_reads_or_writes_evidence() -> N
         assert '{"defaultMode": 288, "secretName": "keys"}' in text
     others = [one for one in items if "AXIOM_S3_KEYRING" in json.dumps(one)]
     assert len(others) == 2
+
+
+def test_decisions_are_taken_from_those_with_the_verb_under_their_own_name_alone() -> None:
+    items = render()
+    policy = find(items, "ValidatingAdmissionPolicy", "axiom-reviewing")["spec"]
+    [rule], (verb, name) = policy["matchConstraints"]["resourceRules"], policy["validations"]
+    assert (rule["resources"], rule["operations"]) == (["agenttasks"], ["CREATE", "UPDATE"])
+    assert policy["failurePolicy"] == "Fail"
+    assert ".check('review').allowed()" in verb["expression"]
+    assert "object.spec.review.by == request.userInfo.username" in name["expression"]
+    binding = find(items, "ValidatingAdmissionPolicyBinding", "axiom-reviewing")["spec"]
+    assert binding == {"policyName": "axiom-reviewing", "validationActions": ["Deny"]}
+    [granted] = find(items, "ClusterRole", "axiom-review")["rules"]
+    assert "review" in granted["verbs"]

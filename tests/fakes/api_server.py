@@ -52,6 +52,8 @@ class FakeApiServer:
     """The server's content, and what it was asked."""
 
     url: str = ""
+    user: str = "jane"
+    """The name by which it knows whoever asks."""
     objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     """By plural, namespace ("" for none) and name."""
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
@@ -163,6 +165,8 @@ class FakeApiServer:
         return response
 
     def _create(self, group_version: str, plural: str, namespace: str, body: Object) -> web.Response:
+        if plural == "selfsubjectreviews":
+            return web.json_response({**body, "status": {"userInfo": {"username": self.user}}}, status=201)
         if plural in ("tokenreviews", "subjectaccessreviews"):
             return web.json_response({**body, "status": self.review(body["kind"], body["spec"])}, status=201)
         key = (plural, namespace, body["metadata"]["name"])

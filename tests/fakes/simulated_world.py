@@ -83,6 +83,7 @@ class World:
     agent_class: AgentClass | None
     judge: Callable[[int, int], Verdict] = passing
     fingerprint: Callable[[int], str] = str
+    changed_percent: Callable[[int], int | None] = lambda _: None
     failures: dict[int, Failure] = field(default_factory=dict)
     """Attempt → how its agent's sandbox fails in the middle of its first round."""
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
@@ -230,6 +231,7 @@ class World:
             changed_paths=1,
             findings=0,
             fingerprint=self.fingerprint(number),
+            changed_percent=self.changed_percent(number),
             conduct=DIGEST if asks else "",
             assisted=self.assisted,
         )

@@ -22,7 +22,7 @@ GROUP = "axiom.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-MUTABLE_SPEC_FIELDS = ("suspend", "rollbackTo", "priority", "retention")
+MUTABLE_SPEC_FIELDS = ("suspend", "rollbackTo", "priority", "retention", "force", "review")
 """Fields of the spec that may change while a task runs, besides those of MUTABLE_LIMITS."""
 MUTABLE_LIMITS = ("deadline", "budget")
 """Fields of spec.limits that may change while a task runs."""
@@ -68,8 +68,8 @@ JUDGE_ALONE = (
 )
 ONE_SOURCE = "only one source may be given"
 IMMUTABLE = (
-    "of a task that exists only suspend, rollbackTo, priority, retention, limits.deadline and limits.budget may be changed;"
-    " create a new task"
+    "of a task that exists only suspend, rollbackTo, priority, retention, force, review, limits.deadline and limits.budget"
+    " may be changed; create a new task"
 )
 
 
@@ -341,6 +341,30 @@ class VerificationSpec(ApiModel):
     accepted. A criterion of the task takes the place of one of the same name. With `axiom run`: in the files that are given."""
 
 
+class Decision(StrEnum):
+    """What a person makes of a task that is complete."""
+
+    ACCEPT = "Accept"
+    """The result will do, whatever the verifiers found."""
+    REJECT = "Reject"
+    """It will not."""
+    AGAIN = "Again"
+    """Another task goes on from it."""
+
+
+class Review(ApiModel):
+    """A person's decision on a task that is complete. The verdict stays what the verifiers found."""
+
+    decision: Decision
+    """What is decided."""
+    by: Annotated[str, Field(min_length=1, max_length=256)]
+    """Who decides. With the chart's admission policies: the name by which the API server knows them, and no other."""
+    why: Annotated[
+        str, Field(max_length=2048), form(r"\S", "holds no text; say why, as others will want to know it")
+    ]
+    """Why; with Again, what the agent is told."""
+
+
 MAX_CRITERIA = 16
 Criteria = Annotated[list[Criterion], Field(min_length=1, max_length=MAX_CRITERIA), Keyed("name")]
 
@@ -379,6 +403,11 @@ class AgentTaskSpec(ApiModel):
     """Higher is to be started first where tasks wait; not acted on yet. May be changed while the task runs."""
     retention: Retention = Retention()
     """What is kept afterwards. May be changed while the task runs."""
+    force: bool = False
+    """Work on it although a task of this namespace with the same envelope (agent class, prompt, workspace, criteria,
+    verification, capabilities) failed. May be changed while the task waits."""
+    review: Review | None = None
+    """A person's decision, once the task is complete; `axiom review` writes it. It asks for the verb `review` on agenttasks."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule("self.criteria.exists(criterion, criterion.enforcement == 'Hard')", NO_HARD_CRITERION),
@@ -494,6 +523,9 @@ class RoundStatus(ApiModel):
     """Digest of the captured changes."""
     fingerprint: ObjectKey = ""
     """Equal fingerprints are equal workspaces."""
+    changed_percent: int | None = None
+    """How much of the work is new since the round before: the share of the lines of both patches that only one of them has,
+    rounded up. Absent: it is the first round, or it could not be measured. A round that failed with less than 5 is the last."""
     diff: ObjectKey = ""
     """Key of the diff as a patch in object storage."""
     conduct: ObjectKey = ""
@@ -598,6 +630,19 @@ class IsolationStatus(ApiModel):
     """Assertions that did not hold and had to; one is enough for IsolationFailed."""
 
 
+class ReviewStatus(ApiModel):
+    """What a person decided."""
+
+    decision: Decision
+    """What."""
+    by: Annotated[str, Field(max_length=256)]
+    """Who."""
+    why: StatusText
+    """Why."""
+    time: Timestamp
+    """When it was first seen (RFC 3339)."""
+
+
 class AgentTaskStatus(ApiModel):
     """What has been found out. Written by the operator alone."""
 
@@ -613,6 +658,10 @@ class AgentTaskStatus(ApiModel):
     """The agent said Done and the verdict is Fail, or the other way round."""
     message: StatusText = ""
     """Why, for a person."""
+    review: ReviewStatus | None = None
+    """What a person decided after the task was complete."""
+    envelope: ObjectKey = ""
+    """Digest of what the task asks for, where its workspace is always the same; empty: it is not."""
     attempt: int = 0
     """The present attempt: which pod's life."""
     lost_attempts: int = 0

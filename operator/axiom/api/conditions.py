@@ -60,6 +60,8 @@ class Reason(StrEnum):
     """Accepted: a criterion needs a judge that the AgentClass does not have. Add it to the class, and the task goes on."""
     PRICES_MISSING = "PricesMissing"
     """Accepted: the task has a budget, and its AgentClass no prices. Add prices or remove the budget, and the task goes on."""
+    SAME_AS_FAILED = "SameAsFailed"
+    """Accepted: a task of this namespace that asked for the same failed. Change the task, or set spec.force, and it goes on."""
     WAITING_FOR_TASK = "WaitingForTask"
     """Accepted: spec.workspace.task names a task that is not complete yet. Nothing runs, and limits.deadline does not count."""
     CREATING = "Creating"

@@ -17,6 +17,7 @@ from axiom.cli.judge_bench import judge_bench
 from axiom.cli.ledger import ledger_app
 from axiom.cli.probe import probe
 from axiom.cli.replay import replay
+from axiom.cli.review import review
 from axiom.cli.run import run
 from axiom.cli.verify import verify
 
@@ -31,6 +32,7 @@ app.command()(verify)
 app.command()(approve)
 app.command()(tell)
 app.command()(interrupt)
+app.command()(review)
 app.command()(doctor)
 app.command()(probe)
 app.command()(replay)

@@ -39,6 +39,7 @@ AGENT_TASKS = Resource("axiom.dev/v1alpha1", "agenttasks", "AgentTask")
 VERIFICATION_PROFILES = Resource("axiom.dev/v1alpha1", "verificationprofiles", "VerificationProfile")
 AGENT_CLASSES = Resource("axiom.dev/v1alpha1", "agentclasses", "AgentClass")
 TOKEN_REVIEWS = Resource("authentication.k8s.io/v1", "tokenreviews", "TokenReview")
+SELF_REVIEWS = Resource("authentication.k8s.io/v1", "selfsubjectreviews", "SelfSubjectReview")
 ACCESS_REVIEWS = Resource("authorization.k8s.io/v1", "subjectaccessreviews", "SubjectAccessReview")
 
 

@@ -13,6 +13,8 @@ from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Saying, Verd
 
 MAX_LOST_ATTEMPTS = 3
 MAX_TRIALS = 2
+LEAST_CHANGE_PERCENT = 5
+"""A round that failed and changed less of the work than this ends the rounds: `changed_percent` says what is measured."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def stagnation(rounds: Sequence[RoundStatus]) -> str:
     before, last = rounds[-2], rounds[-1]
     if last.fingerprint and before.fingerprint == last.fingerprint:
         return f"round {last.number} changed nothing"
+    if last.changed_percent is not None and last.changed_percent < LEAST_CHANGE_PERCENT:
+        return f"round {last.number} changed less than {LEAST_CHANGE_PERCENT}% of the work"
     if _failures(before.criteria) == _failures(last.criteria):
         return f"round {last.number} failed in exactly the same way as the round before"
     return ""

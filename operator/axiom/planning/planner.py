@@ -13,6 +13,7 @@ from datetime import datetime
 
 from axiom.api.agenttask import AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
+from axiom.api.envelopes import envelope_of
 from axiom.api.profile import to_text
 from axiom.planning.actions import Action, DeleteTask, Wait, WriteStatus
 from axiom.planning.attempts import is_lost, stale, with_sandbox, without_sandbox
@@ -31,6 +32,7 @@ from axiom.planning.going_on import (
 from axiom.planning.observed import Observed, Trouble
 from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.present import Present
+from axiom.planning.reviewing import review
 from axiom.planning.rounds import judge_without_sandbox, judged, verify_without_agent
 from axiom.planning.sources import Never, NotYet, Result, result_of
 from axiom.planning.spending import summed_up, usage_known
@@ -69,6 +71,8 @@ def _with_what_is_known(observed: Observed, action: Action) -> Action:
 
 
 def _after_completion(observed: Observed, now: datetime) -> tuple[Action, ...]:
+    if reviewed := review(observed, now):
+        return (WriteStatus(reviewed),)
     deletions = tuple(delete(view) for view in observed.sandboxes if view.deletable)
     ttl, ended = observed.task.spec.retention.ttl_after_complete, observed.task.status.completion_time
     if not ttl or not ended:
@@ -132,6 +136,7 @@ def _accepted(observed: Observed, now: datetime) -> AgentTaskStatus:
             "message": "",
             "accepted_time": rfc3339(now),
             "profile_criteria": to_text(observed.profile_criteria),
+            "envelope": envelope_of(observed.task.spec),
         }
     )
     status = with_condition(

@@ -104,9 +104,10 @@ def _verifying(
         claim=ended.claim,
         changes=ended.changes,
         fingerprint=ended.fingerprint,
+        changed_percent=ended.changed_percent,
+        assisted=ended.assisted,
         diff=blob_key(diff) if diff else "",
         conduct=ended.conduct,
-        assisted=ended.assisted,
     )
     status = with_round(present.status, new)
     status = status.model_copy(update={"assisted": status.assisted or new.assisted})

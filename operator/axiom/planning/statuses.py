@@ -81,7 +81,7 @@ def with_state(status: AgentTaskStatus) -> AgentTaskStatus:
 def _state(status: AgentTaskStatus) -> TaskState:
     complete = condition(status, ConditionType.COMPLETE)
     if complete and complete.status is ConditionStatus.TRUE:
-        if complete.reason is Reason.NEEDS_REVIEW:
+        if complete.reason is Reason.NEEDS_REVIEW and status.review is None:
             return TaskState.NEEDS_REVIEW
         return TaskState.COMPLETE if status.verdict else TaskState.FAILED
     accepted = condition(status, ConditionType.ACCEPTED)

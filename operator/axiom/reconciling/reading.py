@@ -9,17 +9,20 @@ from axiom.api.agenttask import (
     AgentTask,
     AgentTaskSpec,
     AgentTaskStatus,
+    Decision,
     Limits,
     Retention,
     VerificationSpec,
     Workspace,
 )
 from axiom.api.conditions import Reason
+from axiom.api.envelopes import envelope_of
 from axiom.api.loading import RefusedError, parse_class, parse_profile, parse_task
 from axiom.api.profile import ProfileError, added
-from axiom.cluster.resources import Object, name_of, namespace_of
+from axiom.cluster.resources import Object, name_of, namespace_of, uid_of
 from axiom.planning.observed import Trouble
 from axiom_sandbox.protocol.criteria import Criterion
+from axiom_sandbox.protocol.verdicts import Verdict
 
 
 def read_task(item: Object) -> tuple[AgentTask, Trouble | None]:
@@ -35,6 +38,7 @@ def read_task(item: Object) -> tuple[AgentTask, Trouble | None]:
         stand_in = AgentTaskSpec.model_construct(
             agent_class_name="", prompt="", workspace=Workspace(), criteria=[], limits=Limits(),
             verification=VerificationSpec(), suspend=False, priority=0, retention=Retention(),
+            force=False, review=None,
         )  # fmt: skip
         task = AgentTask.model_construct(metadata=dict(item["metadata"]), spec=stand_in, status=status)
         return task, Trouble(Reason.INVALID_SPEC, faults)
@@ -79,6 +83,25 @@ def read_together(task: AgentTask, agent_class: AgentClass | None) -> Trouble | 
         return Trouble(Reason.CAPABILITY_BEYOND_CLASS, beyond)
     unjudged = judge_fault(agent_class, task.spec.criteria)
     return Trouble(Reason.JUDGE_MISSING, unjudged) if unjudged else None
+
+
+def read_twin(task: AgentTask, items: Iterable[Object]) -> Trouble | None:
+    """Why this task, which nobody has begun, would be a repetition."""
+    envelope = envelope_of(task.spec)
+    if not envelope or task.spec.force or task.status.attempt:
+        return None
+    for item in items:
+        status = item.get("status") or {}
+        if status.get("envelope") != envelope or namespace_of(item) != task.namespace:
+            continue
+        accepted = (status.get("review") or {}).get("decision") == Decision.ACCEPT
+        if status.get("verdict") == Verdict.FAIL and not accepted and uid_of(item) != task.uid:
+            message = (
+                f"the task {name_of(item)!r} asked for the same, word for word, and failed; change this one, or set"
+                " spec.force: true, and it goes on"
+            )
+            return Trouble(Reason.SAME_AS_FAILED, message)
+    return None
 
 
 def _own_fields(item: Object) -> dict[str, object]:

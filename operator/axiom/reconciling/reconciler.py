@@ -35,7 +35,7 @@ from axiom.reconciling.following import Sandboxes
 from axiom.reconciling.lease import LeaseLostError
 from axiom.reconciling.metrics import Metrics
 from axiom.reconciling.narrating import Narrator, News, news_of
-from axiom.reconciling.reading import read_class, read_profiles, read_task, read_together
+from axiom.reconciling.reading import read_class, read_profiles, read_task, read_together, read_twin
 from axiom.reconciling.views import is_outdated
 
 log = logging.getLogger(__name__)
@@ -256,7 +256,11 @@ class Reconciler:
             task=task,
             generation=int(item["metadata"].get("generation", 1)),
             agent_class=agent_class,
-            refusal=refusal or class_refusal or profile_refusal or read_together(task, agent_class),
+            refusal=refusal
+            or class_refusal
+            or profile_refusal
+            or read_together(task, agent_class)
+            or read_twin(task, self._tasks),
             profile_criteria=profile_criteria,
             creation_refused=worker.creation_refused,
             sandboxes=tuple(self._compared(view, task, agent_class) for view in views),

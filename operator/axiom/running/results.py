@@ -43,6 +43,15 @@ def last_run(runs: Path, task: str) -> KeptRun | None:
     return None
 
 
+def note_review(runs: Path, task: str, decided: dict[str, str]) -> Path | None:
+    """Writes a person's decision beside what the last run of a task left; None: there is no such run."""
+    if (last := last_run(runs, task)) is None:
+        return None
+    path = last.workspace.parent / _SUMMARY
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"review": decided}))
+    return path
+
+
 @dataclass(frozen=True)
 class Result:
     """A finished run. On this machine evidence is named by paths, on a cluster by keys in object storage."""

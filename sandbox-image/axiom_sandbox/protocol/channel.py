@@ -141,6 +141,8 @@ class RoundOutcome(Message):
     findings: int
     fingerprint: str
     """Digest over all changes: equal fingerprints are equal workspaces."""
+    changed_percent: int | None = None
+    """Share of the lines of this round's and the last round's patches that only one of them has; None: not measured."""
     assisted: bool = False
     """A person told the agent something in it, interrupted it, or answered it."""
     conduct: str = ""

@@ -56,6 +56,7 @@ from axiom_sandbox.secrets.scanning import Scanner
 from axiom_sandbox.signals.injections import Detector
 from axiom_sandbox.signals.sentry import Sentry
 from axiom_sandbox.snapshots.captures import CaptureResult
+from axiom_sandbox.snapshots.comparing import changed_percent
 from axiom_sandbox.snapshots.errors import SnapshotError
 from axiom_sandbox.snapshots.texts import texts_of
 from axiom_sandbox.supervising.attending import Means
@@ -534,10 +535,24 @@ class AgentSandbox(Sandbox):
             changed_paths=len(found.changes),
             findings=len(found.findings),
             fingerprint=result.fingerprint,
+            changed_percent=await self._changed_percent(number, diff, result.fingerprint),
             assisted=self._is_assisted(number),
             conduct=conduct,
         )
         self.board.update(phase=Phase.ROUND_ENDED, rounds=(*self.board.state.rounds, outcome))
+
+    async def _changed_percent(self, number: int, diff: str, fingerprint: str) -> int | None:
+        """How much of the result is new since the round before; None where that is not known or no patch shows it."""
+        last = next((one for one in self.board.state.rounds if one.round == number - 1), None)
+        kept = next((blob for blob in self.board.state.blobs if blob.name == f"diff-{number - 1}"), None)
+        if last is None or kept is None:
+            return None
+        if kept.digest == diff:
+            return 0 if last.fingerprint == fingerprint else None
+        try:
+            return await asyncio.to_thread(changed_percent, self.blob_path(kept.digest), self.blob_path(diff))
+        except OSError:
+            return None  # stored, and gone from here
 
     async def _conduct(self, number: int) -> str:
         """Digest of what the agent did so far, where a criterion asks for that; else nothing."""

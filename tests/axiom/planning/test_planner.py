@@ -95,6 +95,34 @@ def test_a_round_that_changes_nothing_goes_to_a_person() -> None:
     assert "changed nothing" in status.message
 
 
+@pytest.mark.parametrize(("percent", "rounds"), [(4, 2), (5, 3), (None, 3)])
+def test_a_round_that_changes_less_than_a_twentieth_goes_to_a_person(
+    percent: int | None, rounds: int
+) -> None:
+    played = world(lambda *_: Verdict.FAIL, limits={"maxRounds": 3})
+    played.changed_percent = lambda number: percent if number > 1 else None
+    status = played.play().status
+    assert (status.verdict, status.round) == (Verdict.FAIL, rounds)
+    assert status.rounds[1].changed_percent == percent
+    assert ("round 2 changed less than 5% of the work" in status.message) is (rounds == 2)
+
+
+def test_a_decision_of_a_person_is_recorded_once_beside_the_verdict() -> None:
+    played = world(lambda *_: Verdict.FAIL, limits={"maxRounds": 5})
+    played.fingerprint = lambda _: "same"
+    before = played.play().status
+    assert before.state == "NeedsReview"
+    review = {"decision": "Accept", "by": "jane", "why": "good enough"}
+    decided = task(limits={"maxRounds": 5}, review=review).model_copy(update={"status": before})
+    [action] = plan(Observed(task=decided), played.now)
+    assert isinstance(action, WriteStatus)
+    after = action.status
+    assert (after.verdict, after.state) == (Verdict.FAIL, "Complete")
+    assert after.review is not None
+    assert after.review.model_dump(include={"decision", "by", "why"}) == review
+    assert plan(Observed(task=decided.model_copy(update={"status": after})), played.now) == ()
+
+
 def test_an_inconclusive_verification_is_repeated_once() -> None:
     played = world(lambda _, trial: Verdict.PASS if trial == 2 else Verdict.INCONCLUSIVE)
     status = played.play().status

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from axiom.api.conditions import Reason
-from axiom.reconciling.reading import read_class, read_task
+from axiom.api.envelopes import envelope_of
+from axiom.reconciling.reading import read_class, read_task, read_twin
 
 TASK: dict[str, Any] = {
     "apiVersion": "axiom.dev/v1alpha1",
@@ -58,3 +61,41 @@ def test_a_good_class_is_read() -> None:
     found, refusal = read_class("c", CLASS)
     assert found is not None
     assert (found.spec.image, refusal) == ("agent:1", None)
+
+
+def other(**status: Any) -> dict[str, Any]:
+    """An earlier task that asked for the same."""
+    envelope = envelope_of(read_task(TASK)[0].spec)
+    metadata = {"name": "before", "namespace": "ns", "uid": "v"}
+    return {**TASK, "metadata": metadata, "status": {"envelope": envelope, "verdict": "Fail", **status}}
+
+
+def test_a_task_that_asks_for_what_failed_is_refused_with_the_cure() -> None:
+    trouble = read_twin(read_task(TASK)[0], [TASK, other()])
+    assert trouble is not None
+    assert trouble.reason is Reason.SAME_AS_FAILED
+    assert "'before'" in trouble.message
+    assert "spec.force: true" in trouble.message
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        other(verdict="Pass"),
+        other(verdict="Inconclusive"),
+        other(verdict=None),
+        other(envelope="0" * 64),
+        other(review={"decision": "Accept"}),
+        {**other(), "metadata": {"name": "before", "namespace": "elsewhere", "uid": "v"}},
+        {**other(), "metadata": {"name": "t", "namespace": "ns", "uid": "u"}},
+    ],
+    ids=["passed", "undecided", "running", "another", "accepted by a person", "another namespace", "itself"],
+)
+def test_a_task_that_is_no_repetition_is_taken(item: dict[str, Any]) -> None:
+    assert read_twin(read_task(TASK)[0], [item]) is None
+
+
+def test_a_repetition_is_taken_where_it_is_forced_or_has_begun() -> None:
+    forced = {**TASK, "spec": {**TASK["spec"], "force": True}}
+    assert read_twin(read_task(forced)[0], [other()]) is None
+    assert read_twin(read_task({**TASK, "status": {"attempt": 1}})[0], [other()]) is None

@@ -152,6 +152,8 @@ async def test_a_further_round_resumes_the_session_in_the_same_home(tmp_path: Pa
         log = (bench.workspace / "log").read_text().splitlines()
         assert log == ["first: home is /home/agent, token secret-token", "second: try again, session"]
         assert len({outcome.fingerprint for outcome in state.rounds}) == 2
+        # Both patches have a line of the log and one that names the file; the second has a line more.
+        assert [outcome.changed_percent for outcome in state.rounds] == [None, 15]
         assert [item["round"] for item in bench.events("user_msg")] == [1, 2]
         assert b"secret-token" not in b"".join(
             path.read_bytes() for path in bench.settings.state.glob("ledger/**/*") if path.is_file()
