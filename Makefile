@@ -91,7 +91,7 @@ attacks: setup cluster ## Every attack on sandboxes, in its long form: half a mi
 
 faults: setup ## The long forms of the tests of faults: 10,000 kills, every truncation, flipped bit and failing call (hours)
 	AXIOM_FAULTS=long AXIOM_FAULTS_KILLS=10000 $(RUN) pytest tests/faults tests/axiom_sandbox/ledger tests/axiom/retaining tests/axiom/storage \
-		tests/axiom_sandbox/supervising/test_checkpoint_crashes.py
+		tests/axiom_sandbox/supervising/test_checkpoint_crashes.py tests/axiom_sandbox/snapshots/test_states.py
 
 bench: setup ## Measure, and write docs/benchmarks.md (about 15 minutes, on the hermetic cluster)
 	$(RUN) python -m bench

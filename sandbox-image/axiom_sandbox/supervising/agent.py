@@ -35,7 +35,14 @@ from axiom_sandbox.protocol.channel import (
     TellAgent,
     TerminalSize,
 )
-from axiom_sandbox.protocol.checkpoints import DriverMoment, Manifest, Restored, TerminalMoment, Why
+from axiom_sandbox.protocol.checkpoints import (
+    DriverMoment,
+    Manifest,
+    PartName,
+    Restored,
+    TerminalMoment,
+    Why,
+)
 from axiom_sandbox.protocol.events import (
     FILES,
     Captured,
@@ -126,6 +133,7 @@ class AgentSandbox(Sandbox):
     async def live(self) -> None:
         """Base → rounds, until stopped."""
         await self.take_base(self.settings.workspace)
+        self._let_go_of_packs()
         await self.wait_until(lambda: self._start is not None, "the agent's start was awaited")
         start = self._start
         assert start is not None
@@ -758,6 +766,13 @@ class AgentSandbox(Sandbox):
                 CheckpointRestored(number=number, digest=digest, ok=restored.ok, message=restored.message)
             )
             self.board.update(restored=restored)
+
+    def _let_go_of_packs(self) -> None:
+        """What they held is in place, and they are in object storage; here they would only take room."""
+        if self._restored:
+            for part in self._restored.parts:
+                if part.name is PartName.PACK:
+                    (self._parts_folder / part.digest).unlink(missing_ok=True)
 
     def _is_there(self, digest: str) -> bool:
         return bool(self._given_up) or not parts_missing(self._parts_folder, digest)

@@ -120,7 +120,7 @@ def play(root: bytes, moves: list[tuple[str, int, bytes, bytes, int]]) -> None:
             continue
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=int(os.environ.get("AXIOM_FAULTS_KILLS", "25")), deadline=None)
 @given(st.lists(steps, min_size=1, max_size=4))
 def test_every_snapshot_of_a_tree_that_goes_on_changing_gives_back_that_moment(lives: Any) -> None:
     with tempfile.TemporaryDirectory() as name:

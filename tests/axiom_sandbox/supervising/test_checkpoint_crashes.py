@@ -18,7 +18,7 @@ from axiom_sandbox.snapshots.states import Memory, put_in_place, take
 from axiom_sandbox.supervising.restoring import states_of
 
 KEEPER = Path(__file__).with_name("keeper.py")
-KILLS = min(int(os.environ.get("AXIOM_FAULTS_KILLS", "4")), 1_000)
+KILLS = min(int(os.environ.get("AXIOM_FAULTS_KILLS", "2")), 1_000)
 """A life takes most of a second."""
 SEED = int(os.environ.get("AXIOM_FAULTS_SEED", "1"))
 UNMEASURED = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}

@@ -213,6 +213,11 @@ async def test_another_sandbox_goes_on_in_the_same_session_with_the_same_files(t
             assert [one["session"] for one in second.events("resumed")] == [session]
             assert (second.workspace / "seen").read_text() == "v1\ns1\n"
             assert [one.number for one in state.checkpoints] == [2]
+            packs = {part.digest for part in manifest_of(first, taken).parts if part.name is PartName.PACK}
+            lying = {path.name for path in (second.settings.state / "restored").iterdir()}
+            assert packs
+            assert not packs & lying, "what is in place is not kept twice"
+            assert packs <= {part.digest for part in manifest_of(second, state.checkpoints[0]).parts}
             assert manifest_of(second, state.checkpoints[0]).before == taken.digest
 
 
@@ -239,17 +244,8 @@ async def test_feedback_reaches_the_session_of_a_checkpoint_at_a_turns_end(tmp_p
             assert state.rounds[0].claim.text == "mend it\none\nmine"
 
 
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ({"version": 99}, "another version"),
-        ({"workspace": {"base": "0" * 64, "fingerprint": "x"}}, "another base"),
-        ({"parts": []}, "no part"),
-    ],
-)
-async def test_a_checkpoint_that_does_not_hold_is_said_and_not_used(
-    tmp_path: Path, change: dict[str, Any], why: str
-) -> None:
+async def test_a_checkpoint_that_does_not_hold_is_said_and_not_used(tmp_path: Path) -> None:
+    change: dict[str, Any] = {"version": 99}
     async with open_bench(tmp_path / "a") as first:
         archive = pack_base(tmp_path, {"kept": "old\n"})
         life = await first.begin()
@@ -274,7 +270,7 @@ async def test_a_checkpoint_that_does_not_hold_is_said_and_not_used(
             state = await life.reached(Phase.READY)
             assert state.restored is not None
             assert not state.restored.ok
-            assert why in state.restored.message
+            assert "another version" in state.restored.message
 
 
 async def test_a_session_that_the_agent_does_not_come_into_is_no_checkpoint(tmp_path: Path) -> None:
