@@ -45,7 +45,7 @@ pytestmark = pytest.mark.e2e
 INPUTS, EXAMPLES = ROOT / "e2e" / "inputs", ROOT / "examples" / "agents"
 FIX = "+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)"
 LIMIT_SECONDS = 420
-AGENTS = tuple(CLIS)
+AGENTS = ("claude", "codex", "gemini")
 TURNS: list[list[Object]] = load_script(INPUTS / "two_rounds.json").model_dump(exclude_none=True)["turns"]
 HONEST: list[Object] = load_script(INPUTS / "honest.json").model_dump(exclude_none=True)["turns"][0]
 FAULTS: list[Object] = [

@@ -278,7 +278,9 @@ CLASS_CASES = [
         "with an unknown driver",
         {"spec.driver": "Telepathy"},
         Refused(
-            "spec.driver", "must be 'Generic', 'Claude', 'Codex' or 'Gemini'", server_says="supported values"
+            "spec.driver",
+            "must be 'Generic', 'Claude', 'Codex', 'Gemini' or 'OpenCode'",
+            server_says="supported values",
         ),
     ),
     Case("with a driver of the agent's own", SPEAKING),

@@ -28,7 +28,7 @@ async def record(cli: Cli, story: Story, argv: tuple[str, ...]) -> str:
     home.mkdir()
     try:
         async with ScriptedModel(story.script) as model:
-            machine = driver(cli.name, argv, workspace, home, os.environ["PATH"], model.url)
+            machine = driver(cli.name, argv, workspace, home, os.environ["PATH"], model.url, asks=story.ask)
             for file in home_files(machine, model.url):
                 (home / file.path).parent.mkdir(parents=True, exist_ok=True)
                 (home / file.path).write_text(file.content)
@@ -60,8 +60,9 @@ def main() -> int:
     parser.add_argument("--story", choices=[story.name for story in STORIES], help="this one alone")
     parser.add_argument("--older", action="store_true", help="of the older version of each")
     chosen = parser.parse_args()
-    for name in chosen.clis or CLIS:
-        cli = (OLDER_CLIS if chosen.older else CLIS)[name]
+    known = OLDER_CLIS if chosen.older else CLIS
+    for name in chosen.clis or known:
+        cli = known[name]
         argv = cli.argv()
         cli.captures.mkdir(exist_ok=True)
         for story in STORIES:

@@ -69,8 +69,11 @@ CODEX = Cli("codex", "@openai/codex", "node_modules/@openai/codex-linux-*/vendor
 GEMINI = Cli(
     "gemini", "@google/gemini-cli", "node_modules/@google/gemini-cli/bundle/gemini.js", needs_node=True
 )
-CLIS = {cli.name: cli for cli in (CLAUDE, CODEX, GEMINI)}
-OLDER_CLIS = {name: replace(cli, pins=OLDER) for name, cli in CLIS.items()}
+OPENCODE = Cli(
+    "opencode", "opencode-linux-x64-baseline", "node_modules/opencode-linux-x64-baseline/bin/opencode"
+)
+CLIS = {cli.name: cli for cli in (CLAUDE, CODEX, GEMINI, OPENCODE)}
+OLDER_CLIS = {name: replace(cli, pins=OLDER) for name, cli in CLIS.items() if (OLDER / name).exists()}
 
 
 def _install(pins: Path, folder: Path) -> None:

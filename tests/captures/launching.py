@@ -8,7 +8,7 @@ from axiom_sandbox.drivers.contract import Command, Driver, Place, Turn
 from axiom_sandbox.drivers.registry import make_driver
 from axiom_sandbox.drivers.screen import ScreenDriver
 from axiom_sandbox.protocol.agents import AgentMode, DriverName
-from axiom_sandbox.protocol.approvals import Approvals
+from axiom_sandbox.protocol.approvals import Approvals, Permission
 from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
 
 KEY = "sk-capture-0123456789"
@@ -27,10 +27,22 @@ supports_websockets = false
 """
 
 
-def driver(cli: str, argv: tuple[str, ...], workspace: Path, home: Path, path: str, model: str) -> Driver:
-    """The driver of a CLI, at the beginning of a session with this model."""
+_OPENCODE = """\
+{
+  "model": "anthropic/claude-sonnet-4-5",
+  "small_model": "anthropic/claude-sonnet-4-5",
+  "provider": {"anthropic": {"options": {"baseURL": "MODEL/v1", "apiKey": "KEY"}}}
+}
+"""
+
+
+def driver(
+    cli: str, argv: tuple[str, ...], workspace: Path, home: Path, path: str, model: str, asks: bool = False
+) -> Driver:
+    """The driver of a CLI, at the beginning of a session with this model. `asks`: it is told so at its start, if at all."""
     place = Place(workspace=str(workspace), home=str(home), proxy_url=model, path=path, token=KEY)
-    return make_driver(_program(cli, argv), place)
+    approvals = Approvals(default=Permission.ASK if asks else Permission.ALLOW)
+    return make_driver(_program(cli, argv).model_copy(update={"approvals": approvals}), place)
 
 
 def screen_driver(
@@ -53,6 +65,8 @@ def _program(cli: str, argv: tuple[str, ...]) -> AgentProgram:
             return AgentProgram(
                 driver=DriverName.CODEX, command=argv, env={"OPENAI_API_KEY": "$(AXIOM_TOKEN)"}
             )
+        case "opencode":
+            return AgentProgram(driver=DriverName.OPEN_CODE, command=argv)
         case _:
             env = {"GOOGLE_GEMINI_BASE_URL": "$(AXIOM_PROXY_URL)", "GEMINI_API_KEY": "$(AXIOM_TOKEN)"}
             model = ("--model", "gemini-2.5-flash")
@@ -61,8 +75,15 @@ def _program(cli: str, argv: tuple[str, ...]) -> AgentProgram:
 
 def home_files(driver: Driver, model: str) -> tuple[HomeFile, ...]:
     """What is in its home before it is started for the first time."""
-    own = HomeFile(path=".codex/config.toml", content=_CODEX.replace("MODEL", model))
-    return (*driver.home_files(), *((own,) if driver.name is DriverName.CODEX else ()))
+    match driver.name:
+        case DriverName.CODEX:
+            own = [HomeFile(path=".codex/config.toml", content=_CODEX.replace("MODEL", model))]
+        case DriverName.OPEN_CODE:
+            content = _OPENCODE.replace("MODEL", model).replace("KEY", KEY)
+            own = [HomeFile(path=".config/opencode/opencode.json", content=content)]
+        case _:
+            own = []
+    return (*driver.home_files(), *own)
 
 
 def command(driver: Driver, session: str) -> Command:

@@ -301,6 +301,34 @@ class GeminiPlayer(RpcPlayer):
         talk.say({**self.version, "method": "session/cancel", "params": {"sessionId": self.session}})
 
 
+class OpenCodePlayer(GeminiPlayer):
+    """`opencode acp`: the same protocol. It goes on with a session without telling it again, and has no modes."""
+
+    cli = "opencode"
+
+    async def open(self, talk: Talk) -> None:
+        client = {"name": "axiom", "title": "Axiom", "version": "0"}
+        cannot = {"fs": {"readTextFile": False, "writeTextFile": False}}
+        opening = self.call(
+            talk, "initialize", protocolVersion=1, clientInfo=client, clientCapabilities=cannot
+        )
+        version = (await self.result(talk, opening))["agentInfo"]["version"]
+        where = {"cwd": str(self.workspace), "mcpServers": []}
+        if self.session:
+            await self.result(
+                talk, self.call(talk, "session/resume", version, sessionId=self.session, **where)
+            )
+        else:
+            new = await self.result(talk, self.call(talk, "session/new", version, **where))
+            self.session = new["sessionId"]
+
+    def answer(self, message: Message) -> Message | None:
+        if message.get("method") == "fs/write_text_file":
+            error = {"code": -32601, "message": "fs/write_text_file is not supported"}
+            return {**self.version, "id": message["id"], "error": error}
+        return super().answer(message)
+
+
 PLAYERS: dict[str, type[Player]] = {
-    player.cli: player for player in (ClaudePlayer, CodexPlayer, GeminiPlayer)
+    player.cli: player for player in (ClaudePlayer, CodexPlayer, GeminiPlayer, OpenCodePlayer)
 }

@@ -126,6 +126,7 @@ class Normaliser:
 
     _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
     _LONG_HEX = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{16,64}(?![0-9a-zA-Z])")
+    _PREFIXED = re.compile(r"\b(?:ses|msg|prt|per|evt)_[0-9A-Za-z]{20,32}\b")
     _TIME = re.compile(r"\b20\d\d-\d\d-\d\dT\d\d[:-]\d\d[:-]\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
     _DAY = re.compile(r"/20\d\d/\d\d/\d\d/")
     _PORT = re.compile(r"(127\.0\.0\.1|localhost):\d+")
@@ -145,6 +146,9 @@ class Normaliser:
             text = text.replace(path, name)
         text = self._UUID.sub(lambda found: self._name(found[0], "00000000-0000-7000-8000-{:012d}"), text)
         text = self._LONG_HEX.sub(lambda found: self._name(found[0], "{:0" + str(len(found[0])) + "d}"), text)
+        text = self._PREFIXED.sub(
+            lambda found: self._name(found[0], found[0][:4] + "{:0" + str(len(found[0]) - 4) + "d}"), text
+        )
         text = self._DAY.sub("/2026/01/01/", text)
         text = self._TIME.sub("2026-01-01T00:00:00.000Z", text)
         text = self._PORT.sub(r"\g<1>:8000", text)

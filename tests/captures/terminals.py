@@ -197,7 +197,7 @@ async def record(cli: Cli) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="terminals", description="Record the CLIs' interactive screens.")
     parser.add_argument("clis", nargs="*", choices=[[], *CLIS], help="which ones (default: all)")
-    for name in parser.parse_args().clis or CLIS:
+    for name in parser.parse_args().clis or ("claude", "codex", "gemini"):
         text = asyncio.run(record(CLIS[name]))
         (HERE / name / "terminal.cast").write_text(text)
         print(f"{name}: {len(text.splitlines())} lines, {len(text)} bytes", flush=True)

@@ -17,6 +17,7 @@ DRIVERS: dict[tuple[DriverName, AgentMode], str] = {
     (DriverName.GEMINI, _STRUCTURED): "axiom_sandbox.drivers.gemini:GeminiDriver",
     (DriverName.GEMINI, _TERMINAL): "axiom_sandbox.drivers.gemini_terminal:GeminiTerminalDriver",
     (DriverName.GENERIC, _TERMINAL): "axiom_sandbox.drivers.generic:GenericDriver",
+    (DriverName.OPEN_CODE, _STRUCTURED): "axiom_sandbox.drivers.opencode:OpenCodeDriver",
 }
 """Modules by name and mode: a pod's start waits for the one that it needs, and not for the others."""
 

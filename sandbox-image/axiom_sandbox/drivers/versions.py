@@ -26,6 +26,7 @@ TESTED: dict[DriverName, VersionRange] = {
     DriverName.CLAUDE: VersionRange("2.1.300", "2.1.329"),
     DriverName.CODEX: VersionRange("0.160.0", "0.169.0"),
     DriverName.GEMINI: VersionRange("0.57.0", "0.61.0"),
+    DriverName.OPEN_CODE: VersionRange("1.18.33", "1.18.33"),
 }
 """By driver. Captures of both ends are in tests/captures."""
 

@@ -18,6 +18,8 @@ class DriverName(StrEnum):
     """Codex."""
     GEMINI = "Gemini"
     """Gemini CLI."""
+    OPEN_CODE = "OpenCode"
+    """OpenCode."""
 
 
 class AgentMode(StrEnum):

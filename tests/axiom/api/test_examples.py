@@ -7,7 +7,6 @@ import pytest
 
 from axiom.api.loading import load_manifest, parse_class, parse_task
 from axiom.api.yaml_files import read_documents
-from axiom_sandbox.protocol.agents import DriverName
 
 FOLDER = Path(__file__).parents[3] / "examples"
 AGENTS = sorted((FOLDER / "agents").glob("*.yaml"))
@@ -50,7 +49,7 @@ def test_the_class_that_is_a_shell_is_the_same_everywhere() -> None:
 def test_a_class_of_a_vendor_s_agent_is_spoken_with_in_messages_and_holds_no_key(path: Path) -> None:
     [document] = read_documents(path)
     spec = parse_class(document).spec
-    assert spec.driver is DriverName(path.stem.capitalize())
+    assert spec.driver.lower() == path.stem
     [credential] = spec.credentials
     assert credential.secret_ref.key
     assert any(credential.route.prefix in variable.value for variable in spec.env) or any(

@@ -78,6 +78,7 @@ CONVERSATIONS: dict[Kind, dict[str, bytes]] = {
         Kind(name, AgentMode.TERMINAL): filed(name)
         for name in (DriverName.CLAUDE, DriverName.CODEX, DriverName.GEMINI)
     },
+    structured(DriverName.OPEN_CODE): captured(DriverName.OPEN_CODE),
     Kind(DriverName.GENERIC, AgentMode.TERMINAL): {"anything": b"what it prints is on its terminal\n"},
 }
 """By driver and name. Recorded ones are read from tests/captures."""

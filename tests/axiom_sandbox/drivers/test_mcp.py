@@ -52,6 +52,19 @@ def test_gemini_cli_by_its_settings_file() -> None:
     assert f"AXIOM_MCP_TOKEN={TOKEN}" in env
 
 
+def test_opencode_by_its_first_messages() -> None:
+    driver = make_driver(
+        AgentProgram(driver=DriverName.OPEN_CODE, command=("agent",), mcp_servers=(TRACKER,)), PLACE
+    )
+    driver.begin(TURN)
+    said = driver.parse(
+        b'{"jsonrpc":"2.0","id":"initialize#","result":{"agentInfo":{"version":"1"}}}\n'
+    ).write
+    [server] = json.loads(said)["params"]["mcpServers"]
+    assert server["url"] == URL
+    assert server["headers"] == [{"name": "Authorization", "value": f"Bearer {TOKEN}"}]
+
+
 @pytest.mark.parametrize("driver", [DriverName.CLAUDE, DriverName.CODEX, DriverName.GEMINI])
 def test_without_servers_nothing_is_said_of_them(driver: DriverName) -> None:
     argv, env, files = told(driver)

@@ -199,6 +199,8 @@ def _calls(call: Call, request: Request) -> list[Item | Wait | Break]:
 
 
 def _call(name: str, request: Request, given: Mapping[str, str], prefix: str = "toolu_") -> Item:
+    if name not in request.tools and name.lower() in request.tools:  # as OpenCode calls them
+        name, given = name.lower(), {_camel(key): value for key, value in given.items()}
     if name not in request.tools:
         raise UnplayableError(f"no {name} among the tools on offer: {', '.join(sorted(request.tools))}")
     return {
@@ -207,6 +209,11 @@ def _call(name: str, request: Request, given: Mapping[str, str], prefix: str = "
         "name": name,
         "input": given,
     }
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _stop_reason(blocks: list[Item]) -> str:
