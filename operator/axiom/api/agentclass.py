@@ -507,7 +507,7 @@ class EvidenceRetention(ApiModel):
     """Screenshots, where they go before the rest. Unset: as `pictures` says."""
 
 
-_SPEAKS = "self.driver != 'Generic'"
+_SPEAKS = "(self.driver != 'Generic')"
 """CEL for `AgentClassSpec.speaks`."""
 
 
