@@ -14,10 +14,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from axiom.api.loading import RefusedError
+from axiom.api.loading import RefusedError, load_classes
 from axiom.cli import main
 from axiom.cli.main import app
-from axiom.running.standalone import Revision, parse_base
+from axiom.running.standalone import Revision, parse_base, with_helpers
+from axiom_sandbox.protocol.errands import Vendor
 
 BASE = {"src/leap.py": "def is_leap(year):\n    return year % 4 == 0\n", "README.md": "# leap\n"}
 FIXED = "def is_leap(year):\n    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)\n"
@@ -75,8 +76,7 @@ def cli(tmp_path: Path) -> Cli:
     return found
 
 
-@pytest.mark.sandbox
-def test_a_judge_of_a_class_may_veto_a_change_that_passed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_judges_of_a_class_are_asked_if_they_are_there_and_have_keys(cli: Cli) -> None:
     cli.put("candidate", {"src/leap.py": FIXED})
     cli.criteria(SCOPE, {"name": "judged", "judge": {"question": "Is it honest?"}})
     spec = {"driver": "Codex", "image": "i", "command": ["codex"]}
@@ -102,11 +102,10 @@ def test_a_judge_of_a_class_may_veto_a_change_that_passed(cli: Cli, monkeypatch:
     keyless = cli.run("--class", str(path))
     assert keyless.exit_code == 3
     assert "AXIOM_CREDENTIAL_JUDGE_CAREFUL" in keyless.stdout
-    monkeypatch.setenv("AXIOM_CREDENTIAL_JUDGE_CAREFUL", "key")
-    unanswered = json.loads(cli.run("--class", str(path)).stdout)
-    assert unanswered["verdict"] == "Inconclusive"
-    [judged] = [one for one in unanswered["criteria"] if one["name"] == "judged"]
-    assert "claude-x) gave no answer" in judged["message"]
+    helpers = with_helpers(load_classes([path])[0])
+    assert [one.name for one in helpers.spec.judges] == ["careful"]
+    assert helpers.spec.vendor is Vendor.OPENAI
+    assert helpers.spec.credentials == []
 
 
 @pytest.mark.sandbox
