@@ -45,7 +45,9 @@ def pairs() -> Iterator[tuple[Sequence, Sequence, bool]]:
 
 async def connected(settings: S3Settings, path: UnreliablePath) -> S3Store:
     return await S3Store.connect(
-        replace(settings, endpoint=path.endpoint, attempts=12, longest_wait=0.02, read_seconds=0.5)
+        replace(
+            settings, endpoint=path.endpoint, attempts=30, patience=120, longest_wait=0.02, read_seconds=1
+        )
     )
 
 

@@ -18,6 +18,8 @@ from axiom_sandbox.ledger.records import ORIGIN, encode
 from axiom_sandbox.protocol.identity import Identity, Role
 
 IS_LONG = os.environ.get("AXIOM_FAULTS") == "long"
+PART = os.environ.get("AXIOM_FAULTS_PART", "1/1")
+"""Of the long form, for machines that have to take it in parts: `2/8` is the second of eight."""
 IDENTITY = Identity(namespace="team", task="fix", task_id="uid-1", attempt=1, role=Role.AGENT)
 TAIL = 64 * 1024
 
@@ -42,7 +44,8 @@ def ledger_of(size: int) -> tuple[bytes, str]:
 
 def chosen(everything: range, some: int, always: Iterable[int] = ()) -> list[int]:
     if IS_LONG:
-        return list(everything)
+        number, of = map(int, PART.split("/"))
+        return list(everything)[number - 1 :: of]
     return sorted({*random.Random(3).sample(everything, some), *(one for one in always if one in everything)})
 
 
