@@ -12,6 +12,7 @@ import random
 import re
 import resource
 import string
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -21,8 +22,9 @@ from statistics import median
 
 from axiom_sandbox.ledger import Ledger
 from axiom_sandbox.ledger.files import compress
-from axiom_sandbox.protocol.events import AssistantMessage, Terminal
+from axiom_sandbox.protocol.events import AssistantMessage, Event, FilesChanged, Terminal
 from axiom_sandbox.protocol.identity import Identity, Role
+from axiom_sandbox.supervising.watching_files import FileWatch
 from axiom_sandbox.terminal.seeking import pack
 
 CAPTURES = Path(__file__).parent.parent / "tests" / "captures"
@@ -90,13 +92,52 @@ def stored_hours() -> dict[str, tuple[int, int]]:
     return found
 
 
+async def watching(folder: Path) -> tuple[float, float, int]:
+    """Processor seconds of watching 20,000 files that rest for 5 s, of 100,000 that are created, and how many of these were listed."""
+    events: list[Event] = []
+
+    async def record(event: Event) -> int:
+        events.append(event)
+        return len(events)
+
+    await asyncio.to_thread(_create, folder, "resting", 20_000)
+    watch = FileWatch(folder, record)
+    await watch.begin()
+    began = time.process_time()
+    await asyncio.sleep(5)
+    resting = time.process_time() - began
+    began = time.process_time()
+    creating = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.evidence", "--create", folder
+    )
+    await creating.wait()
+    await watch.settle()
+    took = time.process_time() - began
+    await watch.close()
+    return resting, took, sum(len(event.changes) for event in events if isinstance(event, FilesChanged))
+
+
+def _create(folder: Path, name: str, count: int) -> None:
+    for number in range(count):
+        below = folder / f"{name}-{number % 200}"
+        below.mkdir(exist_ok=True)
+        (below / str(number)).write_text("x" * 100)
+
+
 def main() -> None:
     """Measure once and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--create", type=Path, default=None, help="only creates 100,000 files here")
     arguments = parser.parse_args()
+    if arguments.create:
+        _create(arguments.create, "created", 100_000)
+        return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
         took = sorted(asyncio.run(single_appends(Path(scratch) / "ledger")))
+        workspace = Path(scratch) / "workspace"
+        workspace.mkdir()
+        resting, creating, listed = asyncio.run(watching(workspace))
     print(
         json.dumps(
             {
@@ -104,6 +145,9 @@ def main() -> None:
                 "append_p99_ms": took[int(0.99 * len(took))] * 1000,
                 "sealing_percent": sealing_share() * 100,
                 "hours": stored_hours(),
+                "watch_resting_seconds": resting,
+                "watch_creating_seconds": creating,
+                "watch_listed": listed,
                 "max_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             }
         )

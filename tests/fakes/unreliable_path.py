@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
+from io import BytesIO
 
 import aiohttp
 from aiohttp import web
@@ -109,7 +110,7 @@ class UnreliablePath:
         async with self._session.request(
             request.method,
             url,
-            data=body or None,
+            data=BytesIO(body) if body else None,
             headers=request.headers,
             skip_auto_headers=("Content-Type",),
         ) as answer:

@@ -69,8 +69,9 @@ _LARGE_PROBE_KEY = "axiom-probe/conditional-multipart"
 _TOLERATED_SKEW = timedelta(minutes=1)
 _SMALLEST_PART = 5 * 2**20
 """Bytes; what S3 allows."""
+# NoSuchUpload: a request that completes an upload was delivered twice, and its second answer came; a new upload finds the object
 _PASSING_CODES = frozenset({
-    "ConditionalRequestConflict", "InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable",
+    "ConditionalRequestConflict", "InternalError", "NoSuchUpload", "OperationAborted", "RequestTimeout", "ServiceUnavailable",
     "SlowDown", "SlowDownRead", "SlowDownWrite", "XMinioServerNotInitialized",
 })  # fmt: skip
 

@@ -24,6 +24,7 @@ from axiom.storage.store import ConflictError, PutResult
 IS_LONG = os.environ.get("AXIOM_FAULTS") == "long"
 SEED = int(os.environ.get("AXIOM_FAULTS_SEED", "20261126"))
 AT_ONCE = 8
+LARGE = 30
 Sequence = tuple[Weather, ...]
 
 
@@ -129,13 +130,13 @@ async def test_a_large_object_is_created_once(s3_settings: S3Settings) -> None:
     chance = random.Random(SEED)
     async with unreliable_paths(s3_settings.endpoint, 1) as ([path], created):
         store = await connected(s3_settings, path)
-        for number in range(100):
+        for number in range(LARGE):
             weathers = tuple(chance.choices(list(Weather), k=chance.randrange(1, 5)))
             path.write_down(f"/{s3_settings.bucket}/large/{number}", weathers)
             assert await store.put(f"large/{number}", large) in PutResult, weathers
             path.write_down(f"/{s3_settings.bucket}/large/{number}", ())
         await path.settle()
-        await check(store, s3_settings, "large/", {f"large/{n}": large for n in range(100)}, created)
+        await check(store, s3_settings, "large/", {f"large/{n}": large for n in range(LARGE)}, created)
         store.close()
 
 
