@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.captures.clis import CLIS
+from tests.captures.clis import CLIS, ON_SCREEN
 from tests.fakes.git_server import serve_git
 from tests.fakes.scripted_model import load_script
 
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.e2e
 INPUTS, EXAMPLES = ROOT / "e2e" / "inputs", ROOT / "examples" / "agents"
 FIX = "+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)"
 LIMIT_SECONDS = 420
-AGENTS = ("claude", "codex", "gemini")
+AGENTS = ON_SCREEN
 TURNS: list[list[Object]] = load_script(INPUTS / "two_rounds.json").model_dump(exclude_none=True)["turns"]
 HONEST: list[Object] = load_script(INPUTS / "honest.json").model_dump(exclude_none=True)["turns"][0]
 FAULTS: list[Object] = [

@@ -73,6 +73,8 @@ OPENCODE = Cli(
     "opencode", "opencode-linux-x64-baseline", "node_modules/opencode-linux-x64-baseline/bin/opencode"
 )
 CLIS = {cli.name: cli for cli in (CLAUDE, CODEX, GEMINI, OPENCODE)}
+ON_SCREEN = ("claude", "codex", "gemini")
+"""Those that have a driver for their interactive screen."""
 OLDER_CLIS = {name: replace(cli, pins=OLDER) for name, cli in CLIS.items() if (OLDER / name).exists()}
 
 

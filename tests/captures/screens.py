@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import ptyprocess  # type: ignore[import-untyped]
-from tests.captures.clis import CLIS, Cli
+from tests.captures.clis import CLIS, ON_SCREEN, Cli
 from tests.captures.launching import home_files, screen_driver
 from tests.captures.stories import DONE, PATCH
 from tests.fakes.scripted_model import Script, ScriptedModel
@@ -181,7 +181,7 @@ def main() -> int:
     parser.add_argument("clis", nargs="*", choices=[[], *CLIS], help="which ones (default: all)")
     parser.add_argument("--story", choices=[story.name for story in STORIES], help="this one alone")
     chosen = parser.parse_args()
-    for name in chosen.clis or CLIS:
+    for name in chosen.clis or ON_SCREEN:
         for story in STORIES:
             if chosen.story in (None, story.name):
                 text = "\n".join(asyncio.run(record(CLIS[name], story))) + "\n"

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ptyprocess  # type: ignore[import-untyped]
-from tests.captures.clis import CLIS, Cli
+from tests.captures.clis import CLIS, ON_SCREEN, Cli
 from tests.captures.launching import driver, home_files
 from tests.captures.stories import DONE, PATCH
 from tests.fakes.scripted_model import Script, ScriptedModel
@@ -197,7 +197,7 @@ async def record(cli: Cli) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="terminals", description="Record the CLIs' interactive screens.")
     parser.add_argument("clis", nargs="*", choices=[[], *CLIS], help="which ones (default: all)")
-    for name in parser.parse_args().clis or ("claude", "codex", "gemini"):
+    for name in parser.parse_args().clis or ON_SCREEN:
         text = asyncio.run(record(CLIS[name]))
         (HERE / name / "terminal.cast").write_text(text)
         print(f"{name}: {len(text.splitlines())} lines, {len(text)} bytes", flush=True)
