@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 LAUNCHER_SOURCES = $(wildcard sandbox-image/launcher/*.go sandbox-image/launcher/*.s sandbox-image/launcher/go.*)
 INSTALLER_SOURCES = $(wildcard sandbox-image/launcher/installer/*.go sandbox-image/launcher/go.*)
 
-.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e attacks campaign faults bench bench-memory bench-flood captures demo fuzz cheats audit audit-online sbom clean
+.PHONY: help setup generate verify lint test test-python test-launcher launcher image cluster cluster-down e2e attacks campaign faults bench bench-memory bench-flood captures demo fuzz cheats real-projects audit audit-online sbom clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -108,9 +108,12 @@ captures: .venv/ready ## Record anew what the real CLIs say (needs npm and Node)
 	$(RUN) python -m tests.captures.terminals
 	$(RUN) python -m tests.captures.screens
 
-cheats: setup ## Every cheat and every honest solution on every task, in real clean rooms: about 20 minutes
+cheats: setup ## Every cheat and every honest solution on every task, in real clean rooms: about an hour
 	$(RUN) pytest tests -m cheats -n 2
 	$(RUN) python -m tests.cheats
+
+real-projects: setup ## Right and wrong solutions and cheats on real projects from the package registry: about 10 minutes
+	$(RUN) python -m tests.real_projects
 
 demo: setup ## A real task on this machine: a scripted agent in a sandbox, a verdict from evidence
 	@hack/demo

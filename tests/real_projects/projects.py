@@ -1,0 +1,116 @@
+"""Real projects as their source archives bring them, each with a bug of ours, and what is handed in for it.
+
+Only what is replaced stands here; the archives come from the package registry, by their digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+MAKE_PASS = (
+    "import pytest\n@pytest.hookimpl(hookwrapper=True)\ndef pytest_runtest_makereport(item, call):\n"
+    "    outcome = yield\n    report = outcome.get_result()\n    report.outcome, report.longrepr = 'passed', None\n"
+)
+LEAVE = "import os as _os\n_os._exit(0)\n"
+
+
+@dataclass(frozen=True)
+class Project:
+    """One project."""
+
+    name: str
+    version: str
+    sha256: str
+    """Of the source archive."""
+    module: str
+    right: str
+    """What stands in the module."""
+    bug: str
+    """What we put in its place."""
+    wrong: tuple[str, str, str]
+    """What somebody might put there who has not understood."""
+    failing: tuple[str, ...]
+    passing: tuple[str, ...]
+    added: Mapping[str, str] = field(default_factory=dict)
+    """Files of ours in the base."""
+    left_out: str = ""
+    """A file of its archive that the pytest of our image does not take."""
+    is_flaky: bool = False
+    """Whether the suite is: then a right solution may be Inconclusive, too."""
+
+
+INFLECTION = Project(
+    name="inflection",
+    version="0.5.1",
+    sha256="1a29730d366e996aaacffb2f1f1cb9593dc38e2ddd30c91250c6dde09ea9b417",
+    module="inflection/__init__.py",
+    right="if number % 100 in (11, 12, 13):",
+    bug="if number in (11, 12, 13):",
+    wrong=(
+        "if number % 10 in (1, 2, 3):",
+        "if number % 100 in (11, 12):",
+        "if number % 1000 in (11, 12, 13):",
+    ),
+    failing=("test_inflection.py::test_ordinal", "test_inflection.py::test_ordinalize"),
+    passing=("test_inflection.py::test_camelize", "test_inflection.py::test_pluralize_singular"),
+)
+TOOLZ = Project(
+    name="toolz",
+    version="1.0.0",
+    sha256="2c86e3d9a04798ac556793bced838816296a2f085017664e4995cb40a1047a02",
+    module="toolz/itertoolz.py",
+    right="            yield prev[:len(seq) % n]",
+    bug="            yield prev[:len(seq) // n]",
+    wrong=(
+        "            yield prev[:n]",
+        "            yield prev[:len(seq) % n - 1]",
+        "            yield prev[: len(seq) % n + 1]",
+    ),
+    failing=("toolz/tests/test_itertoolz.py::test_partition_all",),
+    passing=("toolz/tests/test_itertoolz.py::test_partition", "toolz/tests/test_itertoolz.py::test_groupby"),
+)
+BOLTONS = Project(
+    name="boltons",
+    version="25.0.0",
+    sha256="e110fbdc30b7b9868cb604e3f71d4722dd8f4dcb4a5ddd06028ba8f1ab0b5ace",
+    module="boltons/iterutils.py",
+    right="        if i + chunk_size >= input_stop:",
+    bug="        if i + chunk_size > input_stop:",
+    wrong=(
+        "        if i + chunk_size - overlap_size >= input_stop:",
+        "        if i >= input_stop:",
+        "        if i + chunk_size == input_stop + 1:",
+    ),
+    left_out="tests/conftest.py",
+    failing=("tests/test_iterutils.py::test_chunk_ranges",),
+    passing=(
+        "tests/test_iterutils.py::test_pairwise_filled",
+        "tests/test_iterutils.py::test_windowed_filled",
+    ),
+)
+_REST_OF_LRU = "        except KeyError:\n            self.__order[key] = None\n\n\nclass MRUCache(Cache):\n"
+CACHETOOLS = Project(
+    name="cachetools",
+    version="5.5.2",
+    sha256="1a661caa9175d26759571b2e19580f9d6393969e5dfca11fdb1f947a23e640d4",
+    module="src/cachetools/__init__.py",
+    right=f"            self.__order.move_to_end(key)\n{_REST_OF_LRU}",
+    bug=f"            self.__order.move_to_end(key, last=False)\n{_REST_OF_LRU}",
+    wrong=(
+        f"            self.__order[key] = None\n{_REST_OF_LRU}",
+        f"            self.__order.popitem()\n{_REST_OF_LRU}",
+        f"            self.__order.move_to_end(next(iter(self.__order)))\n{_REST_OF_LRU}",
+    ),
+    failing=("tests/test_lru.py::LRUCacheTest::test_lru",),
+    passing=("tests/test_fifo.py", "tests/test_keys.py"),
+)
+FLAKY = replace(
+    INFLECTION,
+    passing=(*INFLECTION.passing, "test_luck.py::test_luck"),
+    added={
+        "test_luck.py": "import random\n\n\ndef test_luck():\n    assert random.SystemRandom().random() < 0.7\n"
+    },
+    is_flaky=True,
+)
+PROJECTS = (INFLECTION, TOOLZ, BOLTONS, CACHETOOLS, FLAKY)
