@@ -60,8 +60,9 @@ func trySecondConnection(path string) outcome {
 		return outcome{Detail: err.Error()}
 	}
 	defer closeAll(fd)
-	second := unix.Timeval{Sec: 1}
-	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &second)
+	// A supervisor on a busy node is slow, which is no reason to believe that it accepts.
+	patience := unix.Timeval{Sec: 10}
+	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience)
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		return outcome{Detail: "connect: " + err.Error()}
 	}

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from tests.charts.rendering import VALUES_FILES, Object, kinds, render
 
-VERBS = {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "use"}
+VERBS = {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "use", "review"}
 CLUSTER_WIDE = {
     "AgentClass", "ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
 }  # fmt: skip
