@@ -6,6 +6,7 @@ https://agentclientprotocol.com
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ from axiom_sandbox.drivers.versions import warning
 from axiom_sandbox.protocol.channel import AgentProgram
 from axiom_sandbox.protocol.events import (
     AgentStarted,
+    ApiRetried,
     ApprovalAsked,
     AssistantDelta,
     AssistantMessage,
@@ -30,6 +32,9 @@ from axiom_sandbox.protocol.events import (
 
 _CLIENT = {"name": "axiom", "title": "Axiom", "version": "1"}
 _CANNOT = {"fs": {"readTextFile": False, "writeTextFile": False}}
+_MOST_BREAKS = 3
+"""So often in one process a turn whose answer broke off goes on."""
+_GO_ON = "The connection to the model broke off in the middle of your answer. Go on where you stopped."
 _HANDSHAKE = frozenset(
     {"initialize", "session/new", "session/load", "session/resume", "session/set_mode", "session/prompt"}
 )
@@ -41,11 +46,14 @@ class AcpDriver(JsonRpcDriver):
     marks = {"jsonrpc": "2.0"}
     going_on: ClassVar[str] = "session/load"
     """The request that goes on with a session."""
+    broken_off: ClassVar[re.Pattern[str] | None] = None
+    """How the agent says that its model hung up on it, where it does not try again by itself; anywhere in the error."""
 
     def __init__(self, program: AgentProgram, place: Place) -> None:
         super().__init__(program, place)
         self._speech = ""
         """What the model is saying, as far as it was emitted in pieces."""
+        self._breaks = 0
 
     @abstractmethod
     def tool(self, update: dict[str, Any]) -> Iterable[Event]:
@@ -118,13 +126,15 @@ class AcpDriver(JsonRpcDriver):
                 return None
 
     def failed(self, method: str, error: dict[str, Any]) -> Iterable[Event] | None:
-        """The turn has failed, or has not begun."""
+        """The turn has failed, or has not begun. One whose model hung up goes on a few times, asked in the same session."""
         self.session_refused = self.session_refused or method == self.going_on
         if method not in _HANDSHAKE - {self.going_on}:
             return None
         data = error.get("data")
         details = data.get("details") if isinstance(data, dict) else None
         text = "\n".join(str(part) for part in (error.get("message"), details) if part)
+        if method == "session/prompt" and self._breaks < _MOST_BREAKS and self._says_it_broke_off(text):
+            return self._gone_on(text)
         reason = "error" if method == "session/prompt" else f"{method} refused"
         return self.turn_over(False, reason, text or text_of(error))
 
@@ -180,6 +190,17 @@ class AcpDriver(JsonRpcDriver):
         for call in tuple(self.memory.calls.values()):
             yield ToolReturn(round=self.memory.round, id=call.id, tool=call.tool, ok=False, text=reason)
         yield TurnEnded(round=self.memory.round, ok=ok, reason=reason, text=text_of(text))
+
+    def _says_it_broke_off(self, text: str) -> bool:
+        return self.broken_off is not None and self.broken_off.search(text) is not None
+
+    def _gone_on(self, text: str) -> Iterable[Event]:
+        self._breaks += 1
+        self.call("session/prompt", sessionId=self.memory.session, prompt=[{"type": "text", "text": _GO_ON}])
+        retried = ApiRetried(
+            round=self.memory.round, number=self._breaks, delay_ms=None, status=None, text=text_of(text)
+        )
+        return self.then(retried)
 
     def _ended(self, result: dict[str, Any]) -> Iterable[Event]:
         reason = str(result["stopReason"])

@@ -10,6 +10,7 @@ its exit code, that a tool was lost with its process, and how much of its input 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -86,6 +87,11 @@ class GeminiWords(JsonLinesDriver):
 
 class GeminiDriver(GeminiWords, AcpDriver):
     """Gemini CLI in structured mode."""
+
+    broken_off = re.compile(
+        r"^terminated$|fetch failed|other side closed|socket hang up|premature close|ECONNRESET",
+        re.IGNORECASE,
+    )
 
     # --- its process ------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from axiom_sandbox.protocol.approvals import Approvals, Decision, Permission
 from axiom_sandbox.protocol.channel import AgentProgram
 from axiom_sandbox.protocol.events import (
     AgentMessage,
+    ApiRetried,
     ApprovalAsked,
     AssistantDelta,
     AssistantMessage,
@@ -173,11 +174,30 @@ def test_nothing_can_be_said_in_mid_turn_but_a_turn_can_be_cancelled() -> None:
     assert not returned.ok, "a command that was cancelled has not worked, whatever its status"
 
 
-def test_a_stream_that_breaks_off_fails_the_turn_with_what_was_said() -> None:
-    step = hear(new_driver(), "closed")
-    [ended] = of(TurnEnded, step)
-    assert (ended.ok, ended.reason, ended.text) == (False, "error", "terminated")
+def broken_off() -> bytes:
+    error = {"code": 500, "message": "terminated"}
+    return line(jsonrpc="2.0", id="session/prompt#", error=error)
+
+
+def test_an_answer_that_breaks_off_goes_on_in_the_same_turn() -> None:
+    driver = new_driver()
+    step = hear(driver, "closed")
+    [retried] = of(ApiRetried, step)
+    assert (retried.number, retried.text) == (1, "terminated")
     assert of(AssistantMessage, step)[0].text == "This is cut "
+    assert of(TurnEnded, step) == []
+    asked = told(step)[-1]
+    assert (asked["method"], asked["params"]["sessionId"]) == ("session/prompt", driver.memory.session)
+    assert "Go on where you stopped" in asked["params"]["prompt"][0]["text"]
+
+
+def test_a_model_that_always_hangs_up_fails_the_turn() -> None:
+    driver = new_driver()
+    hear(driver, "closed")
+    steps = [driver.parse(broken_off()) for _ in range(3)]
+    assert [len(of(ApiRetried, step)) for step in steps] == [1, 1, 0]
+    [ended] = of(TurnEnded, steps[-1])
+    assert (ended.ok, ended.reason, ended.text) == (False, "error", "terminated")
 
 
 def test_files_and_commands_stand_in_the_claim_in_parts() -> None:
