@@ -179,8 +179,12 @@ class AgentSandbox(Sandbox):
             await super().record(*found)
 
     async def _look_at_terminal(self, data: bytes) -> None:
-        text, number = self._decoder.decode(data), self.board.state.round
-        if found := await asyncio.to_thread(self._sentry.look_at_terminal, text, number):
+        """Looks at what was shown; nothing is the end of a process, and so of its last line."""
+        text, number = self._decoder.decode(data, final=not data), self.board.state.round
+        found = await asyncio.to_thread(self._sentry.look_at_terminal, text, number)
+        if not data:
+            found += self._sentry.finish_terminal(number)
+        if found:
             await super().record(*found)
 
     async def _look_at_base(self) -> None:

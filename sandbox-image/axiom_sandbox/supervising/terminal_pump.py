@@ -50,7 +50,7 @@ class TerminalPump:
 
         Args:
             noted: the offset up to which the ledger knows the output.
-            look: looks through what was shown, of each half second the first 256 KiB.
+            look: looks through what was shown, of each half second the first 256 KiB; in the end it is given nothing.
             size: columns and rows.
             tail: the last output before `noted`.
             shown: a recording that ends in what the terminal shows already; None: it is empty.
@@ -106,6 +106,7 @@ class TerminalPump:
             os.close(self._fd)
             self.last_view, self.last_screen = self.screen.view(), self.screen.snapshot()
             self.screen.close()
+        await self._look(b"")
         await self._note_loss()
         if self._error:
             raise self._error

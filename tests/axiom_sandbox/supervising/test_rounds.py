@@ -48,6 +48,15 @@ async def test_a_pod_that_waits_for_its_verdict_is_probed_again(tmp_path: Path) 
         await life.reached(Phase.ROUND_ENDED, 2)
 
 
+async def test_a_secret_in_a_last_line_without_an_end_is_told_of(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(start("printf 'key %s' ghp_aB3dE6gH9jK2mN5p'Q8rS1tU4vW7xY0zA3bC6'"))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        told = [(one["kind"], one["place"]) for one in bench.events("signal")]
+        assert told == [("Secret", "terminal")]
+
+
 async def test_a_pod_whose_isolation_is_gone_begins_no_further_round(tmp_path: Path) -> None:
     async with open_bench(tmp_path, changes={"probe_again_seconds": (0.1, 0.2)}) as bench:
         life = await bench.ready()
