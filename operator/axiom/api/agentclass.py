@@ -242,7 +242,14 @@ def mcp_prefix(name: str) -> str:
 class Judge(ApiModel):
     """A model that the criterion Judge may ask. Agents never reach it."""
 
-    name: CriterionName
+    name: Annotated[
+        str,
+        Field(max_length=32),
+        form(
+            r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+            "is not a name; write small letters, digits and - between them, such as careful",
+        ),
+    ]
     """Name; with `axiom run`, its key is read from the variable AXIOM_CREDENTIAL_JUDGE_<NAME>."""
     vendor: Vendor
     """Who makes it: another than makes the agent's own model."""
@@ -278,7 +285,7 @@ class Judge(ApiModel):
             format=value,
             metered=False,
         )
-        return Credential(name=f"judge-{self.name}"[:63], secret_ref=self.secret_ref, route=route)
+        return Credential(name=f"judge-{self.name}", secret_ref=self.secret_ref, route=route)
 
     @property
     def seat(self) -> Seat:
