@@ -34,7 +34,8 @@ _CLIENT = {"name": "axiom", "title": "Axiom", "version": "1"}
 _CANNOT = {"fs": {"readTextFile": False, "writeTextFile": False}}
 _MOST_BREAKS = 3
 """So often in one process a turn whose answer broke off goes on."""
-_GO_ON = "The connection to the model broke off in the middle of your answer. Go on where you stopped."
+_GO_ON = "The connection to the model broke off in the middle of your answer. Go on where you stopped. You were asked:\n\n"
+"""The prompt follows: an agent may forget what was said in a turn that failed."""
 _HANDSHAKE = frozenset(
     {"initialize", "session/new", "session/load", "session/resume", "session/set_mode", "session/prompt"}
 )
@@ -196,7 +197,11 @@ class AcpDriver(JsonRpcDriver):
 
     def _gone_on(self, text: str) -> Iterable[Event]:
         self._breaks += 1
-        self.call("session/prompt", sessionId=self.memory.session, prompt=[{"type": "text", "text": _GO_ON}])
+        self.call(
+            "session/prompt",
+            sessionId=self.memory.session,
+            prompt=[{"type": "text", "text": _GO_ON + self.turn.prompt}],
+        )
         retried = ApiRetried(
             round=self.memory.round, number=self._breaks, delay_ms=None, status=None, text=text_of(text)
         )

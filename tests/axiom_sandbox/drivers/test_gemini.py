@@ -188,7 +188,9 @@ def test_an_answer_that_breaks_off_goes_on_in_the_same_turn() -> None:
     assert of(TurnEnded, step) == []
     asked = told(step)[-1]
     assert (asked["method"], asked["params"]["sessionId"]) == ("session/prompt", driver.memory.session)
-    assert "Go on where you stopped" in asked["params"]["prompt"][0]["text"]
+    text = asked["params"]["prompt"][0]["text"]
+    assert "Go on where you stopped" in text
+    assert text.endswith(driver.turn.prompt)
 
 
 def test_a_model_that_always_hangs_up_fails_the_turn() -> None:
