@@ -431,6 +431,41 @@ def test_a_class_is_used_by_those_who_may(admin: Kubectl, team: Kubectl) -> None
     assert team.run("label", "agenttask", "used", "team=a", "--as", user).returncode == 0
 
 
+def test_a_decision_on_a_task_is_taken_from_those_who_may_review_under_their_own_name(
+    admin: Kubectl, team: Kubectl
+) -> None:
+    team("create", "serviceaccount", "reviewer")
+    user, account = f"system:serviceaccount:{team.namespace}:reviewer", f"{team.namespace}:reviewer"
+    for role in ("edit", "axiom-use"):
+        team("create", "rolebinding", f"r-{role}", f"--clusterrole={role}", f"--serviceaccount={account}")
+    team.create(
+        {
+            "apiVersion": "axiom.dev/v1alpha1",
+            "kind": "AgentTask",
+            "metadata": {"name": "reviewed"},
+            "spec": {
+                "agentClassName": f"plain-{team.namespace}",
+                "prompt": "wait",
+                "suspend": True,
+                "criteria": [{"name": "scope", "diff": {}}],
+            },
+        }
+    )
+
+    def decide(by: str) -> str:
+        patch = json.dumps({"spec": {"review": {"decision": "Reject", "by": by, "why": "no"}}})
+        options = ("--type=merge", "--patch", patch, "--as", user)
+        return team.run("patch", "agenttask", "reviewed", *options).stderr
+
+    assert "you may not review this task" in decide(user)
+    team("create", "rolebinding", "r-review", "--clusterrole=axiom-review", f"--serviceaccount={account}")
+    assert "must be the name by which the API server knows you" in decide("somebody-else")
+    assert decide(user) == ""
+    team("delete", "agenttask", "reviewed")
+    for role in ("edit", "axiom-use", "review"):
+        team("delete", "rolebinding", f"r-{role}")
+
+
 def test_nobody_adds_a_way_out_for_sandboxes(kubectl: Kubectl, release: Release) -> None:
     policy = {
         "apiVersion": "networking.k8s.io/v1",
@@ -601,35 +636,3 @@ def test_nothing_of_a_release_is_left_but_definitions(release: Release, admin: K
     wait_until("the release to go", left, limit_seconds=60)
     definitions = admin("get", "crd", "agenttasks.axiom.dev", "agentclasses.axiom.dev", "--output=name")
     assert len(definitions.split()) == 2
-
-
-def test_a_decision_on_a_task_is_taken_from_those_who_may_review_under_their_own_name(
-    admin: Kubectl, team: Kubectl
-) -> None:
-    team("create", "serviceaccount", "reviewer")
-    user, account = f"system:serviceaccount:{team.namespace}:reviewer", f"{team.namespace}:reviewer"
-    for role in ("edit", "axiom-use"):
-        team("create", "rolebinding", f"r-{role}", f"--clusterrole={role}", f"--serviceaccount={account}")
-    team.create(
-        {
-            "apiVersion": "axiom.dev/v1alpha1",
-            "kind": "AgentTask",
-            "metadata": {"name": "reviewed"},
-            "spec": {
-                "agentClassName": f"plain-{team.namespace}",
-                "prompt": "wait",
-                "suspend": True,
-                "criteria": [{"name": "scope", "diff": {}}],
-            },
-        }
-    )
-
-    def decide(by: str) -> str:
-        patch = json.dumps({"spec": {"review": {"decision": "Reject", "by": by, "why": "no"}}})
-        options = ("--type=merge", "--patch", patch, "--as", user)
-        return team.run("patch", "agenttask", "reviewed", *options).stderr
-
-    assert "you may not review this task" in decide(user)
-    team("create", "rolebinding", "r-review", "--clusterrole=axiom-review", f"--serviceaccount={account}")
-    assert "must be the name by which the API server knows you" in decide("somebody-else")
-    assert decide(user) == ""
