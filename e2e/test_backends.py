@@ -46,9 +46,13 @@ NOTHING = {"name": "nothing", "diff": {"requireChange": False}}
 GREETING = {"name": "greeting", "files": {"expect": [{"path": "greeting.txt", "matches": "^hello\n$"}]}}
 LIFE = [
     "sandbox_started", "launcher_connected", "isolation", "workspace", "task_declared", "user_msg",
-    "agent_started", "terminal", "agent_exited", "claim", "captured", "closed",
+    "agent_started", "terminal", "agent_exited", "claim", "captured", "checkpoint",
+    "closed",
 ]  # fmt: skip
 """Every ledger of an agent that does its work in one round, records of a kind that follow each other taken as one."""
+
+BESIDE = {"files_changed", "screenshot"}
+"""Told as they come, wherever the round is by then."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class Told:
 
     @property
     def shape(self) -> list[str]:
-        events = (record["event"] for record in self.records if record["event"] != "files_changed")
+        events = (record["event"] for record in self.records if record["event"] not in BESIDE)
         return [event for event, _ in itertools.groupby(events)]
 
     def payloads(self, event: str) -> list[Object]:
@@ -371,6 +375,7 @@ def test_a_task_comes_to_the_same_verdict_everywhere(place: Place, name: str) ->
 def test_the_ledger_of_a_round_has_the_same_shape_everywhere(place: Place) -> None:
     told = place.told("honest")
     assert told.shape == LIFE
+    assert told.payloads("screenshot")
     assert [record["seq"] for record in told.records] == list(range(1, len(told.records) + 1))
     assert told.records[-1]["hash"] == told.body["ledger"]["head"]
     [isolation] = told.payloads("isolation")
@@ -392,7 +397,7 @@ def test_the_ledger_of_a_round_has_the_same_shape_everywhere(place: Place) -> No
 def test_the_result_has_the_same_fields_everywhere(place: Place) -> None:
     body = place.told("honest").body
     assert list(body) == [
-        "task", "verdict", "reason", "claim", "rounds", "criteria", "ledger", "diff", "workspace",
+        "task", "verdict", "reason", "claim", "assisted", "rounds", "criteria", "ledger", "diff", "workspace",
         "usage", "durationSeconds",
     ]  # fmt: skip
     assert [sorted(item) for item in body["criteria"]] == [
