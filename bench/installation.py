@@ -52,7 +52,7 @@ class Installation:
             "apiVersion": "axiom.dev/v1alpha1",
             "kind": "AgentTask",
             "metadata": {"name": name},
-            "spec": spec,
+            "spec": {"force": True, **spec},  # whether one like it failed does not matter
         }
         body = self.kubectl.api().post(TASKS.format(self.kubectl.namespace), task)
         stored: Object = json.loads(body)

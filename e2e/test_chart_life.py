@@ -96,6 +96,7 @@ class Life:
                     "workspace": {"files": [{"path": "README.md", "content": "Say hello.\n"}]},
                     "criteria": [{"name": "answer", "files": {"expect": [{"path": "answer"}]}}],
                     "limits": {"deadline": "10m", "maxRounds": 1, "resources": SMALL},
+                    "force": True,
                 },
             }
         )

@@ -208,6 +208,7 @@ def make_task(team: Kubectl, name: str, agent_class: str, *steps: str) -> None:
                 "workspace": {"files": [{"path": "README.md", "content": "Say hello.\n"}]},
                 "criteria": [{"name": "files", "files": {"expect": [{"path": "greeting.txt"}]}}],
                 "limits": {"deadline": "5m", "maxRounds": 1, "resources": SMALL},
+                "force": True,  # what failed is asked for again
             },
         }
     )

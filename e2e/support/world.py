@@ -66,6 +66,7 @@ class World:
                 "workspace": WORKSPACE if workspace is None else workspace,
                 "criteria": [{"name": "greeting", "files": {"expect": [{"path": "greeting.txt"}]}}],
                 "limits": {"deadline": "5m", "maxRounds": 1, "resources": SMALL},
+                "force": True,  # tests ask for what failed again
                 **spec,
             },
         }
