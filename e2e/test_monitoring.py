@@ -248,10 +248,16 @@ def test_every_panel_has_data(load: Load) -> None:
             for target in panel["targets"]:
                 chosen = load.classes["good"] if board["uid"] == "axiom-class" else ".*"
                 found = load.prometheus.query(plain(target["expr"], chosen))
-                if not any(math.isfinite(value) for _, value in found):
+                if UNASKED in target["expr"]:
+                    assert found == []
+                elif not any(math.isfinite(value) for _, value in found):
                     empty.append(f"{board['title']} / {panel['title']}: {target['expr']} gives {found}")
     assert len(boards) == 4
     assert empty == []
+
+
+UNASKED = "axiom_judged_rounds_total"
+"""No task of the load has a judge, and a counter by verdict begins with its first."""
 
 
 def delivered(admin: Kubectl) -> list[Any]:
