@@ -130,6 +130,32 @@ class SecretKey(ApiModel):
     """Key inside it."""
 
 
+BaseAddress = Annotated[
+    str,
+    Field(max_length=2048),
+    form(
+        r"^https?://[^\s/@?#]+(/[^\s?#]*)?$",
+        "is not a base address; write https:// and a host, without user, query or fragment",
+    ),
+]
+HeaderName = Annotated[
+    str,
+    Field(max_length=64),
+    form(r"^[A-Za-z][A-Za-z0-9-]*$", "is not the name of a header; write one such as Authorization"),
+]
+"""Of the header that carries a credential."""
+HeaderFormat = Annotated[
+    str,
+    Field(max_length=128),
+    Check(
+        lambda text: text.count("{}") == 1,
+        "self.split('{}').size() == 2",
+        'does not hold {} exactly once; write the header with {} for the key, such as "Bearer {}"',
+    ),
+]
+"""Its value; {} is the credential."""
+
+
 class Route(ApiModel):
     """Which requests the credential serves."""
 
@@ -139,30 +165,11 @@ class Route(ApiModel):
         form(r"^/[A-Za-z0-9_-]+$", "is not a prefix; write / and one part of a path, such as /openai"),
     ]
     """First part of the path at the proxy: $(AXIOM_PROXY_URL)/openai/v1/responses goes to upstream/v1/responses."""
-    upstream: Annotated[
-        str,
-        Field(max_length=2048),
-        form(
-            r"^https?://[^\s/@?#]+(/[^\s?#]*)?$",
-            "is not a base address; write https:// and a host, without user, query or fragment",
-        ),
-    ]
+    upstream: BaseAddress
     """Base address of the vendor's API."""
-    header: Annotated[
-        str,
-        Field(max_length=64),
-        form(r"^[A-Za-z][A-Za-z0-9-]*$", "is not the name of a header; write one such as Authorization"),
-    ] = "Authorization"
+    header: HeaderName = "Authorization"
     """Header that carries the credential."""
-    format: Annotated[
-        str,
-        Field(max_length=128),
-        Check(
-            lambda text: text.count("{}") == 1,
-            "self.split('{}').size() == 2",
-            'does not hold {} exactly once; write the header with {} for the key, such as "Bearer {}"',
-        ),
-    ] = "Bearer {}"
+    format: HeaderFormat = "Bearer {}"
     """Value of the header; {} is the credential."""
     metered: bool = True
     """Whether its requests are calls of models, which count as usage and which a task's budget ends. False: another service."""
@@ -204,21 +211,9 @@ class McpServer(ApiModel):
     """Address of its endpoint, such as https://mcp.example/mcp."""
     secret_ref: SecretKey
     """Where its key lies on a cluster."""
-    header: Annotated[
-        str,
-        Field(max_length=64),
-        form(r"^[A-Za-z][A-Za-z0-9-]*$", "is not the name of a header; write one such as Authorization"),
-    ] = "Authorization"
+    header: HeaderName = "Authorization"
     """Header that carries the credential."""
-    format: Annotated[
-        str,
-        Field(max_length=128),
-        Check(
-            lambda text: text.count("{}") == 1,
-            "self.split('{}').size() == 2",
-            'does not hold {} exactly once; write the header with {} for the key, such as "Bearer {}"',
-        ),
-    ] = "Bearer {}"
+    format: HeaderFormat = "Bearer {}"
     """Value of the header; {} is the credential."""
 
     @property
@@ -261,17 +256,7 @@ class Judge(ApiModel):
     """The model, as its vendor names it."""
     secret_ref: SecretKey
     """Where its key lies on a cluster."""
-    upstream: (
-        Annotated[
-            str,
-            Field(max_length=2048),
-            form(
-                r"^https?://[^\s/@?#]+(/[^\s?#]*)?$",
-                "is not a base address; write https:// and a host, without user, query or fragment",
-            ),
-        ]
-        | None
-    ) = None
+    upstream: BaseAddress | None = None
     """Base address of an API like the vendor's. Unset: the vendor's own."""
 
     @property
