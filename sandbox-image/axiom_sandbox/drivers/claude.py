@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
-from axiom_sandbox.drivers.contract import Command, Place, Step, Turn, UnsupportedError
+from axiom_sandbox.drivers.contract import Command, Place, Step, Turn
 from axiom_sandbox.drivers.expanding import MCP_TOKEN, environment, expand, mcp_addresses, variables
 from axiom_sandbox.drivers.json_lines import JsonLinesDriver, input_of, text_of
 from axiom_sandbox.drivers.statements import command_ran, file_written
@@ -23,7 +24,6 @@ from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
 from axiom_sandbox.protocol.events import (
     ApiRetried,
     ApprovalAsked,
-    ApprovalGiven,
     ApprovalWithdrawn,
     AssistantMessage,
     Compacted,
@@ -53,7 +53,6 @@ PRESET = {
 _HOOK = "axiom"
 _HOOK_SECONDS = 7 * 24 * 3600
 """How long the program waits for the answer: a person may have to give it."""
-_DENIED = "This tool may not be used in this task."
 _WRITING = {
     "Write": "file_path",
     "Edit": "file_path",
@@ -81,6 +80,17 @@ class ClaudeWords(JsonLinesDriver):
             for name, url in mcp_addresses(self.place, self.program).items()
         }
         return ("--mcp-config", json.dumps({"mcpServers": servers})) if servers else ()
+
+    def started(self, turn: Turn, *options: str) -> Command:
+        """The class's command with these options, the MCP servers and the session; on the terminal."""
+        session = ("--resume" if turn.resume else "--session-id", turn.session) if turn.session else ()
+        known = variables(self.place)
+        options = (*options, *self.mcp_options(), *session)
+        return Command(
+            argv=(*(expand(argument, known) for argument in self.program.command), *options),
+            shown_argv=(*self.program.command, *options),
+            env=environment(self.place, self.program, **PRESET),
+        )
 
     def said(self, block: dict[str, Any], message: dict[str, Any]) -> Event:
         """A block of what the model said."""
@@ -140,16 +150,7 @@ class ClaudeDriver(ClaudeWords):
 
     def command(self, turn: Turn) -> Command:
         """The class's command, with the options of the protocol behind it."""
-        session = ("--resume" if turn.resume else "--session-id", turn.session) if turn.session else ()
-        known = variables(self.place)
-        options = (*_OPTIONS, *self.mcp_options(), *session)
-        return Command(
-            argv=(*(expand(argument, known) for argument in self.program.command), *options),
-            shown_argv=(*self.program.command, *options),
-            env=environment(self.place, self.program, **PRESET),
-            pipe_in=True,
-            pipe_out=True,
-        )
+        return replace(self.started(turn, *_OPTIONS), pipe_in=True, pipe_out=True)
 
     def home_files(self) -> tuple[HomeFile, ...]:
         """No questions at the first run."""
@@ -177,29 +178,16 @@ class ClaudeDriver(ClaudeWords):
 
     def answer(self, question: str, decision: Decision) -> Step:
         """Allows or denies a use of a tool."""
-        asked = self.memory.questions.get(question)
-        if asked is None or decision.permission is Permission.ASK:
-            raise UnsupportedError(
-                f"no approval {question!r} is open that could be answered {decision.permission}"
-            )
-        allowed = decision.permission is Permission.ALLOW
-        message = decision.message or ("" if allowed else _DENIED)
+        asked, given = self.given(question, decision)
+        allowed = given.permission is Permission.ALLOW
         if question.startswith(_HOOK_QUESTION):
-            self._respond(question.removeprefix(_HOOK_QUESTION), _hook_answer(allowed, message))
+            self._respond(question.removeprefix(_HOOK_QUESTION), _hook_answer(allowed, given.message))
         elif allowed:
             whole = self._whole.get(question, asked.input)
             self._respond(question, {"behavior": "allow", "updatedInput": whole})
         else:
-            self._respond(question, {"behavior": "deny", "message": message})
+            self._respond(question, {"behavior": "deny", "message": given.message})
         self._whole.pop(question, None)
-        given = ApprovalGiven(
-            round=self.memory.round,
-            id=question,
-            permission=decision.permission,
-            by=decision.by,
-            message=message,
-            for_session=decision.for_session,
-        )
         return self.step((given,))
 
     def _tell(self, text: str) -> None:

@@ -15,9 +15,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from axiom_sandbox.drivers.claude import PRESET, ClaudeWords, turn_tokens
+from axiom_sandbox.drivers.claude import ClaudeWords, turn_tokens
 from axiom_sandbox.drivers.contract import Command, Place, Step, Turn
-from axiom_sandbox.drivers.expanding import environment, expand, variables
 from axiom_sandbox.drivers.screen import Dialog, Face, ScreenDriver, Shown, choices_at_the_end, squeezed
 from axiom_sandbox.drivers.versions import warning
 from axiom_sandbox.protocol.agents import Activity, Signal, Tokens
@@ -77,14 +76,7 @@ class ClaudeTerminalDriver(ClaudeWords, ScreenDriver):
 
     def command(self, turn: Turn) -> Command:
         """The class's command; the terminal is its standard input and output."""
-        session = ("--resume" if turn.resume else "--session-id", turn.session) if turn.session else ()
-        known = variables(self.place)
-        options = (*_OPTIONS, *self.mcp_options(), *session)
-        return Command(
-            argv=(*(expand(argument, known) for argument in self.program.command), *options),
-            shown_argv=(*self.program.command, *options),
-            env=environment(self.place, self.program, **PRESET),
-        )
+        return self.started(turn, *_OPTIONS)
 
     def home_files(self) -> tuple[HomeFile, ...]:
         """No questions at the first run: on themes, on trust in the workspace, on the key."""

@@ -11,14 +11,24 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
-from axiom_sandbox.drivers.contract import Driver, Place, Step, Turn
+from axiom_sandbox.drivers.contract import Driver, Place, Step, Turn, UnsupportedError
 from axiom_sandbox.drivers.lines import Line, LineReader
+from axiom_sandbox.protocol.approvals import Decision, Permission
 from axiom_sandbox.protocol.channel import AgentProgram
-from axiom_sandbox.protocol.events import AgentMessage, AssistantDelta, AssistantMessage, Event, Reasoning
+from axiom_sandbox.protocol.events import (
+    AgentMessage,
+    ApprovalAsked,
+    ApprovalGiven,
+    AssistantDelta,
+    AssistantMessage,
+    Event,
+    Reasoning,
+)
 
 MOST_TEXT = 256 * 1024
 """Characters of one text that an event keeps."""
 _MOST_DELTA = 4096
+_DENIED = "This tool may not be used in this task."
 _MALFORMED = "malformed"
 _OTHER = "other"
 _MOST_KINDS = 200
@@ -67,6 +77,23 @@ class JsonLinesDriver(Driver):
         while len(self._delta) >= _MOST_DELTA:
             piece, self._delta = self._delta[:_MOST_DELTA], self._delta[_MOST_DELTA:]
             yield AssistantDelta(round=self.memory.round, text=piece, reasoning=reasoning)
+
+    def given(self, question: str, decision: Decision) -> tuple[ApprovalAsked, ApprovalGiven]:
+        """What is asked, and what it is answered. Raises UnsupportedError if it is not open, or the decision leaves it open."""
+        asked = self.memory.questions.get(question)
+        if asked is None or decision.permission is Permission.ASK:
+            raise UnsupportedError(
+                f"no approval {question!r} is open that could be answered {decision.permission}"
+            )
+        answered = ApprovalGiven(
+            round=self.memory.round,
+            id=question,
+            permission=decision.permission,
+            by=decision.by,
+            message=decision.message or (_DENIED if decision.permission is Permission.DENY else ""),
+            for_session=decision.for_session,
+        )
+        return asked, answered
 
     # --- the contract -----------------------------------------------------------------------------------------
 

@@ -11,13 +11,12 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from axiom_sandbox.drivers.contract import Place, Step, Turn, UnsupportedError
+from axiom_sandbox.drivers.contract import Place, Step, Turn
 from axiom_sandbox.drivers.json_lines import JsonLinesDriver
 from axiom_sandbox.protocol.approvals import Decision, Permission
 from axiom_sandbox.protocol.channel import AgentProgram
 from axiom_sandbox.protocol.events import ApprovalAsked, ApprovalGiven, Event
 
-_DENIED = "This tool may not be used in this task."
 _METHOD_NOT_FOUND = -32601
 
 
@@ -85,23 +84,9 @@ class JsonRpcDriver(JsonLinesDriver):
 
     def answer(self, question: str, decision: Decision) -> Step:
         """Allows or denies a use of a tool."""
-        open_question = self.memory.questions.get(question)
-        if open_question is None or decision.permission is Permission.ASK:
-            raise UnsupportedError(
-                f"no approval {question!r} is open that could be answered {decision.permission}"
-            )
-        allowed = decision.permission is Permission.ALLOW
-        message = decision.message or ("" if allowed else _DENIED)
-        self.respond(question, self.decided(open_question, allowed))
-        given = ApprovalGiven(
-            round=self.memory.round,
-            id=question,
-            permission=decision.permission,
-            by=decision.by,
-            message=message,
-            for_session=decision.for_session,
-        )
-        return self.step((given, *self.after_answer(open_question, given)))
+        asked, given = self.given(question, decision)
+        self.respond(question, self.decided(asked, given.permission is Permission.ALLOW))
+        return self.step((given, *self.after_answer(asked, given)))
 
     def after_answer(self, question: ApprovalAsked, given: ApprovalGiven) -> Iterable[Event]:
         """What follows from an answer, where the agent itself does not say so."""

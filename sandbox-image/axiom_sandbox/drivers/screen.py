@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from axiom_sandbox.drivers.contract import Place, Sight, Signals, Step, Turn, UnsupportedError
+from axiom_sandbox.drivers.contract import Place, Sight, Signals, Step, Turn
 from axiom_sandbox.drivers.json_lines import JsonLinesDriver
 from axiom_sandbox.protocol.agents import Activity, AgentState, Signal
 from axiom_sandbox.protocol.approvals import Decision, Permission
 from axiom_sandbox.protocol.channel import AgentProgram
 from axiom_sandbox.protocol.events import (
     ApprovalAsked,
-    ApprovalGiven,
     ApprovalWithdrawn,
     AssistantMessage,
     Event,
@@ -51,7 +50,6 @@ _PASTE_SECONDS = 8.0
 _FILE_SECONDS = 1.5
 """The session's file may lag so far behind the screen."""
 _LONGEST_TEXT = 4_000
-_DENIED = "This tool may not be used in this task."
 _PASTED = re.compile(r"\[Pasted (?:text|content)", re.IGNORECASE)
 """What stands in place of a long text that was pasted."""
 _NUMBERS = re.compile(r"\d+")
@@ -240,21 +238,9 @@ class ScreenDriver(JsonLinesDriver):
 
     def answer(self, question: str, decision: Decision) -> Step:
         """Given by keys, over the next screens."""
-        if question not in self.memory.questions or decision.permission is Permission.ASK:
-            raise UnsupportedError(
-                f"no approval {question!r} is open that could be answered {decision.permission}"
-            )
-        denied = decision.permission is Permission.DENY
-        message = decision.message or (_DENIED if denied else "")
+        _, given = self.given(question, decision)
         if question == self._question:
-            self._answering = _Answering(decision, message)
-        given = ApprovalGiven(
-            round=self.memory.round,
-            id=question,
-            permission=decision.permission,
-            by=decision.by,
-            message=message,
-        )
+            self._answering = _Answering(decision, given.message)
         return self.step((given,))
 
     def recall(self, events: Iterable[Event]) -> None:

@@ -10,11 +10,20 @@ from hypothesis import strategies as st
 from tests.axiom_sandbox.drivers.conversations import CONVERSATIONS, PLACE, Kind, new_driver
 
 from axiom_sandbox.drivers.contract import Driver, Ended, Signals, Step, Turn, UnsupportedError
+from axiom_sandbox.drivers.json_lines import JsonLinesDriver
 from axiom_sandbox.drivers.registry import DRIVERS
 from axiom_sandbox.ledger.records import ORIGIN, encode
 from axiom_sandbox.protocol.agents import Activity, Session, Signal
 from axiom_sandbox.protocol.approvals import Decision, Permission
-from axiom_sandbox.protocol.events import Event, SessionOpened, ToolCall, ToolReturn, TurnEnded, parse_event
+from axiom_sandbox.protocol.events import (
+    ApprovalAsked,
+    Event,
+    SessionOpened,
+    ToolCall,
+    ToolReturn,
+    TurnEnded,
+    parse_event,
+)
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.protocol.verdicts import Saying
@@ -215,6 +224,21 @@ def test_what_cannot_be_told_anything_says_so_before_it_is(kind: Kind) -> None:
 def test_an_answer_to_no_question_is_refused(kind: Kind) -> None:
     with pytest.raises(UnsupportedError, match="nothing-asked"):
         begun(kind).answer("nothing-asked", Decision(permission=Permission.ALLOW, by="policy"))
+
+
+@every_driver
+def test_an_answer_says_who_gave_it_and_for_how_long(kind: Kind) -> None:
+    driver = begun(kind)
+    if not isinstance(driver, JsonLinesDriver):
+        pytest.skip("it asks for no approval")
+    asked = ApprovalAsked(round=1, id="7", tool="Bash", input={"command": "ls"}, call="c")
+    driver.recall((asked,))
+    _, answered = driver.given(
+        "7", Decision(permission=Permission.ALLOW, by="ada", message="Once.", for_session=True)
+    )
+    assert (answered.id, answered.by, answered.message, answered.for_session) == ("7", "ada", "Once.", True)
+    with pytest.raises(UnsupportedError, match="Ask"):
+        driver.given("7", Decision(permission=Permission.ASK, by="policy"))
 
 
 @every_driver
