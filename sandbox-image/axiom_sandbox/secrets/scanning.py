@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-import re2
 
 from axiom_sandbox.secrets.forms import BEGIN, END, FORMS, Form, is_placeholder, looks_random
+from axiom_sandbox.secrets.patterns import compiled, together
 
 SHORTEST_VALUE = 8
 """Characters: what is shorter is no secret, and would be found in ordinary text."""
-_MEMORY = 64 * 1024 * 1024
-"""Bytes for an automaton: more than all forms together need at once, as one that has too few finds nothing."""
 _KEY = "private key"
 _KEY_BODY = rb"[ \t>|+-]*(?:[A-Za-z0-9+/=\\]+|[A-Za-z0-9-]+: .*)[ \t\r]*"
 """A line of one, perhaps quoted or as a diff has it: Base64, or a header."""
@@ -36,11 +32,11 @@ class Scanner:
         self._values = tuple(
             sorted({value for value in values if len(value) >= SHORTEST_VALUE}, key=len, reverse=True)
         )
-        self._forms = [(form, _compiled(form.pattern.encode())) for form in forms]
-        self._any = _together([form for form, _ in self._forms])
-        self._marks = _compiled(b"(?:" + BEGIN + b")|(?:" + END + b")")
-        self._begin = _compiled(BEGIN)
-        self._body = _compiled(_KEY_BODY)
+        self._forms = [(form, compiled(form.pattern.encode())) for form in forms]
+        self._any = together([form.pattern.encode() for form, _ in self._forms])
+        self._marks = compiled(b"(?:" + BEGIN + b")|(?:" + END + b")")
+        self._begin = compiled(BEGIN)
+        self._body = compiled(_KEY_BODY)
 
     def spans(self, text: str, *, in_key: bool = False) -> tuple[list[Span], bool]:
         """Secrets in whole lines, in order and apart; and whether the text ends inside a private key.
@@ -102,15 +98,6 @@ class Scanner:
         return end
 
 
-def _together(forms: list[Form]) -> Any:
-    """All patterns in one automaton, which says in one pass which of them occur."""
-    together = re2.Set.SearchSet(_options())
-    for form in forms:
-        together.Add(form.pattern.encode())
-    together.Compile()
-    return together
-
-
 def _united(spans: list[Span]) -> list[Span]:
     """In order, and none over another."""
     united = list[Span]()
@@ -121,15 +108,3 @@ def _united(spans: list[Span]) -> list[Span]:
         else:
             united.append(span)
     return united
-
-
-def _compiled(pattern: bytes) -> Any:
-    return re2.compile(pattern, _options())
-
-
-def _options() -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = _MEMORY
-    return options

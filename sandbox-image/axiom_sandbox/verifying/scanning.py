@@ -17,11 +17,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import re2
 
 from axiom_sandbox.secrets.forms import FORMS, Form, entropy, is_placeholder, looks_random
+from axiom_sandbox.secrets.patterns import compiled
 
 TOO_MUCH = "more layers than can be looked through; leave the file out by exclude if it is meant to be there"
 MAX_DEPTH = 3
@@ -92,7 +93,7 @@ class Scanner:
     def __init__(self, patterns: tuple[str, ...] = ()) -> None:
         own = tuple(Form("secret of a pattern of the criterion", pattern, "", 0) for pattern in patterns)
         self._forms = [
-            (form, tuple(form.hint.encode().split()) or (b"",), _compiled(form.pattern))
+            (form, tuple(form.hint.encode().split()) or (b"",), compiled(form.pattern.encode()))
             for form in (*FORMS_IN_FILES, *own)
         ]
 
@@ -279,15 +280,3 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: _Budget) ->
             if len(found) > budget.left:
                 raise _TooMuchError
     return bytes(found)
-
-
-def _options() -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.max_mem = 64 * 1024 * 1024
-    return options
-
-
-def _compiled(pattern: str) -> Any:
-    return re2.compile(pattern.encode(), _options())

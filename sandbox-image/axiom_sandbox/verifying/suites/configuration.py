@@ -17,7 +17,7 @@ from typing import Any
 
 from axiom_sandbox.verifying.judging import Side
 
-_NAMES = (
+NAMES = (
     "pytest.toml",
     ".pytest.toml",
     "pytest.ini",
@@ -26,6 +26,7 @@ _NAMES = (
     "tox.ini",
     "setup.cfg",
 )
+"""Files in which pytest looks for its configuration, the first first."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Configuration:
 def configuration_of(base: Side, files: Iterable[str]) -> Configuration:
     """The nearest configuration above all test files."""
     for folder in _upwards([posixpath.dirname(file) for file in files]):
-        for name in _NAMES:
+        for name in NAMES:
             path = posixpath.join(folder, name)
             if path not in base.tree.entries or path not in base.files:
                 continue

@@ -8,26 +8,13 @@ from typing import Any
 from axiom_sandbox.verifying.judging import Side, Source
 from axiom_sandbox.verifying.rooms import Place
 from axiom_sandbox.verifying.suites.adapters import Adapter
-from axiom_sandbox.verifying.suites.configuration import configuration_of
+from axiom_sandbox.verifying.suites.configuration import NAMES, configuration_of
 from axiom_sandbox.verifying.suites.pinning import Conventions, Pins, name_of, parents
 
 _WORDS = ("async", "anyio", "hypothesis")
 """Words by whose presence the runner decides which plugins it loads."""
 _TEXTS = (".py", ".toml", ".ini", ".cfg")
-_SETTINGS = frozenset(
-    {
-        "conftest.py",
-        "pytest.toml",
-        ".pytest.toml",
-        "pytest.ini",
-        ".pytest.ini",
-        "pyproject.toml",
-        "tox.ini",
-        "setup.cfg",
-        "sitecustomize.py",
-        "usercustomize.py",
-    }
-)
+_SETTINGS = frozenset({*NAMES, "conftest.py", "sitecustomize.py", "usercustomize.py"})
 
 
 def is_test_file(path: str) -> bool:
