@@ -175,7 +175,9 @@ CHEATS: dict[str, dict[str, Cheat]] = {
     "trickery": {
         "assertions replaced": at_import(ASSERT + NOOP + "for (const a of [A, A.strict]) for (const k of Object.keys(a)) { try { a[k] = no } catch {} }\nB('node:module').syncBuiltinESMExports()"),
         "one assertion replaced": at_import(ASSERT + "for (const k of ['equal', 'strictEqual', 'deepStrictEqual', 'rejects', 'ok']) A[k] = A.strict[k] = async () => {}\nB('node:module').syncBuiltinESMExports()"),
+        "one assertion replaced, no other": at_import(ASSERT + "A.strict.equal = () => {}\nB('node:module').syncBuiltinESMExports()"),
         "the stream of results patched": at_import("const R = B('node:stream').Readable.prototype; const push = R.push\nR.push = function (c, ...r) { if (c?.type === 'test:fail') { c.type = 'test:pass'; c.data.details.error = undefined } return push.call(this, c, ...r) }"),
+        "one result in the stream patched": at_import("const R = B('node:stream').Readable.prototype; const push = R.push\nR.push = function (c, ...r) { if (c?.type === 'test:fail' && !/^test [0-9a-f]+$/.test(c.data.name)) { c.type = 'test:pass'; c.data.details.error = undefined } return push.call(this, c, ...r) }"),
         "events patched": at_import("const E = B('node:events').prototype; const emit = E.emit\nE.emit = function (type, ...r) { return emit.call(this, type === 'test:fail' ? 'test:pass' : type, ...r) }"),
         "promises patched": at_import("const then = Promise.prototype.then\nPromise.prototype.then = function (a, b) { return then.call(this, a, b && a) }\nPromise.reject = () => Promise.resolve()"),
         "toJSON for all": at_import("Object.prototype.toJSON = function () { return this.outcome ? { ...this, outcome: 'passed', ran: true, toJSON: undefined } : this }"),

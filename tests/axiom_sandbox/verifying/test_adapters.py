@@ -314,31 +314,40 @@ async def test_a_test_in_go_that_takes_others_down_with_it_takes_no_result_of_th
     assert found.verdict is Verdict.PASS, found.results[0].message
 
 
-DEFENCES = [
-    ("node_witness.mjs", "const ran = body !== undefined && body.ended > 0", "const ran = true", "the stream of results patched"),
-    ("node_witness.mjs", "send('tampered', { parts: ownKeys(seen) })", "", "one assertion replaced"),
-]  # fmt: skip
+WITNESS = "node_witness.mjs"
+BODIES = ("    ran,\n", "    ran: true,\n")
+FOUNDATIONS = ("send('tampered', { parts: ownKeys(seen) })", "")
+DEFENCES = {
+    "foundations": ("one assertion replaced, no other", (FOUNDATIONS,)),
+    "bodies and foundations, each alone enough": ("one result in the stream patched", (BODIES, FOUNDATIONS)),
+}
+"""The cheat that gets through without these parts of the witness, and with no fewer gone."""
 
 
 @needs("node")
 @pytest.mark.cheats
 @pytest.mark.sandbox
-@pytest.mark.parametrize(("file", "before", "after", "cheat"), DEFENCES, ids=["bodies", "foundations"])
+@pytest.mark.parametrize(("cheat", "gone"), DEFENCES.values(), ids=DEFENCES)
 async def test_a_defence_switched_off_lets_a_cheat_through(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, file: str, before: str, after: str, cheat: str
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, cheat: str, gone: tuple[tuple[str, str], ...]
 ) -> None:
-    path = bench.room.tools_folder / file
-    text = path.read_text()
-    assert before in text
-    path.write_text(text.replace(before, after))
-    adapter = ADAPTERS[Runner.NODE_TEST]
-    parts = [(bench.room.tools_folder / part).read_bytes() for part in (adapter.tool, *adapter.parts)]
-    with monkeypatch.context() as patch:
-        patch.setattr(verifier, "runner_digest", lambda _: hashlib.sha256(b"".join(parts)).hexdigest())
-        files = javascript.CHEATS["trickery"][cheat](javascript.LEAP)
-        assert (await decide(bench, javascript.LEAP, files)).verdict is Verdict.PASS
-    path.write_text(text)
-    assert (await bench.again(javascript.LEAP.criterion())).verdict is Verdict.FAIL
+    path, files = bench.room.tools_folder / WITNESS, javascript.CHEATS["trickery"][cheat](javascript.LEAP)
+    text, adapter = path.read_text(), ADAPTERS[Runner.NODE_TEST]
+
+    def without(*parts: tuple[str, str]) -> None:
+        weaker = text
+        for before, after in parts:
+            assert before in weaker
+            weaker = weaker.replace(before, after)
+        path.write_text(weaker)
+        ours = [(bench.room.tools_folder / part).read_bytes() for part in (adapter.tool, *adapter.parts)]
+        monkeypatch.setattr(verifier, "runner_digest", lambda _: hashlib.sha256(b"".join(ours)).hexdigest())
+
+    without(*gone)
+    assert (await decide(bench, javascript.LEAP, files)).verdict is Verdict.PASS
+    for kept in gone:
+        without(*(part for part in gone if part is not kept))
+        assert (await bench.again(javascript.LEAP.criterion())).verdict is Verdict.FAIL
 
 
 @needs("node")
