@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,7 +30,7 @@ from axiom.cluster.resources import AGENT_TASKS
 from axiom.evidence.harmless import one_line
 from axiom.evidence.segments import EvidenceError
 from axiom.manifests.naming import CHECKPOINT_ANNOTATION
-from axiom.planning.statuses import is_true, rfc3339
+from axiom.planning.statuses import is_true
 from axiom.running.checkpoints import Found, find_all
 from axiom.storage.store import StorageError
 from axiom_sandbox.protocol.checkpoints import Why
@@ -176,18 +175,7 @@ def _row(one: CheckpointStatus, uid: str) -> dict[str, Any]:
 
 
 def _row_of(found: Found) -> dict[str, Any]:
-    manifest = found.manifest
-    told = CheckpointStatus(
-        number=manifest.number,
-        attempt=manifest.identity.attempt,
-        round=manifest.round,
-        turn_over=manifest.turn_over,
-        reason=manifest.why,
-        time=rfc3339(datetime.fromtimestamp(manifest.taken_ms / 1000, UTC)),
-        size=sum(part.size for part in manifest.parts),
-        digest=found.digest,
-    )
-    return _row(told, manifest.identity.task_id)
+    return _row(found.status, found.manifest.identity.task_id)
 
 
 def _task(found: Any) -> AgentTask:

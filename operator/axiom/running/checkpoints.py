@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from axiom.api.agenttask import CheckpointSource, StartingPoint, WorkspaceStatus
+from axiom.api.agenttask import CheckpointSource, CheckpointStatus, StartingPoint, WorkspaceStatus
 from axiom.gateway.carrying import Archive
 from axiom.gateway.packing import WorkspaceError
+from axiom.planning.checkpoints import point_of
+from axiom.planning.statuses import rfc3339
 from axiom.running.workspaces import Base
 from axiom.storage.encrypted import seen_by
 from axiom.storage.keys import blob_key
@@ -28,6 +31,21 @@ class Found:
 
     digest: str
     manifest: Manifest
+
+    @property
+    def status(self) -> CheckpointStatus:
+        """What a task's status would tell of it."""
+        manifest = self.manifest
+        return CheckpointStatus(
+            number=manifest.number,
+            attempt=manifest.identity.attempt,
+            round=manifest.round,
+            turn_over=manifest.turn_over,
+            reason=manifest.why,
+            time=rfc3339(datetime.fromtimestamp(manifest.taken_ms / 1000, UTC)),
+            size=sum(part.size for part in manifest.parts),
+            digest=self.digest,
+        )
 
 
 async def find_all(store: ObjectStore, task: str, namespace: str = "") -> list[Found]:
@@ -68,13 +86,6 @@ async def take_up(
         raise WorkspaceError(
             f"{FIELD}: the base of checkpoint {manifest.number} is not whole: {error}"
         ) from error
-    point = StartingPoint(
-        number=manifest.number,
-        attempt=manifest.identity.attempt,
-        digest=chosen.digest,
-        round=manifest.round,
-        turn_over=manifest.turn_over,
-        task=source.task,
-    )
+    point = point_of(chosen.status).model_copy(update={"task": source.task})
     status = WorkspaceStatus(digest=stored.sha256, revision=chosen.digest)
     return Base(Archive(archive, stored.sha256), status), point
