@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from axiom.cli.places import ClusterContext, ClusterKubeconfig, Stored
+
 Task = Annotated[str, typer.Argument(help="Name of the AgentTask.", metavar="TASK")]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="The task's namespace.")]
-Context = Annotated[str | None, typer.Option("--context", help="The kubeconfig's context.")]
-Kubeconfig = Annotated[Path | None, typer.Option("--kubeconfig", help="The kubeconfig.", metavar="FILE")]
 
 
 def checkpoints(
     task: Task,
     cluster: Annotated[bool, typer.Option("--cluster", help="Of a task on a cluster.")] = False,
     namespace: Namespace = "",
-    where: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            help="A state folder, a store's folder, or s3://BUCKET. Without it: the state folder of local runs.",
-            metavar="WHERE",
-        ),
-    ] = "",
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    where: Stored = "",
+    context: ClusterContext = None,
+    kubeconfig: ClusterKubeconfig = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """List the checkpoints of a task. Exit code: 0 there are some, 1 there are none, 3 not readable."""
@@ -36,7 +28,10 @@ def checkpoints(
 
 
 def checkpoint(
-    task: Task, namespace: Namespace = "", context: Context = None, kubeconfig: Kubeconfig = None
+    task: Task,
+    namespace: Namespace = "",
+    context: ClusterContext = None,
+    kubeconfig: ClusterKubeconfig = None,
 ) -> None:
     """Take a checkpoint of a task that runs on a cluster, and wait for it. Exit code: 0 taken, 3 refused, 4 not taken."""
     from axiom.cli.keeping import Place, take_checkpoint
@@ -48,8 +43,8 @@ def rollback(
     task: Task,
     number: Annotated[int, typer.Argument(help="Number of the checkpoint.", min=1)],
     namespace: Namespace = "",
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    context: ClusterContext = None,
+    kubeconfig: ClusterKubeconfig = None,
 ) -> None:
     """Take a task on a cluster back to a checkpoint. Rounds and costs stay as they are.
 
@@ -70,8 +65,8 @@ def fork(
         str, typer.Option("--prompt", help="What the new task's agent is told; without it the same.")
     ] = "",
     namespace: Namespace = "",
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
+    context: ClusterContext = None,
+    kubeconfig: ClusterKubeconfig = None,
 ) -> None:
     """Make a new task of a checkpoint of another, with the other's criteria. Exit code: 0 created, 3 refused, 4 not created."""
     from axiom.cli.keeping import Place, make_fork

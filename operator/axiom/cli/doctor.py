@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from axiom.cli.places import ClusterContext, ClusterKubeconfig, ClusterNamespace
+
 
 @dataclass(frozen=True)
 class Question:
@@ -25,13 +27,9 @@ def doctor(
     task: Annotated[
         str | None, typer.Argument(help="Name of an AgentTask: why is it where it is?", metavar="[TASK]")
     ] = None,
-    namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="The task's namespace; else the context's.")
-    ] = None,
-    context: Annotated[str | None, typer.Option("--context", help="The kubeconfig's context.")] = None,
-    kubeconfig: Annotated[
-        Path | None, typer.Option("--kubeconfig", help="The kubeconfig.", metavar="FILE")
-    ] = None,
+    namespace: ClusterNamespace = None,
+    context: ClusterContext = None,
+    kubeconfig: ClusterKubeconfig = None,
     local: Annotated[
         bool, typer.Option("--local", help="Look at this machine alone: can `axiom run` work here?")
     ] = False,

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from axiom.cli.places import Stored
+
 
 def history(
     text: Annotated[
@@ -22,14 +24,7 @@ def history(
     until: Annotated[
         str, typer.Option("--until", help="Complete not after this time, or this long ago.", metavar="TIME")
     ] = "",
-    where: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            help="A state folder, a store's folder, or s3://BUCKET. Without it: the state folder of local runs.",
-            metavar="WHERE",
-        ),
-    ] = "",
+    where: Stored = "",
     limit: Annotated[int, typer.Option("--limit", help="Most rows, newest first.", min=1)] = 50,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Make the index anew of what is in object storage.")

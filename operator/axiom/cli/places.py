@@ -46,6 +46,23 @@ GatewayCa = Annotated[
     ),
 ]
 
+# Of commands that speak with a cluster in any case.
+ClusterNamespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="The task's namespace; else the context's.")
+]
+ClusterContext = Annotated[str | None, typer.Option("--context", help="The kubeconfig's context.")]
+ClusterKubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="The kubeconfig.", metavar="FILE")
+]
+Stored = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        help="A state folder, a store's folder, or s3://BUCKET. Without it: the state folder of local runs.",
+        metavar="WHERE",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Places:

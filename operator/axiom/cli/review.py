@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from axiom.cli.places import ClusterContext, ClusterKubeconfig, ClusterNamespace
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -34,13 +36,9 @@ def review(
         ),
     ] = None,
     why: Annotated[str, typer.Option("--why", help="Why; asked for with --accept and --reject.")] = "",
-    namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="The task's namespace; else the context's.")
-    ] = None,
-    context: Annotated[str | None, typer.Option("--context", help="The kubeconfig's context.")] = None,
-    kubeconfig: Annotated[
-        Path | None, typer.Option("--kubeconfig", help="The kubeconfig.", metavar="FILE")
-    ] = None,
+    namespace: ClusterNamespace = None,
+    context: ClusterContext = None,
+    kubeconfig: ClusterKubeconfig = None,
     local: Annotated[
         bool, typer.Option("--local", help="The last run of a task of this name on this machine.")
     ] = False,
