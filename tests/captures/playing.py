@@ -253,6 +253,7 @@ class GeminiPlayer(RpcPlayer):
     """`gemini --acp`: the Agent Client Protocol."""
 
     cli = "gemini"
+    going_on: ClassVar[str] = "session/load"
     version: ClassVar[dict[str, str]] = {"jsonrpc": "2.0"}
 
     async def open(self, talk: Talk) -> None:
@@ -264,10 +265,14 @@ class GeminiPlayer(RpcPlayer):
         version = (await self.result(talk, opening))["agentInfo"]["version"]
         where = {"cwd": str(self.workspace), "mcpServers": []}
         if self.session:
-            await self.result(talk, self.call(talk, "session/load", version, sessionId=self.session, **where))
+            await self.result(talk, self.call(talk, self.going_on, version, sessionId=self.session, **where))
         else:
             new = await self.result(talk, self.call(talk, "session/new", version, **where))
             self.session = new["sessionId"]
+        await self.choose(talk, version)
+
+    async def choose(self, talk: Talk, version: str) -> None:
+        """Whether it asks before it uses tools."""
         mode, note = "default" if self.story.ask else "yolo", f"{version}#{self.session}"
         changed = self.call(talk, "session/set_mode", note, sessionId=self.session, modeId=mode)
         await self.result(talk, changed)
@@ -305,22 +310,10 @@ class OpenCodePlayer(GeminiPlayer):
     """`opencode acp`: the same protocol. It goes on with a session without telling it again, and has no modes."""
 
     cli = "opencode"
+    going_on = "session/resume"
 
-    async def open(self, talk: Talk) -> None:
-        client = {"name": "axiom", "title": "Axiom", "version": "0"}
-        cannot = {"fs": {"readTextFile": False, "writeTextFile": False}}
-        opening = self.call(
-            talk, "initialize", protocolVersion=1, clientInfo=client, clientCapabilities=cannot
-        )
-        version = (await self.result(talk, opening))["agentInfo"]["version"]
-        where = {"cwd": str(self.workspace), "mcpServers": []}
-        if self.session:
-            await self.result(
-                talk, self.call(talk, "session/resume", version, sessionId=self.session, **where)
-            )
-        else:
-            new = await self.result(talk, self.call(talk, "session/new", version, **where))
-            self.session = new["sessionId"]
+    async def choose(self, talk: Talk, version: str) -> None:
+        pass
 
     def answer(self, message: Message) -> Message | None:
         if message.get("method") == "fs/write_text_file":

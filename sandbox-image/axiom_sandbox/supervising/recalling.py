@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 from axiom_sandbox.ledger.ledger import Ledger
@@ -118,14 +117,6 @@ class Recollection:
             return None
         self._left -= len(kept)
         return kept
-
-
-def recollect(records: Iterable[tuple[int, Event]], speaks: bool) -> Conduct:
-    """Records (seq, event) → the conduct. Pure."""
-    recollection = Recollection(speaks)
-    for seq, event in records:
-        recollection.take(seq, event)
-    return recollection.conduct()
 
 
 async def write_conduct(ledger: Ledger, speaks: bool, target: Path) -> None:

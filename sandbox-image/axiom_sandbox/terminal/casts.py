@@ -133,11 +133,6 @@ class Cast:
         return cls(header, [event for line in lines if (event := reader.take(line))])
 
     @property
-    def length_ms(self) -> int:
-        """When the last event was."""
-        return self._times[-1] if self._times else 0
-
-    @property
     def output_bytes(self) -> int:
         """All of it."""
         if not self.events:

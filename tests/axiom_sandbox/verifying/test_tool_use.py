@@ -23,7 +23,7 @@ from axiom_sandbox.protocol.events import (
 )
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
 from axiom_sandbox.snapshots import Tree
-from axiom_sandbox.supervising.recalling import MAX_TOOLS, recollect
+from axiom_sandbox.supervising.recalling import MAX_TOOLS, Recollection
 from axiom_sandbox.verifying.judging import Judgement, Side, Subject
 from axiom_sandbox.verifying.tool_use import ToolUseVerifier, program_of
 
@@ -143,7 +143,10 @@ def came_back(number: int, *, ok: bool = True, **more: Any) -> ToolReturn:
 
 
 def conduct_of(*events: Event) -> Conduct:
-    return recollect(enumerate(events, 1), speaks=True)
+    recollection = Recollection(speaks=True)
+    for seq, event in enumerate(events, 1):
+        recollection.take(seq, event)
+    return recollection.conduct()
 
 
 def test_calls_and_returns_are_put_together_in_the_order_of_the_calls() -> None:
