@@ -18,14 +18,14 @@ import pytest
 import yaml
 from tests.captures.clis import CLIS, ON_SCREEN
 from tests.fakes.git_server import serve_git
-from tests.fakes.scripted_model import load_script
 
 from e2e.cluster.connection import Connection
 from e2e.inputs.leap_repository import REVISION, make_leap_repository
 from e2e.support.buckets import bucket
 from e2e.support.chart import image_values
-from e2e.support.images import ROOT, Images, build_cli_image
+from e2e.support.images import Images, build_cli_image
 from e2e.support.kubernetes import Kubectl, Object
+from e2e.support.local_runs import INPUTS
 from e2e.support.real_agents import (
     Model,
     Outcome,
@@ -38,16 +38,14 @@ from e2e.support.real_agents import (
     viewer_token,
     wait_complete,
 )
+from e2e.support.real_clis import EXAMPLES, FIX, HONEST, turns_of
 from e2e.support.witness import Witness
 
 pytestmark = pytest.mark.e2e
 
-INPUTS, EXAMPLES = ROOT / "e2e" / "inputs", ROOT / "examples" / "agents"
-FIX = "+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)"
 LIMIT_SECONDS = 420
 AGENTS = ON_SCREEN
-TURNS: list[list[Object]] = load_script(INPUTS / "two_rounds.json").model_dump(exclude_none=True)["turns"]
-HONEST: list[Object] = load_script(INPUTS / "honest.json").model_dump(exclude_none=True)["turns"][0]
+TURNS = turns_of("two_rounds.json")
 FAULTS: list[Object] = [
     {"error": {"status": 429, "retryAfterSeconds": 1}},
     {"error": {"status": 529}},

@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tests.captures.clis import CODEX, GEMINI, Cli
 from tests.fakes.scripted_model import Script, load_script
 
 from e2e.support.local_runs import INPUTS, Story, run_locally, task_on
+from e2e.support.real_clis import FIX, HONEST, agent_class, needs_node, played
 
 pytestmark = [pytest.mark.e2e, pytest.mark.sandbox]
 
-EXAMPLES = Path(__file__).parents[1] / "examples" / "agents"
-FIX = "+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)"
-HONEST: list[dict[str, Any]] = load_script(INPUTS / "honest.json").model_dump(exclude_none=True)["turns"][0]
 SHELL = {"codex": "commandExecution", "gemini": "run_shell_command"}
 WRITING = {"codex": "fileChange", "gemini": "replace"}
-NODE = 20
-"""The oldest Node.js that runs Gemini CLI; Debian bookworm's own is older."""
-
-
-def node_version() -> int:
-    node = shutil.which("node")
-    return int(subprocess.check_output([node, "-p", "parseInt(process.versions.node)"])) if node else 0
-
-
-needs_node = pytest.mark.skipif(node_version() < NODE, reason=f"Gemini CLI needs Node.js {NODE}")
 every_agent = pytest.mark.parametrize(
     "cli", [pytest.param(CODEX, id=CODEX.name), pytest.param(GEMINI, id=GEMINI.name, marks=needs_node)]
 )
 
 
-def agent_class(cli: Cli) -> dict[str, Any]:
-    """The very class of the examples, with this machine's program."""
-    argv = cli.argv()
-    document: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{cli.name}.yaml").read_text())
-    spec = document["spec"]
-    spec["command"] = [*argv, *spec["command"][len(argv) :]]
-    spec["local"]["readOnlyPaths"] = [str(cli.folder)]
-    if cli.needs_node and not Path(argv[0]).is_relative_to("/usr"):
-        spec["local"]["readOnlyPaths"].append(str(Path(shutil.which("node") or argv[0]).resolve().parents[1]))
-    return document
-
-
 async def run(folder: Path, cli: Cli, script: Script, **limits: Any) -> Story:
     return await run_locally(folder, task_on(folder / "leap", **limits), agent_class(cli), script)
-
-
-def played(*turns: list[dict[str, Any]]) -> Script:
-    return Script.model_validate({"turns": turns})
 
 
 @every_agent

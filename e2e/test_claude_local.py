@@ -6,33 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tests.captures.clis import CLAUDE
 from tests.fakes.scripted_model import Script, load_script
 
 from e2e.support.local_runs import INPUTS, Story, run_locally, task_on
+from e2e.support.real_clis import FIX, HONEST, agent_class, played
 
 pytestmark = [pytest.mark.e2e, pytest.mark.sandbox]
 
-FIX = "+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)"
-HONEST: list[dict[str, Any]] = load_script(INPUTS / "honest.json").model_dump(exclude_none=True)["turns"][0]
-
-
-def claude_class() -> dict[str, Any]:
-    """The very class of the inputs, with this machine's binary."""
-    [binary] = CLAUDE.argv()
-    text = (INPUTS / "claude-class.yaml").read_text().replace("/opt/claude/claude", binary)
-    agent_class: dict[str, Any] = yaml.safe_load(text)
-    agent_class["spec"]["local"]["readOnlyPaths"] = [str(Path(binary).parent)]
-    return agent_class
-
 
 async def run_claude(folder: Path, script: Script, **limits: Any) -> Story:
-    return await run_locally(folder, task_on(folder / "leap", **limits), claude_class(), script)
-
-
-def played(*turns: list[dict[str, Any]]) -> Script:
-    return Script.model_validate({"turns": turns})
+    return await run_locally(folder, task_on(folder / "leap", **limits), agent_class(CLAUDE), script)
 
 
 async def test_honest_work_passes_and_the_ledger_says_what_was_done(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from e2e.support.real_agents import (
     viewer_token,
     wait_complete,
 )
+from e2e.support.real_clis import FIX
 from e2e.support.witness import Witness
 
 pytestmark = [
@@ -52,7 +53,6 @@ STORIES = ("honest", "cheat", "two_rounds", "spendthrift")
 SCRIPTS = {"spendthrift": "honest"}
 """What a story's model plays, where that is another story's script."""
 BUDGETS = {"honest": "1.00", "spendthrift": "0.0001"}
-FIX = "+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)"
 LIMIT_SECONDS = 180
 
 

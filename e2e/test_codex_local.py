@@ -14,10 +14,9 @@ from tests.fakes.scripted_model import ScriptedModel, load_script
 from axiom.api.loading import load_manifest
 from e2e.inputs.codex import codex_binary
 from e2e.support.local_runs import CANARY, INPUTS, Story, content, run_locally, task_on
+from e2e.support.real_clis import FIX
 
 pytestmark = [pytest.mark.e2e, pytest.mark.sandbox]
-
-FIX = "+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)"
 
 
 def codex_class() -> dict[str, Any]:

@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 from tests.captures.clis import CLAUDE, CODEX, Cli
-from tests.fakes.scripted_model import Script
 
 from e2e.support.local_runs import Story, run_locally, task_on
-from e2e.test_agents_local import HONEST, agent_class
-from e2e.test_claude_local import claude_class
+from e2e.support.real_clis import HONEST, agent_class, played
 
 pytestmark = [pytest.mark.e2e, pytest.mark.sandbox]
 
@@ -26,10 +24,10 @@ every_agent_that_says_so = pytest.mark.parametrize(
 
 
 async def run(folder: Path, cli: Cli, *steps: dict[str, Any]) -> Story:
-    document = claude_class() if cli is CLAUDE else agent_class(cli)
+    document = agent_class(cli)
     document["spec"]["silences"] = SILENCES
     again = [[*HONEST]] * 3
-    script = Script.model_validate({"turns": [[*steps, *HONEST], *again]})
+    script = played([*steps, *HONEST], *again)
     return await run_locally(folder, task_on(folder / "leap", maxRounds=1), document, script)
 
 

@@ -9,7 +9,8 @@ from tests.captures.clis import OPENCODE
 from tests.fakes.scripted_model import load_script
 
 from e2e.support.local_runs import INPUTS
-from e2e.test_agents_local import FIX, HONEST, played, run
+from e2e.support.real_clis import FIX, HONEST, played
+from e2e.test_agents_local import run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.sandbox]
 

@@ -17,7 +17,7 @@ from tests.captures.stories import LONG, Story
 from tests.fakes.scripted_model import ScriptedModel
 
 from axiom_sandbox.drivers.contract import Driver
-from e2e.test_agents_local import needs_node
+from e2e.support.real_clis import needs_node
 
 pytestmark = pytest.mark.e2e
 

@@ -9,9 +9,8 @@ import pytest
 from tests.captures.clis import CLAUDE, CODEX, GEMINI, Cli
 from tests.fakes.scripted_model import Script, load_script
 
-from e2e import test_agents_local, test_claude_local
 from e2e.support.local_runs import INPUTS, Story, run_locally, task_on
-from e2e.test_agents_local import FIX, HONEST, needs_node, played
+from e2e.support.real_clis import FIX, HONEST, agent_class, needs_node, played
 
 pytestmark = [pytest.mark.e2e, pytest.mark.sandbox]
 
@@ -29,7 +28,7 @@ every_agent = pytest.mark.parametrize(
 
 def terminal_class(cli: Cli) -> dict[str, Any]:
     """The class of the other mode, but for the mode."""
-    document = test_claude_local.claude_class() if cli is CLAUDE else test_agents_local.agent_class(cli)
+    document = agent_class(cli)
     document["spec"]["mode"] = "Terminal"
     return document
 
