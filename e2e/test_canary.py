@@ -24,6 +24,7 @@ from e2e.support.chart import image_values, installed
 from e2e.support.images import Images
 from e2e.support.kubernetes import Kubectl, Object
 from e2e.support.node import the_node
+from e2e.support.vendor import asking_class
 from e2e.support.witness import Witness
 from e2e.support.world import is_complete
 
@@ -114,7 +115,7 @@ def test_a_key_that_two_hundred_tasks_use_is_nowhere_but_in_its_secret(
     ):
         class_name = f"canary-{kubectl.namespace}"
         kubectl("create", "namespace", kubectl.namespace)
-        kubectl.apply(agent_class(class_name, agent_image("plain"), vendor))
+        kubectl.apply(asking_class(class_name, agent_image("plain"), vendor, CREDENTIAL))
         items = [task(number, class_name) for number in range(TASKS)]
         kubectl(
             "create", "-f", "-", document={"apiVersion": "v1", "kind": "List", "items": items}, timeout=300
@@ -144,26 +145,6 @@ def test_a_key_that_two_hundred_tasks_use_is_nowhere_but_in_its_secret(
     assert witness.logs_of("axiom-egress").count('"status": 200') >= TASKS
     assert any("you sent" in text for what, text in texts.items() if what.startswith("object blobs/"))
     assert sum("metrics" in what for what in texts) >= 4
-
-
-def agent_class(name: str, image: str, vendor: str) -> Object:
-    route = {"prefix": "/model", "upstream": vendor}
-    secret = {"name": CREDENTIAL, "key": "key"}
-    return {
-        "apiVersion": "axiom.dev/v1alpha1",
-        "kind": "AgentClass",
-        "metadata": {"name": name},
-        "spec": {
-            "image": image,
-            "command": ["/agent", "$(AXIOM_PROMPT)"],
-            "showCriteria": False,
-            "env": [
-                {"name": "MODEL_URL", "value": "$(AXIOM_PROXY_URL)/model"},
-                {"name": "MODEL_KEY", "value": "$(AXIOM_TOKEN)"},
-            ],
-            "credentials": [{"name": "model", "secretRef": secret, "route": route}],
-        },
-    }
 
 
 def wait_complete(kubectl: Kubectl, witness: Witness, key: str) -> dict[str, Object]:

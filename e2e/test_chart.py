@@ -22,7 +22,7 @@ from e2e.support.images import Images
 from e2e.support.kubernetes import Kubectl, KubectlError, Object
 from e2e.support.object_storage import object_storage
 from e2e.support.pod_network import require_pod_network
-from e2e.support.vendor import KEY, Vendor
+from e2e.support.vendor import KEY, Vendor, asking_class
 
 pytestmark = pytest.mark.e2e
 
@@ -68,25 +68,7 @@ def team(
 ) -> Iterator[Kubectl]:
     """kubectl in the namespace of somebody who has tasks, and a class for them."""
     name = f"plain-{restricted_kubectl.namespace}"
-    route = {"prefix": "/model", "upstream": model}
-    secret = {"name": CREDENTIAL, "key": "key"}
-    restricted_kubectl.apply(
-        {
-            "apiVersion": "axiom.dev/v1alpha1",
-            "kind": "AgentClass",
-            "metadata": {"name": name},
-            "spec": {
-                "image": agent_image("plain"),
-                "command": ["/agent", "$(AXIOM_PROMPT)"],
-                "showCriteria": False,
-                "env": [
-                    {"name": "MODEL_URL", "value": "$(AXIOM_PROXY_URL)/model"},
-                    {"name": "MODEL_KEY", "value": "$(AXIOM_TOKEN)"},
-                ],
-                "credentials": [{"name": "model", "secretRef": secret, "route": route}],
-            },
-        }
-    )
+    restricted_kubectl.apply(asking_class(name, agent_image("plain"), model, CREDENTIAL))
     yield restricted_kubectl
     restricted_kubectl.run("delete", "agenttasks", "--all", timeout=120)
     restricted_kubectl.run("delete", "agentclass", name)

@@ -28,6 +28,7 @@ from e2e.support.chart import CHART, HelmError, Release, build_storage_image, im
 from e2e.support.earlier import earlier_tree, has_earlier_commit
 from e2e.support.images import ROOT, Images, build_product_images, tag_image
 from e2e.support.kubernetes import Kubectl, Object
+from e2e.support.vendor import asking_class
 from e2e.support.world import SMALL, is_complete, is_running
 
 pytestmark = [
@@ -197,26 +198,7 @@ def make_volume(admin: Kubectl, folder: Path) -> None:
 
 
 def make_class(team: Kubectl, image: str, vendor: Vendor) -> None:
-    route = {"prefix": "/model", "upstream": vendor.address}
-    team.apply(
-        {
-            "apiVersion": "axiom.dev/v1alpha1",
-            "kind": "AgentClass",
-            "metadata": {"name": team.namespace},
-            "spec": {
-                "image": image,
-                "command": ["/agent", "$(AXIOM_PROMPT)"],
-                "showCriteria": False,
-                "env": [
-                    {"name": "MODEL_URL", "value": "$(AXIOM_PROXY_URL)/model"},
-                    {"name": "MODEL_KEY", "value": "$(AXIOM_TOKEN)"},
-                ],
-                "credentials": [
-                    {"name": "model", "route": route, "secretRef": {"name": "model", "key": "key"}}
-                ],
-            },
-        }
-    )
+    team.apply(asking_class(team.namespace, image, vendor.address, "model"))
 
 
 # --- an upgrade -------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from e2e.support.chart import CHART, Release, build_storage_image, image_values
 from e2e.support.images import ROOT, Images
 from e2e.support.kubernetes import Kubectl, Object
 from e2e.support.prometheus import Prometheus, prometheus
+from e2e.support.vendor import asking_class
 from e2e.support.world import SMALL, is_complete, is_running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.hermetic("reaches pods from this machine")]
@@ -153,27 +154,8 @@ def load(
 
 
 def make_class(team: Kubectl, name: str, image: str, model: str, secret: str) -> str:
-    route = {"prefix": "/model", "upstream": model}
-    team.apply(
-        {
-            "apiVersion": "axiom.dev/v1alpha1",
-            "kind": "AgentClass",
-            "metadata": {"name": name},
-            "spec": {
-                "image": image,
-                "command": ["/agent", "$(AXIOM_PROMPT)"],
-                "showCriteria": False,
-                "env": [
-                    {"name": "MODEL_URL", "value": "$(AXIOM_PROXY_URL)/model"},
-                    {"name": "MODEL_KEY", "value": "$(AXIOM_TOKEN)"},
-                ],
-                "prices": [{"model": "model-*", "input": "10", "output": "100"}],
-                "credentials": [
-                    {"name": "model", "secretRef": {"name": secret, "key": "key"}, "route": route}
-                ],
-            },
-        }
-    )
+    prices = [{"model": "model-*", "input": "10", "output": "100"}]
+    team.apply(asking_class(name, image, model, secret, prices=prices))
     return name
 
 

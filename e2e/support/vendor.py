@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 KEY = "sk-the-real-key"
+
+
+def asking_class(name: str, image: str, upstream: str, secret: str, **spec: Any) -> dict[str, Any]:
+    """A class of the plain test agent, which asks the model at this address with the key of this Secret."""
+    route = {"prefix": "/model", "upstream": upstream}
+    return {
+        "apiVersion": "axiom.dev/v1alpha1",
+        "kind": "AgentClass",
+        "metadata": {"name": name},
+        "spec": {
+            "image": image,
+            "command": ["/agent", "$(AXIOM_PROMPT)"],
+            "showCriteria": False,
+            "env": [
+                {"name": "MODEL_URL", "value": "$(AXIOM_PROXY_URL)/model"},
+                {"name": "MODEL_KEY", "value": "$(AXIOM_TOKEN)"},
+            ],
+            "credentials": [{"name": "model", "secretRef": {"name": secret, "key": "key"}, "route": route}],
+            **spec,
+        },
+    }
 
 
 class Vendor(BaseHTTPRequestHandler):
