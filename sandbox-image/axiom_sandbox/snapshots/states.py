@@ -19,29 +19,28 @@ import json
 import os
 import stat
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import zstandard
 
-from axiom_sandbox.snapshots.chunks import split
 from axiom_sandbox.snapshots.errors import SnapshotError
+from axiom_sandbox.snapshots.packs import BATCH_BYTES, THREADS, Packer, Place, Reader
 from axiom_sandbox.snapshots.paths import printable
 from axiom_sandbox.snapshots.trees import MIB, Selection
 
 FORMAT = 1
-PACK_BYTES = 32 * MIB
-_READ_BYTES = 4 * MIB
-_PENDING = 12
 _LEVEL = 1
 _TICK_NS = 50_000_000
+_COARSE_NS = 10_000_000
+"""A ctime is at most so much older than the moment that it stands for."""
 _MOST_PATH_BYTES = 3_000
 """So that it can be written below another root, too."""
-_THREADS = 2
+_BATCH_FILES = 64
 _MOST_TREE_BYTES = 512 * MIB
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -77,18 +76,6 @@ class Node:
     """SHA-256 of the chunks of all extents, one behind the other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a chunk lies."""
-
-    pack: str
-    """SHA-256 of the pack."""
-    offset: int
-    length: int
-    """Bytes, compressed."""
-    size: int
-
-
 @dataclass
 class Memory:
     """What is known from earlier snapshots of the same tree."""
@@ -96,6 +83,12 @@ class Memory:
     chunks: dict[str, Place] = field(default_factory=dict)
     seen: dict[str, tuple[tuple[int, ...], Node]] = field(default_factory=dict)
     """Path → what stat said, and what was found."""
+    quiet_ns: int = 0
+    """Unix time in ns until which nobody else wrote to the tree: what is older than that cannot be dirty by a memory map."""
+
+
+_FIELDS = tuple(sorted(one.name for one in dataclass_fields(Node)))
+_ENCODE = json.JSONEncoder().encode
 
 
 @dataclass(frozen=True)
@@ -120,7 +113,8 @@ class State:
         """Equal for equal trees, whatever the packs are."""
         hashed = hashlib.sha256()
         for node in self.nodes:
-            hashed.update(json.dumps(asdict(node), sort_keys=True).encode() + b"\n")
+            fields = {name: getattr(node, name) for name in _FIELDS}
+            hashed.update(f"{_ENCODE(fields)}\n".encode())
         return hashed.hexdigest()
 
 
@@ -138,7 +132,7 @@ def take(
         OSError: it cannot be read, or `folder` not written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _Packer(folder, memory) as packer:
+    with Packer(folder, memory.chunks) as packer:
         walk = _Walk(root, packer, memory, limits or StateLimits(), selection or Selection())
         walk.run()
         new_packs = packer.close()
@@ -211,14 +205,16 @@ def put_in_place(state: State, packs: Path, root: Path) -> None:
     def place(node: Node) -> str:
         return f"{base}/{node.path}" if node.path else base
 
-    def write_file(node: Node) -> None:
-        _write_file(node, reader, place(node))
+    def write_files(nodes: list[Node]) -> None:
+        chunk = reader.unpacking()
+        for node in nodes:
+            _write_file(node, chunk, place(node))
 
     directories = [node for node in state.nodes if node.kind == "d"]
     for node in directories[1:]:
         os.mkdir(place(node), 0o700)  # noqa: PTH102 - names of any bytes
-    with _Reader(packs, state.chunks) as reader, ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(write_file, (node for node in state.nodes if node.kind == "f")):
+    with Reader(packs, state.chunks) as reader, ThreadPoolExecutor(THREADS) as pool:
+        for _ in pool.map(write_files, _batches(state.nodes)):
             pass
     for node in state.nodes:
         _write_link(node, place(node), base)
@@ -232,7 +228,7 @@ def put_in_place(state: State, packs: Path, root: Path) -> None:
 
 class _Walk:
     def __init__(
-        self, root: Path, packer: _Packer, memory: Memory, limits: StateLimits, selection: Selection
+        self, root: Path, packer: Packer, memory: Memory, limits: StateLimits, selection: Selection
     ) -> None:
         self._root, self._packer, self._memory = root, packer, memory
         self._limits, self._selection = limits, selection
@@ -324,12 +320,12 @@ class _Walk:
             self._seen[path] = (key, node)
 
     def _content(self, descriptor: int, path: str, status: os.stat_result) -> _Pending:
-        if self._memory.seen:  # few files: a memory map of one that is clean cannot change it unnoticed
-            os.fsync(descriptor)
+        if status.st_ctime_ns >= self._memory.quiet_ns - _COARSE_NS:
+            os.fsync(descriptor)  # few files: a memory map of one that is clean cannot change it unnoticed
         extents = tuple(_extents(descriptor, status.st_size))
         pending = _Pending(path, status, extents)
         for offset, length in extents:
-            self._packer.add(descriptor, offset, length, pending)
+            self._packer.add(descriptor, offset, length, pending.chunks)
         return pending
 
 
@@ -354,90 +350,6 @@ class _Pending:
                 chunks=tuple(self.chunks),
             )
         return self._node
-
-
-class _Packer:
-    """Hashes and compresses beside the reading, and appends what is new to packs, in order."""
-
-    def __init__(self, folder: Path, memory: Memory) -> None:
-        self._folder, self._memory = folder, memory
-        self._pool = ThreadPoolExecutor(_THREADS)
-        self._waiting: deque[tuple[_Pending, Future[tuple[str, int, bytes | None]]]] = deque()
-        self._open: list[tuple[str, int, int, int]] = []
-        self._opened: set[str] = set()
-        self._file = self._new_file()
-        self._hashed, self._size = hashlib.sha256(), 0
-        self._written: list[Path] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        self._file.close()
-        self._partial.unlink(missing_ok=True)
-
-    def add(self, descriptor: int, offset: int, length: int, pending: _Pending) -> None:
-        """Reads one extent. Raises SnapshotError when the file changes meanwhile."""
-        rest, end = b"", offset + length
-        while offset < end:
-            data = os.pread(descriptor, min(_READ_BYTES, end - offset), offset)
-            if not data:
-                raise SnapshotError("a file became shorter while it was read")
-            offset += len(data)
-            rest += data
-            used = 0
-            for chunk in split(rest, is_last=offset >= end):
-                used += len(chunk)
-                self._waiting.append((pending, self._pool.submit(self._pack, chunk)))
-                if len(self._waiting) > _PENDING:
-                    self._settle()
-            rest = rest[used:]
-
-    def close(self) -> tuple[Path, ...]:
-        """The packs that were written."""
-        while self._waiting:
-            self._settle()
-        self._end_pack()
-        return tuple(self._written)
-
-    def _pack(self, chunk: bytes) -> tuple[str, int, bytes | None]:
-        digest = hashlib.sha256(chunk).hexdigest()
-        known = digest in self._memory.chunks or digest in self._opened
-        return digest, len(chunk), None if known else zstandard.ZstdCompressor(level=_LEVEL).compress(chunk)
-
-    def _settle(self) -> None:
-        pending, future = self._waiting.popleft()
-        digest, size, stored = future.result()
-        pending.chunks.append(digest)
-        if stored is None or digest in self._memory.chunks or digest in self._opened:
-            return
-        self._open.append((digest, self._size, len(stored), size))
-        self._opened.add(digest)
-        self._file.write(stored)
-        self._hashed.update(stored)
-        self._size += len(stored)
-        if self._size >= PACK_BYTES:
-            self._end_pack()
-
-    def _end_pack(self) -> None:
-        if not self._open:
-            return
-        name = self._hashed.hexdigest()
-        self._file.close()
-        target = self._folder / name
-        self._partial.rename(target)
-        self._written.append(target)
-        for digest, offset, length, size in self._open:
-            self._memory.chunks[digest] = Place(name, offset, length, size)
-        self._open.clear()
-        self._opened.clear()
-        self._file = self._new_file()
-        self._hashed, self._size = hashlib.sha256(), 0
-
-    def _new_file(self) -> Any:
-        self._partial = self._folder / ".pack"
-        return self._partial.open("wb")
 
 
 def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
@@ -484,36 +396,6 @@ def _is_in_memory(root: Path) -> bool:
 # --- writing ---------------------------------------------------------------------------------------------------
 
 
-class _Reader:
-    """Chunks out of packs."""
-
-    def __init__(self, packs: Path, chunks: dict[str, Place]) -> None:
-        self._chunks = chunks
-        self._open = {
-            pack: os.open(packs / pack, os.O_RDONLY | os.O_CLOEXEC)
-            for pack in {one.pack for one in chunks.values()}
-        }
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for descriptor in self._open.values():
-            os.close(descriptor)
-
-    def chunk(self, digest: str) -> bytes:
-        """Raises SnapshotError."""
-        place = self._chunks[digest]
-        stored = os.pread(self._open[place.pack], place.length, place.offset)
-        try:
-            data = zstandard.ZstdDecompressor().decompress(stored, max_output_size=place.size)
-        except zstandard.ZstdError as error:
-            raise SnapshotError(f"chunk {digest} is damaged: {error}") from error
-        if len(data) != place.size:
-            raise SnapshotError(f"chunk {digest} has {len(data)} bytes, not {place.size}")
-        return data
-
-
 def _check_paths(nodes: Sequence[Node]) -> None:
     """Each entry lies in a directory of the snapshot's own, so that nothing is ever written through a link."""
     directories = set[str]()
@@ -552,17 +434,40 @@ def _write_link(node: Node, path: str, base: str) -> None:
             pass
 
 
-def _write_file(node: Node, reader: _Reader, path: str) -> None:
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _batches(nodes: Sequence[Node]) -> Iterator[list[Node]]:
+    """The files, some at a time."""
+    batch: list[Node] = []
+    size = 0
+    for node in nodes:
+        if node.kind != "f":
+            continue
+        batch.append(node)
+        size += node.size
+        if size >= BATCH_BYTES or len(batch) >= _BATCH_FILES:
+            yield batch
+            batch, size = [], 0
+    yield batch
+
+
+def _write_file(node: Node, chunk: Callable[[str], bytes], path: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         chunks = iter(node.chunks)
         for offset, length in node.extents:
             end = offset + length
             while offset < end:
-                data = reader.chunk(next(chunks))
+                data = chunk(next(chunks))
                 if offset + len(data) > end:
                     raise SnapshotError(f"{printable(node.path)!r} has chunks that do not fit")
-                offset += os.pwrite(descriptor, data, offset) if data else 0
+                _write_all(descriptor, data, offset)
+                offset += len(data)
         os.ftruncate(descriptor, node.size)
         os.fchmod(descriptor, node.mode)
         os.utime(descriptor, ns=(node.mtime_ns, node.mtime_ns))

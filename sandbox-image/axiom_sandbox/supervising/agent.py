@@ -342,7 +342,8 @@ class AgentSandbox(Sandbox):
         driver = make_driver(start.program, place_of(self.settings.inside, start.token))
         restored, earlier = self._restored, list[Intervention]()
         self._checkpointer.first = start.next_checkpoint
-        self._checkpointer.based_ns = int((self.folder / _BASED).read_text())
+        based_ns = int((self.folder / _BASED).read_text())
+        self._checkpointer.based_ns = self._checkpointer.quiet_ns = based_ns
         self._checkpointer.selection = home_selection(driver.session_files())
         if restored:
             states = await asyncio.to_thread(states_of, self._parts_folder, restored)
@@ -742,11 +743,13 @@ class AgentSandbox(Sandbox):
 
     async def prepare_workspace(self) -> None:
         """Puts the checkpoint in place, or says why it does not hold; what to do then is not decided here."""
-        write_durably(self.folder / _BASED, str(time.time_ns()).encode())
         digest = self.settings.checkpoint
         known = self.board.state.restored
-        if not digest or (known and not known.ok):
-            return
+        if digest and not (known and not known.ok):
+            await self._begin_from(digest, known)
+        write_durably(self.folder / _BASED, str(time.time_ns()).encode())
+
+    async def _begin_from(self, digest: str, known: Restored | None) -> None:
         number = 0
         try:
             await self.wait_until(lambda: self._is_there(digest), "the checkpoint was awaited")

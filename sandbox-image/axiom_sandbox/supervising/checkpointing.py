@@ -83,6 +83,8 @@ class Checkpointer:
         self._sizes: dict[str, int] = {}
         """Packs that are kept, here or in object storage, and their bytes."""
         self._forget_what_is_known()
+        self.quiet_ns = 0
+        """Until then nobody but the trusted side wrote to workspace and home."""
         self.selection = home_selection(())
         """What of the home is kept."""
         self.based_ns = 0
@@ -116,6 +118,7 @@ class Checkpointer:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         scratch.mkdir()
         settings, packs = self._settings, scratch / "packs"
+        self._workspace.quiet_ns = self._home.quiet_ns = self.quiet_ns
         try:
             workspace = await asyncio.to_thread(
                 take, settings.workspace, packs, self._workspace, WORKSPACE_LIMITS

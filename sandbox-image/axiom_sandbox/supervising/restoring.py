@@ -5,6 +5,7 @@ Whatever does not fit is said, and then nothing of the checkpoint counts: which 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from axiom_sandbox.protocol.checkpoints import VERSION, Manifest, PartName
 from axiom_sandbox.protocol.events import Intervention
 from axiom_sandbox.snapshots.archives import digest_of
 from axiom_sandbox.snapshots.errors import SnapshotError
+from axiom_sandbox.snapshots.packs import THREADS
 from axiom_sandbox.snapshots.states import State, put_in_place, read_state
 from axiom_sandbox.snapshots.writing import clear
 
@@ -54,8 +56,9 @@ def restore(folder: Path, digest: str, base: Path, workspace: Path, home: Path) 
     """
     try:
         manifest = read_manifest(_checked(folder, digest).read_bytes())
-        for part in manifest.parts:
-            _checked(folder, part.digest)
+        with ThreadPoolExecutor(THREADS) as pool:
+            for _ in pool.map(lambda part: _checked(folder, part.digest), manifest.parts):
+                pass
         found = digest_of(base)
         if manifest.workspace.base != found:
             raise RestoreError(f"it is one of another base ({manifest.workspace.base}), not of {found}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import random
 import shutil
@@ -204,6 +205,26 @@ def test_what_is_unchanged_is_not_read_and_what_is_too_young_to_tell_is(tmp_path
         restored(second, tmp_path / "packs", tmp_path / "again")[b"young"][3]
         == hashlib.sha256(b"2").hexdigest()
     )
+
+
+def test_a_file_that_was_dirty_by_a_memory_map_before_the_first_snapshot_is_read_again_once_it_changed(
+    tmp_path: Path,
+) -> None:
+    if states._is_in_memory(tmp_path):
+        pytest.skip("a file system in memory, where everything is read")
+    root, memory = tmp_path / "root", Memory(quiet_ns=time.time_ns())
+    root.mkdir()
+    (root / "mapped").write_bytes(bytes(8192))
+    with (root / "mapped").open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        mapped[0] = 1
+        while os.stat(file.fileno()).st_ctime_ns > time.time_ns() - 100_000_000:
+            pass
+        take(root, tmp_path / "packs", memory)
+        assert "mapped" in memory.seen
+        mapped[0] = 2
+        second = take(root, tmp_path / "packs", memory)
+        assert restored(second, tmp_path / "packs", tmp_path / "again") == look(root)
+        assert (tmp_path / "again" / "mapped").read_bytes()[0] == 2
 
 
 def test_limits_are_said(tmp_path: Path) -> None:
