@@ -44,7 +44,7 @@ _NOT_AN_AMOUNT = 'is not an amount; write US dollars as a string such as "2.00"'
 _NOT_A_PATH = "is not a path inside the folder; write one such as src/leap.py"
 _NOT_A_TEST = "is not a test id; write it as pytest does"
 _NOT_A_NAME = "is not a Kubernetes name; write small letters"
-_ONE_KIND = "exactly one of files, diff, command, tests, lint, secrets, probe, toolUse, research and judge must be given; this criterion has"
+_ONE_KIND = "exactly one of files, diff, command, tests, lint, secrets, probe, toolUse, ran, research and judge must be given; this criterion has"
 _ABSENT_ALONE = "absent does not go together with matches, sha256, minBytes or maxBytes; remove them"
 _ONE_SOURCE = "only one source may be given"
 _MISSING = "this field is required; add it"
@@ -161,6 +161,13 @@ GOOD = [
                 "fetched": False,
                 "timeout": "10s",
             },
+        ),
+    ),
+    Case("with files that must have been run", _of_kind("ran", {"files": ["src/**/*.py"]})),
+    Case(
+        "with commands that run files without naming them",
+        _of_kind(
+            "ran", {"files": ["**/*.go"], "commands": ["go test", "make (check|test)\\b"], "succeeded": False}
         ),
     ),
     Case("with tools that may not fail", _of_kind("toolUse", {})),
@@ -548,6 +555,25 @@ BAD_KINDS = [
         "with a tool's input that is no pattern",
         _of_kind("toolUse", {"forbidden": [{"tool": "Bash", "inputMatches": "(?!x)"}]}),
         Refused("spec.criteria[0].toolUse.forbidden[0].inputMatches", "is not an RE2 pattern"),
+    ),
+    Case(
+        "with no files that must have been run",
+        _of_kind("ran", {"files": []}),
+        Refused(
+            "spec.criteria[0].ran.files",
+            "needs at least 1 entry",
+            server_says="should have at least 1 items",
+        ),
+    ),
+    Case(
+        "without saying which files must have been run",
+        _of_kind("ran", {}),
+        _missing("spec.criteria[0].ran.files"),
+    ),
+    Case(
+        "with a command that is no pattern",
+        _of_kind("ran", {"files": ["**"], "commands": ["make ("]}),
+        Refused("spec.criteria[0].ran.commands[0]", "is not an RE2 pattern"),
     ),
     Case(
         "with fewer calls at most than at least",

@@ -52,6 +52,16 @@ class Noticed(Message):
     digest: str
 
 
+class Touched(Message):
+    """A file of the workspace that was added, changed or deleted while the agent worked."""
+
+    seq: int
+    """Of the record that tells of it."""
+    path: str
+    digest: str = ""
+    """SHA-256 of the content; empty: it was deleted, or is not known."""
+
+
 class Conduct(Message):
     """One attempt, up to the end of a round."""
 
@@ -61,6 +71,11 @@ class Conduct(Message):
     """Models that it says it asks."""
     tools: tuple[ToolUse, ...] = ()
     """In the order of their calls."""
+    watched: bool = False
+    """Files that change are told of, each before the return of the tool that changed it."""
+    files: tuple[Touched, ...] = ()
+    file_gaps: tuple[int, ...] = ()
+    """Seqs of records that say that changes before them were not told."""
     words: tuple[Words, ...] = ()
     statements: tuple[Statement, ...] = ()
     """Of its last claim."""

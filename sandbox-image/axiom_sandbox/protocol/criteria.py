@@ -123,6 +123,8 @@ class CriterionType(StrEnum):
     """A server that the result starts answers as it should."""
     TOOL_USE = "ToolUse"
     """Which tools the agent used, in which order, and with what success."""
+    RAN = "Ran"
+    """The agent executed what it wrote."""
     RESEARCH = "Research"
     """What the work cites can be read where it says, and says what it is cited for."""
     JUDGE = "Judge"
@@ -136,7 +138,12 @@ class CriterionType(StrEnum):
     @property
     def reads_conduct(self) -> bool:
         """Whether it is decided by what the agent did, besides what it left."""
-        return self in (CriterionType.TOOL_USE, CriterionType.RESEARCH, CriterionType.JUDGE)
+        return self in (
+            CriterionType.TOOL_USE,
+            CriterionType.RAN,
+            CriterionType.RESEARCH,
+            CriterionType.JUDGE,
+        )
 
 
 _FIELDS = [kind.field for kind in CriterionType]
@@ -557,6 +564,21 @@ class ToolUseCriterion(ApiModel):
     the same program, where it is about a file of the same file. False: every call that failed counts."""
 
 
+class RanCriterion(ApiModel):
+    """The agent executed what it wrote, by its own account in the ledger: each file that it added or changed was run by a
+    command after it was last changed. It needs an agent that tells of its tools: a class with a driver of its own, in mode
+    Structured."""
+
+    files: Annotated[list[Glob], Field(min_length=1, max_length=16)]
+    """Globs of files, such as src/**/*.py. Those of them that the agent added or changed must have been run, and there must be
+    one."""
+    commands: Annotated[list[ToolPattern], Field(max_length=16)] = []
+    """RE2 patterns of commands that run these files without naming them, matched at the beginning of a command's words: pytest,
+    npm (run )?test, make check. Empty: a command must name the file, or a file that imports it."""
+    succeeded: bool = True
+    """Only commands count that ended with exit code 0, so that nothing else decided the line's; false: every one that ran."""
+
+
 class ResearchCriterion(ApiModel):
     """What the work cites can be read where it says, and says what it is cited for. Pages are fetched through the egress proxy:
     hosts that the agent's class opens, and none other."""
@@ -626,6 +648,8 @@ class Criterion(ApiModel):
     """A server that the result starts answers as it should."""
     tool_use: ToolUseCriterion | None = None
     """Which tools the agent used, in which order, and with what success."""
+    ran: RanCriterion | None = None
+    """The agent executed what it wrote."""
     research: ResearchCriterion | None = None
     """What the work cites can be read where it says, and says what it is cited for."""
     judge: JudgeCriterion | None = None

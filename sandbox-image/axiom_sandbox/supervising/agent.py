@@ -43,6 +43,7 @@ from axiom_sandbox.protocol.checkpoints import (
     TerminalMoment,
     Why,
 )
+from axiom_sandbox.protocol.criteria import CriterionType
 from axiom_sandbox.protocol.events import (
     FILES,
     Captured,
@@ -54,6 +55,7 @@ from axiom_sandbox.protocol.events import (
     Gap,
     Intervention,
     TaskDeclared,
+    ToolReturn,
     UserMessage,
 )
 from axiom_sandbox.protocol.launching import Exit
@@ -100,6 +102,8 @@ from axiom_sandbox.terminal.unfinished import unfinished
 _MOST_FINDINGS = 200
 _PICTURE_SECONDS, _LAST_PICTURE_SECONDS = 30.0, 5.0
 """How long the last pictures of a round, and of the sandbox, may take."""
+_ORDER_SECONDS = 5.0
+"""How long a tool's return waits for what changed before it to be told."""
 _BASED = "based"
 """File that says when the base was in place."""
 
@@ -115,6 +119,8 @@ class AgentSandbox(Sandbox):
         """The round whose claim is not recorded yet."""
         self._errands: set[asyncio.Task[None]] = set()
         self._files: FileWatch | None = None
+        self._orders_files = False
+        """Whether what a tool changed must be told before that it came back."""
         self._view: View | None = None
         self._screen: ScreenState | None = None
         self._tail = b""
@@ -383,6 +389,8 @@ class AgentSandbox(Sandbox):
                 "the supervisor was started again: what changed meanwhile is in the round's capture alone"
             )
             await self.record(Gap(what=FILES, start=0, end=0, size=0, reason=reason))
+        assert self._start is not None
+        self._orders_files = any(one.type is CriterionType.RAN for one in self._start.envelope.criteria)
         self._files = FileWatch(self.settings.workspace, self.record)
         await self._files.begin()
 
@@ -595,6 +603,8 @@ class AgentSandbox(Sandbox):
 
     async def record(self, *events: Event) -> int:
         """Makes events durable, and minds what a checkpoint tells of, and what there is to photograph."""
+        if self._files and self._orders_files and any(isinstance(event, ToolReturn) for event in events):
+            await self._files.catch_up(_ORDER_SECONDS)
         seq = await super().record(*events)
         await self._tell_signals(events, seq)
         if self._camera:

@@ -8,11 +8,13 @@ from pathlib import Path
 from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.ledger.records import decode
 from axiom_sandbox.protocol.agents import Statement
-from axiom_sandbox.protocol.conduct import Conduct, Noticed, ToolUse, Words
+from axiom_sandbox.protocol.conduct import Conduct, Noticed, ToolUse, Touched, Words
 from axiom_sandbox.protocol.events import (
+    FILES,
     AssistantMessage,
     ClaimMade,
     Event,
+    FilesChanged,
     Gap,
     SessionOpened,
     Signal,
@@ -22,7 +24,17 @@ from axiom_sandbox.protocol.events import (
     parse_event,
 )
 
-_KINDS = (ToolCall, ToolReturn, AssistantMessage, TurnEnded, ClaimMade, SessionOpened, Signal, Gap)
+_KINDS = (
+    ToolCall,
+    ToolReturn,
+    AssistantMessage,
+    TurnEnded,
+    ClaimMade,
+    SessionOpened,
+    Signal,
+    FilesChanged,
+    Gap,
+)
 _MARKS = tuple(f'"event":"{kind.event}"'.encode() for kind in _KINDS)
 _HEAD = 600
 """Bytes of a line within which its event is named."""
@@ -30,6 +42,10 @@ _INPUT, _TEXT, _WORDS = 16_384, 8_192, 32_768
 MAX_TOOLS = 2_000
 MAX_WORDS = 500
 MAX_SIGNALS = 1_000
+MAX_TOUCHED = 10_000
+MAX_FILE_GAPS = 1_000
+_PATHS = 1_000_000
+"""Characters of paths that changed."""
 _BUDGET = 8_000_000
 """Characters of inputs, texts and words together, so that also as JSON it stays below MAX_CONDUCT."""
 
@@ -46,7 +62,9 @@ class Recollection:
         self._signals: list[Noticed] = []
         self._statements: tuple[Statement, ...] = ()
         self._gaps = self._dropped = self._words_dropped = 0
-        self._left = _BUDGET
+        self._touched: list[Touched] = []
+        self._file_gaps: list[int] = []
+        self._left, self._left_of_paths = _BUDGET, _PATHS
 
     def take(self, seq: int, event: Event) -> None:
         """One record."""
@@ -64,8 +82,12 @@ class Recollection:
             case Signal() if len(self._signals) < MAX_SIGNALS:
                 kept = event.model_dump(include=set(Noticed.model_fields) - {"seq"})
                 self._signals.append(Noticed(seq=seq, **kept))
+            case FilesChanged():
+                self._changed(seq, event)
             case Gap(what="conversation"):
                 self._gaps += 1
+            case Gap(what=what) if what == FILES:
+                self._unlisted(seq)
             case _:
                 pass
 
@@ -76,6 +98,9 @@ class Recollection:
             speaks=self._speaks,
             models=tuple(self._models),
             tools=tuple(tools),
+            watched=True,
+            files=tuple(self._touched),
+            file_gaps=tuple(self._file_gaps),
             words=tuple(self._words),
             statements=self._statements,
             signals=tuple(self._signals),
@@ -101,6 +126,20 @@ class Recollection:
         text = self._fitting(result.text, _TEXT) or ""
         returned = None if result.lost else seq
         self._done.append(use.model_copy(update={**found, "returned": returned, "text": text}))
+
+    def _changed(self, seq: int, event: FilesChanged) -> None:
+        for change in event.changes:
+            self._left_of_paths -= len(change.path)
+            if len(self._touched) >= MAX_TOUCHED or self._left_of_paths < 0:
+                self._unlisted(seq)
+                return
+            self._touched.append(Touched(seq=seq, path=change.path, digest=change.digest))
+
+    def _unlisted(self, seq: int) -> None:
+        """The last one stands for all that follow."""
+        if len(self._file_gaps) >= MAX_FILE_GAPS:
+            self._file_gaps.pop()
+        self._file_gaps.append(seq)
 
     def _said(self, seq: int, number: int, text: str) -> None:
         if self._words and self._words[-1].text == text[:_WORDS]:

@@ -68,6 +68,7 @@ class FileWatch:
         self._unlisted, self._unseen, self._told_unseen = 0, 0, 0
         self._told_at = 0.0
         self._watching: asyncio.Task[None] | None = None
+        self._catching = set[asyncio.Task[None]]()
 
     async def begin(self) -> None:
         """Takes what is there as given, and tells from now on."""
@@ -83,11 +84,35 @@ class FileWatch:
         await self._look(everywhere=True)
         await self._tell_gap()
 
+    async def catch_up(self, seconds: float) -> None:
+        """Tells what has happened until now, before something else is told; what takes longer is told later."""
+        catching = asyncio.ensure_future(self._catch_up())
+        self._catching.add(catching)
+        catching.add_done_callback(self._caught)
+        await asyncio.wait({catching}, timeout=seconds)
+
+    async def _catch_up(self) -> None:
+        if self._inotify:
+            self._hear()
+        if self._dirty or self._is_lost or not self._inotify:
+            await self._look(everywhere=self._is_lost or not self._inotify)
+        async with self._looking:
+            pass  # who else looks has told
+        if self._unlisted:
+            await self._tell_gap()
+
+    def _caught(self, catching: asyncio.Task[None]) -> None:
+        self._catching.discard(catching)
+        error = None if catching.cancelled() else catching.exception()
+        if error and not isinstance(error, (LedgerFailedError, LedgerClosedError)):
+            raise error
+
     async def close(self) -> None:
         """Tells nothing any more. Again is harmless."""
-        if self._watching:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        doing = [*self._catching, *([self._watching] if self._watching else [])]
+        for one in doing:
+            one.cancel()
+        await asyncio.gather(*doing, return_exceptions=True)
         if self._inotify:
             asyncio.get_running_loop().remove_reader(self._inotify.descriptor)
             self._inotify.close()

@@ -13,6 +13,7 @@ from axiom_sandbox.verifying.judge import JudgeVerifier
 from axiom_sandbox.verifying.judging import Verifier
 from axiom_sandbox.verifying.lint import LintVerifier
 from axiom_sandbox.verifying.probe import ProbeVerifier
+from axiom_sandbox.verifying.ran import RanVerifier
 from axiom_sandbox.verifying.research import ResearchVerifier
 from axiom_sandbox.verifying.secrets import SecretsVerifier
 from axiom_sandbox.verifying.suites.verifier import TestsVerifier
@@ -27,6 +28,7 @@ VERIFIERS: dict[CriterionType, Verifier[Any]] = {
     CriterionType.SECRETS: SecretsVerifier(),
     CriterionType.PROBE: ProbeVerifier(),
     CriterionType.TOOL_USE: ToolUseVerifier(),
+    CriterionType.RAN: RanVerifier(),
     CriterionType.RESEARCH: ResearchVerifier(),
     CriterionType.JUDGE: JudgeVerifier(),
 }

@@ -96,6 +96,29 @@ async def test_each_change_is_told_as_it_happens_with_digest_and_size(watched: W
     assert "base" not in dict(watched.told)
 
 
+async def test_what_has_happened_is_told_at_once_to_who_asks_and_waits_no_longer_than_asked(
+    watched: Watched,
+) -> None:
+    for number in range(20):
+        (watched.root / f"new{number}").mkdir()
+        (watched.root / f"new{number}/a").write_text("one")
+        await watched.watch.catch_up(PATIENCE)
+        assert (f"new{number}/a", A) in watched.told
+    (watched.root / "late").write_text("one")
+    await watched.watch.catch_up(0)
+    await watched.until(lambda: ("late", A) in watched.told)
+
+
+async def test_what_could_not_be_listed_is_told_at_once_to_who_asks(tmp_path: Path) -> None:
+    watched = Watched(tmp_path / "workspace", Allowance(most=2, per_second=0))
+    await watched.watch.begin()
+    for number in range(5):
+        (watched.root / f"t{number}").write_text("x")
+    await watched.watch.catch_up(PATIENCE)
+    assert (len(watched.changes), [gap.size for gap in watched.gaps]) == (2, [3])
+    await watched.watch.close()
+
+
 async def test_what_happens_in_new_and_moved_folders_is_told(watched: Watched) -> None:
     (watched.root / "one/two").mkdir(parents=True)
     (watched.root / "one/two/a").touch()
