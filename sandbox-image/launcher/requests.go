@@ -70,6 +70,8 @@ func (l *launcher) perform(kind string, packet []byte) (answer, *failure) {
 		return listProcesses()
 	case "probe":
 		return l.performProbe(packet)
+	case "dial":
+		return performDial(packet)
 	case "exit":
 		return l.performExit(packet)
 	}

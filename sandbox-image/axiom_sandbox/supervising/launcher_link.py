@@ -215,6 +215,15 @@ class LauncherLink:
             self._probing = False
         return tuple(Assertion.model_validate(item) for item in answer["assertions"])
 
+    async def dial(self, address: str) -> int:
+        """Descriptor of a connection to a port of the loopback inside, such as 127.0.0.1:8080; it may still be on its way.
+
+        Raises LauncherError. Whoever takes the descriptor closes it.
+        """
+        _, fds = await self._ask({"type": "dial", "address": address})
+        [descriptor] = fds
+        return descriptor
+
     async def release(self, name: str) -> None:
         """Forgets an ended process."""
         await self._ask({"type": "release", "name": name})
