@@ -14,8 +14,9 @@ INSTALLER_SOURCES = $(wildcard sandbox-image/launcher/installer/*.go sandbox-ima
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
-setup: .venv/ready launcher ## Install what the other targets need (apt as root: bubblewrap, git, fonts)
+setup: .venv/ready launcher ## Install what the other targets need (apt as root: bubblewrap, git, fonts, Chromium)
 	@hack/system-packages bubblewrap git fonts-dejavu-core fonts-unifont
+	@hack/browser-ready
 	@hack/prometheus-ready
 
 .venv/ready: pyproject.toml uv.lock $(if $(filter build/uv/bin/uv,$(UV)),build/uv/bin/uv)

@@ -1,4 +1,4 @@
-"""`axiom-sandbox run`: the trusted side of one sandbox. `stop` serves a pod's end.
+"""`axiom-sandbox run`: the trusted side of one sandbox. `stop` serves a pod's end, `browse` takes pictures of pages.
 
 Each verb imports only what it needs: the start of a pod waits for it.
 """
@@ -20,8 +20,12 @@ def main() -> None:
             from axiom_sandbox.stopping import stop
 
             sys.exit(None if stop(CHANNEL_SOCKET) else "the supervisor does not answer")
+        case ["browse", *arguments]:
+            from axiom_sandbox.pages.serving import main as browse
+
+            browse(arguments)
         case _:
-            sys.exit("usage: axiom-sandbox run | stop")
+            sys.exit("usage: axiom-sandbox run | stop | browse")
 
 
 def _run() -> None:

@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
+from axiom.backends.browser_room import browser_settings
 from axiom.backends.contract import CannotRunError, SandboxSpec
 from axiom.backends.host import PROXY_PORT, find_launcher, own_etc
 from axiom.backends.leftovers import PREFIX, note_elsewhere
@@ -116,6 +117,7 @@ class LocalSandbox(ABC):
             saving_grace=0,
             sealing_grace=0,
             checkpoint=spec.checkpoint,
+            browser=browser_settings(),
             inside=Inside(
                 proxy_url=f"http://127.0.0.1:{PROXY_PORT}" if egress else "",
                 proxy_ports=(PROXY_PORT,) if egress else (),

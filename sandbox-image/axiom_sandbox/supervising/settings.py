@@ -54,6 +54,17 @@ class Tls(Message):
     """Certificates of the control plane's authority (PEM)."""
 
 
+class BrowserSettings(Message):
+    """Where pages are photographed; neither socket nor command: nowhere."""
+
+    socket: Path | None = None
+    """Of a browser that shares the untrusted side's loopback."""
+    command: tuple[str, ...] = ()
+    """Starts one that has a network of its own, for one picture."""
+    missing: str = "this sandbox has no browser"
+    """Why there is none, and the cure."""
+
+
 class SandboxSettings(Message):
     """Everything the trusted side needs before its first command."""
 
@@ -75,6 +86,7 @@ class SandboxSettings(Message):
     tls: Tls | None = None
     inside: Inside = Inside()
     expect: Expectation = Expectation()
+    browser: BrowserSettings = BrowserSettings()
     workspace_bytes: int | None = None
     """Agents: most bytes that the workspace's files may have at the start, so that room is left to work; None: any."""
     checkpoint: str = ""
