@@ -46,7 +46,7 @@ async def serve(settings: ServerSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     keys = TokenKeys(settings.token_keys)
-    directory, metrics, accounts = LiveDirectory(), Metrics(), Accounts()
+    directory, metrics, accounts = LiveDirectory(), Metrics(), Accounts(has_operator=True)
     app = create_app(settings.proxy, keys.current, directory, metrics, accounts=accounts)
     proxy = create_runner(app, _SHUTDOWN_SECONDS)
     operations = web.AppRunner(

@@ -14,6 +14,10 @@ class SettingsError(EgressError):
     """The proxy cannot start as it was told to. The message names the setting and the cure."""
 
 
+class SpentError(EgressError):
+    """A task's budget is spent, or cannot be held any more. The message is for its agent."""
+
+
 class TokenFault(StrEnum):
     """Why a token does not count."""
 
@@ -55,6 +59,8 @@ class Refusal(StrEnum):
     UPSTREAM_FAILED = "axiom_upstream_failed"
     BUDGET_SPENT = "axiom_budget_spent"
     """Told to the agent in the vendor's own words, so that it does not try again."""
+    BUDGET_IN_USE = "axiom_budget_in_use"
+    """Calls that are open may use up the task's budget, and none of them ended in time: the agent may try again."""
 
 
 _STATUS = {
@@ -75,6 +81,7 @@ _STATUS = {
     Refusal.NO_CREDENTIAL: 503,
     Refusal.UPSTREAM_FAILED: 502,
     Refusal.BUDGET_SPENT: 402,
+    Refusal.BUDGET_IN_USE: 429,
 }
 
 

@@ -35,6 +35,12 @@ class Reading(NamedTuple):
     model: str
     """"" where the answer names none."""
 
+    def within(self, output: int | None) -> Reading:
+        """The same, but no more estimated than the question allows: so many tokens, if it says so."""
+        if output is None or self.certainty is not Certainty.ESTIMATED:
+            return self
+        return self._replace(tokens=self.tokens._replace(output=min(self.tokens.output, output)))
+
 
 class Meter:
     """One answer. `feed` takes its body (not compressed) in pieces of any length."""

@@ -35,6 +35,11 @@ class Tariff(NamedTuple):
         """Micro-dollars, rounded up."""
         return -(-sum(count * rate for count, rate in zip(tokens, self.rates, strict=True)) // MICROS)
 
+    def most(self, given: int, output: int) -> int:
+        """Micro-dollars at most of so many tokens given, of whichever kind, and so many of output."""
+        *rates, rate = self.rates
+        return -(-(given * max(rates) + output * rate) // MICROS)
+
     def fits(self, model: str) -> bool:
         """Whether it is for this model."""
         if self.model.endswith("*"):

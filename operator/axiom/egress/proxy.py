@@ -15,10 +15,10 @@ import logging
 import re
 import socket
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -30,8 +30,9 @@ from yarl import URL
 from axiom.egress import asking, destinations, model_apis, routing
 from axiom.egress import headers as passing
 from axiom.egress.accounting import Accounts
+from axiom.egress.bounding import UNBOUNDED, Bound, bound_of
 from axiom.egress.directory import ArmedRoute, Directory, Standing
-from axiom.egress.errors import Refusal, RefusedError, TokenError, TokenFault
+from axiom.egress.errors import Refusal, RefusedError, SpentError, TokenError, TokenFault
 from axiom.egress.metering import BYTES_PER_TOKEN, Certainty, Meter, Reading
 from axiom.egress.metrics import Metrics
 from axiom.egress.redacting import Redactor
@@ -47,6 +48,10 @@ MAX_HEADERS = 128
 _KEEPALIVE_SECONDS = 15.0
 _CLIENT_WENT_AWAY = 499
 _LONGEST_AUDITED_PATH = 512
+_LARGEST_QUESTION = 4 * 1024**2
+"""Bytes of a question of a task with a budget that are read before it goes out; of a longer one nobody knows the cost."""
+_MOST_HELD = 32 * 1024**2
+"""Bytes of all questions that are held for that; what comes beyond it is not read through, either."""
 
 audit_log = logging.getLogger("axiom.egress.audit")
 """One JSON object for each request."""
@@ -85,6 +90,10 @@ class Exchange:
     """The answer came to its end."""
     awaiting_agent: bool = False
     """The next thing that has to come is a part of the agent's request."""
+    ahead: deque[bytes] = field(default_factory=deque)
+    """Parts of the request's body that were read and not handed on yet; an empty one is its end."""
+    bound: Bound = UNBOUNDED
+    """The most that a model's answer can be."""
 
 
 def create_app(
@@ -175,6 +184,7 @@ class _Proxy:
         self._metrics = metrics
         self._clock = clock
         self._open = Counter[str]()
+        self._held = 0
         self._session: aiohttp.ClientSession
         self._resolver: GuardedResolver
 
@@ -238,6 +248,36 @@ class _Proxy:
                     self._accounts.note_traffic(grant, exchange.host, exchange.down)
 
     async def _exchange(
+        self, request: web.Request, admitted: Admitted, exchange: Exchange
+    ) -> web.StreamResponse:
+        if admitted.request.kind is not model_apis.Kind.CALL:
+            return await self._carry(request, admitted, exchange)
+        try:
+            if self._accounts.has_budget(admitted.grant):
+                await self._look_ahead(request, admitted, exchange)
+            most, seconds = exchange.bound.cost, self._settings.budget_seconds
+            async with self._accounts.reserved(admitted.grant, most, seconds):
+                return await self._carry(request, admitted, exchange)
+        except SpentError as error:
+            raise _spent(str(error), admitted.request.api) from error
+        finally:
+            self._held -= sum(map(len, exchange.ahead))
+
+    async def _look_ahead(self, request: web.Request, admitted: Admitted, exchange: Exchange) -> None:
+        """Reads a question as far as it may be held here, to tell what its answer can cost."""
+        size, is_whole = 0, not request.body_exists
+        try:
+            while not is_whole and size < _LARGEST_QUESTION and self._held < _MOST_HELD:
+                chunk = await self._next(request, exchange)
+                exchange.ahead.append(chunk)
+                size, self._held, is_whole = size + len(chunk), self._held + len(chunk), not chunk
+        except TimeoutError as error:
+            raise _too_slow(self._settings) from error
+        if is_whole and not passing.is_compressed(request.headers):
+            tariffs = self._directory.tariffs(admitted.grant.agent_class)
+            exchange.bound = bound_of(admitted.target.path, b"".join(exchange.ahead), tariffs)
+
+    async def _carry(
         self, request: web.Request, admitted: Admitted, exchange: Exchange
     ) -> web.StreamResponse:
         try:
@@ -370,9 +410,7 @@ class _Proxy:
 
     def _check_budget(self, grant: Grant, asked: model_apis.Request) -> None:
         if message := self._accounts.refusal(grant, asked.kind):
-            api = asked.api
-            said = (api.no_money(message), api.no_money_status) if api else ()
-            raise RefusedError(Refusal.BUDGET_SPENT, message, *said)
+            raise _spent(message, asked.api)
 
     def _read(self, token: str | None) -> Grant:
         if token is None:
@@ -415,15 +453,22 @@ class _Proxy:
         )
 
     async def _body(self, request: web.Request, exchange: Exchange) -> AsyncIterator[bytes]:
-        while True:
-            exchange.awaiting_agent = True
-            async with asyncio.timeout(self._settings.idle_seconds):
-                chunk = await request.content.readany()
-            exchange.awaiting_agent = False
-            if not chunk:
-                return
+        """The request's body: what was read ahead, then the rest as it comes."""
+        while chunk := self._held_back(exchange) if exchange.ahead else await self._next(request, exchange):
             yield chunk
             exchange.up += len(chunk)
+
+    def _held_back(self, exchange: Exchange) -> bytes:
+        chunk = exchange.ahead.popleft()
+        self._held -= len(chunk)
+        return chunk
+
+    async def _next(self, request: web.Request, exchange: Exchange) -> bytes:
+        exchange.awaiting_agent = True
+        async with asyncio.timeout(self._settings.idle_seconds):
+            chunk = await request.content.readany()
+        exchange.awaiting_agent = False
+        return chunk
 
     async def _relay(
         self, request: web.Request, upstream: aiohttp.ClientResponse, admitted: Admitted, exchange: Exchange
@@ -465,7 +510,8 @@ class _Proxy:
         if meter is not None:
             is_whole = exchange.is_whole
             up, down = _plain_size(request, exchange), exchange.down
-            self._put_on_account(admitted.grant, meter.read(is_whole=is_whole, up=up, down=down))
+            reading = meter.read(is_whole=is_whole, up=up, down=down).within(exchange.bound.output)
+            self._put_on_account(admitted.grant, reading)
         elif admitted.request.kind is model_apis.Kind.UNKNOWN and upstream.ok:
             self._accounts.note_unknown(admitted.grant)
 
@@ -542,6 +588,8 @@ def _answer(error: RefusedError) -> web.Response:
         response.headers["Proxy-Authenticate"] = 'Basic realm="axiom"'
     if error.refusal is Refusal.BUDGET_SPENT:
         response.headers["x-should-retry"] = "false"
+    if error.refusal is Refusal.BUDGET_IN_USE:
+        response.headers["Retry-After"] = "5"
     # what is left of the request is not read as the next one
     response.force_close()
     return response
@@ -553,13 +601,22 @@ def _failure(
     if exchange.awaiting_agent and (
         isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError)
     ):
-        return RefusedError(
-            Refusal.SLOW_REQUEST, f"nothing came for {settings.idle_seconds:g} s in the middle of the request"
-        )
+        return _too_slow(settings)
     return RefusedError(
         Refusal.UPSTREAM_FAILED,
         _without(admitted.key, f"{exchange.host} cannot be reached: {_cause(error, settings)}"),
     )
+
+
+def _too_slow(settings: ProxySettings) -> RefusedError:
+    return RefusedError(
+        Refusal.SLOW_REQUEST, f"nothing came for {settings.idle_seconds:g} s in the middle of the request"
+    )
+
+
+def _spent(message: str, api: model_apis.ModelApi | None) -> RefusedError:
+    said = (api.no_money(message), api.no_money_status) if api else ()
+    return RefusedError(Refusal.BUDGET_SPENT, message, *said)
 
 
 def _without(key: str, text: str) -> str:

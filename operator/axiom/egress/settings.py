@@ -34,6 +34,8 @@ class ProxySettings:
     """How long a tunnel may outlive its attempt, or its class's consent."""
     most_open: int = 256
     """Requests and tunnels that one attempt may have open at once."""
+    budget_seconds: float = 60
+    """How long a call of a model waits for others of its task to end, where their budget is too small for all of them."""
     allow_private_upstreams: frozenset[str] = frozenset()
     """Hosts, names or addresses, of upstreams that may lead to loopback, link-local or private addresses."""
 

@@ -114,6 +114,8 @@ class Collector:
         self._found_at = float("-inf")
         self._revisions: dict[str, tuple[str, int]] = {}
         """By address: which process answered there, and its last revision."""
+        self._open: dict[str, Mapping[str, int]] = {}
+        """By address: what the calls of each task cost at most that are open there."""
         self._usage: dict[str, tuple[ProxyUsage, ...]] = {}
         self._collecting: asyncio.Task[None] | None = None
         self._is_silent: set[str] = set()
@@ -166,6 +168,7 @@ class Collector:
             return
         self._found_at = time.monotonic()
         self._revisions = {key: value for key, value in self._revisions.items() if key in self._addresses}
+        self._open = {key: value for key, value in self._open.items() if key in self._addresses}
         self._is_silent &= set(self._addresses)
 
     async def _question(
@@ -195,7 +198,11 @@ class Collector:
         known_as, since = self._revisions.get(address, ("", 0))
         allowances = {
             account.task_id: Allowance(
-                budget=account.budget, elsewhere=_elsewhere(known[account.task_id], proxy)
+                budget=account.budget,
+                elsewhere=_elsewhere(known[account.task_id], proxy),
+                open_elsewhere=sum(
+                    opened.get(account.task_id, 0) for other, opened in self._open.items() if other != address
+                ),
             )
             for account in accounts
         }
@@ -203,6 +210,7 @@ class Collector:
         # one that was started anew may have told less than all: its revisions began at 0 again
         is_all = answer.proxy == known_as or since == 0
         self._revisions[address] = answer.proxy, answer.revision if is_all else 0
+        self._open[address] = answer.open
         for task_id, usage in answer.usage.items():
             self._note(task_id, usage, task_id in known)
         return answer.proxy

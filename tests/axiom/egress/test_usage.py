@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from tests.axiom.egress.test_metering import (
     SSE,
     events,
 )
-from tests.fakes.vendor import Vendor, Way, credential, make_grant, make_token, run_way
+from tests.fakes.vendor import LOOPBACK, Vendor, Way, credential, make_grant, make_token, run_way
 
 from axiom.api.usage import ProxyUsage
 from axiom.egress.accounting import Allowance, Question
@@ -210,7 +212,8 @@ async def test_a_spent_budget_is_told_in_the_vendors_words(
     assert 'reason="axiom_budget_spent"} 1.0' in priced.metrics.render().decode()
 
 
-async def test_what_is_in_flight_when_the_budget_is_reached_is_finished(vendor: Vendor, priced: Way) -> None:
+def slowly(vendor: Vendor) -> asyncio.Event:
+    """The vendor begins each answer at once, and ends it when the event is set."""
     go_on = asyncio.Event()
 
     async def slow(request: web.Request) -> web.StreamResponse:
@@ -223,14 +226,109 @@ async def test_what_is_in_flight_when_the_budget_is_reached_is_finished(vendor: 
         return response
 
     vendor.answer = slow
-    calls = [asyncio.create_task(call(priced, "/v1/responses", budget=1)) for _ in range(3)]
+    return go_on
+
+
+async def open_at(vendor: Vendor, calls: int) -> None:
     async with asyncio.timeout(20):
-        while len(vendor.requests) < 3:
+        while len(vendor.requests) < calls:
             await asyncio.sleep(0.01)
+
+
+async def served(way: Way, requests: int) -> None:
+    """Until so many requests are in the proxy."""
+    async with asyncio.timeout(20):
+        while f"axiom_egress_open_requests {requests}.0" not in way.metrics.render().decode():
+            await asyncio.sleep(0.01)
+
+
+def question(**more: Any) -> bytes:
+    return json.dumps({"model": "gpt-5.5", "input": "q", **more}).encode()
+
+
+async def ask(way: Way, body: bytes, budget: int) -> int:
+    async with way.request(
+        "POST", "/openai/v1/responses", token=make_token(budget=budget), data=body
+    ) as response:
+        await response.read()
+        return int(response.status)
+
+
+async def test_of_calls_at_once_one_passes_the_budget_and_is_finished(vendor: Vendor, priced: Way) -> None:
+    go_on = slowly(vendor)
+    calls = [asyncio.create_task(ask(priced, question(), budget=1)) for _ in range(5)]
+    await open_at(vendor, 1)
+    go_on.set()
+    assert sorted([await one for one in calls]) == [200, 429, 429, 429, 429]
+    assert (len(vendor.requests), usage(priced).requests) == (1, 1)
+
+
+async def test_calls_go_out_together_as_long_as_there_is_enough_for_all(vendor: Vendor, priced: Way) -> None:
+    says(vendor, RESPONSES_STREAM)
+    await ask(priced, question(), budget=10**9)
+    first = usage(priced).cost_micro_usd or 0
+    vendor.requests.clear()
+    go_on = slowly(vendor)
+    enough = first + 3 * (8_300 * 125 // 100 + 1_000 * 10)
+    bodies = [question(max_output_tokens=1_000)] * 4
+    calls = [asyncio.create_task(ask(priced, body, budget=enough)) for body in bodies]
+    await open_at(vendor, 3)
+    await served(priced, 4)
+    assert len(vendor.requests) == 3
+    go_on.set()
+    assert [await one for one in calls] == [200] * 4
+
+
+async def test_a_call_that_waits_for_too_long_is_told_so_and_may_try_again(
+    vendor: Vendor, tmp_path: Path
+) -> None:
+    go_on = slowly(vendor)
+    settings = replace(LOOPBACK, budget_seconds=0.05)
+    async with run_way(tmp_path, [credential(vendor.url)], prices=PRICES, settings=settings) as way:
+        first = asyncio.create_task(ask(way, question(), budget=10))
+        await open_at(vendor, 1)
+        token = make_token(budget=10)
+        async with way.request("POST", "/openai/v1/responses", token=token, data=question()) as response:
+            assert (response.status, response.headers["Retry-After"]) == (429, "5")
+            assert "calls that are open" in (await response.json())["error"]["message"]
         go_on.set()
-        assert [(await one)[0] for one in calls] == [200, 200, 200]
-    assert (await call(priced, "/v1/responses", budget=1))[0] == 429
-    assert usage(priced).requests == 3
+        assert await first == 200
+
+
+async def test_a_waiting_agent_that_goes_away_holds_nothing(vendor: Vendor, priced: Way) -> None:
+    go_on = slowly(vendor)
+    first = asyncio.create_task(ask(priced, question(), budget=10_000))
+    await open_at(vendor, 1)
+    second = asyncio.create_task(ask(priced, question(), budget=10_000))
+    await served(priced, 2)
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    go_on.set()
+    assert await first == 200
+    assert await ask(priced, question(), budget=10_000) == 200
+    assert len(vendor.requests) == 2
+
+
+async def test_what_was_read_ahead_arrives_as_it_was_sent(vendor: Vendor, priced: Way) -> None:
+    arrived: list[bytes] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        arrived.append(await request.read())
+        return web.Response(body=RESPONSES_STREAM, headers={"Content-Type": SSE})
+
+    async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 50_000):
+            yield body[start : start + 50_000]
+
+    vendor.answer = answer
+    bodies = [*(question(input="x" * size) for size in (0, 70_000, 5 * 2**20)), b"", b"\x00 no JSON"]
+    for body in bodies:
+        for data in (io.BytesIO(body), in_pieces(body)):
+            async with priced.request(
+                "POST", "/openai/v1/responses", token=make_token(budget=10**9), data=data
+            ) as response:
+                assert (response.status, await response.read()) == (200, RESPONSES_STREAM)
+    assert arrived == [body for body in bodies for _ in range(2)]
 
 
 async def test_under_a_budget_only_what_is_measured_or_free_goes_out(vendor: Vendor, priced: Way) -> None:

@@ -15,6 +15,7 @@ from axiom.api.agentclass import Price
 from axiom.api.usage import ProxyUsage
 from axiom.cluster.errors import UnavailableError
 from axiom.egress.accounting import Accounts, Answer, Question
+from axiom.egress.errors import RefusedError
 from axiom.egress.metering import Certainty, Reading
 from axiom.egress.model_apis import Kind, Tokens
 from axiom.egress.pricing import tariffs_of
@@ -88,6 +89,27 @@ async def test_all_processes_are_added_up_and_told_of_each_other(world: World) -
     assert world.spent == 1000
     assert "budget is spent" in world.processes["a"].refusal(GRANT, Kind.CALL)
     assert "budget is spent" in world.processes["b"].refusal(GRANT, Kind.CALL)
+
+
+async def test_each_process_is_told_what_the_others_have_open(world: World) -> None:
+    await world.collector.collect()
+    one, other = world.processes["a"], world.processes["b"]
+    for process in (one, other):
+        spend(process, 0)
+    async with one.reserved(GRANT, 600, 1):
+        await world.collector.collect()
+        await world.collector.collect()
+        told = {address: question.allowances[TASK].open_elsewhere for address, question in world.questions}
+        assert told == {"a": 0, "b": 600}
+        with pytest.raises(RefusedError, match="calls that are open"):
+            async with other.reserved(GRANT, 500, 0.01):
+                raise AssertionError
+    await world.collector.collect()
+    await world.collector.collect()
+    async with other.reserved(GRANT, 500, 1):
+        del world.processes["a"]
+        await world.collector.collect()
+    assert world.questions[-1][1].allowances[TASK].open_elsewhere == 0
 
 
 async def test_only_news_is_asked_for(world: World) -> None:
