@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from axiom.cli.places import ClusterContext, ClusterKubeconfig, Stored
+from axiom.cli.ledger import Original
+from axiom.cli.places import ClusterContext, ClusterKubeconfig, Gateway, GatewayCa, Stored, TokenFile
 
 Task = Annotated[str, typer.Argument(help="Name of the AgentTask.", metavar="TASK")]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="The task's namespace.")]
@@ -20,11 +21,34 @@ def checkpoints(
     context: ClusterContext = None,
     kubeconfig: ClusterKubeconfig = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    diff: Annotated[
+        tuple[int, int] | None,
+        typer.Option(
+            "--diff", help="Tell what the workspace differs in between two checkpoints.", metavar="N M"
+        ),
+    ] = None,
+    patch: Annotated[
+        bool, typer.Option("--patch", help="With --diff: print a patch that `git apply` takes.")
+    ] = False,
+    original: Original = False,
+    gateway: Gateway = "",
+    token_file: TokenFile = None,
+    gateway_ca: GatewayCa = None,
 ) -> None:
-    """List the checkpoints of a task. Exit code: 0 there are some, 1 there are none, 3 not readable."""
+    """List the checkpoints of a task, or tell two of them apart.
+
+    Exit code: 0 there are some, or differences, 1 there are none, 3 not readable.
+    """
     from axiom.cli.keeping import Place, list_checkpoints
 
-    list_checkpoints(task, Place(cluster, namespace, where, context, kubeconfig), as_json=as_json)
+    place = Place(cluster, namespace, where, context, kubeconfig, gateway, token_file, gateway_ca)
+    if diff:
+        from axiom.cli.differing import print_difference
+
+        print_difference(task, diff, place, as_patch=patch, as_json=as_json, original=original)
+    elif patch:
+        raise typer.BadParameter("--patch is for two checkpoints: add --diff N M")
+    list_checkpoints(task, place, as_json=as_json)
 
 
 def checkpoint(

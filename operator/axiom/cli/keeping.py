@@ -48,6 +48,9 @@ class Place:
     where: str
     context: str | None
     kubeconfig: Path | None
+    gateway: str = ""
+    token_file: Path | None = None
+    gateway_ca: Path | None = None
 
 
 def list_checkpoints(task: str, place: Place, *, as_json: bool) -> NoReturn:

@@ -137,6 +137,10 @@ class GatewayClient:
                 return self._read("diff", {"round": str(record.number)})
         return self._read("screenshot", {"digest": key.rpartition("/")[2]})
 
+    def difference(self, one: int, other: int, form: str) -> bytes:
+        """What the workspace differs in between two checkpoints. Raises EvidenceError."""
+        return self._read("checkpoints", {"from": str(one), "to": str(other), "as": form})
+
     def post(self, page: str, body: str, key: str) -> str:
         """Asks for something to be done; what was. Sent again with the same key, it is done once. Raises EvidenceError."""
         headers = {**self._headers, "Content-Type": "application/json", "Idempotency-Key": key}

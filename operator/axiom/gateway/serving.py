@@ -3,7 +3,8 @@
 `GET /v1/tasks/{namespace}/{name}/events?from=SEQ|ADDRESS&slot=agent&attempt=N`: one ledger line each (application/x-ndjson),
 or Server-Sent Events with `Accept: text/event-stream`, whose ids are addresses (Last-Event-ID goes on after one);
 with `follow=false` it is one ledger as far as it is now. `GET …/diff?round=N`, `GET …/recording`,
-`GET …/screenshot?digest=SHA256` (as events of the kind `screenshot` name them).
+`GET …/screenshot?digest=SHA256` (as events of the kind `screenshot` name them), `GET …/checkpoints?from=N&to=M&as=table|patch`:
+what the workspace differs in, as one JSON object for each path, or as a patch.
 `POST …/interventions` takes a wish (`planning.intervening`) as JSON, from whoever may `create` the AgentTask's subresource
 `interventions`, and a header Idempotency-Key, with which it is harmless to send it again. Every request carries a Kubernetes token of somebody who may get the AgentTask.
 Secrets are masked; with `original=true`, for whoever may get its subresource `original`, they are not. Pictures that tools wrote
@@ -27,6 +28,7 @@ from pydantic import ValidationError
 from axiom.api.agenttask import AgentTask
 from axiom.channel import ChannelError, CommandRefusedError
 from axiom.cluster.errors import ApiError
+from axiom.evidence.checkpoints import Form, NoCheckpointError, manifests_of, write_difference
 from axiom.evidence.masking import LineMasker, mask_text, scanner_of
 from axiom.gateway.authenticating import ForbiddenError, Gatekeeper, UnauthenticatedError
 from axiom.gateway.metrics import Metrics
@@ -60,6 +62,7 @@ class Pages:
     def __init__(self, world: World, store: ObjectStore, gatekeeper: Gatekeeper, metrics: Metrics) -> None:
         self._world, self._store, self._gatekeeper, self._metrics = world, store, gatekeeper, metrics
         self._pace = Pace()
+        self._comparing = asyncio.Semaphore(1)
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -71,6 +74,7 @@ class Pages:
                 web.get(f"{task}/diff", self._diff),
                 web.get(f"{task}/recording", self._recording),
                 web.get(f"{task}/screenshot", self._screenshot),
+                web.get(f"{task}/checkpoints", self._checkpoints),
                 web.post(f"{task}/interventions", self._intervene),
             ]
         )
@@ -177,6 +181,29 @@ class Pages:
         kind = "application/octet-stream" if name.startswith(UNMASKED) else "image/webp"
         return await self._object(request, blob_key(digest), kind, _show_as_it_is)
 
+    async def _checkpoints(self, request: web.Request) -> web.StreamResponse:
+        task, query = await self._task(request), request.query
+        try:
+            numbers = int(query.get("from", "")), int(query.get("to", ""))
+            form = Form(query.get("as", Form.TABLE))
+        except ValueError as error:
+            raise web.HTTPBadRequest(
+                text="write from=N&to=M, the numbers of two checkpoints, and as=table or as=patch\n"
+            ) from error
+        store = seen_by(self._store, task.namespace)
+        prefixes = [
+            identity_in(task, Role.AGENT, attempt).prefix for attempt in range(1, task.status.attempt + 1)
+        ]
+        with tempfile.TemporaryDirectory(prefix="axiom-gateway-") as folder:
+            shown = Path(folder) / "shown"
+            try:
+                one, other = await manifests_of(store, prefixes, numbers)
+                async with self._comparing:
+                    await write_difference(store, one, other, form, shown, masks=not _is_original(request))
+            except NoCheckpointError as error:
+                raise web.HTTPNotFound(text=f"{error}\n") from error
+            return await _sent(request, shown, "text/x-diff" if form is Form.PATCH else _NDJSON)
+
     async def _name_of_picture(self, task: AgentTask, digest: str) -> str | None:
         """What the blob is, if it is a picture of this task: by the reference that its sandbox's carrier stored."""
         for attempt in range(1, task.status.attempt + 1):
@@ -194,15 +221,19 @@ class Pages:
             file, shown = Path(folder) / "object", Path(folder) / "shown"
             await seen_by(self._store, request.match_info["namespace"]).fetch(key, file)
             await asyncio.to_thread(show, file, shown, _is_original(request))
-            # No FileResponse: it opens its file once more when its handler, and so the folder, is gone.
-            headers = {"Content-Type": content_type, "X-Content-Type-Options": "nosniff"}
-            response = web.StreamResponse(headers=headers)
-            response.content_length = shown.stat().st_size
-            await response.prepare(request)
-            with shown.open("rb") as content:
-                while piece := await asyncio.to_thread(content.read, _PIECE):
-                    await response.write(piece)
-            return response
+            return await _sent(request, shown, content_type)
+
+
+async def _sent(request: web.Request, file: Path, content_type: str) -> web.StreamResponse:
+    """No FileResponse: it opens its file once more when its handler, and so the folder, is gone."""
+    headers = {"Content-Type": content_type, "X-Content-Type-Options": "nosniff"}
+    response = web.StreamResponse(headers=headers)
+    response.content_length = file.stat().st_size
+    await response.prepare(request)
+    with file.open("rb") as content:
+        while piece := await asyncio.to_thread(content.read, _PIECE):
+            await response.write(piece)
+    return response
 
 
 async def _masked(lines: AsyncIterator[Line]) -> AsyncIterator[Line]:

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import kopf
 import pytest
+from tests.axiom.evidence.checkpoints import keep_two
 from tests.axiom.gateway.test_streaming import World, identity, make_task, seal, write_ledger
 from tests.fakes.api_server import FakeApiServer, fake_api_server
 from tests.fakes.trusted_side import FakeTrustedSide, fake_trusted_side
@@ -256,6 +257,32 @@ async def test_a_picture_that_a_tool_wrote_is_served_unmasked_or_not_at_all(clie
     assert "original=true" in said
     assert (await client.get(f"{path}&original=true", token="good"))[0] == 403
     assert (await client.get(f"{path}&original=true", token="best"))[:2] == (200, "application/octet-stream")
+
+
+async def test_two_checkpoints_are_told_apart_also_where_the_namespace_has_keys(
+    client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "keyring").mkdir()
+    (tmp_path / "keyring" / "ns.1").write_text(hashlib.sha256(b"ns").hexdigest())
+    store = EncryptedStore(client.store, Keyring(tmp_path / "keyring"))
+    client.pages._store = store
+    await keep_two(tmp_path / "sandbox", store, identity())
+    status, kind, text = await client.get("t/checkpoints?from=1&to=2")
+    assert (status, kind) == (200, "application/x-ndjson")
+    rows = {row["path"]: row["change"] for row in map(json.loads, text.splitlines())}
+    assert {path: rows[path] for path in ("changed", "gone", "new")} == {
+        "changed": "changed", "gone": "deleted", "new": "added",
+    }  # fmt: skip
+    status, kind, text = await client.get("t/checkpoints?from=1&to=2&as=patch")
+    assert (status, kind) == (200, "text/x-diff")
+    assert f"+token = {'*' * len(SECRET)}\n" in text
+    assert (await client.get("t/checkpoints?from=1&to=2&as=patch&original=true", "good"))[0] == 403
+    assert SECRET in (await client.get("t/checkpoints?from=1&to=2&as=patch&original=true", "best"))[2]
+    reader = GatewayClient(ClusterOptions(client.base), "ns", "t", "good")
+    assert (await asyncio.to_thread(reader.difference, 1, 2, "patch")).decode() == text
+    for path, answer in (("from=1&to=9", 404), ("from=1", 400), ("from=1&to=2&as=x", 400)):
+        assert (await client.get(f"t/checkpoints?{path}"))[0] == answer
+    assert (await client.get("t/checkpoints?from=1&to=2", "poor"))[0] == 403
 
 
 QUESTION = Question(
