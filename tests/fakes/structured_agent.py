@@ -2,7 +2,8 @@
 
 Plans are lists of steps, one list for each process of it that is started, in order (the last one for all that follow):
 `["say", text]`, `["tool", command]` (asks, then runs it in a shell), `["hang"]`, `["die"]` (SIGKILL to itself), `["hear"]`
-(waits for a further message and repeats it), `["raw", text]`, `["result", text]`.
+(waits for a further message and repeats it), `["raw", text]`, `["result", text]`, `["window", tokens]` (what its model can
+hold), `["model", input, output]` (a call of its model, with so many tokens).
 """
 
 from __future__ import annotations
@@ -96,6 +97,18 @@ class Agent:
 
     def do_raw(self, text: str) -> None:
         print(text, flush=True)
+
+    def do_window(self, tokens: str) -> None:
+        answer = {"totalTokens": 10, "maxTokens": int(tokens)}
+        response = {"subtype": "success", "request_id": "context", "response": answer}
+        self.say(type="control_response", response=response)
+
+    def do_model(self, given: str, written: str) -> None:
+        usage = {"input_tokens": int(given), "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
+        start = {"type": "message_start", "message": {"usage": usage}}
+        stop = {"type": "message_delta", "usage": {"output_tokens": int(written)}}
+        for event in (start, stop):
+            self.say(type="stream_event", event=event, parent_tool_use_id=None)
 
     def do_result(self, text: str) -> None:
         self.result(text, "success")

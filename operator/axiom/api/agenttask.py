@@ -506,6 +506,23 @@ class QuestionStatus(ApiModel):
     """When it is denied, unless somebody answers before (RFC 3339)."""
 
 
+class AgentStatus(ApiModel):
+    """What the agent says of itself, as of the last time that this status was written: a claim. The ledger has each step."""
+
+    context: Annotated[str, Field(max_length=32)] = ""
+    """How full its context is, such as 42%; empty where it does not say."""
+    context_tokens: int | None = None
+    """Tokens that its model was last given."""
+    context_window: int | None = None
+    """Tokens that its model can hold."""
+    output_per_second: int | None = None
+    """Tokens that its model wrote, by the seconds in which it did, in the last call."""
+    talk_in_row: int = 0
+    """How often its model spoke and did nothing, since it last called a tool."""
+    talk_in_round: int = 0
+    """And how often in the present round."""
+
+
 class RoundStatus(ApiModel):
     """One agent turn and its verification."""
 
@@ -674,6 +691,8 @@ class AgentTaskStatus(ApiModel):
     """What the agent asks people now."""
     assisted: bool = False
     """A person stepped in while the agent worked, so its result is not its own alone; the rounds say in which."""
+    agent: AgentStatus | None = None
+    """What the agent says of itself."""
     usage: UsageStatus | None = None
     """What was used at the models' vendors, as of the last time that this status was written."""
     profile_criteria: Annotated[str, Field(json_schema_extra={"maxLength": 524288})] = ""

@@ -31,6 +31,9 @@ def agent_tasks() -> dict[str, Any]:
             "Why it is complete, or not yet.",
             priority=1,
         ),
+        _column(
+            "Context", ".status.agent.context", "How full the agent's context is, as it says.", priority=1
+        ),
         _column("Message", ".status.message", "Why, for a person.", priority=1),
     ]
     names = {"kind": "AgentTask", "plural": "agenttasks", "singular": "agenttask", "shortNames": ["at"]}

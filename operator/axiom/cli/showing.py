@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from axiom.api.agenttask import AgentTaskStatus, RoundStatus
+from axiom.api.agenttask import AgentStatus, AgentTaskStatus, RoundStatus
 from axiom.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from axiom.api.usage import UsageStatus
 from axiom.running.results import Result
@@ -137,6 +137,8 @@ def print_result(result: Result, as_json: bool) -> None:
         out.print(f"assisted a person stepped in (rounds: {rounds})")
     if status.usage:
         out.print(f"usage    {_usage_line(status.usage)}")
+    if status.agent and (line := _agent_line(status.agent)):
+        out.print(f"agent    {line}")
     for name, value in (("diff", result.diff), ("result", result.workspace), ("ledger", result.ledger)):
         if value:
             out.print(f"{name:8} {escape(value)}", soft_wrap=True)
@@ -161,6 +163,19 @@ def _usage_line(usage: UsageStatus) -> str:
     cost = f"{usage.cost}, " if usage.cost else ""
     tokens = f"{usage.input_tokens:,} tokens in ({usage.cached_input_tokens:,} cached), {usage.output_tokens:,} out"
     return f"{cost}{tokens}, {usage.requests:,} requests"
+
+
+def _agent_line(agent: AgentStatus) -> str:
+    """What the agent said last of itself."""
+    parts = []
+    if agent.context_tokens is not None:
+        of = f" of {agent.context_window:,} ({agent.context})" if agent.context_window else ""
+        parts.append(f"context {agent.context_tokens:,}{of}")
+    if agent.output_per_second is not None:
+        parts.append(f"{agent.output_per_second:,} tokens/s")
+    if agent.talk_in_round:
+        parts.append(f"spoke and did nothing {agent.talk_in_round}x in the last round")
+    return ", ".join(parts)
 
 
 def leave(console: Console, as_json: bool, code: ExitCode, message: str) -> NoReturn:

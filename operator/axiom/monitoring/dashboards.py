@@ -238,6 +238,40 @@ def _calls(selector: str, by: str) -> Row:
     )
 
 
+def _vitals(selector: str) -> Row:
+    return Row(
+        "What agents that work say of themselves",
+        (
+            lines(
+                "Context of the fullest",
+                "How full the context of an agent is, by class. Near 100: it forgets, or ends; `context` of the class says what to do then.",
+                "percent",
+                Query(
+                    f"max by (agent_class) (axiom_agent_context_percent_highest{{{selector}}})",
+                    "{{agent_class}}",
+                ),
+            ),
+            lines(
+                "Pace of the slowest",
+                "Tokens that a model wrote by the second, in its last call.",
+                "short",
+                Query(
+                    f"min by (agent_class) (axiom_agent_output_per_second_lowest{{{selector}}})",
+                    "{{agent_class}}",
+                ),
+            ),
+            lines(
+                "Talk without action",
+                "How often the model that talks most spoke and did nothing, since it last called a tool.",
+                "short",
+                Query(
+                    f"max by (agent_class) (axiom_agent_talk_in_row_highest{{{selector}}})", "{{agent_class}}"
+                ),
+            ),
+        ),
+    )
+
+
 def _cost(selector: str) -> Row:
     return Row(
         "Tokens and cost",
@@ -298,7 +332,14 @@ def overview() -> Dashboard:
         "axiom-overview",
         "Axiom / Overview",
         "What agents do, what came of it, how long it takes and what it costs.",
-        (_work(_CHOSEN), _outcomes(_CHOSEN), _time(_CHOSEN), _cost(_CHOSEN), _calls(_CHOSEN, "agent_class")),
+        (
+            _work(_CHOSEN),
+            _outcomes(_CHOSEN),
+            _time(_CHOSEN),
+            _vitals(_CHOSEN),
+            _cost(_CHOSEN),
+            _calls(_CHOSEN, "agent_class"),
+        ),
         (_CLASSES,),
     )
 
@@ -309,7 +350,7 @@ def one_class() -> Dashboard:
         "axiom-class",
         "Axiom / One agent class",
         "How one kind of agent does: outcomes, time, rounds, cost, calls to its models.",
-        (_work(_ONE), _outcomes(_ONE), _time(_ONE), _cost(_ONE), _calls(_ONE, "route")),
+        (_work(_ONE), _outcomes(_ONE), _time(_ONE), _vitals(_ONE), _cost(_ONE), _calls(_ONE, "route")),
         (_CLASS,),
     )
 

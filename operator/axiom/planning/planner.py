@@ -38,7 +38,7 @@ from axiom.planning.sources import Never, NotYet, Result, result_of
 from axiom.planning.spending import summed_up, usage_known
 from axiom.planning.statuses import has_reason, is_true, parse_time, rfc3339, with_condition
 from axiom.planning.steps import RETRY_SECONDS, delete, next_attempt, write_if_new
-from axiom.planning.working import without_questions
+from axiom.planning.working import with_vitals, without_questions
 from axiom_sandbox.protocol.channel import SUPERSEDED
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.quantities import parse_duration
@@ -66,7 +66,7 @@ def _with_what_is_known(observed: Observed, action: Action) -> Action:
     used = usage_known(observed)
     is_over = is_true(action.status, ConditionType.COMPLETE)
     agent = observed.sandbox(Role.AGENT, action.status.attempt)
-    status = without_questions(with_checkpoints(action.status, agent))
+    status = with_vitals(without_questions(with_checkpoints(action.status, agent)), agent)
     return WriteStatus(status.model_copy(update={"usage": summed_up(used, keep=not is_over)}))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from axiom.api.agenttask import AgentTaskStatus, QuestionStatus
+from axiom.api.agenttask import AgentStatus, AgentTaskStatus, QuestionStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action
 from axiom.planning.observed import SandboxView
@@ -43,6 +43,23 @@ def without_questions(status: AgentTaskStatus) -> AgentTaskStatus:
     if not status.questions or has_reason(status, ConditionType.RUNNING, Reason.WAITING_FOR_APPROVAL):
         return status
     return status.model_copy(update={"questions": []})
+
+
+def with_vitals(status: AgentTaskStatus, agent: SandboxView | None) -> AgentTaskStatus:
+    """The status with what the agent said last of itself."""
+    found = agent.state.vitals if agent and agent.state else None
+    if found is None:
+        return status
+    fill = found.fill
+    told = AgentStatus(
+        context=f"{fill.percent}%" if fill and fill.percent is not None else "",
+        context_tokens=fill.used if fill else None,
+        context_window=fill.window if fill else None,
+        output_per_second=found.output_per_second,
+        talk_in_row=found.talks_in_row,
+        talk_in_round=found.talks_in_round,
+    )
+    return status.model_copy(update={"agent": told})
 
 
 def _asks(present: Present, questions: tuple[Question, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from axiom.monitoring.instruments import AGENT_CLASS, Instruments, Label, Proces
 from axiom.planning.observed import Observed, SandboxView
 from axiom.planning.outcomes import LIMIT_REASONS
 from axiom.planning.statuses import condition, has_reason, is_true, parse_time, round_of
+from axiom_sandbox.protocol.agents import Vitals
 from axiom_sandbox.protocol.channel import FailureReason, Phase
 from axiom_sandbox.protocol.criteria import CriterionType
 from axiom_sandbox.protocol.identity import Identity, Role
@@ -267,6 +269,29 @@ class Metrics:
             AGENT_CLASS,
             samples=lambda: self._asking(max),
         )
+        for name, text, of in (
+            (
+                "axiom_agent_context_percent_highest",
+                "How full the context of the agent is whose is the fullest, of those that work and say so.",
+                _context_percent,
+            ),
+            (
+                "axiom_agent_output_per_second_lowest",
+                "Tokens by the second that the slowest model wrote in its last call, of agents that work and say so.",
+                _pace,
+            ),
+            (
+                "axiom_agent_talk_in_row_highest",
+                "How often the model of the agent that talks most spoke and did nothing, since it last called a tool.",
+                _talk,
+            ),
+        ):
+            instruments.computed(
+                name,
+                text,
+                AGENT_CLASS,
+                samples=functools.partial(self._vitals, of, min if of is _pace else max),
+            )
         instruments.computed(
             "axiom_sandboxes",
             "Sandboxes there are; phase Pending until the trusted side was heard of.",
@@ -475,6 +500,32 @@ class Metrics:
         for name, seconds in asking.items():
             yield (name,), summary(seconds) if seconds else 0
 
+    def _vitals(
+        self, of: Callable[[Vitals], int | None], which: Callable[[list[int]], int]
+    ) -> Iterator[tuple[Sequence[str], float]]:
+        """Of agents that work now, by class; a class of which nobody says anything is left out."""
+        if self._census is None:
+            return
+        classes = {name_of(item) for item in self._census.classes}
+        names = {
+            item["metadata"].get("uid"): item.get("spec", {}).get("agentClassName")
+            for item in self._census.tasks
+        }
+        found: dict[str, list[int]] = {}
+        for view in self._census.sandboxes:
+            state, name = view.state, names.get(view.identity.task_id)
+            if (
+                state is None
+                or state.vitals is None
+                or state.phase is not Phase.RUNNING
+                or name not in classes
+            ):
+                continue
+            if (value := of(state.vitals)) is not None:
+                found.setdefault(str(name), []).append(value)
+        for name, values in found.items():
+            yield (name,), which(values)
+
     def _sandboxes(self) -> Iterator[tuple[Sequence[str], float]]:
         found = {(role.value, phase): 0 for role in Role for phase in ("Pending", *Phase)}
         for view in self._census.sandboxes if self._census else ():
@@ -483,6 +534,18 @@ class Metrics:
 
     def _queue(self) -> list[float]:
         return list(self._census.reconciler.waiting()) if self._census else []
+
+
+def _context_percent(vitals: Vitals) -> int | None:
+    return vitals.fill.percent if vitals.fill else None
+
+
+def _pace(vitals: Vitals) -> int | None:
+    return vitals.output_per_second
+
+
+def _talk(vitals: Vitals) -> int:
+    return vitals.talks_in_row
 
 
 def _state_of(item: Object) -> TaskState:

@@ -84,6 +84,7 @@ class Result:
             },
             "diff": self.diff,
             "workspace": self.workspace,
+            "agent": status.agent.model_dump(by_alias=True, mode="json") if status.agent else None,
             "usage": status.usage.model_dump(by_alias=True, mode="json", exclude={"proxies", "cost"})
             if status.usage
             else None,

@@ -18,7 +18,7 @@ from axiom_sandbox.drivers.expanding import MCP_TOKEN, environment, expand, mcp_
 from axiom_sandbox.drivers.json_lines import JsonLinesDriver, input_of, text_of
 from axiom_sandbox.drivers.statements import command_ran, file_written
 from axiom_sandbox.drivers.versions import warning
-from axiom_sandbox.protocol.agents import DriverName, Statement, Tokens
+from axiom_sandbox.protocol.agents import DriverName, Fill, Statement, Tokens
 from axiom_sandbox.protocol.approvals import Decision, Permission
 from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
 from axiom_sandbox.protocol.events import (
@@ -27,8 +27,10 @@ from axiom_sandbox.protocol.events import (
     ApprovalWithdrawn,
     AssistantMessage,
     Compacted,
+    ContextFilled,
     Event,
     HookRan,
+    ModelCall,
     RateLimited,
     Reasoning,
     SessionOpened,
@@ -51,6 +53,7 @@ PRESET = {
 }
 """Environment in which it calls nothing but its model."""
 _HOOK = "axiom"
+_CONTEXT = "context"
 _HOOK_SECONDS = 7 * 24 * 3600
 """How long the program waits for the answer: a person may have to give it."""
 _WRITING = {
@@ -157,10 +160,11 @@ class ClaudeDriver(ClaudeWords):
         return (HomeFile(path=".claude.json", content='{"hasCompletedOnboarding": true}\n'),)
 
     def open(self, turn: Turn) -> Iterable[Event]:
-        """Registers the hook, and gives the prompt."""
+        """Registers the hook, asks how much its model can hold (which it answers without its model), and gives the prompt."""
         self._whole.clear()
         hooks = {"PreToolUse": [{"hookCallbackIds": [_HOOK], "timeout": _HOOK_SECONDS}]}
         self._request("open", subtype="initialize", hooks=hooks)
+        self._request(_CONTEXT, subtype="get_context_usage", detail="summary")
         self._tell(turn.prompt)
         return ()
 
@@ -213,7 +217,7 @@ class ClaudeDriver(ClaudeWords):
             case "user":
                 return self._came_back(message)
             case "stream_event":
-                return self._streamed(message["event"])
+                return self._streamed(message["event"], own=message.get("parent_tool_use_id") is None)
             case "result":
                 return self._result(message)
             case "control_request":
@@ -221,8 +225,7 @@ class ClaudeDriver(ClaudeWords):
             case "control_cancel_request":
                 return self._withdrawn(message["request_id"])
             case "control_response":
-                failed = message["response"]["subtype"] == "error"
-                return None if failed else ()
+                return self._responded(message["response"])
             case "rate_limit_event":
                 return [self._limited(message["rate_limit_info"])]
             case _:
@@ -282,9 +285,42 @@ class ClaudeDriver(ClaudeWords):
             return None
         return [self.returned(block) for block in content]
 
-    def _streamed(self, event: dict[str, Any]) -> Iterable[Event]:
-        if event["type"] != "content_block_delta":
+    def _responded(self, response: dict[str, Any]) -> Iterable[Event] | None:
+        failed = response["subtype"] == "error"
+        if response.get("request_id") != _CONTEXT:
+            return None if failed else ()
+        found = response.get("response") or {}
+        used, window = _whole_number(found.get("totalTokens")), _whole_number(found.get("maxTokens"))
+        if failed or used is None:
+            return ()  # an older version does not know the question
+        return [ContextFilled(round=self.memory.round, fill=Fill(used=used, window=window))]
+
+    def _streamed(self, event: dict[str, Any], own: bool) -> Iterable[Event]:
+        match event["type"]:
+            case "message_start":
+                return self._asked_model(event["message"].get("usage"), own)
+            case "message_delta":
+                written = _whole_number((event.get("usage") or {}).get("output_tokens"))
+                tokens = Tokens(output=written or 0)
+                return [ModelCall(round=self.memory.round, tokens=tokens)] if written else ()
+            case "content_block_delta":
+                return self._delta_of(event)
+            case _:
+                return ()
+
+    def _asked_model(self, usage: dict[str, Any] | None, own: bool) -> Iterable[Event]:
+        """What the model is given is known when it begins to answer, what it writes at the end."""
+        if not usage:
             return ()
+        tokens, number = turn_tokens({**usage, "output_tokens": 0}), self.memory.round
+        given = tokens.input + tokens.cached_input + tokens.cache_write
+        if not given:
+            return ()
+        window = self.memory.fill.window if self.memory.fill else None
+        filled = ContextFilled(round=number, fill=Fill(used=given, window=window))
+        return [ModelCall(round=number, tokens=tokens), *((filled,) if own else ())]
+
+    def _delta_of(self, event: dict[str, Any]) -> Iterable[Event]:
         match event["delta"]["type"]:
             case "text_delta":
                 return self.delta(event["delta"]["text"])
@@ -295,12 +331,22 @@ class ClaudeDriver(ClaudeWords):
 
     def _result(self, message: dict[str, Any]) -> Iterable[Event]:
         yield self._usage(message)
+        yield from self._window(message["modelUsage"])
         if message.get("queued_turn_count"):
             return  # what it was told meanwhile is a turn of its own, which follows
         ok = message["subtype"] == "success" and not message.get("is_error")
         text = message.get("result") or "\n".join(map(str, message.get("errors") or ()))
         reason = message["subtype"] if not ok else str(message.get("terminal_reason") or "success")
         yield TurnEnded(round=self.memory.round, ok=ok, reason=reason, text=text_of(text))
+
+    def _window(self, models: dict[str, Any]) -> Iterable[Event]:
+        """What its model can hold, where that was not known."""
+        window, fill = (
+            _whole_number((models.get(self.memory.model) or {}).get("contextWindow")),
+            self.memory.fill,
+        )
+        if fill and window and fill.window is None:
+            yield ContextFilled(round=self.memory.round, fill=Fill(used=fill.used, window=window))
 
     def _usage(self, message: dict[str, Any]) -> Usage:
         """The program counts up, and goes on from where its session's last process came to an end by itself.

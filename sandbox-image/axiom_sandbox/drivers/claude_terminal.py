@@ -19,12 +19,14 @@ from axiom_sandbox.drivers.claude import ClaudeWords, turn_tokens
 from axiom_sandbox.drivers.contract import Command, Place, Step, Turn
 from axiom_sandbox.drivers.screen import Dialog, Face, ScreenDriver, Shown, choices_at_the_end, squeezed
 from axiom_sandbox.drivers.versions import warning
-from axiom_sandbox.protocol.agents import Activity, Signal, Tokens
+from axiom_sandbox.protocol.agents import Activity, Fill, Signal, Tokens
 from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
 from axiom_sandbox.protocol.events import (
     ApiRetried,
     Compacted,
+    ContextFilled,
     Event,
+    ModelCall,
     SessionOpened,
     ToolCall,
     Usage,
@@ -182,7 +184,12 @@ class ClaudeTerminalDriver(ClaudeWords, ScreenDriver):
         self._message, self._message_tokens = message, Tokens()
         if not before or tokens == Tokens():
             return ()
-        return (Usage(round=self.memory.round, turn=tokens, total=self.memory.total + tokens),)
+        number, used = self.memory.round, tokens.input + tokens.cached_input + tokens.cache_write
+        return (
+            ModelCall(round=number, tokens=tokens),
+            ContextFilled(round=number, fill=Fill(used=used)),
+            Usage(round=number, turn=tokens, total=self.memory.total + tokens),
+        )
 
     def _came_back(self, message: dict[str, Any]) -> Iterable[Event]:
         content = message["message"]["content"]

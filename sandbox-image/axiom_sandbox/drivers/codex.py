@@ -19,7 +19,7 @@ from axiom_sandbox.drivers.json_lines import JsonLinesDriver, input_of, text_of
 from axiom_sandbox.drivers.json_rpc import JsonRpcDriver, whole_number
 from axiom_sandbox.drivers.statements import command_ran, file_written
 from axiom_sandbox.drivers.versions import warning
-from axiom_sandbox.protocol.agents import DriverName, Statement, Tokens
+from axiom_sandbox.protocol.agents import DriverName, Fill, Statement, Tokens
 from axiom_sandbox.protocol.approvals import Permission
 from axiom_sandbox.protocol.channel import AgentProgram
 from axiom_sandbox.protocol.events import (
@@ -30,8 +30,10 @@ from axiom_sandbox.protocol.events import (
     AssistantDelta,
     AssistantMessage,
     Compacted,
+    ContextFilled,
     Event,
     HookRan,
+    ModelCall,
     RateLimited,
     Reasoning,
     SessionOpened,
@@ -134,7 +136,9 @@ class CodexDriver(CodexWords, JsonRpcDriver):
         self._thread_total: Tokens | None = None
         """Tokens of the whole thread, as this process last said."""
         self._model_spoke = False
-        """In this process. What it says of usage before that is of an earlier one."""
+        """In this process. What it says first of usage before that is of an earlier one."""
+        self._told_usage = False
+        """It has said something of usage in this process."""
 
     # --- its process ------------------------------------------------------------------------------------------
 
@@ -155,7 +159,8 @@ class CodexDriver(CodexWords, JsonRpcDriver):
 
     def open(self, turn: Turn) -> Iterable[Event]:
         """Shakes hands; the thread and the prompt follow."""
-        self._turn_id, self._thread_total, self._model_spoke = "", None, False
+        self._turn_id, self._thread_total = "", None
+        self._model_spoke = self._told_usage = False
         self.call("initialize", clientInfo=_CLIENT)
         return ()
 
@@ -191,7 +196,9 @@ class CodexDriver(CodexWords, JsonRpcDriver):
         for event in events:
             match event:
                 case AgentStarted() | SessionOpened():
-                    self._model_spoke = False
+                    self._model_spoke = self._told_usage = False
+                case ContextFilled():
+                    self._told_usage = True
                 case AssistantDelta() | AssistantMessage() | Reasoning() | ToolCall() | Compacted():
                     self._model_spoke = True
                 case _:
@@ -352,9 +359,15 @@ class CodexDriver(CodexWords, JsonRpcDriver):
         total, last = tokens(usage["total"]), tokens(usage["last"])
         turn = last if self._thread_total is None else total - self._thread_total
         self._thread_total = total
-        if not self._model_spoke or turn == Tokens():
-            return ()  # said again when a thread goes on
-        return [Usage(round=self.memory.round, turn=turn, total=self.memory.total + turn)]
+        number, told_before, self._told_usage = self.memory.round, self._told_usage, True
+        found: list[Event] = []
+        if turn != Tokens() and (told_before or self._model_spoke):  # else said again when a thread goes on
+            found.append(ModelCall(round=number, tokens=turn))
+            found.append(Usage(round=number, turn=turn, total=self.memory.total + turn))
+        fill = fill_of(usage["last"].get("totalTokens"), usage.get("modelContextWindow"))
+        return (
+            [*found, ContextFilled(round=number, fill=fill)] if fill and fill != self.memory.fill else found
+        )
 
     def _ended(self, turn: dict[str, Any]) -> Iterable[Event]:
         number, status, error = self.memory.round, str(turn["status"]), turn.get("error") or {}
@@ -414,6 +427,12 @@ def _result(item: dict[str, Any], status: str) -> str:
         return text_of("\n".join([status, *changes]))
     came = item.get("error") or item.get("aggregatedOutput") or item.get("result") or item.get("results")
     return text_of(came if came is not None else status)
+
+
+def fill_of(used: object, window: object) -> Fill | None:
+    """What the vendor says of the last call, after a compaction of what is left; None: nothing was said."""
+    known = whole_number(used)
+    return Fill(used=known, window=whole_number(window)) if known else None
 
 
 def tokens(usage: dict[str, Any]) -> Tokens:

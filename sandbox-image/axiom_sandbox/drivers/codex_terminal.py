@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from axiom_sandbox.drivers.codex import QUIET, CodexWords, tokens
+from axiom_sandbox.drivers.codex import QUIET, CodexWords, fill_of, tokens
 from axiom_sandbox.drivers.contract import Command, Turn
 from axiom_sandbox.drivers.expanding import environment, expand, variables
 from axiom_sandbox.drivers.json_lines import input_of, text_of
@@ -33,7 +33,9 @@ from axiom_sandbox.protocol.events import (
     ApiRetried,
     AssistantMessage,
     Compacted,
+    ContextFilled,
     Event,
+    ModelCall,
     Reasoning,
     SessionOpened,
     ToolCall,
@@ -55,7 +57,7 @@ _SILENT = frozenset(
 )
 _SILENT_EVENTS = frozenset(
     {
-        *("task_started", "thread_settings_applied", "user_message", "agent_message", "token_count"),
+        *("task_started", "thread_settings_applied", "user_message", "agent_message"),
         *(
             "agent_reasoning",
             "agent_reasoning_raw_content",
@@ -159,7 +161,7 @@ class CodexTerminalDriver(CodexWords, ScreenDriver):
             case "response_item":
                 return [*self._known_again(), *(self._item(payload) or ())]
             case "token_usage_record":
-                return self._used(payload["thread_token_usage"])
+                return self._used(payload)
             case "compacted":
                 return [Compacted(round=self.memory.round, trigger="auto")]
             case _:
@@ -196,6 +198,8 @@ class CodexTerminalDriver(CodexWords, ScreenDriver):
             case "task_complete" | "turn_complete":
                 self.said_over()
                 return ()
+            case "token_count":
+                return self._filled(event.get("info"))
             case "turn_aborted":
                 self.said_over(interrupted=True)
                 return [
@@ -277,13 +281,27 @@ class CodexTerminalDriver(CodexWords, ScreenDriver):
             exit_code=code,
         )
 
-    def _used(self, usage: dict[str, Any]) -> Iterable[Event]:
-        total = tokens({_camel(name): value for name, value in usage.items()})
-        turn = total - self.memory.total
+    def _used(self, record: dict[str, Any]) -> Iterable[Event]:
+        """Of one answer of the model; of the whole thread, which may not be the first one here, where it says no more."""
+        memory, own = self.memory, record.get("usage")
+        counted = own or record["thread_token_usage"]
+        turn = tokens({_camel(name): value for name, value in counted.items()})
+        turn = turn if own else turn - memory.total
+        if turn == Tokens():
+            return ()
+        return [
+            ModelCall(round=memory.round, tokens=turn),
+            Usage(round=memory.round, turn=turn, total=memory.total + turn),
+        ]
+
+    def _filled(self, info: dict[str, Any] | None) -> Iterable[Event]:
+        if not info:
+            return ()
+        fill = fill_of(
+            (info.get("last_token_usage") or {}).get("total_tokens"), info.get("model_context_window")
+        )
         return (
-            [Usage(round=self.memory.round, turn=turn, total=self.memory.total + turn)]
-            if turn != Tokens()
-            else ()
+            [ContextFilled(round=self.memory.round, fill=fill)] if fill and fill != self.memory.fill else ()
         )
 
 

@@ -18,7 +18,7 @@ from axiom_sandbox.drivers.statements import tests_said_to_pass
 from axiom_sandbox.protocol.agents import Activity, AgentState, DriverName, Session, Signal, Statement
 from axiom_sandbox.protocol.approvals import Decision
 from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
-from axiom_sandbox.protocol.events import Event, ToolCall, ToolReturn, TurnEnded
+from axiom_sandbox.protocol.events import Event, TalkedOnly, ToolCall, ToolReturn, TurnEnded
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.protocol.verdicts import Claim, Saying
 from axiom_sandbox.terminal.screens import View
@@ -249,10 +249,18 @@ class Driver(ABC):
         return ()
 
     def keep(self, events: Iterable[Event]) -> Step:
-        """Remembers events and passes them on: each event that a driver emits goes through here."""
-        kept = tuple(events)
-        self.recall(kept)
-        return Step(events=kept)
+        """Remembers events and passes them on, with what follows from them: each event that a driver emits goes through here."""
+        kept: list[Event] = []
+        for event in events:
+            talks = self.memory.talks
+            self.recall((event,))
+            kept.append(event)
+            if self.memory.talks > talks:
+                memory = self.memory
+                kept.append(
+                    TalkedOnly(round=memory.round, in_row=memory.talks_in_row, in_round=memory.talks_in_round)
+                )
+        return Step(events=tuple(kept))
 
     def state(self, signals: Signals) -> AgentState:
         """What the agent is doing, and what decides that; since when is not said here. Pure, given what was parsed."""

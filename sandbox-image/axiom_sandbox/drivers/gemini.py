@@ -19,13 +19,15 @@ from axiom_sandbox.drivers.contract import Command, Turn
 from axiom_sandbox.drivers.expanding import MCP_TOKEN, environment, expand, mcp_addresses, variables
 from axiom_sandbox.drivers.json_lines import JsonLinesDriver, input_of
 from axiom_sandbox.drivers.statements import command_ran, file_written
-from axiom_sandbox.protocol.agents import DriverName, Statement, Tokens
+from axiom_sandbox.protocol.agents import DriverName, Fill, Statement, Tokens
 from axiom_sandbox.protocol.approvals import Permission
 from axiom_sandbox.protocol.channel import HomeFile
 from axiom_sandbox.protocol.events import (
     ApprovalAsked,
     ApprovalGiven,
+    ContextFilled,
     Event,
+    ModelCall,
     ToolCall,
     ToolReturn,
     Usage,
@@ -41,6 +43,8 @@ _SETTINGS = {
     "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
     "telemetry": {"enabled": False},
 }
+WINDOW = 1_048_576
+"""Tokens: what the program takes every Gemini model to hold."""
 _WRITING = frozenset({"write_file", "replace"})
 _CANCELLED = "Command cancelled by user."
 _NO_SUBJECT = "****\n"
@@ -178,5 +182,11 @@ class GeminiDriver(GeminiWords, AcpDriver):
         """Tokens of this turn."""
         counted = ((result.get("_meta") or {}).get("quota") or {}).get("token_count")
         if counted is not None:
-            turn = Tokens(input=counted["input_tokens"], output=counted["output_tokens"])
+            number, turn = (
+                self.memory.round,
+                Tokens(input=counted["input_tokens"], output=counted["output_tokens"]),
+            )
+            yield ModelCall(round=number, tokens=turn)
+            if not self.memory.has_acted:  # one call of the model: of several it tells the sum alone
+                yield ContextFilled(round=number, fill=Fill(used=turn.input, window=WINDOW))
             yield Usage(round=self.memory.round, turn=turn, total=self.memory.total + turn)

@@ -13,16 +13,18 @@ from typing import Any
 
 from axiom_sandbox.drivers.contract import Command, Place, Sight, Step, Turn
 from axiom_sandbox.drivers.expanding import environment, expand, variables
-from axiom_sandbox.drivers.gemini import KEEP, PRESET, GeminiWords
+from axiom_sandbox.drivers.gemini import KEEP, PRESET, WINDOW, GeminiWords
 from axiom_sandbox.drivers.json_lines import input_of, text_of
 from axiom_sandbox.drivers.screen import Dialog, Face, ScreenDriver, Shown, choices_at_the_end
 from axiom_sandbox.drivers.versions import warning
-from axiom_sandbox.protocol.agents import Activity, Signal, Tokens
+from axiom_sandbox.protocol.agents import Activity, Fill, Signal, Tokens
 from axiom_sandbox.protocol.approvals import Permission
 from axiom_sandbox.protocol.channel import AgentProgram
 from axiom_sandbox.protocol.events import (
     AssistantMessage,
+    ContextFilled,
     Event,
+    ModelCall,
     Reasoning,
     SessionOpened,
     ToolCall,
@@ -190,6 +192,10 @@ class GeminiTerminalDriver(GeminiWords, ScreenDriver):
                 reasoning=int(counted.get("thoughts") or 0),
             )
             if turn != Tokens():
+                yield ModelCall(round=number, tokens=turn)
+                yield ContextFilled(
+                    round=number, fill=Fill(used=turn.input + turn.cached_input, window=WINDOW)
+                )
                 yield Usage(round=number, turn=turn, total=self.memory.total + turn)
         if not self._told[key] and message.get("toolCalls"):
             self._told[key] = True

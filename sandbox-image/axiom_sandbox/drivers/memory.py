@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from axiom_sandbox.protocol.agents import Activity, Statement, Tokens
+from axiom_sandbox.protocol.agents import Activity, Fill, Statement, Tokens
 from axiom_sandbox.protocol.events import (
     ApiRetried,
     ApprovalAsked,
@@ -16,7 +16,9 @@ from axiom_sandbox.protocol.events import (
     AssistantDelta,
     AssistantMessage,
     Compacted,
+    ContextFilled,
     Event,
+    ModelCall,
     RateLimited,
     Reasoning,
     SessionOpened,
@@ -38,6 +40,8 @@ class Memory:
     session: str = ""
     """The agent's name for it; empty: it has not said one."""
     version: str = ""
+    model: str = ""
+    """As the agent names it; empty: it does not."""
     opened: bool = False
     """The last process has said that it is in the session."""
     activity: Activity | None = None
@@ -54,6 +58,23 @@ class Memory:
     at_start: Tokens = field(default_factory=Tokens)
     """`total` when the present process began."""
     at_start_micro_usd: int = 0
+    before_session_micro_usd: int = 0
+    """`total_micro_usd` when the present session began."""
+    pending: Tokens = field(default_factory=Tokens)
+    """Of calls of the model in this process that no `usage` has counted yet."""
+    uncounted: Tokens = field(default_factory=Tokens)
+    """Of such calls in earlier processes: those ended before they had told their usage."""
+    fill: Fill | None = None
+    """How full its context is; None: it has not said."""
+    talks: int = 0
+    """How often the model spoke, and did nothing."""
+    talks_in_row: int = 0
+    """Since the last call of a tool."""
+    talks_in_round: int = 0
+    has_spoken: bool = False
+    """The model has spoken in this turn, and nothing has followed yet."""
+    has_acted: bool = False
+    """It has called a tool in this turn."""
     statements: list[Statement] = field(default_factory=list)
     """What the agent says it did in this round."""
     limited_until_ms: int | None = None
@@ -70,6 +91,9 @@ class Memory:
         """Another process of the agent begins."""
         if round != self.round:
             self.statements.clear()
+            self.talks_in_round = 0
+        self.has_spoken = self.has_acted = False
+        self.uncounted, self.pending = self.uncounted + self.pending, Tokens()
         self.opened = False
         self.round, self.activity, self.detail, self.outcome = round, None, "", None
         self.limited_until_ms = None
@@ -79,9 +103,12 @@ class Memory:
 
     def take(self, event: Event) -> None:
         """Takes up an event."""
+        self._mind_talk(event)
         match event:
             case SessionOpened(session=session, version=version):
-                self.opened = True
+                self.opened, self.model = True, event.model or self.model
+                if session and session != self.session:
+                    self.before_session_micro_usd = self.total_micro_usd or 0
                 self.session, self.version = session or self.session, version or self.version
                 self._is(self.activity or Activity.THINKING)
             case AssistantDelta() | AssistantMessage() | Reasoning() | Compacted():
@@ -110,6 +137,11 @@ class Memory:
                 self._is(Activity.RATE_LIMITED if limited else Activity.API_UNREACHABLE, text)
             case Usage():
                 self.total, self.total_micro_usd = event.total, event.total_micro_usd
+                self.pending = Tokens()
+            case ModelCall():
+                self.pending += event.tokens
+            case ContextFilled():
+                self.fill = event.fill
             case TurnEnded():
                 self.outcome = event
                 self.calls.clear()
@@ -117,6 +149,30 @@ class Memory:
                 self._is(Activity.IDLE, event.reason)
             case _:
                 pass
+
+    @property
+    def spent(self) -> Tokens:
+        """All that the agent's model used, what no `usage` has counted included."""
+        return self.total + self.uncounted + self.pending
+
+    def _mind_talk(self, event: Event) -> None:
+        """What is said while a tool runs is a sub-agent's."""
+        match event:
+            case AssistantMessage() if not self.calls:
+                self._count_talk(self.has_spoken)
+                self.has_spoken = True
+            case ToolCall():
+                self.has_spoken, self.has_acted, self.talks_in_row = False, True, 0
+            case TurnEnded():
+                self._count_talk(self.has_spoken and event.ok and not self.has_acted)
+                self.has_spoken = self.has_acted = False
+            case _:
+                pass
+
+    def _count_talk(self, is_talk: bool) -> None:
+        if is_talk:
+            self.talks, self.talks_in_row = self.talks + 1, self.talks_in_row + 1
+            self.talks_in_round += 1
 
     def state_what_was_done(self, *statements: Statement) -> None:
         """Adds to what the agent says it did, as far as it fits."""

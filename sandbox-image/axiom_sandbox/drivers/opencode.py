@@ -19,10 +19,11 @@ from axiom_sandbox.drivers.expanding import environment, expand, mcp_addresses, 
 from axiom_sandbox.drivers.json_lines import input_of
 from axiom_sandbox.drivers.json_rpc import whole_number
 from axiom_sandbox.drivers.statements import command_ran, file_written
-from axiom_sandbox.protocol.agents import DriverName, Statement, Tokens
+from axiom_sandbox.protocol.agents import DriverName, Fill, Statement, Tokens
 from axiom_sandbox.protocol.approvals import Permission
 from axiom_sandbox.protocol.events import (
     ApprovalAsked,
+    ContextFilled,
     Event,
     ToolCall,
     ToolReturn,
@@ -84,7 +85,7 @@ class OpenCodeDriver(AcpDriver):
         """It also says, now and then, what the session has cost so far."""
         update = params.get("update") or {}
         if method == "session/update" and update.get("sessionUpdate") == "usage_update":
-            return self._cost(update.get("cost") or {})
+            return (*self._filled(update), *self._cost(update.get("cost") or {}))
         return super().noticed(method, params)
 
     def thought(self, text: str) -> Iterable[Event]:
@@ -94,11 +95,16 @@ class OpenCodeDriver(AcpDriver):
             self._delta = ""  # all of it is said there
         return (*said, *self.delta(text, reasoning=True))
 
+    def _filled(self, update: dict[str, Any]) -> Iterable[Event]:
+        used, window = whole_number(update.get("used")), whole_number(update.get("size"))
+        if used:
+            yield ContextFilled(round=self.memory.round, fill=Fill(used=used, window=window))
+
     def _cost(self, cost: dict[str, Any]) -> Iterable[Event]:
         before = self.memory.total_micro_usd or 0
         if cost.get("currency") != "USD":
             return
-        total = max(round(float(cost["amount"]) * _MICRO), before)
+        total = max(self.memory.before_session_micro_usd + round(float(cost["amount"]) * _MICRO), before)
         if total > before:
             yield Usage(
                 round=self.memory.round,

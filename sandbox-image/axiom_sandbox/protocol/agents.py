@@ -109,6 +109,37 @@ class Tokens(Message):
         )
 
 
+class Fill(Message):
+    """How much of what its model can hold at once an agent uses, as it says itself."""
+
+    used: int
+    """Tokens that the model was last given, with those that it answered."""
+    window: int | None = None
+    """Tokens that it can hold; None: the agent does not say."""
+
+    @property
+    def percent(self) -> int | None:
+        """Of the window; None where that is not known."""
+        return None if not self.window else 100 * self.used // self.window
+
+
+class Vitals(Message):
+    """What an agent says of itself, besides what it is doing: a claim, like all that it says."""
+
+    tokens: Tokens = Tokens()
+    """What its model used in this sandbox."""
+    micro_usd: int | None = None
+    """What that cost, in millionths of a US dollar; None: it does not say."""
+    fill: Fill | None = None
+    """How full its context is."""
+    output_per_second: int | None = None
+    """Tokens that its model wrote, by the seconds in which it did, in the last call."""
+    talks_in_row: int = 0
+    """How often its model spoke and did nothing, since it last called a tool."""
+    talks_in_round: int = 0
+    """And how often in this round."""
+
+
 class Session(Message):
     """A session that an agent had in another sandbox, and that it is to go on in."""
 

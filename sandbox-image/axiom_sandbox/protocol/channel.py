@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from axiom_sandbox.protocol.agents import AgentMode, AgentState, DriverName, Session
+from axiom_sandbox.protocol.agents import AgentMode, AgentState, DriverName, Session, Vitals
 from axiom_sandbox.protocol.approvals import Approvals, Decision, Grant
 from axiom_sandbox.protocol.checkpoints import CheckpointTaken, Restored
 from axiom_sandbox.protocol.criteria import Criterion
@@ -234,6 +234,8 @@ class SandboxState(Message):
     """Unix time in ms of the agent's first byte."""
     agent: AgentState | None = None
     """Agent: what it is doing; None before its first start."""
+    vitals: Vitals | None = None
+    """Agent: what it says of itself; None before it first spoke."""
     questions: tuple[Question, ...] = ()
     """Agent: what people are asked now."""
     grants: tuple[Grant, ...] = ()

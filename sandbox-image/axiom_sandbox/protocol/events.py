@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from axiom_sandbox.protocol.agents import Activity, AgentState, Statement, Tokens
+from axiom_sandbox.protocol.agents import Activity, AgentState, Fill, Statement, Tokens
 from axiom_sandbox.protocol.approvals import Permission
 from axiom_sandbox.protocol.changes import ChangeKind, Finding
 from axiom_sandbox.protocol.channel import Envelope, FailureReason
@@ -326,6 +326,39 @@ class Usage(Event):
     total_micro_usd: int | None = None
 
 
+class ModelCall(Event):
+    """A call of the agent's model, as the agent counts it; in two parts where it tells of the input first."""
+
+    event = "model_call"
+    round: int
+    tokens: Tokens
+    """Of this call; where it is told in parts, of this part."""
+    output_per_second: int | None = None
+    """Tokens that the model wrote, by the seconds in which it did; None: nothing was written, or it was not seen whole."""
+
+
+class ContextFilled(Event):
+    """How full the agent's context is, as it says itself."""
+
+    event = "context"
+    round: int
+    fill: Fill
+
+
+class TalkedOnly(Event):
+    """The model spoke, and called no tool before it spoke again or ended its turn: it plans, or talks, and does nothing.
+
+    The last words of a turn in which a tool was called are its report, and do not count.
+    """
+
+    event = "talk"
+    round: int
+    in_row: int
+    """So often since the last call of a tool, over rounds."""
+    in_round: int
+    """So often in this round."""
+
+
 class RateLimited(Event):
     """The model's vendor lets the agent wait, or warns of it."""
 
@@ -630,6 +663,9 @@ KNOWN: dict[str, type[Event]] = {
         ApprovalWithdrawn,
         HookRan,
         Usage,
+        ModelCall,
+        ContextFilled,
+        TalkedOnly,
         RateLimited,
         ApiRetried,
         Compacted,

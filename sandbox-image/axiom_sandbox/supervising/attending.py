@@ -13,6 +13,7 @@ from pathlib import Path
 
 from axiom_sandbox.drivers.contract import Driver, Step, Turn, UnsupportedError
 from axiom_sandbox.drivers.screen import ScreenDriver
+from axiom_sandbox.protocol.agents import Tokens, Vitals
 from axiom_sandbox.protocol.approvals import Decision, decide
 from axiom_sandbox.protocol.channel import AnswerApproval, StartAgent, TerminalSize
 from axiom_sandbox.protocol.checkpoints import Manifest
@@ -31,6 +32,7 @@ from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.supervising.spool import Spool
 from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
 from axiom_sandbox.supervising.vigil import Vigil
+from axiom_sandbox.supervising.vitals import vitals_of
 from axiom_sandbox.supervising.watchdog import Watchdog
 from axiom_sandbox.terminal.keys import bracketed_paste
 from axiom_sandbox.terminal.recording import Recording
@@ -321,6 +323,7 @@ class Attendance:
         means.board.show(agent=self._vigil.state)
         if not means.driver.structured:
             return ""
+        means.board.show(vitals=self._vitals())
         if running:
             self._show_questions()
         if look.events:
@@ -329,6 +332,17 @@ class Attendance:
             found = await means.link.processes()
             await means.record(self._vigil.heartbeat(means.clock(), found, self._turn.round))
         return look.hung
+
+    def _vitals(self) -> Vitals:
+        means, known = self._means, self._means.board.state.vitals
+        pace = self.conversation.output_per_second if self.conversation else None
+        was = means.restored.driver if means.restored else None
+        return vitals_of(
+            means.driver.memory,
+            was.total if was else Tokens(),
+            was.total_micro_usd if was else None,
+            pace if pace is not None else known.output_per_second if known else None,
+        )
 
     async def _let_go(self, exiting: asyncio.Future[Exit]) -> None:
         """Its turn is over: it may end by itself, for a while."""

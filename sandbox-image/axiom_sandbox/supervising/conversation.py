@@ -19,11 +19,14 @@ from axiom_sandbox.protocol.events import (
     ApprovalGiven,
     ApprovalWithdrawn,
     AssistantDelta,
+    ContextFilled,
     Event,
     Gap,
     Intervention,
+    ModelCall,
     RateLimited,
     SessionOpened,
+    TalkedOnly,
     ToolCall,
     ToolReturn,
     TurnEnded,
@@ -33,6 +36,8 @@ from axiom_sandbox.supervising.descriptors import read_some, write_all
 from axiom_sandbox.supervising.spool import Spool
 
 _FLUSH_SECONDS = 0.5
+_SHORTEST_ANSWER = 0.01
+"""Seconds; what came faster was read in one piece, and its pace is not known."""
 MOST_RECORDED_BYTES = 256 * 2**20
 """Of what a process says so much is recorded in full; later only what decides something."""
 _DECIDING = (
@@ -43,6 +48,9 @@ _DECIDING = (
     RateLimited,
     ApiRetried,
     Usage,
+    ModelCall,
+    ContextFilled,
+    TalkedOnly,
     TurnEnded,
 )
 
@@ -61,7 +69,11 @@ class Talk(ABC):
         self._driver, self._record, self._on_settled, self._clock = driver, record, on_settled, clock
         self._decide = decide
         self._called: dict[str, float] = {}
+        self._since, self._thinking = clock(), 0.0
+        """When the last event came, and for how long the model was asked since it was last told what it wrote."""
         self._read = self._dropped = 0
+        self.output_per_second: int | None = None
+        """In the last call of the model; None: not known yet."""
         self._order = asyncio.Lock()
         self.over = asyncio.Event()
         """The agent has said that its turn is over."""
@@ -138,7 +150,16 @@ class Talk(ABC):
                 await self._take(self._driver.answer(question.id, decision))
 
     def _timed(self, event: Event) -> Event:
+        """With what a driver cannot know, as it has no clock."""
+        now, waited = self._clock(), not self._called
+        self._thinking, self._since = self._thinking + (now - self._since if waited else 0), now
         match event:
+            case ModelCall():
+                thinking, self._thinking = self._thinking, 0.0
+                written = event.tokens.output
+                if written and thinking >= _SHORTEST_ANSWER:
+                    self.output_per_second = round(written / thinking)
+                    return event.model_copy(update={"output_per_second": self.output_per_second})
             case ToolCall():
                 self._called[event.id] = self._clock()
             case ToolReturn() if (began := self._called.pop(event.id, None)) is not None:

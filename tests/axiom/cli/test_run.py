@@ -83,7 +83,7 @@ def test_pass_is_one_object_of_the_promised_shape_and_exit_code_0(cli: Cli) -> N
     assert ended.exit_code == 0, ended.stderr
     body = json.loads(ended.stdout)
     assert list(body) == [
-        "task", "verdict", "reason", "claim", "assisted", "rounds", "criteria", "ledger", "diff", "workspace", "usage", "durationSeconds",
+        "task", "verdict", "reason", "claim", "assisted", "rounds", "criteria", "ledger", "diff", "workspace", "agent", "usage", "durationSeconds",
     ]  # fmt: skip
     assert (body["task"], body["verdict"], body["rounds"]) == ("t", "Pass", 1)
     assert body["claim"]["says"] == "Done"

@@ -150,7 +150,7 @@ def test_a_task_is_created_followed_and_told_like_a_local_run(desk: Desk) -> Non
     assert ended.exit_code == 0, ended.stderr
     body = json.loads(ended.stdout)
     assert list(body) == [
-        "task", "verdict", "reason", "claim", "assisted", "rounds", "criteria", "ledger", "diff", "workspace", "usage", "durationSeconds",
+        "task", "verdict", "reason", "claim", "assisted", "rounds", "criteria", "ledger", "diff", "workspace", "agent", "usage", "durationSeconds",
     ]  # fmt: skip
     assert (body["verdict"], body["reason"], body["criteria"]) == ("Pass", "Passed", [RESULT])
     assert body["ledger"] == {"path": "tasks/team/u/attempts/1/agent/ledger", "records": 12, "head": "f" * 64}

@@ -16,7 +16,7 @@ from axiom.monitoring.instruments import Kind
 from axiom.monitoring.panels import Colour, Dashboard, Look, Panel, to_json
 
 # https://github.com/grafana/grafana: packages/grafana-data/src/valueFormats/categories.ts
-UNITS = {"short", "percentunit", "s", "bytes", "Bps", "ops", "reqps", "currencyUSD"}
+UNITS = {"short", "percent", "percentunit", "s", "bytes", "Bps", "ops", "reqps", "currencyUSD"}
 
 each_board = pytest.mark.parametrize("name", dashboards())
 each_panel = pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel.title)

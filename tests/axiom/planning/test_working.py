@@ -10,6 +10,7 @@ from tests.fakes.simulated_world import SimulatedSandbox, World
 from axiom.api.agenttask import TaskState
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.statuses import condition
+from axiom_sandbox.protocol.agents import Fill, Vitals
 from axiom_sandbox.protocol.channel import Phase, Question
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
@@ -40,6 +41,21 @@ def running(played: World) -> tuple[Reason, str]:
     found = condition(played.task.status, ConditionType.RUNNING)
     assert found is not None
     return found.reason, found.message
+
+
+def test_what_the_agent_says_of_itself_is_written_with_what_is_written_anyway() -> None:
+    played, sandbox = at_work()
+    fill = Fill(used=42_500, window=100_000)
+    writes = played.writes
+    sandbox.change(vitals=Vitals(fill=fill, output_per_second=31, talks_in_row=2, talks_in_round=4))
+    played.step()
+    assert played.writes == writes
+    sandbox.change(questions=(QUESTION,))
+    played.step()
+    told = played.task.status.agent
+    assert told is not None
+    assert (told.context, told.context_tokens, told.context_window) == ("42%", 42_500, 100_000)
+    assert (told.output_per_second, told.talk_in_row, told.talk_in_round) == (31, 2, 4)
 
 
 def test_a_question_stands_in_the_status_with_its_limit_and_how_it_is_answered() -> None:

@@ -16,6 +16,7 @@ from axiom.cluster.resources import Object
 from axiom.planning.observed import Observed, Presence, SandboxView
 from axiom.planning.statuses import rfc3339, with_condition
 from axiom.reconciling.metrics import Metrics, Stage, judges_said
+from axiom_sandbox.protocol.agents import Fill, Vitals
 from axiom_sandbox.protocol.channel import (
     Failure,
     FailureReason,
@@ -250,6 +251,23 @@ def test_the_queue_and_sandboxes_are_counted_when_somebody_asks() -> None:
     assert world.value("axiom_reconcile_queue_oldest_seconds") == 2.5
     assert world.value("axiom_sandboxes", role="agent", phase="Running") == 1
     assert world.value("axiom_sandboxes", role="verifier", phase="Pending") == 0
+
+
+def test_of_agents_that_work_the_fullest_slowest_and_most_talkative_are_shown_by_class() -> None:
+    world = World()
+    said = [
+        Vitals(fill=Fill(used=40, window=100), output_per_second=50, talks_in_row=3),
+        Vitals(fill=Fill(used=80, window=100), output_per_second=20),
+        Vitals(fill=Fill(used=80)),
+        Vitals(fill=Fill(used=99, window=100), output_per_second=1, talks_in_row=9),
+    ]
+    phases = [Phase.RUNNING, Phase.RUNNING, Phase.RUNNING, Phase.ROUND_ENDED]
+    views = [world.view(phase=phase, vitals=one) for phase, one in zip(phases, said, strict=True)]
+    tasks = [{**item("Running"), "metadata": {"name": "t", "uid": views[0].identity.task_id}}]
+    world.metrics.watch(Census(tasks, [{"metadata": {"name": "codex"}}], sandboxes=views))
+    assert world.value("axiom_agent_context_percent_highest", agent_class="codex") == 80
+    assert world.value("axiom_agent_output_per_second_lowest", agent_class="codex") == 20
+    assert world.value("axiom_agent_talk_in_row_highest", agent_class="codex") == 3
 
 
 def test_before_the_lease_is_held_nothing_is_there() -> None:

@@ -11,7 +11,7 @@ from tests.axiom_sandbox.supervising.benches import Bench, Mortal, dying, open_b
 from tests.fakes.structured_agent import command
 
 from axiom.channel import CommandRefusedError
-from axiom_sandbox.protocol.agents import Activity, DriverName
+from axiom_sandbox.protocol.agents import Activity, DriverName, Fill, Tokens
 from axiom_sandbox.protocol.approvals import ApprovalRule, Approvals, Decision, Permission
 from axiom_sandbox.protocol.channel import (
     AnswerApproval,
@@ -32,6 +32,7 @@ from axiom_sandbox.protocol.events import (
     Event,
     SessionOpened,
     SessionResumed,
+    TalkedOnly,
     ToolReturn,
     TurnEnded,
 )
@@ -161,6 +162,26 @@ async def test_a_further_round_goes_on_in_the_session_and_counts_only_what_is_ne
         assert len({item["session"] for item in bench.events("session")}) == 1
         assert [item["total"]["input"] for item in bench.events("usage")] == [100, 200]
         assert [item["turn"]["input"] for item in bench.events("usage")] == [100, 100]
+
+
+async def test_what_an_agent_says_of_itself_is_to_be_seen_also_after_a_restart(tmp_path: Path) -> None:
+    planning = [["window", "1000"], ["model", "400", "7"], ["say", "I would."], ["say", "I might."], ["hang"]]
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready(make=dying(TalkedOnly, before=False))
+        await life.send(claude(planning))
+        assert isinstance(life.sandbox, Mortal)
+        await asyncio.wait_for(life.sandbox.died.wait(), 30)
+        await life.end()
+        life = await bench.begin()
+        state = await life.until(lambda state: bool(state.vitals and state.vitals.talks_in_row))
+        assert state.vitals is not None
+        assert state.vitals.fill == Fill(used=400, window=1000)
+        assert state.vitals.tokens == Tokens(input=400, output=7)
+        assert (state.vitals.talks_in_row, state.vitals.talks_in_round) == (1, 1)
+        assert [(item["in_row"], item["in_round"]) for item in bench.events("talk")] == [(1, 1)]
+        assert [item["fill"]["used"] for item in bench.events("context")] == [10, 400]
+        await life.send(Stop(reason="enough"))
+        await life.until(lambda state: state.phase is Phase.STOPPED)
 
 
 ELSEWHERE = Session(id="5e5510e4-0000-4000-8000-000000000000", lost=("Bash (b7)",))
