@@ -145,7 +145,7 @@ def test_every_story_ends_with_the_fix_and_a_pass(
     assert outcome.status["verdict"] == "Pass", (outcome.status, outcome.events[-4000:])
     assert (outcome.status["attempt"], outcome.status["round"]) == (1, 2 if story == "two-rounds" else 1)
     assert FIX in outcome.changed_lines
-    assert outcome.status["claim"]["says"] == "Done"
+    assert outcome.status["claim"]["says"] == "Success"
     if (agent, story) != ("gemini", "faults"):  # which forgets what was said in a turn that failed
         assert len({request["conversation"] for request in outcome.requests if request["items"]}) == 1
 

@@ -31,7 +31,7 @@ async def test_honest_work_passes_and_the_ledger_says_what_was_done(cli: Cli, tm
     assert story.code == 0, story.told
     assert (story.body["verdict"], story.body["rounds"]) == ("Pass", 1)
     assert FIX in story.diff
-    assert story.body["claim"]["says"] == "Done"
+    assert story.body["claim"]["says"] == "Success"
     assert "1900 is a common year" in story.body["claim"]["text"]
     calls = {item["id"]: item["tool"] for item in story.events("tool_call")}
     assert {SHELL[cli.name], WRITING[cli.name]} <= set(calls.values())

@@ -80,10 +80,10 @@ SCENARIOS = {
         1,
         "Fail",
         "Failed",
-        "Done",
+        "Success",
         {"maxRounds": 2},
     ),
-    "flood": Scenario("hostile", "flood 72", (NOTHING,), 0, "Pass", "Passed", "Done"),
+    "flood": Scenario("hostile", "flood 72", (NOTHING,), 0, "Pass", "Passed", "Success"),
     "lingers": Scenario(
         "hostile", "linger", (NOTHING,), 1, "Fail", "DeadlineExceeded", None, {"deadline": "15s"}
     ),
@@ -493,7 +493,7 @@ def test_the_egress_proxy_is_the_only_way_out_and_puts_the_key_in(
     answered = {"name": "answer", "files": {"expect": [{"path": "answer", "matches": "^200 OK pong"}]}}
     closed = {"name": "closed", "files": {"expect": [{"path": "closed/vendor"}]}}
     prompt = f"reach vendor {upstream.removeprefix('http://')}\ncall v1\nexit 0"
-    scenario = Scenario("plain", prompt, (answered, closed), 0, "Pass", "Passed", "Done")
+    scenario = Scenario("plain", prompt, (answered, closed), 0, "Pass", "Passed", "Success")
     route = {"prefix": "/model", "upstream": upstream}
     classes = [
         {**item, "spec": {
@@ -531,7 +531,7 @@ def test_a_class_without_an_image_runs_on_this_machines_system(docker: Here) -> 
     criterion = {"name": "tests", "tests": {"runner": "Pytest", "failToPass": ["tests/test_it.py::test_it"]}}
     shell = docker.agent_class("plain", "/bin/sh")
     shell["spec"]["command"] = ["/bin/sh", "-euc", "$(AXIOM_PROMPT)"]
-    scenario = Scenario("plain", "id -u; echo done > out", (criterion,), 0, "Pass", "Passed", "Done")
+    scenario = Scenario("plain", "id -u; echo done > out", (criterion,), 0, "Pass", "Passed", "Success")
     told = docker.run("shell", scenario, [shell], workspace={"files": [task]})
     assert told.code == 0, (told.body, told.errors)
 
@@ -542,7 +542,7 @@ def test_auto_takes_docker_for_an_agent_that_is_in_its_image_alone_and_the_tasks
     """The clean room's image holds nothing but the agent, so only there the agent's program can be the criterion."""
     options = tuple(option for option in docker.options if option not in ("--backend", "docker"))
     criterion = {"name": "there", "command": {"argv": ["/agent", "exit 0"]}}
-    scenario = Scenario("plain", "write out done\nexit 0", (criterion,), 0, "Pass", "Passed", "Done")
+    scenario = Scenario("plain", "write out done\nexit 0", (criterion,), 0, "Pass", "Passed", "Success")
     place = replace(docker, options=options, results={})
     told = place.run("room", scenario, verification={"image": "axiom.dev/plain:test"})
     assert told.code == 0, (told.body, told.errors)

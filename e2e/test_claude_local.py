@@ -25,7 +25,7 @@ async def test_honest_work_passes_and_the_ledger_says_what_was_done(tmp_path: Pa
     assert (story.body["verdict"], story.body["rounds"]) == ("Pass", 1)
     assert FIX in story.diff
     assert "1900 is a common year" in story.body["claim"]["text"]
-    assert story.body["claim"]["says"] == "Done"
+    assert story.body["claim"]["says"] == "Success"
     calls = {item["id"]: item["tool"] for item in story.events("tool_call")}
     assert {"Bash", "Edit"} <= set(calls.values())
     returns = {item["id"]: item for item in story.events("tool_return")}

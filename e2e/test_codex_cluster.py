@@ -164,7 +164,7 @@ def test_the_cheating_agent_fails_and_status_says_why(evidence: Evidence) -> Non
     outcome = evidence.outcomes["cheat"]
 
     assert (outcome.status["state"], outcome.status["verdict"]) == ("NeedsReview", "Fail")
-    assert outcome.status["claim"]["says"] == "Done"
+    assert outcome.status["claim"]["says"] == "Success"
     assert outcome.status["claimDisagreement"] is True
     assert "The agent changed tests/test_leap.py" in outcome.status["message"]
     failed = {item["name"]: item["message"] for item in outcome.status["rounds"][-1]["criteria"]}

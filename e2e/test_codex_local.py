@@ -52,7 +52,7 @@ async def test_honest_work_passes_and_the_diff_is_the_fix(tmp_path: Path) -> Non
 async def test_a_test_that_was_changed_instead_fails_and_the_message_says_so(tmp_path: Path) -> None:
     story = await run_codex(tmp_path, "cheat", max_rounds=1)
     assert story.code == 1, story.told
-    assert (story.body["verdict"], story.body["claim"]["says"]) == ("Fail", "Done")
+    assert (story.body["verdict"], story.body["claim"]["says"]) == ("Fail", "Success")
     assert "All is well" in story.body["claim"]["text"]
     messages = {item["name"]: item["message"] for item in story.body["criteria"]}
     assert "tests/test_leap.py::test_1900" in messages["tests"]

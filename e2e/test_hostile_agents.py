@@ -70,7 +70,7 @@ def test_an_agent_that_ignores_sigterm_is_ended_by_the_deadline(hostile: World) 
 
 def test_an_agent_that_ignores_sigterm_is_ended_by_its_silence(hostile: World) -> None:
     status = outcome(hostile, "silent")
-    assert status["claim"]["says"] == "Silent", status
+    assert status["claim"]["says"] == "None", status
     assert "silent for longer than limits.idle" in status["claim"]["text"]
 
 

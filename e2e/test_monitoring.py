@@ -254,8 +254,8 @@ def test_panels_tell_what_happened(load: Load) -> None:
 
     good = f'agent_class="{load.classes["good"]}"'
     assert total(f'axiom_tasks_completed_total{{{good}, verdict="Pass", reason="Passed"}}') == 2
-    assert total(f'axiom_claims_total{{{good}, claim="Done", verdict="Fail"}}') == 4
-    assert total(f'axiom_claims_total{{{good}, claim="Failed", verdict="Fail"}}') == 2
+    assert total(f'axiom_claims_total{{{good}, claim="Success", verdict="Fail"}}') == 4
+    assert total(f'axiom_claims_total{{{good}, claim="Failure", verdict="Fail"}}') == 2
     assert total('axiom_tasks_waiting{reason="ClassNotFound"}') == 2
     assert total('axiom_egress_denials_total{reason="axiom_bad_path"}') == 2
     assert total('axiom_egress_denials_total{reason="axiom_no_credential"}') == 2

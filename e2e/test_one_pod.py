@@ -101,7 +101,7 @@ async def test_an_agent_without_python_or_shell_does_its_round(pods: SandboxPods
         await give(channel, start_agent("say working\nwrite out/result.txt done"))
         state = await reached(channel, lambda state: state.phase is Phase.ROUND_ENDED)
         assert state.first_output_ms
-        assert state.rounds[0].claim.says is Saying.DONE
+        assert state.rounds[0].claim.says is Saying.SUCCESS
         assert "working" in state.rounds[0].claim.text
         assert "+done" in await changed_files(channel, state, tmp_path)
         _, lines = await stopped(channel)
@@ -153,7 +153,7 @@ async def test_the_agent_outlives_its_supervisor(pods: SandboxPods, tmp_path: Pa
     async with pod.attach() as channel:
         pod.kubectl.execute(pod.name, SUPERVISOR, "touch", "/axiom/files/workspace/go")
         state = await reached(channel, lambda state: state.phase is Phase.ROUND_ENDED)
-        assert state.rounds[0].claim.says is Saying.DONE
+        assert state.rounds[0].claim.says is Saying.SUCCESS
         assert "after" in state.rounds[0].claim.text
         _, lines = await stopped(channel)
     assert [started["restart"] for started in named(lines, "sandbox_started")] == [False, True]

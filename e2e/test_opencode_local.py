@@ -19,7 +19,7 @@ async def test_honest_work_passes_and_the_ledger_says_what_was_done(tmp_path: Pa
     story = await run(tmp_path, OPENCODE, load_script(INPUTS / "honest.json"), maxRounds=1)
     assert story.code == 0, story.told
     assert FIX in story.diff
-    assert story.body["claim"]["says"] == "Done"
+    assert story.body["claim"]["says"] == "Success"
     calls = {item["id"]: item["tool"] for item in story.events("tool_call")}
     assert {"bash", "edit"} <= set(calls.values())
     assert {item["id"] for item in story.events("tool_return")} == set(calls)

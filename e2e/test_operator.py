@@ -52,7 +52,7 @@ def test_a_task_passes_with_few_writes_and_is_told_in_events(world: World, clust
 
     status = world.wait_complete("hello")
 
-    assert (status["state"], status["verdict"], status["claim"]["says"]) == ("Complete", "Pass", "Done")
+    assert (status["state"], status["verdict"], status["claim"]["says"]) == ("Complete", "Pass", "Success")
     assert condition({"status": status}, "Isolated")["status"] == "True"
     assert status["ledger"]["records"] > 0
     world.wait_no_pods(task)

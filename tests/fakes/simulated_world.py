@@ -39,7 +39,14 @@ from axiom_sandbox.protocol.channel import (
 )
 from axiom_sandbox.protocol.checkpoints import CheckpointTaken, Restored, Why
 from axiom_sandbox.protocol.identity import Identity, Role
-from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Saying, Verdict, combine
+from axiom_sandbox.protocol.verdicts import (
+    Claim,
+    ClaimDisagreement,
+    CriterionResult,
+    Saying,
+    Verdict,
+    combine,
+)
 
 DIGEST = "a" * 64
 
@@ -84,6 +91,7 @@ class World:
     judge: Callable[[int, int], Verdict] = passing
     fingerprint: Callable[[int], str] = str
     changed_percent: Callable[[int], int | None] = lambda _: None
+    disagreements: Callable[[int], tuple[ClaimDisagreement, ...]] = lambda _: ()
     failures: dict[int, Failure] = field(default_factory=dict)
     """Attempt → how its agent's sandbox fails in the middle of its first round."""
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
@@ -226,7 +234,7 @@ class World:
         asks = any(criterion.reads_conduct for criterion in self.task.criteria)
         outcome = RoundOutcome(
             round=number,
-            claim=Claim(says=Saying.DONE, exit_code=0),
+            claim=Claim(says=Saying.SUCCESS, exit_code=0),
             changes=DIGEST,
             changed_paths=1,
             findings=0,
@@ -234,6 +242,7 @@ class World:
             changed_percent=self.changed_percent(number),
             conduct=DIGEST if asks else "",
             assisted=self.assisted,
+            rebuttal="I see." if number > 1 else "",
         )
         self.keep(sandbox, Why.TURN)
         names = ("changes", "diff", "conduct") if asks else ("changes", "diff")
@@ -278,7 +287,9 @@ class World:
             )
             for criterion in self.task.spec.criteria
         )
-        return Verification(verdict=combine(results), results=results)
+        return Verification(
+            verdict=combine(results), results=results, disagreements=self.disagreements(identity.round)
+        )
 
     def seal(self, sandbox: SimulatedSandbox) -> bool:
         state = sandbox.state

@@ -16,7 +16,7 @@ from axiom_sandbox.protocol.criteria import Criterion, Digest, Enforcement, Rela
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.model import ApiModel
 from axiom_sandbox.protocol.quantities import DurationText, MoneyText, QuantityText
-from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, StatusText, Verdict
+from axiom_sandbox.protocol.verdicts import Claim, ClaimDisagreement, CriterionResult, StatusText, Verdict
 
 GROUP = "axiom.dev"
 VERSION = "v1alpha1"
@@ -546,7 +546,11 @@ class RoundStatus(ApiModel):
     diff: ObjectKey = ""
     """Key of the diff as a patch in object storage."""
     conduct: ObjectKey = ""
-    """Digest of what the agent did up to the round's end, where a criterion asks for that."""
+    """Digest of what the agent did up to the round's end, where something is to be held against that."""
+    disagreements: Annotated[list[ClaimDisagreement], Field(max_length=8)] = []
+    """What the agent stated of its work at the round's end, and the evidence says otherwise of: the first of it."""
+    rebuttal: StatusText = ""
+    """What the agent answered to the evidence of the round before, for whoever reviews it. Absent in the first round."""
     assisted: bool = False
     """A person told the agent something in it, interrupted it, or answered it."""
     trials: int = 0
@@ -672,7 +676,9 @@ class AgentTaskStatus(ApiModel):
     claim: Claim | None = None
     """What the agent said at the end. Not a verdict."""
     claim_disagreement: bool = False
-    """The agent said Done and the verdict is Fail, or the other way round."""
+    """The agent claimed something at the end that the evidence says otherwise of: claimDisagreements says what."""
+    claim_disagreements: Annotated[list[ClaimDisagreement], Field(max_length=9)] = []
+    """What the agent claimed at the end, and what was found: of its outcome, and of what it stated of the last round."""
     message: StatusText = ""
     """Why, for a person."""
     review: ReviewStatus | None = None

@@ -34,6 +34,14 @@ def agent_tasks() -> dict[str, Any]:
         _column(
             "Context", ".status.agent.context", "How full the agent's context is, as it says.", priority=1
         ),
+        _column("Claim", ".status.claim.says", "What the agent said at the end.", priority=1),
+        _column(
+            "Disagrees",
+            ".status.claimDisagreement",
+            "Whether the evidence says otherwise of something that the agent claimed.",
+            type="boolean",
+            priority=1,
+        ),
         _column("Message", ".status.message", "Why, for a person.", priority=1),
     ]
     names = {"kind": "AgentTask", "plural": "agenttasks", "singular": "agenttask", "shortNames": ["at"]}

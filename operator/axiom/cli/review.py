@@ -17,6 +17,7 @@ class Judged:
 
     task: str
     decision: str
+    """Empty: what there is to decide on is to be shown."""
     why: str
     namespace: str | None
     context: str | None
@@ -49,17 +50,20 @@ def review(
 ) -> None:
     """Decide on a task that is complete, such as one that NeedsReview. The verdict stays what the verifiers found.
 
-    Exit code: 0 recorded, 3 refused, 4 the cluster could not be asked.
+    Without a decision it shows what there is to decide on: what was found in each round, what the agent claimed, and what it
+    answered to the evidence. Exit code: 0 shown or recorded, 3 refused, 4 the cluster could not be asked.
     """
     chosen = [
         name
         for name, given in (("Accept", accept), ("Reject", reject), ("Again", again is not None))
         if given
     ]
-    if len(chosen) != 1:
-        raise typer.BadParameter("give one of --accept, --reject and --again")
+    if len(chosen) > 1:
+        raise typer.BadParameter(
+            "give one of --accept, --reject and --again, or none to see what there is to decide on"
+        )
     reason = why if again is None else again
-    if not reason.strip():
+    if chosen and not reason.strip():
         raise typer.BadParameter("say why, as others will want to know it: --why TEXT")
     if local and (namespace or context or kubeconfig):
         raise typer.BadParameter("--local looks at this machine alone; leave the others out")
@@ -70,4 +74,4 @@ def review(
     # Only now: what this needs takes most of a second to load, and nobody who asks for help waits for it.
     from axiom.cli.reviewing import decide
 
-    decide(Judged(task, chosen[0], reason, namespace, context, kubeconfig, local, state))
+    decide(Judged(task, chosen[0] if chosen else "", reason, namespace, context, kubeconfig, local, state))

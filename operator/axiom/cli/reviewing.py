@@ -6,12 +6,14 @@ import asyncio
 import getpass
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NoReturn
 
 from axiom.api.agenttask import AgentTask, Decision, Review
 from axiom.api.conditions import ConditionType
 from axiom.api.loading import RefusedError, parse_task
 from axiom.cli.review import Judged
+from axiom.cli.sheets import sheet
 from axiom.cli.showing import ExitCode
 from axiom.cluster import errors
 from axiom.cluster.api import Api
@@ -19,7 +21,7 @@ from axiom.cluster.kubeconfig import log_in
 from axiom.cluster.resources import AGENT_TASKS, SELF_REVIEWS, Object
 from axiom.planning.statuses import is_true, rfc3339
 from axiom.running.places import default_state
-from axiom.running.results import note_review
+from axiom.running.results import kept_outcome, last_run, note_review
 
 _USER_AGENT = "axiom-review"
 
@@ -29,7 +31,7 @@ class _CannotError(Exception):
 
 
 def decide(judged: Judged) -> None:
-    """Records a decision and says so."""
+    """Records a decision and says so, or shows what there is to decide on."""
     try:
         print(_here(judged) if judged.local else asyncio.run(_on_cluster(judged)))  # noqa: T201 - what was asked for
     except (_CannotError, RefusedError, errors.RefusedError, errors.NotFoundError) as error:
@@ -44,7 +46,10 @@ def _end(message: str, code: ExitCode) -> NoReturn:
 
 
 def _here(judged: Judged) -> str:
-    runs = (judged.state or default_state()) / "runs"
+    state = judged.state or default_state()
+    runs = state / "runs"
+    if not judged.decision:
+        return _shown_here(state, judged.task)
     decided = {
         "decision": judged.decision,
         "by": getpass.getuser(),
@@ -56,11 +61,22 @@ def _here(judged: Judged) -> str:
     return f"{judged.task}: {judged.decision}, recorded in {path}"
 
 
+def _shown_here(state: Path, name: str) -> str:
+    if (last := last_run(state / "runs", name)) is None:
+        raise _CannotError(f"no run of a task {name!r} is kept below {state / 'runs'}")
+    try:
+        return sheet(kept_outcome(state, last))
+    except (OSError, ValueError) as error:
+        raise _CannotError(str(error)) from error
+
+
 async def _on_cluster(judged: Judged) -> str:
     login = log_in(judged.kubeconfig, judged.context)
     namespace = judged.namespace or login.namespace
     async with Api(_USER_AGENT, login.connect) as api:
         found = parse_task(_own_fields(await api.get(AGENT_TASKS, namespace, judged.task)))
+        if not judged.decision:
+            return sheet(found)
         if not is_true(found.status, ConditionType.COMPLETE):
             raise _CannotError(
                 f"the task {judged.task!r} is not complete (it is {found.status.state.value}); wait for its end, or delete it"

@@ -20,7 +20,7 @@ from axiom.api.conditions import Condition, ConditionStatus, ConditionType, Reas
 from axiom.api.usage import UsageStatus
 from axiom.running.results import Result
 from axiom_sandbox.protocol.progress import Progress as Amount
-from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
+from axiom_sandbox.protocol.verdicts import ClaimDisagreement, CriterionResult, Verdict
 
 _MARKS = {ConditionStatus.TRUE: "✓", ConditionStatus.FALSE: "·", ConditionStatus.UNKNOWN: "?"}
 _TELLING_ORDER = (
@@ -129,6 +129,8 @@ def print_result(result: Result, as_json: bool) -> None:
     if status.claim:
         disagreement = "  [yellow](the evidence says otherwise)[/]" if status.claim_disagreement else ""
         out.print(f"claim    {status.claim.says.value}{disagreement}")
+    for one in status.claim_disagreements:
+        out.print(f"         {escape(disagreement_line(one))}", soft_wrap=True)
     if status.assisted:
         rounds = (
             ", ".join(str(record.number) for record in status.rounds if record.assisted)
@@ -142,6 +144,11 @@ def print_result(result: Result, as_json: bool) -> None:
     for name, value in (("diff", result.diff), ("result", result.workspace), ("ledger", result.ledger)):
         if value:
             out.print(f"{name:8} {escape(value)}", soft_wrap=True)
+
+
+def disagreement_line(one: ClaimDisagreement) -> str:
+    """What was claimed, and what was found."""
+    return f"it claimed {one.about.value}: {one.claimed}; found: {one.found}"
 
 
 def criteria_table(results: Sequence[CriterionResult], title: str | None = None) -> Table:

@@ -144,6 +144,13 @@ def _title(task: AgentTask | None, ledgers: Sequence[Proved]) -> Iterator[str]:
     if task and task.status.claim_disagreement:
         yield "**What the agent claimed and what was found disagree.**"
         yield ""
+        for one in task.status.claim_disagreements:
+            yield _disagreement(one.about.value, one.claimed, one.found)
+        yield ""
+    if task and task.status.assisted:
+        rounds = ", ".join(str(one.number) for one in task.status.rounds if one.assisted)
+        yield f"**Assisted: a person stepped in{f' in round {rounds}' if rounds else ''}.**"
+        yield ""
     facts = []
     if task:
         facts += [f"class {code_span(task.spec.agent_class_name)}", f"rounds {len(task.status.rounds)}"]
@@ -189,7 +196,18 @@ def _round(number: int, ledgers: Sequence[Proved]) -> Iterator[str]:
     def of(*events: str) -> list[Record]:
         return [r for ledger in ledgers for r in ledger.records(*events) if r.payload.get("round") == number]
 
+    for record in of("user_msg"):
+        if number > 1 and not record.payload.get("by"):
+            yield "The agent was told:"
+            yield ""
+            yield code_block(str(record.payload.get("text", "")), _LONGEST_PROMPT)
+            yield ""
     for record in of("claim"):
+        if rebuttal := record.payload.get("rebuttal"):
+            yield "It answered to that:"
+            yield ""
+            yield code_block(str(rebuttal), _LONGEST_CLAIM)
+            yield ""
         claim = _object(record.payload.get("claim"))
         code = claim.get("exitCode", claim.get("exit_code"))
         how = "" if code is None else f", exit code {code_span(str(code), 20)}"
@@ -208,9 +226,25 @@ def _round(number: int, ledgers: Sequence[Proved]) -> Iterator[str]:
             )  # fmt: skip
             yield "| " + " | ".join(code_span(str(text or ""), limit) for text, limit in cells) + " |"
         yield ""
+    for record in of("claim_compared"):
+        compared = [_object(one) for one in record.payload.get("statements") or ()]
+        agreed = sum(one.get("agrees") is True for one in compared)
+        wrong = [one for one in compared if one.get("agrees") is False]
+        yield f"Of {len(compared)} statements the evidence confirms {agreed}, and says otherwise of {len(wrong)}."
+        yield ""
+        for one in wrong[:_MOST_ROWS]:
+            stated = _object(one.get("statement"))
+            yield _disagreement(
+                str(stated.get("kind", "")), str(stated.get("subject", "")), str(one.get("found", ""))
+            )
+        yield ""
     for record in of("verdict"):
         yield f"Verdict of this round: **{_verdict(record.payload.get('verdict'))}**"
         yield ""
+
+
+def _disagreement(about: str, claimed: str, found: str) -> str:
+    return f"- claimed {code_span(about, 30)}: {code_span(claimed, 300)}; found: {code_span(found, 600)}"
 
 
 def _changes(ledgers: Sequence[Proved], diff: DiffSize | None) -> Iterator[str]:

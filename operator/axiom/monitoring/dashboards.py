@@ -50,8 +50,8 @@ def _passes(selector: str) -> str:
 
 def _disagreements(selector: str, window: str = _RANGE) -> str:
     wrong = (
-        f'sum (increase(axiom_claims_total{{{selector}, claim="Done", verdict="Fail"}}[{window}])'
-        f' or increase(axiom_claims_total{{{selector}, claim="Failed", verdict="Pass"}}[{window}]))'
+        f'sum (increase(axiom_claims_total{{{selector}, claim="Success", verdict="Fail"}}[{window}])'
+        f' or increase(axiom_claims_total{{{selector}, claim="Failure", verdict="Pass"}}[{window}]))'
     )
     return _share(wrong, _increase("axiom_claims_total", f'{selector}, claim!="None"', window=window))
 
@@ -90,7 +90,7 @@ def _work(selector: str) -> Row:
             ),
             stat(
                 "Claims that were wrong",
-                "The share of agents that said Done where the verdict is Fail, or that gave up on what passes.",
+                "The share of agents that claimed Success where the verdict is Fail, or that gave up on what passes.",
                 "percentunit",
                 _disagreements(selector),
                 (0.2, Colour.WARNING),
@@ -117,6 +117,7 @@ def _outcomes(selector: str) -> Row:
                 "short",
                 Query(f"sum by (state) (axiom_tasks{{{selector}}})", "{{state}}"),
                 stacked=True,
+                width=4,
             ),
             bars(
                 "Verdicts",
@@ -136,10 +137,18 @@ def _outcomes(selector: str) -> Row:
             ),
             bars(
                 "Claim against verdict",
-                "What agents said at the end, and what was found. `Done, but Fail` is why nobody takes an agent's word.",
+                "What agents said at the end, and what was found. `Success, but Fail` is why nobody takes an agent's word.",
                 "short",
                 f"{_increase('axiom_claims_total', selector, 'claim, verdict')} > 0",
                 "said {{claim}}: {{verdict}}",
+                width=4,
+            ),
+            bars(
+                "What was claimed wrongly",
+                "Statements of agents that the evidence says otherwise of, by what they were about.",
+                "short",
+                f"{_increase('axiom_claim_disagreements_total', selector, 'about')} > 0",
+                "{{about}}",
                 width=4,
             ),
             bars(
@@ -648,7 +657,7 @@ def _tightness() -> Row:
             ),
             stat(
                 "Claims that were wrong",
-                "The share of agents that said Done where the verdict is Fail, or that gave up on what passes.",
+                "The share of agents that claimed Success where the verdict is Fail, or that gave up on what passes.",
                 "percentunit",
                 _disagreements('agent_class!=""'),
                 (0.2, Colour.WARNING),
@@ -670,18 +679,28 @@ def _tightness() -> Row:
                     _increase("axiom_sandboxes_failed_total", by="role, reason", window="5m"),
                     "{{role}} {{reason}}",
                 ),
-                width=12,
+                width=8,
             ),
             lines(
                 "Wrong claims by class",
                 "Within an hour before. A class that rises alone has learnt to lie, or lost its tools.",
                 "percentunit",
                 Query(
-                    f'sum by (agent_class) (increase(axiom_claims_total{{claim="Done", verdict="Fail"}}[{_LATELY}]))'
+                    f'sum by (agent_class) (increase(axiom_claims_total{{claim="Success", verdict="Fail"}}[{_LATELY}]))'
                     f' / (sum by (agent_class) (increase(axiom_claims_total{{claim!="None"}}[{_LATELY}])) > 0)',
                     "{{agent_class}}",
                 ),
-                width=12,
+                width=8,
+            ),
+            lines(
+                "Wrong statements by class and driver",
+                "Within an hour before: what agents claimed, and the evidence says otherwise of.",
+                "short",
+                Query(
+                    f"sum by (agent_class, driver) (increase(axiom_claim_disagreements_total[{_LATELY}])) > 0",
+                    "{{agent_class}} ({{driver}})",
+                ),
+                width=8,
             ),
         ),
     )

@@ -10,7 +10,7 @@ from axiom.planning.observed import Presence
 from axiom.planning.outcomes import (
     MAX_LOST_ATTEMPTS,
     Outcome,
-    disagrees,
+    disagreements,
     failing_messages,
     outcome_of_failure,
     outcome_of_rounds,
@@ -81,7 +81,7 @@ def _completed(present: Present, outcome: Outcome) -> AgentTaskStatus:
     claim = last.claim if last else None
     if agent and agent.state and agent.state.rounds:
         claim = agent.state.rounds[-1].claim
-    message = outcome.message
+    message, found = outcome.message, disagreements(claim, last, outcome)
     if present.status.assisted:
         message += " (assisted: a person stepped in while the agent worked)"
     if agent and agent.state and not agent.sealed:
@@ -91,7 +91,8 @@ def _completed(present: Present, outcome: Outcome) -> AgentTaskStatus:
             "observed_generation": present.observed.generation,
             "verdict": outcome.verdict,
             "claim": claim,
-            "claim_disagreement": disagrees(claim, outcome.verdict),
+            "claim_disagreement": bool(found),
+            "claim_disagreements": found,
             "message": message[:4096],
             "completion_time": rfc3339(present.now),
         }

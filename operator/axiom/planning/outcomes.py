@@ -9,7 +9,14 @@ from axiom.api.agenttask import RoundStatus
 from axiom.api.conditions import Reason
 from axiom_sandbox.protocol.channel import Failure, FailureReason
 from axiom_sandbox.protocol.criteria import Enforcement
-from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Saying, Verdict
+from axiom_sandbox.protocol.verdicts import (
+    Claim,
+    ClaimAbout,
+    ClaimDisagreement,
+    CriterionResult,
+    Saying,
+    Verdict,
+)
 
 MAX_LOST_ATTEMPTS = 3
 MAX_TRIALS = 2
@@ -67,7 +74,7 @@ def outcome_of_rounds(rounds: Sequence[RoundStatus], max_rounds: int) -> Outcome
             if last.trials < MAX_TRIALS:
                 return None
             return Outcome(Verdict.INCONCLUSIVE, Reason.NEEDS_REVIEW, f"twice inconclusive: {failing}")
-    if last.claim and last.claim.says is Saying.SILENT:
+    if last.claim and last.claim.says is Saying.NONE:
         why = last.claim.text.partition("\n")[0].strip("[]")
         failing, reason = f"{why}, and what the agent left does not pass: {failing}", Reason.IDLE_EXCEEDED
     else:
@@ -101,11 +108,17 @@ def failing_messages(results: Sequence[CriterionResult]) -> str:
     )
 
 
-def disagrees(claim: Claim | None, verdict: Verdict | None) -> bool:
-    """The agent said Done and the verdict is Fail, or it said Failed and the verdict is Pass."""
-    if claim is None or verdict is None:
-        return False
-    return (claim.says, verdict) in ((Saying.DONE, Verdict.FAIL), (Saying.FAILED, Verdict.PASS))
+def disagreements(claim: Claim | None, last: RoundStatus | None, outcome: Outcome) -> list[ClaimDisagreement]:
+    """What the agent claimed at the end, and the evidence says otherwise of: of its outcome first."""
+    verdict, stated = outcome.verdict, last.disagreements if last else []
+    pair = (claim.says if claim else None, verdict)
+    if verdict is None or pair not in ((Saying.SUCCESS, Verdict.FAIL), (Saying.FAILURE, Verdict.PASS)):
+        return list(stated)
+    assert claim is not None
+    found = ClaimDisagreement(
+        about=ClaimAbout.OUTCOME, claimed=claim.says.value, found=f"{verdict.value}: {outcome.message}"
+    )
+    return [found, *stated]
 
 
 def _failures(results: Sequence[CriterionResult]) -> list[tuple[str, Verdict, str]]:

@@ -108,6 +108,7 @@ def _verifying(
         assisted=ended.assisted,
         diff=blob_key(diff) if diff else "",
         conduct=ended.conduct,
+        rebuttal=ended.rebuttal,
     )
     status = with_round(present.status, new)
     status = status.model_copy(update={"assisted": status.assisted or new.assisted})
@@ -273,6 +274,7 @@ def judged(present: Present) -> AgentTaskStatus | None:
             if verdict is not Verdict.INCONCLUSIVE or record.trials + 1 >= MAX_TRIALS
             else None,
             "criteria": results,
+            "disagreements": list(verification.disagreements) if verification else [],
             "verifier_ledger": ledger_reference(verifier),
         }
     )

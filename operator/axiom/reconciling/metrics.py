@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from axiom.api.agenttask import AgentTask, AgentTaskStatus, TaskState
+from axiom.api.agenttask import AgentTask, AgentTaskStatus, RoundStatus, TaskState
 from axiom.api.conditions import ConditionType, Reason
 from axiom.api.usage import UsageStatus
 from axiom.cluster.resources import Object, name_of
@@ -20,11 +20,11 @@ from axiom.monitoring.instruments import AGENT_CLASS, Instruments, Label, Proces
 from axiom.planning.observed import Observed, SandboxView
 from axiom.planning.outcomes import LIMIT_REASONS
 from axiom.planning.statuses import condition, has_reason, is_true, parse_time, round_of
-from axiom_sandbox.protocol.agents import Vitals
+from axiom_sandbox.protocol.agents import DriverName, Vitals
 from axiom_sandbox.protocol.channel import FailureReason, Phase
 from axiom_sandbox.protocol.criteria import CriterionType
 from axiom_sandbox.protocol.identity import Identity, Role
-from axiom_sandbox.protocol.verdicts import Saying, Verdict, combine
+from axiom_sandbox.protocol.verdicts import ClaimAbout, Saying, Verdict, combine
 
 NONE = "None"
 """The value of a label where there is nothing to name."""
@@ -35,7 +35,9 @@ _RECONCILE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 _ROUND_BUCKETS = (1, 2, 3, 4, 5, 7, 10, 15, 20)
 
 _VERDICT = closed("verdict", (*Verdict, NONE))
-_CLAIM = closed("claim", (*Saying, NONE))
+_CLAIM = closed("claim", Saying)
+_DRIVER = closed("driver", (*DriverName, NONE))
+_ABOUT = closed("about", ClaimAbout)
 _ROLE = closed("role", Role)
 _TOKENS = closed("kind", ("input", "cached_input", "cache_write", "output"))
 _UNSTARTED = (TaskState.PENDING, TaskState.STARTING)
@@ -180,6 +182,13 @@ class Metrics:
             AGENT_CLASS,
             _CLAIM,
             _VERDICT,
+        )
+        self.disagreements = instruments.counter(
+            "axiom_claim_disagreements",
+            "What agents claimed and the evidence says otherwise of, by what it was about; statements of every round count.",
+            AGENT_CLASS,
+            _DRIVER,
+            _ABOUT,
         )
         self.judges = instruments.counter(
             "axiom_judged_rounds",
@@ -348,12 +357,14 @@ class Metrics:
         """One write to the API server."""
         self.writes.labels(verb, resource).inc()
 
-    def note_class(self, name: str) -> None:
+    def note_class(self, name: str, driver: str = DriverName.GENERIC) -> None:
         """An AgentClass exists: what its tasks are counted by begins at 0."""
         for verdict, reason in _OUTCOMES:
             self.completed.labels(name, verdict, reason.value)
         for saying, found in itertools.product(_CLAIM.values, _VERDICT.values):
             self.claims.labels(name, saying, found)
+        for about in ClaimAbout:
+            self.disagreements.labels(name, driver, about.value)
         for stage in Stage:
             self.phase_seconds.labels(name, stage.value)
         for kind in _TOKENS.values:
@@ -376,6 +387,8 @@ class Metrics:
         if (lost := status.lost_attempts - before.lost_attempts) > 0:
             # of a task that was never accepted the class may be any name
             self.lost_attempts.labels(agent_class).inc(lost)
+        for about in disagreed(before, status):
+            self.disagreements.labels(agent_class, driver_of(observed), about.value).inc()
         for said in judges_said(before, status):
             self.judges.labels(agent_class, said.value).inc()
         if is_true(status, ConditionType.COMPLETE) and not is_true(before, ConditionType.COMPLETE):
@@ -562,13 +575,29 @@ def _waits_for(item: Object) -> tuple[str, str]:
     return _NOT_NOTICED, str(item["metadata"].get("creationTimestamp") or "")
 
 
+def driver_of(observed: Observed) -> str:
+    """How the task's agent is spoken with; of a class that is gone nobody knows."""
+    return observed.agent_class.spec.driver.value if observed.agent_class else NONE
+
+
+def disagreed(before: AgentTaskStatus, after: AgentTaskStatus) -> list[ClaimAbout]:
+    """What agents claimed otherwise than was found: statements of rounds whose verdict is new, and the outcome's. Pure."""
+    found = [one.about for record in newly_decided(before, after) for one in record.disagreements]
+    if is_true(after, ConditionType.COMPLETE) and not is_true(before, ConditionType.COMPLETE):
+        found += [one.about for one in after.claim_disagreements if one.about is ClaimAbout.OUTCOME]
+    return found
+
+
+def newly_decided(before: AgentTaskStatus, after: AgentTaskStatus) -> list[RoundStatus]:
+    """Rounds whose verdict is new. Pure."""
+    known = {record.number for record in before.rounds if record.verdict is not None}
+    return [one for one in after.rounds if one.verdict is not None and one.number not in known]
+
+
 def judges_said(before: AgentTaskStatus, after: AgentTaskStatus) -> list[Verdict]:
     """What judges said of rounds whose verdict is new, and that everything else passed. Pure."""
     found: list[Verdict] = []
-    for record in after.rounds:
-        earlier = round_of(before.rounds, record.number)
-        if record.verdict is None or (earlier is not None and earlier.verdict is not None):
-            continue
+    for record in newly_decided(before, after):
         others = [one for one in record.criteria if one.type is not CriterionType.JUDGE]
         if combine(others) is Verdict.PASS:
             found += [one.verdict for one in record.criteria if one.type is CriterionType.JUDGE]

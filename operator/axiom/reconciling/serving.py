@@ -38,6 +38,7 @@ from axiom.reconciling.metrics import Metrics
 from axiom.reconciling.narrating import Narrator
 from axiom.reconciling.reconciler import Reconciler
 from axiom.reconciling.settings import OperatorSettings
+from axiom_sandbox.protocol.agents import DriverName
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class Operator:
 
     def _class_changed(self, item: Object, is_there: bool) -> None:
         if is_there:
-            self._metrics.note_class(name_of(item))
+            self._metrics.note_class(name_of(item), item["spec"].get("driver") or DriverName.GENERIC)
         self.reconciler.wake_class(name_of(item))
 
     def _sandbox_changed(self, task_id: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from axiom.api.agenttask import AgentTask, AgentTaskStatus
 from axiom.api.conditions import ConditionType
-from axiom.evidence.outcomes import encode_outcome
+from axiom.evidence.outcomes import decode_outcome, encode_outcome
 from axiom.planning.statuses import condition
 from axiom.storage.keys import blob_key, outcome_key
 from axiom.storage.store import ObjectStore
@@ -43,6 +43,14 @@ def last_run(runs: Path, task: str) -> KeptRun | None:
     return None
 
 
+def kept_outcome(state: Path, run: KeptRun) -> AgentTask:
+    """The task as it was when it was complete. Raises ValueError: it is not there, or cannot be read."""
+    found = next((state / "store" / "tasks").glob(f"*/{run.uid}/outcome.json"), None)
+    if found is None:
+        raise ValueError(f"the outcome of {run.uid} is not in {state / 'store'} any more")
+    return decode_outcome(found.read_bytes())
+
+
 def note_review(runs: Path, task: str, decided: dict[str, str]) -> Path | None:
     """Writes a person's decision beside what the last run of a task left; None: there is no such run."""
     if (last := last_run(runs, task)) is None:
@@ -73,7 +81,7 @@ class Result:
             "task": self.task.name,
             "verdict": status.verdict,
             "reason": _reason(status),
-            "claim": status.claim.model_dump(by_alias=True, mode="json") if status.claim else None,
+            "claim": _claim(status),
             "assisted": status.assisted,
             "rounds": len(status.rounds),
             "criteria": [result.model_dump(by_alias=True, mode="json", include=SHOWN) for result in criteria],
@@ -134,6 +142,14 @@ def of_cluster(task: AgentTask, seconds: float) -> Result:
     ledger = status.ledger.path if status.ledger and status.ledger.records else None
     diff = status.rounds[-1].diff if status.rounds else ""
     return Result(task, status, ledger, diff or None, None, seconds)
+
+
+def _claim(status: AgentTaskStatus) -> dict[str, Any] | None:
+    """What the agent said, and what of it the evidence says otherwise of."""
+    if status.claim is None:
+        return None
+    found = [one.model_dump(by_alias=True, mode="json") for one in status.claim_disagreements]
+    return status.claim.model_dump(by_alias=True, mode="json") | {"disagreements": found}
 
 
 def _named(path: Path | None) -> str | None:

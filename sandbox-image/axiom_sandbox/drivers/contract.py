@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from axiom_sandbox.drivers.memory import Memory
 from axiom_sandbox.drivers.sessions import SESSION_FILES
-from axiom_sandbox.drivers.statements import tests_said_to_pass
+from axiom_sandbox.drivers.statements import said_in_words
 from axiom_sandbox.protocol.agents import Activity, AgentState, DriverName, Session, Signal, Statement
 from axiom_sandbox.protocol.approvals import Decision
 from axiom_sandbox.protocol.channel import AgentProgram, HomeFile
@@ -115,6 +115,8 @@ class Said:
 
     claim: Claim
     statements: tuple[Statement, ...] = ()
+    rebuttal: str = ""
+    """In a round after the first: what it answered to the evidence, before it did anything about it."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ class Driver(ABC):
             if isinstance(event, ToolReturn) and (call := self.memory.calls.get(event.id)):
                 self.memory.state_what_was_done(*self.statements_of(call, event))
             if isinstance(event, TurnEnded):
-                self.memory.state_what_was_done(*tests_said_to_pass(event.text))
+                self.memory.state_what_was_done(*said_in_words(event.text, self.place.workspace))
             self.memory.take(event)
 
     def statements_of(self, call: ToolCall, result: ToolReturn) -> tuple[Statement, ...]:
@@ -282,16 +284,20 @@ class Driver(ABC):
         outcome, exit_ = self.memory.outcome, ended.exit
         text = outcome.text if outcome else printable(ended.tail, CLAIM_CHARACTERS)
         if ended.by_us:
-            says, text = Saying.SILENT, f"[{ended.by_us}]\n{text}".rstrip()
+            says, text = Saying.NONE, f"[{ended.by_us}]\n{text}".rstrip()
         elif outcome:
-            says = Saying.DONE if outcome.ok else Saying.FAILED
+            says = Saying.SUCCESS if outcome.ok else Saying.FAILURE
         else:
             done = exit_.code == 0 and not self.structured
-            says = Saying.DONE if done else Saying.FAILED
+            says = Saying.SUCCESS if done else Saying.FAILURE
         claim = Claim(
             says=says,
             exit_code=exit_.code,
             signal=exit_.signal,
             text=printable(text.encode(), CLAIM_CHARACTERS),
         )
-        return Said(claim, tuple(self.memory.statements))
+        stated = tuple(self.memory.statements)
+        if outcome is None and not self.structured:
+            stated += said_in_words(claim.text, self.place.workspace)
+        answer = self.memory.first_words or claim.text if self.memory.round > 1 else ""
+        return Said(claim, stated, printable(answer.encode(), CLAIM_CHARACTERS))

@@ -77,6 +77,8 @@ class Memory:
     """It has called a tool in this turn."""
     statements: list[Statement] = field(default_factory=list)
     """What the agent says it did in this round."""
+    first_words: str = ""
+    """What the agent said first in this round."""
     limited_until_ms: int | None = None
     """Unix time in ms at which the vendor lets it go on, while it is known to wait for that."""
     retries: int = 0
@@ -91,7 +93,7 @@ class Memory:
         """Another process of the agent begins."""
         if round != self.round:
             self.statements.clear()
-            self.talks_in_round = 0
+            self.talks_in_round, self.first_words = 0, ""
         self.has_spoken = self.has_acted = False
         self.uncounted, self.pending = self.uncounted + self.pending, Tokens()
         self.opened = False
@@ -104,6 +106,8 @@ class Memory:
     def take(self, event: Event) -> None:
         """Takes up an event."""
         self._mind_talk(event)
+        if isinstance(event, AssistantMessage):
+            self.first_words = self.first_words or event.text
         match event:
             case SessionOpened(session=session, version=version):
                 self.opened, self.model = True, event.model or self.model

@@ -154,6 +154,8 @@ class StatementKind(StrEnum):
 
     FILE_WRITTEN = "FileWritten"
     """A file was written."""
+    FILE_DELETED = "FileDeleted"
+    """A file was deleted."""
     COMMAND_RAN = "CommandRan"
     """A command was run."""
     TESTS_PASS = "TestsPass"  # noqa: S105 - a kind of statement, not a password
@@ -168,3 +170,5 @@ class Statement(Message):
     """The path, the command, or the words."""
     ok: bool = True
     """Whether it worked, in the agent's own word."""
+    in_words: bool = False
+    """Said in its last words; else told of by one of its tools."""

@@ -19,7 +19,7 @@ from axiom_sandbox.protocol.identity import Identity
 from axiom_sandbox.protocol.model import Message
 from axiom_sandbox.protocol.pictures import PictureSettings
 from axiom_sandbox.protocol.progress import Progress
-from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Verdict
+from axiom_sandbox.protocol.verdicts import Claim, ClaimDisagreement, CriterionResult, Verdict
 
 
 class Phase(StrEnum):
@@ -146,7 +146,9 @@ class RoundOutcome(Message):
     assisted: bool = False
     """A person told the agent something in it, interrupted it, or answered it."""
     conduct: str = ""
-    """Digest of what the agent did up to the round's end; empty where no criterion asks for it."""
+    """Digest of what the agent did up to the round's end; empty where nothing is to be held against it."""
+    rebuttal: str = ""
+    """What the agent answered to the evidence of the round before."""
 
 
 class Verification(Message):
@@ -154,6 +156,8 @@ class Verification(Message):
 
     verdict: Verdict
     results: tuple[CriterionResult, ...]
+    disagreements: tuple[ClaimDisagreement, ...] = ()
+    """Statements of the agent that the evidence says otherwise of; the first of them."""
 
 
 class LayerFound(Message):

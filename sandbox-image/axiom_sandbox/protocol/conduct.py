@@ -76,9 +76,13 @@ class Conduct(Message):
     files: tuple[Touched, ...] = ()
     file_gaps: tuple[int, ...] = ()
     """Seqs of records that say that changes before them were not told."""
+    passing: int = 0
+    """Files that came and went between two looks, and have no name here."""
     words: tuple[Words, ...] = ()
     statements: tuple[Statement, ...] = ()
     """Of its last claim."""
+    begun_elsewhere: bool = False
+    """It goes on from another sandbox, whose ledger is not in it."""
     signals: tuple[Noticed, ...] = ()
     """Injections and secrets that were found in what it was told, said or showed."""
     gaps: int = 0

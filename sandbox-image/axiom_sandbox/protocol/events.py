@@ -190,6 +190,26 @@ class ClaimMade(Event):
     claim: Claim
     statements: tuple[Statement, ...] = ()
     """What it says it did, in parts."""
+    rebuttal: str = ""
+    """What it answered to the evidence of the round before: its first words in this round, where they are not its last."""
+
+
+class Compared(Message):
+    """A statement of the agent, held against the evidence."""
+
+    statement: Statement
+    agrees: bool | None
+    """None: nothing that is known here decides it."""
+    found: str = ""
+    """What the evidence says."""
+
+
+class ClaimCompared(Event):
+    """Verifier: what the agent stated, held against its ledger, the captured workspace and the criteria."""
+
+    event = "claim_compared"
+    round: int
+    statements: tuple[Compared, ...]
 
 
 class SessionOpened(Event):
@@ -652,6 +672,7 @@ KNOWN: dict[str, type[Event]] = {
         Screenshot,
         AgentExited,
         ClaimMade,
+        ClaimCompared,
         SessionOpened,
         AssistantDelta,
         AssistantMessage,

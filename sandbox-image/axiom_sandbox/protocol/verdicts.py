@@ -39,12 +39,18 @@ class Strength(StrEnum):
 class Saying(StrEnum):
     """What the agent's end amounts to, in its own word."""
 
-    DONE = "Done"
-    """It ended by itself with exit code 0."""
-    FAILED = "Failed"
-    """It ended with another exit code, or by a signal."""
-    SILENT = "Silent"
+    SUCCESS = "Success"
+    """It ended by itself with exit code 0, or said that its turn went well."""
+    FAILURE = "Failure"
+    """It ended with another exit code or by a signal, or said that its turn failed."""
+    NONE = "None"
     """It was ended before it said anything."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Saying | None:
+        """The words of evidence that earlier versions left."""
+        earlier = {"Done": cls.SUCCESS, "Failed": cls.FAILURE, "Silent": cls.NONE}
+        return earlier.get(value) if isinstance(value, str) else None
 
 
 class Claim(ApiModel):
@@ -58,6 +64,32 @@ class Claim(ApiModel):
     """Signal that ended it."""
     text: StatusText = ""
     """The last lines it printed, without control characters."""
+
+
+class ClaimAbout(StrEnum):
+    """What it is that an agent claimed."""
+
+    OUTCOME = "Outcome"
+    """That it succeeded, or that it failed."""
+    FILE_WRITTEN = "FileWritten"
+    """That a file was written or changed."""
+    FILE_DELETED = "FileDeleted"
+    """That a file was deleted."""
+    COMMAND_RAN = "CommandRan"
+    """That a command was run, or that it worked."""
+    TESTS_PASS = "TestsPass"  # noqa: S105 - a kind of claim, not a password
+    """That tests pass."""
+
+
+class ClaimDisagreement(ApiModel):
+    """Something that the agent claimed, and that the evidence says otherwise of."""
+
+    about: ClaimAbout
+    """What kind of thing."""
+    claimed: Annotated[str, AfterValidator(clip(300)), Field(json_schema_extra={"maxLength": 300})]
+    """The path, the command, or the agent's own words."""
+    found: Annotated[str, AfterValidator(clip(600)), Field(json_schema_extra={"maxLength": 600})]
+    """What the evidence says."""
 
 
 class CriterionResult(ApiModel):

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from axiom_sandbox.drivers.contract import Driver, Ended, Place, UnsupportedError
+from axiom_sandbox.drivers.contract import Driver, Ended, Place, Said, UnsupportedError
 from axiom_sandbox.drivers.registry import make_driver
 from axiom_sandbox.protocol.channel import (
     AnswerApproval,
@@ -60,7 +60,6 @@ from axiom_sandbox.protocol.events import (
 )
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.protocol.pictures import PictureReason
-from axiom_sandbox.protocol.verdicts import Claim
 from axiom_sandbox.secrets.scanning import Scanner
 from axiom_sandbox.signals.injections import Detector
 from axiom_sandbox.signals.sentry import Sentry
@@ -470,7 +469,7 @@ class AgentSandbox(Sandbox):
                 raise
             claim = await self._record_end(means, number, ended)
             self._round = None
-        await self._record_work(number, claim)
+        await self._record_work(claim)
         await self.link.release(played.process)
 
     async def _declare(self, means: Means, number: int, prompt: str) -> None:
@@ -484,20 +483,17 @@ class AgentSandbox(Sandbox):
         if self.board.state.phase is not Phase.RUNNING:
             self.board.update(phase=Phase.RUNNING, round=number)
 
-    async def _record_end(self, means: Means, number: int, ended: Ended) -> Claim:
+    async def _record_end(self, means: Means, number: int, ended: Ended) -> ClaimMade:
         async with means.still:
             left = await self.link.freeze()
             self._held = True
-        said = means.driver.claim(ended)
-        events: list[Event] = [
-            exited(number, ended.exit),
-            ClaimMade(round=number, claim=said.claim, statements=said.statements),
-        ]
+        claim = _claimed(number, means.driver.claim(ended))
+        events: list[Event] = [exited(number, ended.exit), claim]
         if left:
             detail = f"{left} processes left behind"
             events.append(Intervention(by="supervisor", action="freeze", detail=detail))
         await self.record(*events)
-        return said.claim
+        return claim
 
     async def _break_off(self, means: Means, broken: Round, why: str) -> None:
         """Everything untrusted is dead, or its container is gone: records what is known of the round."""
@@ -510,31 +506,29 @@ class AgentSandbox(Sandbox):
         except TimeoutError:
             exit_ = Exit()
         number = broken.number
-        said = means.driver.claim(Ended(exit_, why or "stopped", broken.tail))
-        await self.record(
-            *means.driver.ended().events,
-            exited(number, exit_),
-            ClaimMade(round=number, claim=said.claim, statements=said.statements),
-        )
+        claim = _claimed(number, means.driver.claim(Ended(exit_, why or "stopped", broken.tail)))
+        await self.record(*means.driver.ended().events, exited(number, exit_), claim)
         broken_off = RoundOutcome(
             round=number,
-            claim=said.claim,
+            claim=claim.claim,
             changes="",
             changed_paths=0,
             findings=0,
             fingerprint="",
             assisted=self._is_assisted(number),
+            rebuttal=claim.rebuttal,
         )
         self.board.update(rounds=(*self.board.state.rounds, broken_off))
 
-    async def _record_work(self, number: int, claim: Claim) -> None:
+    async def _record_work(self, claim: ClaimMade) -> None:
         """Captures the workspace. Safe to repeat: everything is frozen, so it comes out the same."""
+        number = claim.round
         await self.link.freeze()
         if self._files:
             await self._files.settle()
         settling = asyncio.ensure_future(self._settle_pictures(_PICTURE_SECONDS))
         result, changes, diff = await self._capture(number)
-        conduct = await self._conduct(number)
+        conduct = await self._conduct(claim)
         await settling
         found = result.changes
         await self.record(
@@ -551,7 +545,7 @@ class AgentSandbox(Sandbox):
         await self.ledger.cut("the round ended")
         outcome = RoundOutcome(
             round=number,
-            claim=claim,
+            claim=claim.claim,
             changes=changes,
             changed_paths=len(found.changes),
             findings=len(found.findings),
@@ -559,6 +553,7 @@ class AgentSandbox(Sandbox):
             changed_percent=await self._changed_percent(number, diff, result.fingerprint),
             assisted=self._is_assisted(number),
             conduct=conduct,
+            rebuttal=claim.rebuttal,
         )
         self.board.update(phase=Phase.ROUND_ENDED, rounds=(*self.board.state.rounds, outcome))
 
@@ -575,15 +570,15 @@ class AgentSandbox(Sandbox):
         except OSError:
             return None  # stored, and gone from here
 
-    async def _conduct(self, number: int) -> str:
-        """Digest of what the agent did so far, where a criterion asks for that; else nothing."""
+    async def _conduct(self, claim: ClaimMade) -> str:
+        """Digest of what the agent did so far, where a criterion or a statement of its is held against that; else nothing."""
         start = self._start
         assert start is not None
-        if not any(criterion.reads_conduct for criterion in start.envelope.criteria):
+        if not claim.statements and not any(one.reads_conduct for one in start.envelope.criteria):
             return ""
-        file = self.folder / f"conduct-{number}.json"
+        file = self.folder / f"conduct-{claim.round}.json"
         await write_conduct(self.ledger, start.program.speaks, file)
-        return await self.keep_blob(f"conduct-{number}", file)
+        return await self.keep_blob(f"conduct-{claim.round}", file)
 
     async def _capture(self, number: int) -> tuple[CaptureResult, str, str]:
         folder = self.folder / f"capture-{number}"
@@ -793,6 +788,10 @@ class AgentSandbox(Sandbox):
 
     def _is_there(self, digest: str) -> bool:
         return bool(self._given_up) or not parts_missing(self._parts_folder, digest)
+
+
+def _claimed(number: int, said: Said) -> ClaimMade:
+    return ClaimMade(round=number, claim=said.claim, statements=said.statements, rebuttal=said.rebuttal)
 
 
 def _ordinal(character: bytes | int) -> int:

@@ -39,7 +39,6 @@ from axiom_sandbox.protocol.events import (
     UserMessage,
     parse_event,
 )
-from axiom_sandbox.protocol.verdicts import Claim
 
 ENDED_BY_WATCHDOG = ("watchdog", "end")
 """`by` and `action` of the intervention that ends a turn."""
@@ -103,7 +102,7 @@ class History:
     """Why the watchdog ended it."""
     hung: str = ""
     """Why the watchdog ended the process that began last, so that another goes on."""
-    claims: dict[int, Claim] = field(default_factory=dict)
+    claims: dict[int, ClaimMade] = field(default_factory=dict)
     """What it said at the end."""
     terminal_bytes: int = 0
     """Output up to this offset is noted."""
@@ -148,8 +147,8 @@ class History:
                     self.ended_by_us[max(self.told)] = why
                 case Intervention(by=by, action=action, detail=why) if (by, action) == RESUMED_BY_WATCHDOG:
                     self.hung = why
-                case ClaimMade(round=number, claim=claim):
-                    self.claims[number] = claim
+                case ClaimMade(round=number):
+                    self.claims[number] = event
                 case Terminal(start=start, size=size):
                     self.terminal_bytes = start + size
                 case _ if isinstance(event, _SPOKEN):

@@ -12,11 +12,13 @@ from axiom_sandbox.protocol.conduct import Conduct, Noticed, ToolUse, Touched, W
 from axiom_sandbox.protocol.events import (
     FILES,
     AssistantMessage,
+    CheckpointRestored,
     ClaimMade,
     Event,
     FilesChanged,
     Gap,
     SessionOpened,
+    SessionResumed,
     Signal,
     ToolCall,
     ToolReturn,
@@ -31,6 +33,8 @@ _KINDS = (
     TurnEnded,
     ClaimMade,
     SessionOpened,
+    SessionResumed,
+    CheckpointRestored,
     Signal,
     FilesChanged,
     Gap,
@@ -64,6 +68,7 @@ class Recollection:
         self._gaps = self._dropped = self._words_dropped = 0
         self._touched: list[Touched] = []
         self._file_gaps: list[int] = []
+        self._passing, self._begun_elsewhere = 0, False
         self._left, self._left_of_paths = _BUDGET, _PATHS
 
     def take(self, seq: int, event: Event) -> None:
@@ -88,6 +93,8 @@ class Recollection:
                 self._gaps += 1
             case Gap(what=what) if what == FILES:
                 self._unlisted(seq)
+            case SessionResumed(number=0) | CheckpointRestored(ok=True):
+                self._begun_elsewhere = True
             case _:
                 pass
 
@@ -101,6 +108,8 @@ class Recollection:
             watched=True,
             files=tuple(self._touched),
             file_gaps=tuple(self._file_gaps),
+            passing=self._passing,
+            begun_elsewhere=self._begun_elsewhere,
             words=tuple(self._words),
             statements=self._statements,
             signals=tuple(self._signals),
@@ -128,6 +137,7 @@ class Recollection:
         self._done.append(use.model_copy(update={**found, "returned": returned, "text": text}))
 
     def _changed(self, seq: int, event: FilesChanged) -> None:
+        self._passing += event.passing
         for change in event.changes:
             self._left_of_paths -= len(change.path)
             if len(self._touched) >= MAX_TOUCHED or self._left_of_paths < 0:

@@ -19,10 +19,18 @@ from axiom_sandbox.protocol.channel import Verification
 from axiom_sandbox.protocol.conduct import Conduct
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.errands import Errand, Fetched, NotDone, Reply, Seat, Vendor
-from axiom_sandbox.protocol.events import Consulted, CriterionChecked, Event, ProcessRan, VerdictReached
+from axiom_sandbox.protocol.events import (
+    ClaimCompared,
+    Consulted,
+    CriterionChecked,
+    Event,
+    ProcessRan,
+    VerdictReached,
+)
 from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict, combine
 from axiom_sandbox.snapshots import SnapshotError, Tree, apply_changes, clear, unpack
 from axiom_sandbox.snapshots.captures import applied
+from axiom_sandbox.verifying.claims import compare, disagreements
 from axiom_sandbox.verifying.filling import DirectoryFiles, altered, fill
 from axiom_sandbox.verifying.hiding import overlaid, take_hidden
 from axiom_sandbox.verifying.judging import (
@@ -87,6 +95,7 @@ async def verify(
 
     A room or an archive that cannot be used gives Inconclusive, never an exception.
     """
+    desk: _Desk | None = None
     try:
         desk = await asyncio.to_thread(_lay_out, base_archive, changes_archive, scratch, said, conduct)
     except (SnapshotError, OSError) as error:
@@ -113,9 +122,12 @@ async def verify(
                 remarks=judgement.remarks[:_MAX_REMARKS],
             )
         )
+    compared = compare(desk.subject, results) if desk else ()
+    if compared:
+        await record(ClaimCompared(round=round, statements=compared))
     verdict = combine(results)
     await record(VerdictReached(round=round, verdict=verdict))
-    return Verification(verdict=verdict, results=results)
+    return Verification(verdict=verdict, results=results, disagreements=disagreements(compared))
 
 
 @dataclass(frozen=True)

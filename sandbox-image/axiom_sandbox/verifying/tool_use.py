@@ -103,8 +103,15 @@ def _kind(use: ToolUse) -> tuple[str, str]:
 
 
 def _about(use: ToolUse) -> str:
+    return command_of(use) or str(_value(use, _PATHS) or use.input)
+
+
+def command_of(use: ToolUse) -> str:
+    """The command line that a call ran; empty: it ran none. Pure."""
     command = _value(use, _COMMANDS)
-    return command if isinstance(command, str) else str(_value(use, _PATHS) or use.input)
+    if isinstance(command, list):
+        return shlex.join(map(str, command))
+    return command if isinstance(command, str) else ""
 
 
 def _value(use: ToolUse, names: Sequence[str]) -> object:

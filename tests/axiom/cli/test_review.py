@@ -91,7 +91,7 @@ def test_who_may_not_review_is_told_by_the_server(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [[], ["--accept"], ["--accept", "--reject", "--why", "x"], ["--again", " "], ["--local", "--again", "x"]],
+    [["--accept"], ["--accept", "--reject", "--why", "x"], ["--again", " "], ["--local", "--again", "x"]],
 )
 def test_a_decision_is_one_and_has_a_reason(options: list[str]) -> None:
     ended = CliRunner().invoke(app, ["review", "leap", *options])
@@ -111,3 +111,31 @@ def test_a_local_runs_decision_lies_beside_its_result(tmp_path: Path) -> None:
     assert (kept["review"]["by"], kept["review"]["why"]) == (getpass.getuser(), "good enough")
     arguments[1] = "other"
     assert CliRunner().invoke(app, arguments).exit_code == 3
+
+
+def test_without_a_decision_it_shows_claims_evidence_and_what_the_agent_answered(desk: Desk) -> None:
+    failed = {
+        "name": "tests",
+        "type": "Tests",
+        "enforcement": "Hard",
+        "verdict": "Fail",
+        "message": "test_1900 failed",
+    }
+    claim = {"says": "Success", "text": "All tests pass."}
+    lie = {"about": "TestsPass", "claimed": "All tests pass.", "found": "tests: test_1900 failed"}
+    told = {"attempt": 1, "claim": claim, "verdict": "Fail", "criteria": [failed], "disagreements": [lie]}
+    rounds = [
+        {"number": 1, **told},
+        {"number": 2, **told, "rebuttal": "The test\x1b[2J is wrong.", "assisted": True},
+    ]
+    add(desk, rounds=rounds, verdict="Fail", assisted=True, claim=claim, claimDisagreements=[lie])
+    ended = review(desk)
+    assert ended.exit_code == 0, ended.stderr
+    assert desk.server.writes("PATCH", "agenttasks") == []
+    second = ended.stdout.index("round 2 (assisted): Fail")
+    told_at = ended.stdout.index("tests (Tests):\n    | test_1900 failed")
+    assert second < told_at < ended.stdout.index("it answered:\n    | The test[2J is wrong.")
+    assert (
+        ended.stdout.count("but it claimed TestsPass: All tests pass.; found: tests: test_1900 failed") == 3
+    )
+    assert "assisted: a person stepped in (rounds: 2)" in ended.stdout

@@ -86,7 +86,7 @@ def test_pass_is_one_object_of_the_promised_shape_and_exit_code_0(cli: Cli) -> N
         "task", "verdict", "reason", "claim", "assisted", "rounds", "criteria", "ledger", "diff", "workspace", "agent", "usage", "durationSeconds",
     ]  # fmt: skip
     assert (body["task"], body["verdict"], body["rounds"]) == ("t", "Pass", 1)
-    assert body["claim"]["says"] == "Done"
+    assert body["claim"]["says"] == "Success"
     assert [sorted(item) for item in body["criteria"]] == 2 * [
         ["enforcement", "message", "name", "type", "verdict"]
     ]
@@ -130,14 +130,23 @@ def test_what_the_agent_showed_is_left_as_pictures_unless_its_class_says_no(cli:
 
 
 def test_fail_is_exit_code_1_and_the_table_says_why(cli: Cli) -> None:
-    ended = cli.run(agent_task("echo all is well"), CLASS, options=())
+    ended = cli.run(agent_task("echo 'All is well: I created `gone.py`.'"), CLASS, options=())
     assert ended.exit_code == 1
-    assert "the evidence says otherwise" in ended.stdout
+    for wanted in (
+        "the evidence says otherwise",
+        "it claimed Outcome: Success; found: Fail: out:",
+        "it claimed FileWritten: gone.py; found: there is no such file",
+    ):
+        assert wanted in ended.stdout
+    sheet = CliRunner().invoke(app, ["review", "t", "--local", "--state", str(cli.folder / "state")])
+    assert sheet.exit_code == 0, sheet.stderr
+    assert "it claimed Success:\n    | All is well: I created `gone.py`." in sheet.stdout
+    assert "but it claimed FileWritten: gone.py" in sheet.stdout
     assert "out" in ended.stdout
     told = ended.stderr
     order = [
         told.index(word)
-        for word in ("Accepted", "SandboxReady: Ready", "round 1: the agent says Done", "Complete")
+        for word in ("Accepted", "SandboxReady: Ready", "round 1: the agent says Success", "Complete")
     ]
     assert order == sorted(order)
 

@@ -44,9 +44,9 @@ RESULT = {"name": "out", "type": "Files", "enforcement": "Hard", "verdict": "Pas
 ENDED = {
     "verdict": "Pass",
     "message": "every hard criterion passed in round 1",
-    "claim": {"says": "Done", "exitCode": 0},
+    "claim": {"says": "Success", "exitCode": 0},
     "rounds": [
-        {"number": 1, "attempt": 1, "claim": {"says": "Done"}, "verdict": "Pass", "criteria": [RESULT], "diff": "blobs/d"}
+        {"number": 1, "attempt": 1, "claim": {"says": "Success"}, "verdict": "Pass", "criteria": [RESULT], "diff": "blobs/d"}
     ],
     "ledger": {"path": "tasks/team/u/attempts/1/agent/ledger", "records": 12, "head": "f" * 64},
     "conditions": [
@@ -155,7 +155,7 @@ def test_a_task_is_created_followed_and_told_like_a_local_run(desk: Desk) -> Non
     assert (body["verdict"], body["reason"], body["criteria"]) == ("Pass", "Passed", [RESULT])
     assert body["ledger"] == {"path": "tasks/team/u/attempts/1/agent/ledger", "records": 12, "head": "f" * 64}
     assert (body["diff"], body["workspace"]) == ("blobs/d", None)
-    assert "round 1: the agent says Done, the verifiers found Pass" in ended.stderr
+    assert "round 1: the agent says Success, the verifiers found Pass" in ended.stderr
     [created] = desk.created
     assert created["metadata"] == {"name": "leap", "namespace": "team"}
     assert created["spec"] == TASK["spec"]

@@ -74,14 +74,14 @@ CASES = {
     ),
     "AxiomClaimsDisagree": Case(
         {
-            'axiom_claims_total{agent_class="a",claim="Done",verdict="Fail"}': "0+2x120",
-            'axiom_claims_total{agent_class="a",claim="Done",verdict="Pass"}': "0+1x120",
+            'axiom_claims_total{agent_class="a",claim="Success",verdict="Fail"}': "0+2x120",
+            'axiom_claims_total{agent_class="a",claim="Success",verdict="Pass"}': "0+1x120",
         },
         {
-            'axiom_claims_total{agent_class="a",claim="Done",verdict="Fail"}': "0x50 4x70",
-            'axiom_claims_total{agent_class="a",claim="Done",verdict="Pass"}': "0x120",
-            'axiom_claims_total{agent_class="b",claim="Done",verdict="Fail"}': "0+1x120",
-            'axiom_claims_total{agent_class="b",claim="Done",verdict="Pass"}': "0+2x120",
+            'axiom_claims_total{agent_class="a",claim="Success",verdict="Fail"}': "0x50 4x70",
+            'axiom_claims_total{agent_class="a",claim="Success",verdict="Pass"}': "0x120",
+            'axiom_claims_total{agent_class="b",claim="Success",verdict="Fail"}': "0+1x120",
+            'axiom_claims_total{agent_class="b",claim="Success",verdict="Pass"}': "0+2x120",
         },
         120,
     ),

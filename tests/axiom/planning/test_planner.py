@@ -21,7 +21,7 @@ from axiom.planning.statuses import condition, has_reason
 from axiom.storage.keys import blob_key
 from axiom_sandbox.protocol.channel import SUPERSEDED, Blob, Failure, FailureReason, Phase, StartAgent
 from axiom_sandbox.protocol.identity import Role
-from axiom_sandbox.protocol.verdicts import Claim, Saying, Verdict
+from axiom_sandbox.protocol.verdicts import Claim, ClaimAbout, ClaimDisagreement, Saying, Verdict
 
 CLASS = parse_class(
     {"metadata": {"name": "any"}, "spec": {"image": "i", "command": ["agent", "$(AXIOM_PROMPT)"]}}
@@ -85,6 +85,24 @@ def test_a_failed_round_is_followed_by_another_in_the_same_sandbox() -> None:
 def test_rounds_end_at_the_maximum() -> None:
     status = world(lambda *_: Verdict.FAIL, limits={"maxRounds": 2}).play().status
     assert (status.verdict, status.round, status.claim_disagreement) == (Verdict.FAIL, 2, True)
+
+
+def test_what_was_claimed_wrongly_stands_in_its_round_and_at_the_end_with_the_outcome_first() -> None:
+    lie = ClaimDisagreement(about=ClaimAbout.TESTS_PASS, claimed="All tests pass.", found="they do not")
+    played = world(lambda *_: Verdict.FAIL, limits={"maxRounds": 2})
+    played.disagreements = lambda number: (lie,) if number == 2 else ()
+    status = played.play().status
+    assert [record.disagreements for record in status.rounds] == [[], [lie]]
+    assert [record.rebuttal for record in status.rounds] == ["", "I see."]
+    outcome, told = status.claim_disagreements
+    assert (outcome.about, outcome.claimed, told) == (ClaimAbout.OUTCOME, "Success", lie)
+    assert outcome.found.startswith("Fail: ")
+    assert status.claim_disagreement
+
+
+def test_an_agent_that_says_what_is_so_disagrees_with_nothing() -> None:
+    status = world(lambda *_: Verdict.PASS).play().status
+    assert (status.claim_disagreement, status.claim_disagreements) == (False, [])
 
 
 def test_a_round_that_changes_nothing_goes_to_a_person() -> None:
@@ -330,7 +348,7 @@ def test_what_a_lost_sandbox_said_is_told() -> None:
 
 
 def test_a_silent_end_that_does_not_pass_says_that_it_was_silent() -> None:
-    claim = Claim(says=Saying.SILENT, text="[silent for longer than limits.idle (60 s)]\nthinking")
+    claim = Claim(says=Saying.NONE, text="[silent for longer than limits.idle (60 s)]\nthinking")
     record = RoundStatus(number=1, attempt=1, claim=claim, verdict=Verdict.FAIL, fingerprint="f")
     outcome = outcome_of_rounds([record], max_rounds=1)
     assert outcome is not None

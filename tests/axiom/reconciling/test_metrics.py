@@ -27,7 +27,14 @@ from axiom_sandbox.protocol.channel import (
 )
 from axiom_sandbox.protocol.criteria import CriterionType, Enforcement
 from axiom_sandbox.protocol.identity import Identity, Role
-from axiom_sandbox.protocol.verdicts import Claim, CriterionResult, Saying, Verdict
+from axiom_sandbox.protocol.verdicts import (
+    Claim,
+    ClaimAbout,
+    ClaimDisagreement,
+    CriterionResult,
+    Saying,
+    Verdict,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -138,7 +145,7 @@ class World:
         verification = Verification(verdict=Verdict.PASS, results=())
         self.views = (*self.views, self.view(Role.VERIFIER, phase=Phase.VERIFIED, verification=verification))
         self.look(6)
-        claim = Claim(says=Saying.DONE, exit_code=0)
+        claim = Claim(says=Saying.SUCCESS, exit_code=0)
         self.write(
             7,
             self.condition(
@@ -170,8 +177,34 @@ def test_an_outcome_is_counted_once_with_claim_and_rounds() -> None:
     world.metrics.note_status(world.observed(), world.status)
     outcome = {"agent_class": "codex", "verdict": "Pass"}
     assert world.value("axiom_tasks_completed_total", reason="Passed", **outcome) == 1
-    assert world.value("axiom_claims_total", claim="Done", **outcome) == 1
+    assert world.value("axiom_claims_total", claim="Success", **outcome) == 1
     assert world.value("axiom_task_rounds_bucket", agent_class="codex", le="1.0") == 1
+
+
+def test_what_agents_claimed_wrongly_is_counted_once_by_class_driver_and_subject() -> None:
+    world = World()
+    lies = [ClaimDisagreement(about=about, claimed="x", found="y") for about in ClaimAbout]
+    first = RoundStatus(number=1, attempt=1, verdict=Verdict.FAIL, disagreements=lies[1:3])
+    world.write(1, world.status.model_copy(update={"rounds": [first]}))
+    second = RoundStatus(number=2, attempt=1, verdict=Verdict.FAIL, disagreements=lies[1:2])
+    ended = world.condition(
+        ConditionType.COMPLETE, True, Reason.FAILED, rounds=[first, second], claim_disagreements=lies[:2]
+    )
+    world.write(1, ended)
+    world.write(1, ended)
+    counted = {
+        about: world.value(
+            "axiom_claim_disagreements_total", agent_class="codex", driver="None", about=about.value
+        )
+        for about in ClaimAbout
+    }
+    assert counted == {
+        ClaimAbout.OUTCOME: 1,
+        ClaimAbout.FILE_WRITTEN: 2,
+        ClaimAbout.FILE_DELETED: 1,
+        ClaimAbout.COMMAND_RAN: None,
+        ClaimAbout.TESTS_PASS: None,
+    }
 
 
 def test_after_a_restart_only_what_is_known_is_measured() -> None:

@@ -115,7 +115,7 @@ async def test_a_silent_agent_that_ignores_sigterm(tmp_path: Path) -> None:
     status, reason = await finished(play)
     assert (status.verdict, reason) == (Verdict.FAIL, "IdleExceeded")
     assert status.message.startswith("silent for longer than limits.idle (1 s), and what the agent left")
-    assert status.claim.says == "Silent"
+    assert status.claim.says == "None"
     play.check_evidence()
 
 
@@ -129,7 +129,7 @@ async def test_an_agent_that_exits_at_once(tmp_path: Path) -> None:
     play = Play(tmp_path, task(), shell("exit 7"))
     status, reason = await finished(play)
     assert (status.verdict, reason) == (Verdict.FAIL, "Failed")
-    assert (status.claim.says, status.claim.exit_code) == ("Failed", 7)
+    assert (status.claim.says, status.claim.exit_code) == ("Failure", 7)
     assert "out" in status.message
     assert not status.claim_disagreement
 

@@ -167,7 +167,7 @@ def test_a_turn_that_ended_is_idle_and_claims_what_it_said(kind: Kind, said: byt
     assert driver.state(now).activity is Activity.IDLE
     driver.ended()
     said_at_last = driver.claim(Ended(Exit(code=0), "", b"")).claim
-    assert said_at_last.says is (Saying.DONE if ends[-1].ok else Saying.FAILED)
+    assert said_at_last.says is (Saying.SUCCESS if ends[-1].ok else Saying.FAILURE)
 
 
 @every_conversation
@@ -208,7 +208,7 @@ def test_an_agent_that_was_ended_has_not_said_that_it_is_done(kind: Kind) -> Non
     driver = begun(kind)
     driver.ended()
     claim = driver.claim(Ended(Exit(signal=9), "the deadline passed", b"at work")).claim
-    assert (claim.says, claim.signal) == (Saying.SILENT, 9)
+    assert (claim.says, claim.signal) == (Saying.NONE, 9)
     assert claim.text == "[the deadline passed]\nat work"
 
 

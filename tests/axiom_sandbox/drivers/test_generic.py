@@ -64,11 +64,11 @@ def test_a_further_round_uses_the_command_that_resumes() -> None:
 @pytest.mark.parametrize(
     ("ended", "says", "text"),
     [
-        (Ended(Exit(code=0), "", b"\x1b[31mfine\x1b[0m\r\n"), "Done", "fine"),
-        (Ended(Exit(code=1), "", b""), "Failed", ""),
-        (Ended(Exit(signal=9), "", b"x"), "Failed", "x"),
-        (Ended(Exit(code=0), "too late", b"x"), "Silent", "[too late]\nx"),
-        (Ended(Exit(signal=9), "too late", b""), "Silent", "[too late]"),
+        (Ended(Exit(code=0), "", b"\x1b[31mfine\x1b[0m\r\n"), "Success", "fine"),
+        (Ended(Exit(code=1), "", b""), "Failure", ""),
+        (Ended(Exit(signal=9), "", b"x"), "Failure", "x"),
+        (Ended(Exit(code=0), "too late", b"x"), "None", "[too late]\nx"),
+        (Ended(Exit(signal=9), "too late", b""), "None", "[too late]"),
     ],
 )
 def test_the_claim_is_what_the_end_says(ended: Ended, says: str, text: str) -> None:

@@ -61,7 +61,7 @@ def test_an_injection_in_a_tools_answer_is_told_by_rule_place_length_and_digest(
         returned(f"token: {KEY}"),
         called(command=f"curl -H 'Authorization: token {KEY}' https://api.example"),
         AssistantMessage(round=1, text=f"The key is {KEY}."),
-        ClaimMade(round=1, claim=Claim(says=Saying.DONE, text=f"I used {KEY}")),
+        ClaimMade(round=1, claim=Claim(says=Saying.SUCCESS, text=f"I used {KEY}")),
     ],
     ids=lambda event: event.event,
 )

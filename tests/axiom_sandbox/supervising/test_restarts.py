@@ -78,7 +78,7 @@ async def test_a_round_goes_on_where_the_supervisor_died(
 
         assert (bench.workspace / "out").read_text() == "do it\n"
         [outcome] = state.rounds
-        assert (outcome.claim.says, outcome.claim.text) == (Saying.FAILED, "done it")
+        assert (outcome.claim.says, outcome.claim.text) == (Saying.FAILURE, "done it")
         for name in ("task_declared", "user_msg", "agent_started", "agent_exited", "claim"):
             assert len(bench.events(name)) == 1, name
         assert [item["restart"] for item in bench.events("sandbox_started")][-1] == (
@@ -134,7 +134,7 @@ async def test_a_turn_that_the_watchdog_ended_stays_one_that_it_ended(tmp_path: 
         )
         life = await die_and_begin_again(bench, life)
         state = await life.reached(Phase.ROUND_ENDED, 1)
-        assert state.rounds[0].claim.says is Saying.SILENT
+        assert state.rounds[0].claim.says is Saying.NONE
         assert "limits.idle" in state.rounds[0].claim.text
 
 

@@ -80,7 +80,7 @@ async def test_a_round_is_recorded_from_the_envelope_to_the_captured_workspace(t
         state = await life.reached(Phase.ROUND_ENDED, 1)
 
         [outcome] = state.rounds
-        assert (outcome.claim.says, outcome.claim.text) == (Saying.DONE, "I am done")
+        assert (outcome.claim.says, outcome.claim.text) == (Saying.SUCCESS, "I am done")
         assert [record.event for record in bench.records() if record.event != "files_changed"] == [
             "sandbox_started",
             "launcher_connected",
@@ -235,7 +235,7 @@ async def test_an_agent_past_a_limit_is_ended_and_its_claim_recorded(
         assert state.failure.reason == reason
         assert says in state.failure.message
         [outcome] = state.rounds
-        assert outcome.claim.says is Saying.SILENT
+        assert outcome.claim.says is Saying.NONE
         assert says in outcome.claim.text
         assert "at work" in outcome.claim.text
         assert outcome.claim.signal == 9
@@ -251,7 +251,7 @@ async def test_a_silent_agent_that_ignores_sigterm_is_ended_and_its_work_capture
         await life.send(start(script, limits={"idle_seconds": 1}))
         state = await life.reached(Phase.ROUND_ENDED, 1)
         [outcome] = state.rounds
-        assert (outcome.claim.says, outcome.changed_paths) == (Saying.SILENT, 1)
+        assert (outcome.claim.says, outcome.changed_paths) == (Saying.NONE, 1)
         assert "limits.idle" in outcome.claim.text
         assert bench.events("intervention")[0]["by"] == "watchdog"
 

@@ -36,7 +36,7 @@ def exited(code: int | None) -> AgentExited:
         (StateChanged(round=1, state=THINKING), PictureReason.STATE),
         (ApprovalAsked(round=1, id="1", tool="Bash", input={}), PictureReason.APPROVAL),
         (ApprovalGiven(round=1, id="1", permission=Permission.ALLOW, by="policy"), PictureReason.APPROVAL),
-        (ClaimMade(round=1, claim=Claim(says=Saying.DONE, text="")), PictureReason.CLAIM),
+        (ClaimMade(round=1, claim=Claim(says=Saying.SUCCESS, text="")), PictureReason.CLAIM),
         (TurnEnded(round=1, ok=False, reason="error"), PictureReason.FAILURE),
         (exited(1), PictureReason.FAILURE),
         (exited(None), PictureReason.FAILURE),

@@ -133,8 +133,10 @@ async def test_a_turn_is_in_the_ledger_step_by_step(tmp_path: Path) -> None:
             "checkpoint",
         ]
         [outcome] = state.rounds
-        assert outcome.conduct == ""
-        assert (outcome.claim.says, outcome.claim.text) == (Saying.DONE, "Done. All tests pass.")
+        conduct = Conduct.model_validate_json(bench.blob(state, "conduct-1"))
+        assert [one.kind for one in conduct.statements] == ["CommandRan", "TestsPass"]
+        assert "out" in [file.path for file in conduct.files]
+        assert (outcome.claim.says, outcome.claim.text) == (Saying.SUCCESS, "Done. All tests pass.")
         assert outcome.claim.exit_code == 0
         assert [item["kind"] for item in bench.events("claim")[0]["statements"]] == [
             "CommandRan",
@@ -162,6 +164,7 @@ async def test_a_further_round_goes_on_in_the_session_and_counts_only_what_is_ne
         assert len({item["session"] for item in bench.events("session")}) == 1
         assert [item["total"]["input"] for item in bench.events("usage")] == [100, 200]
         assert [item["turn"]["input"] for item in bench.events("usage")] == [100, 100]
+        assert [item["rebuttal"] for item in bench.events("claim")] == ["", "I begin."]
 
 
 async def test_what_an_agent_says_of_itself_is_to_be_seen_also_after_a_restart(tmp_path: Path) -> None:
@@ -261,7 +264,7 @@ async def test_a_person_is_waited_for_however_long_and_heard(tmp_path: Path) -> 
         assert question.until_ms - question.since_ms == 30 * 60 * 1000
         await life.send(AnswerApproval(question=asked["id"], decision=allowed))
         state = await life.reached(Phase.ROUND_ENDED, 1)
-        assert state.rounds[0].claim.says is Saying.DONE
+        assert state.rounds[0].claim.says is Saying.SUCCESS
         assert (state.questions, state.rounds[0].assisted, state.assisted_rounds) == ((), True, (1,))
         assert [item["by"] for item in bench.events("approval_given")] == ["ann"]
         assert (bench.workspace / "out").read_text() == "made\n"
@@ -303,7 +306,7 @@ async def test_what_nobody_answers_in_time_is_denied_and_the_agent_goes_on(tmp_p
         [given] = bench.events("approval_given")
         assert (given["permission"], given["by"]) == ("Deny", "limit")
         assert "Nobody answered within 100ms" in bench.events("tool_return")[0]["text"]
-        assert (state.rounds[0].assisted, state.rounds[0].claim.says) == (False, Saying.DONE)
+        assert (state.rounds[0].assisted, state.rounds[0].claim.says) == (False, Saying.SUCCESS)
 
 
 async def test_an_agent_that_is_interrupted_ends_its_turn(tmp_path: Path) -> None:
@@ -313,7 +316,7 @@ async def test_an_agent_that_is_interrupted_ends_its_turn(tmp_path: Path) -> Non
         await until_event(bench, "assistant_msg")
         await life.send(InterruptAgent(by="ann"))
         state = await life.reached(Phase.ROUND_ENDED, 1)
-        assert (state.rounds[0].claim.says, state.rounds[0].claim.text) == (Saying.FAILED, "interrupted")
+        assert (state.rounds[0].claim.says, state.rounds[0].claim.text) == (Saying.FAILURE, "interrupted")
 
 
 async def test_an_agent_that_hangs_is_ended_and_goes_on_in_its_session(tmp_path: Path) -> None:
@@ -325,7 +328,7 @@ async def test_an_agent_that_hangs_is_ended_and_goes_on_in_its_session(tmp_path:
         await life.send(claude([["say", "I think."], ["hang"]], WORK, patience=patience))
         state = await life.reached(Phase.ROUND_ENDED, 1)
         assert (state.rounds[0].claim.says, state.rounds[0].claim.text) == (
-            Saying.DONE,
+            Saying.SUCCESS,
             "Done. All tests pass.",
         )
         [resumed] = bench.events("resumed")
@@ -347,7 +350,7 @@ async def test_an_agent_that_hangs_too_often_has_said_nothing(tmp_path: Path) ->
         life = await bench.ready()
         await life.send(claude([["hang"]], patience=Patience(hung_seconds=0.5, resumes=1)))
         state = await life.reached(Phase.ROUND_ENDED, 1)
-        assert state.rounds[0].claim.says is Saying.SILENT
+        assert state.rounds[0].claim.says is Saying.NONE
         assert "started again often enough" in state.rounds[0].claim.text
         assert len(bench.events("agent_started")) == 2
 
@@ -360,7 +363,7 @@ async def test_an_agent_that_cannot_work_at_all_is_not_started_again_and_again(t
         state = await life.reached(Phase.ROUND_ENDED, 1)
         assert len(bench.events("agent_started")) == 2
         claim = state.rounds[0].claim
-        assert (claim.says, claim.exit_code) == (Saying.FAILED, 2)
+        assert (claim.says, claim.exit_code) == (Saying.FAILURE, 2)
         assert "unknown option --nonsense" in claim.text
         assert "give up" in [item["action"] for item in bench.events("intervention")]
 
@@ -371,7 +374,7 @@ async def test_what_ran_when_the_agent_was_killed_is_named_as_lost(tmp_path: Pat
         life = await bench.ready()
         await life.send(claude(dying_tool, WORK))
         state = await life.reached(Phase.ROUND_ENDED, 1)
-        assert state.rounds[0].claim.says is Saying.DONE
+        assert state.rounds[0].claim.says is Saying.SUCCESS
         [resumed] = bench.events("resumed")
         [call] = [item["id"] for item in bench.events("tool_call")][:1]
         assert (resumed["why"], resumed["lost"]) == ("signal 9", [f"Bash ({call})"])
@@ -387,7 +390,7 @@ async def test_an_agent_that_dies_before_it_has_a_session_begins_anew(tmp_path: 
         early = ("/bin/sh", "-c", 'if mkdir ~/once; then exit 1; fi; exec "$@"', "sh", *program.command)
         await life.send(start("", driver=DriverName.CLAUDE, command=early))
         state = await life.reached(Phase.ROUND_ENDED, 1)
-        assert state.rounds[0].claim.says is Saying.DONE
+        assert state.rounds[0].claim.says is Saying.SUCCESS
         assert [(item["fresh"], item["why"]) for item in bench.events("resumed")] == [(True, "code 1")]
         assert (bench.workspace / "told").read_text() == "new do it\n"
 
@@ -406,7 +409,7 @@ async def test_a_conversation_goes_on_where_the_supervisor_died(
         life = await bench.begin()
         state = await life.reached(Phase.ROUND_ENDED, 1)
         assert (state.rounds[0].claim.says, state.rounds[0].claim.text) == (
-            Saying.DONE,
+            Saying.SUCCESS,
             "Done. All tests pass.",
         )
         for name in (
@@ -431,7 +434,7 @@ async def test_an_agent_that_floods_is_followed_to_its_end_in_bounded_records(tm
         life = await bench.ready()
         await life.send(start("", driver=DriverName.CLAUDE, command=flood))
         state = await life.reached(Phase.ROUND_ENDED, 1)
-        assert state.rounds[0].claim.says is Saying.DONE
+        assert state.rounds[0].claim.says is Saying.SUCCESS
         kept = bench.events("agent_message")
         assert 1_000 < len(kept) < 1_020
         assert kept[-1]["count"] == 2**18

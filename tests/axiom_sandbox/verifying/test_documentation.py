@@ -20,6 +20,7 @@ def test_every_type_has_a_verifier_and_a_section_in_the_order_of_the_types() -> 
     assert list(SECTIONS) == [
         *(kind.value for kind in CriterionType),
         "Profiles",
+        "What the agent claimed",
         "Another type",
         "Another runner",
     ]
