@@ -320,6 +320,11 @@ GOOD = [
     Case("that is suspended from the start", {"spec.suspend": True}),
     Case("that is deleted after a while", {"spec.retention": {"ttlAfterComplete": "720h"}}),
     Case("whose evidence is deleted after a while", {"spec.retention": {"evidence": "2160h"}}),
+    Case("with the code of the final message", {"spec.verification": {"candidate": "Message"}}),
+    Case(
+        "with a file for code that names none",
+        {"spec.verification": {"candidate": "Message", "messagePath": "src/leap.py"}},
+    ),
     Case(
         "with an image for the verification",
         {"spec.verification": {"image": "registry.example/py@sha256:ab"}},
@@ -1102,6 +1107,16 @@ BAD_TASKS = [
         Refused(
             "spec.priority", "is too large; write at most 1000", server_says="less than or equal to 1000"
         ),
+    ),
+    Case(
+        "with a file for code of a message that does not count",
+        {"spec.verification": {"messagePath": "src/leap.py"}},
+        Refused("spec.verification", "messagePath says where code of the final message is put"),
+    ),
+    Case(
+        "with a file for code that lies outside",
+        {"spec.verification": {"candidate": "Message", "messagePath": "../leap.py"}},
+        Refused("spec.verification.messagePath", _NOT_A_PATH),
     ),
     Case(
         "with a blank in an image",

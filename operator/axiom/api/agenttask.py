@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from axiom.api.conditions import Condition
 from axiom.api.usage import UsageStatus
+from axiom_sandbox.protocol.changes import CandidateSource
 from axiom_sandbox.protocol.checkpoints import Why
 from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
 from axiom_sandbox.protocol.criteria import Criterion, Digest, Enforcement, RelativePath
@@ -62,6 +63,7 @@ Timestamp = Annotated[str, Field(max_length=64)]
 _PUSH_URL = "^(https|ssh)://[^ ]+$"
 BAD_PUSH_URL = "url is not an address to push to; write https://… or ssh://… without a password"
 PUSH_NEEDS_GIT = "result.push needs workspace.git, as the branch grows from the revision that was fetched; remove one or add the other"
+PATH_NEEDS_MESSAGE = "messagePath says where code of the final message is put, so it needs candidate: Message; add that, or remove it"
 NO_HARD_CRITERION = "criteria has no Hard criterion, so nothing could fail; make at least one Hard"
 JUDGE_ALONE = (
     "a judge can only veto, so nothing would be proved; make a criterion of another type Hard besides"
@@ -334,11 +336,27 @@ class Retention(ApiModel):
 class VerificationSpec(ApiModel):
     """Where the criteria are decided."""
 
+    candidate: CandidateSource = CandidateSource.WORKSPACE
+    """Where the work is that is verified. Message: in the agent's final message, as fenced blocks of code that name their files
+    (```python src/leap.py). They are laid over the base; what the agent did in its workspace does not count. The agent is told
+    so. With `axiom verify`: the candidate is a file that holds the message."""
+    message_path: RelativePath | None = None
+    """With Message: the file that a block of code is which names none. Unset: such blocks are illustrations."""
     image: ImageName | None = None
     """Image of the clean room's untrusted side; with Python and pytest for tests. Unset: the installation's own."""
     profiles: Annotated[list[ObjectName], Field(max_length=4)] = []
     """VerificationProfiles of the task's namespace, whose criteria are added to the task's own as they are when the task is
     accepted. A criterion of the task takes the place of one of the same name. With `axiom run`: in the files that are given."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!has(self.messagePath) || self.candidate == 'Message'", PATH_NEEDS_MESSAGE),
+    )
+
+    @model_validator(mode="after")
+    def _path_of_a_message(self) -> Self:
+        if self.message_path is not None and self.candidate is not CandidateSource.MESSAGE:
+            raise ValueError(PATH_NEEDS_MESSAGE)
+        return self
 
 
 class Decision(StrEnum):

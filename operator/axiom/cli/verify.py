@@ -52,7 +52,12 @@ def verify(
     ],
     candidate: Annotated[
         Path,
-        typer.Option("--candidate", help="The directory that was changed. It may be hostile.", metavar="DIR"),
+        typer.Option(
+            "--candidate",
+            help="The directory that was changed; with `verification.candidate: Message` in FILE, a file that holds the message"
+            " whose code is the change. It may be hostile.",
+            metavar="DIR|FILE",
+        ),
     ],
     criteria: Annotated[
         Path,

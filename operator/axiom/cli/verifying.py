@@ -77,8 +77,8 @@ def perform(order: VerifyOrder) -> None:
 
 def _verify(order: VerifyOrder, console: Console) -> Report:
     base = parse_base(order.base)
-    check_candidate(order.candidate)
     criteria = _criteria(order)
+    check_candidate(order.candidate, criteria.verification)
     hidden = _hidden(order, criteria)
     agent_class, credentials = _helpers(order, criteria)
     find_launcher()
@@ -165,7 +165,9 @@ async def _run(
         image = criteria.verification.image
         await backend.prepare({image} if image else set(), progress.say)
         try:
-            change = await take_change(base, order.candidate, place.store, place.scratch, progress.say)
+            change = await take_change(
+                base, order.candidate, criteria.verification, place.store, place.scratch, progress.say
+            )
         except StorageError as error:
             raise CannotRunError(f"evidence cannot be stored: {error}") from error
         task = judged_alone(change, criteria, uid, order.deadline, SteadyClock()())

@@ -11,6 +11,7 @@ from axiom.api.agenttask import AgentTask
 from axiom.api.usage import micro_dollars
 from axiom_sandbox.protocol.agents import AgentMode
 from axiom_sandbox.protocol.approvals import Approvals
+from axiom_sandbox.protocol.changes import CandidateSource
 from axiom_sandbox.protocol.channel import (
     AgentProgram,
     Envelope,
@@ -75,6 +76,8 @@ def start_command(
             limits=limits_of(task, agent_class, accepted),
             agent_class=agent_class.name,
             max_rounds=task.spec.limits.max_rounds,
+            candidate=task.spec.verification.candidate,
+            message_path=task.spec.verification.message_path or "",
         ),
         program=AgentProgram(
             driver=spec.driver,
@@ -116,11 +119,24 @@ def _forward_proxy(spec: AgentClassSpec) -> dict[str, str]:
 
 
 def prompt_of(task: AgentTask, agent_class: AgentClass) -> str:
-    """What the agent is told at the start: the prompt, and the criteria unless the class says no; never those with hidden tests."""
+    """What the agent is told at the start: the prompt, where its work is looked for if that is not its workspace, and the
+    criteria unless the class says no; never those with hidden tests."""
+    parts = [task.spec.prompt]
+    if task.spec.verification.candidate is CandidateSource.MESSAGE:
+        parts.append(_how_to_hand_in(task.spec.verification.message_path))
     shown = [criterion for criterion in task.criteria if not criterion.hides]
-    if not agent_class.spec.show_criteria or not shown:
-        return task.spec.prompt
-    return f"{task.spec.prompt}\n\nYour work is checked afterwards against these criteria:\n{_shown(shown)}"
+    if agent_class.spec.show_criteria and shown:
+        parts.append(f"Your work is checked afterwards against these criteria:\n{_shown(shown)}")
+    return "\n\n".join(parts)
+
+
+def _how_to_hand_in(path: str | None) -> str:
+    unnamed = f" A block that names no file is {path}." if path else ""
+    return (
+        "Your work is the code in your final message, and nothing else: files that you write do not count. Give each file that"
+        " you add or change whole, in a fenced block of its own that names it behind its language: ```python src/leap.py"
+        f" is such a beginning.{unnamed} If you are asked to go on, give all of them again."
+    )
 
 
 def _shown(criteria: list[Criterion]) -> str:

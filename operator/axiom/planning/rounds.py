@@ -197,6 +197,7 @@ def _judge(present: Present, record: RoundStatus) -> tuple[Action, ...]:
                 round=record.number,
                 criteria=tuple(present.task.criteria),
                 deadline_ms=int(present.deadline.timestamp() * 1000),
+                candidate=present.task.spec.verification.candidate,
                 said=record.claim.text if record.claim else "",
                 **_briefing(present),
             )

@@ -15,7 +15,14 @@ from datetime import datetime
 from pathlib import Path
 
 from axiom.api.agentclass import AgentClass
-from axiom.api.agenttask import AgentTask, AgentTaskSpec, AgentTaskStatus, RoundStatus, WorkspaceStatus
+from axiom.api.agenttask import (
+    AgentTask,
+    AgentTaskSpec,
+    AgentTaskStatus,
+    RoundStatus,
+    VerificationSpec,
+    WorkspaceStatus,
+)
 from axiom.api.agenttask import Limits as TaskLimits
 from axiom.api.conditions import ConditionType, Reason
 from axiom.api.explaining import Problem
@@ -25,13 +32,16 @@ from axiom.planning.statuses import rfc3339, with_condition
 from axiom.running.workspaces import Base, WorkspaceError, fetched_base
 from axiom.storage.keys import blob_key
 from axiom.storage.store import ObjectStore
-from axiom_sandbox.protocol.changes import Changes
+from axiom_sandbox.protocol.changes import CandidateSource, Changes
 from axiom_sandbox.repositories.access import Access
 from axiom_sandbox.snapshots import PatchError, SnapshotError, capture, make_patch, pack, read_tree
+from axiom_sandbox.snapshots.captures import capture_files
+from axiom_sandbox.snapshots.messages import code_in, placed
 from axiom_sandbox.snapshots.paths import is_git
 from axiom_sandbox.snapshots.trees import Selection
 
 NAME = "verify"
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _FIELD = "--base"
 _ADDRESS = re.compile(r"(https|ssh|file)://")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
@@ -86,14 +96,26 @@ def parse_base(text: str) -> Path | Revision:
     )
 
 
-def check_candidate(folder: Path) -> None:
+def check_candidate(candidate: Path, verification: VerificationSpec) -> None:
     """Raises RefusedError."""
-    if not folder.is_dir():
-        raise _refused("--candidate", f"there is no directory {str(folder)!r}; name the changed workspace")
+    if verification.candidate is CandidateSource.WORKSPACE and not candidate.is_dir():
+        cure = f"there is no directory {str(candidate)!r}; name the changed workspace"
+        raise _refused("--candidate", cure)
+    if verification.candidate is CandidateSource.MESSAGE:
+        if not candidate.is_file():
+            cure = f"there is no file {str(candidate)!r}; the criteria ask for a message (verification.candidate: Message), so"
+            raise _refused("--candidate", f"{cure} name a file that holds it")
+        if candidate.stat().st_size > MAX_MESSAGE_BYTES:
+            raise _refused("--candidate", f"a message of more than {MAX_MESSAGE_BYTES:,} bytes is not read")
 
 
 async def take_change(
-    source: Path | Revision, candidate: Path, store: ObjectStore, scratch: Path, say: Callable[[str], None]
+    source: Path | Revision,
+    candidate: Path,
+    verification: VerificationSpec,
+    store: ObjectStore,
+    scratch: Path,
+    say: Callable[[str], None],
 ) -> Change:
     """Packs or fetches the base, captures the candidate against it, and stores what an agent's sandbox would.
 
@@ -104,7 +126,13 @@ async def take_change(
         say(f"base: {note}")
     try:
         tree = await asyncio.to_thread(read_tree, base.archive.path)
-        captured = await asyncio.to_thread(capture, tree, candidate, scratch / "captured")
+        if verification.candidate is CandidateSource.MESSAGE:
+            message = candidate.read_bytes().decode("utf-8", "replace")
+            given = placed(code_in(message, verification.message_path or ""), tree.entries)
+            folder = scratch / "captured"
+            captured = await asyncio.to_thread(capture_files, tree, given.files, given.findings, folder)
+        else:
+            captured = await asyncio.to_thread(capture, tree, candidate, scratch / "captured")
         patch = scratch / "diff.patch"
         made = await asyncio.to_thread(make_patch, base.archive.path, captured.archive, patch)
     except (SnapshotError, PatchError, OSError) as error:

@@ -12,6 +12,15 @@ from enum import StrEnum
 from axiom_sandbox.protocol.model import Message
 
 
+class CandidateSource(StrEnum):
+    """Where the work is that is verified."""
+
+    WORKSPACE = "Workspace"
+    """In the workspace: what the agent changed there."""
+    MESSAGE = "Message"
+    """In the agent's final message: code that it gives there. What it did in its workspace does not count."""
+
+
 class EntryKind(StrEnum):
     """The kinds of entries that a workspace may hold. Everything else is a finding."""
 

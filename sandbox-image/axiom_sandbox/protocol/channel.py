@@ -12,6 +12,7 @@ from pydantic import Field
 
 from axiom_sandbox.protocol.agents import AgentMode, AgentState, DriverName, Session, Vitals
 from axiom_sandbox.protocol.approvals import Approvals, Decision, Grant
+from axiom_sandbox.protocol.changes import CandidateSource
 from axiom_sandbox.protocol.checkpoints import CheckpointTaken, Restored
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.errands import Seat, Vendor
@@ -358,6 +359,9 @@ class Envelope(Message):
     limits: Limits
     agent_class: str
     max_rounds: int
+    candidate: CandidateSource = CandidateSource.WORKSPACE
+    message_path: str = ""
+    """The file that a block of code is which names none; empty: such blocks are illustrations."""
 
 
 class StartAgent(Message):
@@ -397,6 +401,7 @@ class Verify(Message):
     round: int
     criteria: tuple[Criterion, ...]
     deadline_ms: int
+    candidate: CandidateSource = CandidateSource.WORKSPACE
     said: str = ""
     """The end of what the agent said, as its claim has it: to be looked through, never to be believed."""
     prompt: str = ""

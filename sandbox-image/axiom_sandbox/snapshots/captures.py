@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from axiom_sandbox.protocol.changes import Change, ChangeKind, Changes, Entry, E
 from axiom_sandbox.snapshots import manifests
 from axiom_sandbox.snapshots.archives import Hashed, Member, digest_of, members, writing_archive
 from axiom_sandbox.snapshots.errors import ArchiveError, SnapshotError
+from axiom_sandbox.snapshots.messages import is_program
 from axiom_sandbox.snapshots.paths import (
     check_path,
     is_derived,
@@ -72,6 +73,26 @@ def capture(base: Tree, root: Path, out_dir: Path, limits: Limits = CAPTURE_LIMI
         now = walk(root, _beyond(base, limits), _Stage(base, Path(staging)).consume, _selection(base))
         changes = compare(base, now)
         return _write(changes, Path(staging), out_dir, complete=now.complete)
+
+
+def capture_files(
+    base: Tree, files: Mapping[str, bytes], findings: Sequence[Finding], out_dir: Path
+) -> CaptureResult:
+    """The same of files that are given instead of a workspace: the base with these, and what was found of them.
+
+    Raises:
+        OSError: `out_dir` cannot be written.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    entries = dict(base.entries)
+    with tempfile.TemporaryDirectory(prefix=".capture-", dir=out_dir) as staging:
+        for path, content in files.items():
+            digest = hashlib.sha256(content).hexdigest()
+            (Path(staging) / digest).write_bytes(content)
+            executable = is_program(path, content, base.entries)
+            entries[path] = Entry(path, EntryKind.FILE, executable, len(content), digest)
+        changes = compare(base, Tree(entries, tuple(findings)))
+        return _write(changes, Path(staging), out_dir, complete=True)
 
 
 def _beyond(base: Tree, limits: Limits) -> Limits:

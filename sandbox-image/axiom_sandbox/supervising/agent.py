@@ -20,6 +20,7 @@ from typing import Any
 
 from axiom_sandbox.drivers.contract import Driver, Ended, Place, Said, UnsupportedError
 from axiom_sandbox.drivers.registry import make_driver
+from axiom_sandbox.protocol.changes import CandidateSource
 from axiom_sandbox.protocol.channel import (
     AnswerApproval,
     Command,
@@ -66,11 +67,12 @@ from axiom_sandbox.signals.sentry import Sentry
 from axiom_sandbox.snapshots.captures import CaptureResult
 from axiom_sandbox.snapshots.comparing import changed_percent
 from axiom_sandbox.snapshots.errors import SnapshotError
+from axiom_sandbox.snapshots.messages import Given, code_in
 from axiom_sandbox.snapshots.texts import texts_of
 from axiom_sandbox.supervising.attending import Means
 from axiom_sandbox.supervising.board import write_durably
 from axiom_sandbox.supervising.camera import Camera
-from axiom_sandbox.supervising.capturing import PATCH, capture_files
+from axiom_sandbox.supervising.capturing import PATCH, capture_given, capture_workspace, final_message
 from axiom_sandbox.supervising.checkpointing import Checkpointer, Moment, home_selection
 from axiom_sandbox.supervising.conversation import Talk
 from axiom_sandbox.supervising.history import History, read_history
@@ -89,13 +91,14 @@ from axiom_sandbox.supervising.restoring import (
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import Inside, SandboxSettings
 from axiom_sandbox.supervising.studio import Studio
-from axiom_sandbox.supervising.terminal_pump import recorded_tail
+from axiom_sandbox.supervising.terminal_pump import TAIL_BYTES, recorded_tail
 from axiom_sandbox.supervising.turns import Round, exited
 from axiom_sandbox.supervising.watching_files import FileWatch
 from axiom_sandbox.terminal.casts import BadCastError
 from axiom_sandbox.terminal.recording import Recording
 from axiom_sandbox.terminal.screens import EmulatorMissingError, ScreenState, View, make_screen
 from axiom_sandbox.terminal.seeking import pack
+from axiom_sandbox.terminal.text import printable
 from axiom_sandbox.terminal.unfinished import unfinished
 
 _MOST_FINDINGS = 200
@@ -527,7 +530,7 @@ class AgentSandbox(Sandbox):
         if self._files:
             await self._files.settle()
         settling = asyncio.ensure_future(self._settle_pictures(_PICTURE_SECONDS))
-        result, changes, diff = await self._capture(number)
+        result, changes, diff = await self._capture(claim)
         conduct = await self._conduct(claim)
         await settling
         found = result.changes
@@ -580,12 +583,16 @@ class AgentSandbox(Sandbox):
         await write_conduct(self.ledger, start.program.speaks, file)
         return await self.keep_blob(f"conduct-{claim.round}", file)
 
-    async def _capture(self, number: int) -> tuple[CaptureResult, str, str]:
+    async def _capture(self, claim: ClaimMade) -> tuple[CaptureResult, str, str]:
+        number, base = claim.round, self.base_archive
         folder = self.folder / f"capture-{number}"
+        assert self._start is not None
         try:
-            result = await asyncio.to_thread(
-                capture_files, self.base_archive, self.settings.workspace, folder
-            )
+            if self._start.envelope.candidate is CandidateSource.MESSAGE:
+                given = await self._code_given(claim)
+                result = await asyncio.to_thread(capture_given, base, given, folder)
+            else:
+                result = await asyncio.to_thread(capture_workspace, base, self.settings.workspace, folder)
         except (SnapshotError, OSError) as error:
             message = f"the workspace cannot be captured: {error}"
             raise SandboxFailedError(FailureReason.WORKSPACE_FAILED, message) from error
@@ -593,6 +600,16 @@ class AgentSandbox(Sandbox):
         diff = await self.keep_blob(f"diff-{number}", folder / PATCH)
         await asyncio.to_thread(shutil.rmtree, folder)
         return result, changes, diff
+
+    async def _code_given(self, claim: ClaimMade) -> Given:
+        """The files of the agent's final message. One that is not spoken with says it on its terminal."""
+        assert self._start is not None
+        path, message = self._start.envelope.message_path, await final_message(self.ledger, claim.round)
+        if message is not None:
+            return await asyncio.to_thread(code_in, message, path)
+        tail = self._tail or recorded_tail(self._recording_file)
+        shown = printable(tail, len(tail)) or claim.claim.text
+        return await asyncio.to_thread(code_in, shown, path, is_tail=len(tail) >= TAIL_BYTES)
 
     # --- checkpoints ------------------------------------------------------------------------------------------
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from axiom_sandbox.ledger.ledger import Ledger
-from axiom_sandbox.ledger.records import decode
+from axiom_sandbox.ledger.records import Record, decode
 from axiom_sandbox.protocol.agents import Statement
 from axiom_sandbox.protocol.conduct import Conduct, Noticed, ToolUse, Touched, Words
 from axiom_sandbox.protocol.events import (
@@ -39,7 +40,6 @@ _KINDS = (
     FilesChanged,
     Gap,
 )
-_MARKS = tuple(f'"event":"{kind.event}"'.encode() for kind in _KINDS)
 _HEAD = 600
 """Bytes of a line within which its event is named."""
 _INPUT, _TEXT, _WORDS = 16_384, 8_192, 32_768
@@ -170,15 +170,22 @@ class Recollection:
 
 async def write_conduct(ledger: Ledger, speaks: bool, target: Path) -> None:
     """Everything that is durable now."""
-    recollection, last = Recollection(speaks), ledger.head.records
-    if last:
-        async for line in ledger.lines():
-            if any(mark in line[:_HEAD] for mark in _MARKS):
-                record = decode(line)
-                recollection.take(record.seq, parse_event(record.event, record.payload))
-            if _seq(line) >= last:
-                break
+    recollection = Recollection(speaks)
+    async for record in records_of(ledger, _KINDS):
+        recollection.take(record.seq, parse_event(record.event, record.payload))
     target.write_text(recollection.conduct().model_dump_json())
+
+
+async def records_of(ledger: Ledger, kinds: Sequence[type[Event]]) -> AsyncIterator[Record]:
+    """Records of these kinds, of all that is durable now."""
+    marks, last = [f'"event":"{kind.event}"'.encode() for kind in kinds], ledger.head.records
+    if not last:
+        return
+    async for line in ledger.lines():
+        if any(mark in line[:_HEAD] for mark in marks):
+            yield decode(line)
+        if _seq(line) >= last:
+            return
 
 
 def _seq(line: bytes) -> int:

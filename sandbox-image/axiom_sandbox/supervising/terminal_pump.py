@@ -23,7 +23,7 @@ from axiom_sandbox.terminal.recording import Code, Recording, RecordingError
 from axiom_sandbox.terminal.screens import EmulatorMissingError, Screen, ScreenState, View, make_screen, play
 
 _READ_BYTES = 64 * 1024
-_TAIL_BYTES = 16 * 1024
+TAIL_BYTES = 16 * 1024
 _LOOKED_AT_BYTES = 256 * 1024
 _NOTE_SECONDS = 0.5
 _TYPING_SECONDS = 10.0
@@ -209,7 +209,7 @@ class TerminalPump:
             self._dropped_from = before
         self._unseen += data[: _LOOKED_AT_BYTES - len(self._unseen)]
         self._tail += data
-        del self._tail[:-_TAIL_BYTES]
+        del self._tail[:-TAIL_BYTES]
         self.screen.feed(data)
         self._heard.set()
         self._on_output(len(data))
@@ -254,7 +254,7 @@ def _read_some(fd: int) -> tuple[bytes, bool]:
     return b"".join(pieces), False
 
 
-def recorded_tail(recording: Path, most: int = _TAIL_BYTES) -> bytes:
+def recorded_tail(recording: Path, most: int = TAIL_BYTES) -> bytes:
     """The last output that a recording holds: what the terminal showed before a supervisor was started again."""
     with recording.open("rb") as file:
         file.seek(max(file.seek(0, os.SEEK_END) - 8 * most - 4096, 0))

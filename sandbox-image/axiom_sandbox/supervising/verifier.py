@@ -128,6 +128,7 @@ class VerifierSandbox(Sandbox):
                     order.round,
                     scratch,
                     self._tell,
+                    candidate=order.candidate,
                     said=order.said,
                     hidden=self._hidden(order),
                     conduct=self._conduct(),

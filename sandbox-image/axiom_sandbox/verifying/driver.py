@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from axiom_sandbox.protocol.changes import CandidateSource, Finding
 from axiom_sandbox.protocol.channel import Verification
 from axiom_sandbox.protocol.conduct import Conduct
 from axiom_sandbox.protocol.criteria import Criterion
@@ -76,6 +77,7 @@ async def verify(
     scratch: Path,
     record: Record,
     entropy: Callable[[int], bytes] = secrets.token_bytes,
+    candidate: CandidateSource = CandidateSource.WORKSPACE,
     said: str = "",
     hidden: Mapping[str, Path] | None = None,
     conduct: Conduct | None = None,
@@ -88,6 +90,7 @@ async def verify(
         scratch: a directory of ours that no candidate sees; it is emptied first.
         record: makes an event durable.
         entropy: n → n random bytes, for nonces and orders.
+        candidate: where the changes come from.
         said: the agent's last words.
         hidden: name of a criterion with hidden tests → the folder or the archive that holds them.
         conduct: what the agent did.
@@ -95,12 +98,17 @@ async def verify(
 
     A room or an archive that cannot be used gives Inconclusive, never an exception.
     """
-    desk: _Desk | None = None
     try:
-        desk = await asyncio.to_thread(_lay_out, base_archive, changes_archive, scratch, said, conduct)
+        desk = await asyncio.to_thread(
+            _lay_out, base_archive, changes_archive, scratch, candidate, said, conduct
+        )
     except (SnapshotError, OSError) as error:
         message = clean(f"Base and changes could not be put together: {error}")
-        judged = [Judgement(Verdict.INCONCLUSIVE, message) for _ in criteria]
+        judged = [Judgement(Verdict.INCONCLUSIVE, message)] * len(criteria)
+        return await _told(criteria, judged, None, round, record)
+    changes = desk.subject.changes
+    if candidate is CandidateSource.MESSAGE and not changes.changes:
+        judged = [Judgement(Verdict.FAIL, no_code(changes.findings))] * len(criteria)
     else:
         cases = [
             _Case(
@@ -112,6 +120,27 @@ async def verify(
         session = _Session(room, record, entropy)
         await session.run_all(cases)
         judged = await _Bench(criteria, cases, consulting or Consulting(), record, round, entropy).judge()
+    return await _told(criteria, judged, desk.subject, round, record)
+
+
+def no_code(findings: Sequence[Finding]) -> str:
+    """What an agent is told whose message is its work, and holds none. Pure."""
+    lines = [
+        "Your final message holds no code that could be taken over as a change, and what you wrote elsewhere does not count.",
+        *(f"{finding.path or 'It'} {finding.reason}." for finding in findings[:5]),
+        "Give each file whole, in a fenced block of its own that names it: ```python src/leap.py",
+    ]
+    return clean("\n".join(lines))
+
+
+async def _told(
+    criteria: Sequence[Criterion],
+    judged: Sequence[Judgement],
+    subject: Subject | None,
+    round: int,
+    record: Record,
+) -> Verification:
+    """Records what each criterion came to, and all of them together."""
     results = tuple(map(_result, criteria, judged))
     for result, judgement in zip(results, judged, strict=True):
         await record(
@@ -122,7 +151,7 @@ async def verify(
                 remarks=judgement.remarks[:_MAX_REMARKS],
             )
         )
-    compared = compare(desk.subject, results) if desk else ()
+    compared = compare(subject, results) if subject else ()
     if compared:
         await record(ClaimCompared(round=round, statements=compared))
     verdict = combine(results)
@@ -264,7 +293,12 @@ def consulted(round: int, errand: Errand, reply: Reply) -> Consulted:
 
 
 def _lay_out(
-    base_archive: Path, changes_archive: Path, scratch: Path, said: str, conduct: Conduct | None
+    base_archive: Path,
+    changes_archive: Path,
+    scratch: Path,
+    candidate: CandidateSource,
+    said: str,
+    conduct: Conduct | None,
 ) -> _Desk:
     scratch.mkdir(parents=True, exist_ok=True)
     clear(scratch)
@@ -277,7 +311,8 @@ def _lay_out(
     trees: dict[Source, Tree] = {Source.BASE: base, Source.CANDIDATE: applied(base, changes)}
     sides = {source: DirectoryFiles(tree, roots[source]) for source, tree in trees.items()}
     found = {source: Side(trees[source], sides[source]) for source in Source}
-    return _Desk(Subject(found[Source.BASE], found[Source.CANDIDATE], changes, said, conduct), sides)
+    subject = Subject(found[Source.BASE], found[Source.CANDIDATE], changes, candidate, said, conduct)
+    return _Desk(subject, sides)
 
 
 def _own_desk(desk: _Desk, criterion: Criterion, hidden: Mapping[str, Path], scratch: Path) -> _Desk:

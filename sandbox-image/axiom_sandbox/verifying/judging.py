@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from axiom_sandbox.protocol.changes import Changes
+from axiom_sandbox.protocol.changes import CandidateSource, Changes
 from axiom_sandbox.protocol.conduct import Conduct
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.errands import Errand, Reply, Seat, Vendor
@@ -67,6 +67,8 @@ class Subject:
     base: Side
     candidate: Side
     changes: Changes
+    candidate_source: CandidateSource = CandidateSource.WORKSPACE
+    """Where the changes come from."""
     said: str = ""
     """The agent's last words, where there is an agent."""
     conduct: Conduct | None = None

@@ -22,7 +22,7 @@ from typing import Any
 
 import re2
 
-from axiom_sandbox.protocol.changes import ChangeKind, EntryKind
+from axiom_sandbox.protocol.changes import CandidateSource, ChangeKind, EntryKind
 from axiom_sandbox.protocol.conduct import Conduct, ToolUse
 from axiom_sandbox.protocol.criteria import RanCriterion
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
@@ -152,6 +152,8 @@ class _Search:
         paths = [path for path, entry in entries.items() if entry.kind is EntryKind.FILE]
         self._read = files_read(subject.candidate.files)
         self._workspace = Workspace(ROOT, paths, self._read)
+        self._is_given = subject.candidate_source is CandidateSource.MESSAGE
+        self._digests = {path: entries[path].digest for path in paths}
         self._contents: dict[str, list[tuple[int, str]]] = {}
         for one in conduct.files:
             told = self._contents.setdefault(one.path, [])
@@ -200,6 +202,8 @@ class _Search:
     def _is_as_now(self, path: str, call: _Call, step: Step) -> bool:
         """Whether a file held at a step of a call what it holds in the end."""
         told = self._contents.get(printable(path), [])
+        if self._is_given and (not told or told[-1][1] != self._digests[path]):
+            return False  # what the message holds is not what lay in the workspace
         if not told:
             return True  # as it was when the attempt began
         now, end = told[-1][1], call.use.returned if call.use.returned is not None else told[-1][0]

@@ -11,6 +11,7 @@ import yaml
 from axiom.api.loading import RefusedError, load_criteria, load_manifest, parse_profile, parse_task
 from axiom.api.profile import ProfileError, added, to_text
 from axiom.planning.briefing import prompt_of
+from axiom_sandbox.protocol.changes import CandidateSource
 from axiom_sandbox.protocol.criteria import Criterion, ToolUseCriterion
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "profiles" / "code-execution.yaml"
@@ -73,6 +74,18 @@ def test_what_was_added_is_kept_in_the_status_and_shown_to_the_agent() -> None:
     agent_class = load_manifest_of([CLASS, task(criteria=[diff("scope")])])
     assert "late" in prompt_of(found, agent_class)
     assert to_text([]) == ""
+
+
+def test_an_agent_whose_message_is_its_work_is_told_how_to_give_code() -> None:
+    found = parse_task(task(criteria=[diff("scope")]))
+    asked = found.spec.verification.model_copy(
+        update={"candidate": CandidateSource.MESSAGE, "message_path": "src/leap.py"}
+    )
+    spec = found.spec.model_copy(update={"verification": asked})
+    told = prompt_of(found.model_copy(update={"spec": spec}), load_manifest_of([CLASS]))
+    assert "```python src/leap.py" in told
+    assert "A block that names no file is src/leap.py." in told
+    assert "final message" not in prompt_of(found, load_manifest_of([CLASS]))
 
 
 def load_manifest_of(documents: list[dict[str, Any]]) -> Any:

@@ -328,3 +328,25 @@ def test_a_fault_of_ours_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as ended:
         main.main()
     assert ended.value.code == 4
+
+
+def test_a_message_is_a_candidate_where_the_criteria_say_so(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    cli.put("base", BASE)
+    asked = {
+        "criteria": [SCOPE, RIGHT],
+        "verification": {"candidate": "Message", "messagePath": "src/leap.py"},
+    }
+    (cli.folder / "criteria.yaml").write_text(yaml.safe_dump(asked))
+    (cli.folder / "candidate").write_text(f"So:\n```python\n{FIXED}```\n")
+    found = cli.run()
+    assert found.exit_code == 0, found.output
+    assert "+    return year % 4 == 0 and" in Path(json.loads(found.stdout)["diff"]).read_text()
+    (cli.folder / "candidate").write_text("It is done; the tests pass.")
+    found = cli.run()
+    assert found.exit_code == 1
+    assert "holds no code" in json.loads(found.stdout)["criteria"][0]["message"]
+    (cli.folder / "candidate").unlink()
+    found = cli.run()
+    assert found.exit_code == 3
+    assert "name a file that holds it" in found.stdout

@@ -12,6 +12,7 @@ import pytest
 from tests.axiom_sandbox.supervising.benches import open_bench, soon, start
 
 from axiom.channel import CommandRefusedError
+from axiom_sandbox.protocol.changes import CandidateSource
 from axiom_sandbox.protocol.channel import (
     CommandEnvelope,
     FailureReason,
@@ -46,6 +47,22 @@ async def test_a_pod_that_waits_for_its_verdict_is_probed_again(tmp_path: Path) 
         assert all(probe["passed"] for probe in probes), probes
         await life.send(GiveFeedback(round=2, text="again"))
         await life.reached(Phase.ROUND_ENDED, 2)
+
+
+async def test_the_code_that_any_command_prints_last_is_the_work_where_the_task_says_so(
+    tmp_path: Path,
+) -> None:
+    printed = "Thinking...\n```python\nx = 1\n```\n```sh\npython3 leap.py\n```\n"
+    order = start(f"echo made > out; printf '%s' '{printed}'")
+    given = {"candidate": CandidateSource.MESSAGE, "message_path": "src/leap.py"}
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(order.model_copy(update={"envelope": order.envelope.model_copy(update=given)}))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        archive = tmp_path / "changes"
+        archive.write_bytes(bench.blob(state, "changes-1"))
+        [change] = read_changes(archive).changes
+        assert (change.path, change.entry and change.entry.size) == ("src/leap.py", len("x = 1\n"))
 
 
 async def test_a_secret_in_a_last_line_without_an_end_is_told_of(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.fakes.structured_agent import command
 from axiom.channel import CommandRefusedError
 from axiom_sandbox.protocol.agents import Activity, DriverName, Fill, Tokens
 from axiom_sandbox.protocol.approvals import ApprovalRule, Approvals, Decision, Permission
+from axiom_sandbox.protocol.changes import CandidateSource
 from axiom_sandbox.protocol.channel import (
     AnswerApproval,
     GiveFeedback,
@@ -37,6 +38,7 @@ from axiom_sandbox.protocol.events import (
     TurnEnded,
 )
 from axiom_sandbox.protocol.verdicts import Saying
+from axiom_sandbox.snapshots import read_changes
 
 pytestmark = pytest.mark.sandbox
 
@@ -85,6 +87,20 @@ async def test_what_a_tool_changed_is_told_before_its_return_where_a_criterion_a
         for number, use in enumerate(found.tools):
             assert use.returned is not None
             assert use.seq < told[f"d{number}/out"] < use.returned
+
+
+async def test_the_code_of_the_final_message_is_the_work_where_the_task_says_so(tmp_path: Path) -> None:
+    earlier, answer = "```py src/early.py\nx = 0\n```", "Here:\n```py src/leap.py\nx = 1\n```\nDone."
+    order = claude([["say", earlier], ["tool", "echo made > out"], ["result", answer]])
+    envelope = order.envelope.model_copy(update={"candidate": CandidateSource.MESSAGE})
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(order.model_copy(update={"envelope": envelope}))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        archive = tmp_path / "changes"
+        archive.write_bytes(bench.blob(state, "changes-1"))
+        assert [change.path for change in read_changes(archive).changes] == ["src/leap.py"]
+        assert "+x = 1" in bench.blob(state, "diff-1").decode()
 
 
 async def test_what_a_tool_answers_and_a_terminal_shows_is_looked_through_as_it_comes(tmp_path: Path) -> None:

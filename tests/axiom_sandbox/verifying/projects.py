@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.axiom_sandbox.verifying.clean_room import HANGING, BubblewrapRoom
 
+from axiom_sandbox.protocol.changes import CandidateSource
 from axiom_sandbox.protocol.channel import Verification
 from axiom_sandbox.protocol.conduct import Conduct
 from axiom_sandbox.protocol.criteria import Criterion
@@ -77,6 +78,7 @@ class Bench:
     entropy: Callable[[int], bytes] = secrets.token_bytes
     hidden: dict[str, Path] = field(default_factory=dict)
     said: str = ""
+    candidate: CandidateSource = CandidateSource.WORKSPACE
     conduct: Conduct | None = None
     consulting: Consulting | None = None
 
@@ -109,6 +111,7 @@ class Bench:
             self.entropy,
             hidden=self.hidden,
             said=self.said,
+            candidate=self.candidate,
             conduct=self.conduct,
             consulting=self.consulting,
         )

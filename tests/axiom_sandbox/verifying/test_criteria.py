@@ -7,7 +7,9 @@ import pytest
 from tests.axiom_sandbox.verifying.clean_room import HANGING
 from tests.axiom_sandbox.verifying.projects import LEAP, RIGHT, Bench, put
 
+from axiom_sandbox.protocol.changes import CandidateSource, Finding
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
+from axiom_sandbox.verifying.driver import no_code
 
 pytestmark = pytest.mark.sandbox
 HANG = f"{{ touch {HANGING}; sleep 600; }}"
@@ -238,3 +240,26 @@ async def test_an_advisory_criterion_does_not_decide(bench: Bench) -> None:
     found = await bench.verify(LEAP, WORK, {"name": "b", "diff": {}}, advisory)
     assert found.verdict is Verdict.PASS
     assert [result.verdict for result in found.results] == [Verdict.PASS, Verdict.FAIL]
+
+
+async def test_a_message_without_code_fails_whatever_the_criteria_and_says_how_code_is_given(
+    bench: Bench,
+) -> None:
+    bench.candidate = CandidateSource.MESSAGE
+    there = {"name": "there", "files": {"expect": [{"path": "a"}]}}
+    ran = {"name": "ran", "command": {"argv": ["true"]}, "enforcement": "Advisory"}
+    found = await bench.verify({"a": "1"}, put({}), there, ran)
+    assert [result.verdict for result in found.results] == [Verdict.FAIL, Verdict.FAIL]
+    assert "Your final message holds no code" in found.results[0].message
+    assert "```python src/leap.py" in found.results[0].message
+    assert bench.room.jobs == []
+    assert "../x is not a path inside the workspace." in no_code(
+        [Finding("../x", "is not a path inside the workspace")]
+    )
+
+
+async def test_code_of_a_message_is_held_to_the_same_criteria(bench: Bench) -> None:
+    bench.candidate = CandidateSource.MESSAGE
+    found = await bench.verify({"a": "1"}, put({"b": "2"}), {"name": "scope", "diff": {"allowed": ["a"]}})
+    assert found.verdict is Verdict.FAIL
+    assert "Changed outside of a: b." in found.results[0].message

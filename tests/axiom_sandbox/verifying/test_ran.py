@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.axiom_sandbox.verifying.projects import Bench, put
 
-from axiom_sandbox.protocol.changes import Change, ChangeKind, Changes, Entry, EntryKind
+from axiom_sandbox.protocol.changes import CandidateSource, Change, ChangeKind, Changes, Entry, EntryKind
 from axiom_sandbox.protocol.conduct import Conduct, ToolUse, Touched
 from axiom_sandbox.protocol.criteria import Criterion, RanCriterion
 from axiom_sandbox.protocol.events import Event, FileChange, FilesChanged, Gap, ToolCall, ToolReturn
@@ -56,7 +56,11 @@ EDIT = ToolUse(seq=2, round=1, tool="Edit", input="{}", ok=True, returned=6)
 
 
 def judged(
-    spec: dict[str, Any], *uses: ToolUse, wrote: tuple[Touched, ...] | None = None, **conduct: Any
+    spec: dict[str, Any],
+    *uses: ToolUse,
+    wrote: tuple[Touched, ...] | None = None,
+    source: CandidateSource = CandidateSource.WORKSPACE,
+    **conduct: Any,
 ) -> Judgement:
     """On work in which every file was added by the edit at the beginning."""
     entries = {path: Entry(path, EntryKind.FILE, digest=digest(text)) for path, text in WORK.items()}
@@ -72,7 +76,7 @@ def judged(
     )
     side = Side(Tree(entries), {path: text.encode() for path, text in WORK.items()})
     changes = Changes(base="", changes=tuple(Change(p, ChangeKind.ADDED, e) for p, e in entries.items()))
-    subject = Subject(Side(Tree({}), {}), side, changes, conduct=known)
+    subject = Subject(Side(Tree({}), {}), side, changes, source, conduct=known)
     return RanVerifier().judge(RanCriterion.model_validate(spec), subject, ())
 
 
@@ -266,6 +270,14 @@ def test_each_file_must_be_run_and_the_message_says_which_was_not() -> None:
     )
     assert "deep/only.py was not run." in found.message
     assert found.evidence["ran"] == {"leap.py": 10}
+
+
+def test_what_a_message_gives_was_run_only_if_it_lay_in_the_workspace_just_so() -> None:
+    spec, ran = {"files": ["leap.py"]}, said(10, "python3 leap.py")
+    assert judged(spec, ran, source=CandidateSource.MESSAGE).verdict is Verdict.PASS
+    assert judged(spec, ran, source=CandidateSource.MESSAGE, wrote=()).verdict is Verdict.FAIL
+    other = (wrote(4, "leap.py", "other"),)
+    assert judged(spec, ran, source=CandidateSource.MESSAGE, wrote=other).verdict is Verdict.FAIL
 
 
 def test_words_alone_a_tool_that_is_no_shell_and_work_without_such_files_do_not_pass() -> None:
