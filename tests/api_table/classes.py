@@ -50,6 +50,26 @@ CLASS_CASES = [
     Case("as it is", {}),
     Case("with an MCP server", {"spec.mcpServers": [MCP]}),
     Case(
+        "with rules for checkpoints",
+        {
+            "spec.checkpoints": {
+                "ignore": ["node_modules/", "!/dist/*.js", "**/*.log"],
+                "maxFiles": 1000,
+                "maxSize": "2Gi",
+            }
+        },
+    ),
+    Case(
+        "with a pattern that leaves out everything",
+        {"spec.checkpoints": {"ignore": ["*.log", "/"]}},
+        Refused("spec.checkpoints.ignore[1]", "is not a pattern"),
+    ),
+    Case(
+        "with checkpoints of no size",
+        {"spec.checkpoints": {"maxSize": "0"}},
+        Refused("spec.checkpoints.maxSize", "is zero"),
+    ),
+    Case(
         "with a credential that has an MCP server's route",
         {"spec.mcpServers": [MCP], "spec.credentials": [MODEL]},
         Refused("spec", "a credential has the route.prefix of an MCP server"),

@@ -411,11 +411,29 @@ class Silences(ApiModel):
     """How often a round's agent is started again, after it hung or its process died."""
 
 
+IgnorePattern = Annotated[
+    str,
+    Field(max_length=256),
+    form(
+        r"^!?/?[^!/\x00-\x1f][^\x00-\x1f]*$",
+        "is not a pattern; write one as in a .gitignore, such as node_modules/ or *.log",
+    ),
+]
+
+
 class CheckpointSettings(ApiModel):
-    """When checkpoints are taken, besides at each turn's end, before a suspension, and when a sandbox is told to end."""
+    """When checkpoints are taken, besides at each turn's end, before a suspension, and when a sandbox is told to end; and what they
+    hold of the workspace."""
 
     every: DurationText | None = None
     """This often while the agent works, which is frozen for it as long as its files are read. Unset: not."""
+    ignore: Annotated[list[IgnorePattern], Field(max_length=64)] = []
+    """What is left out of them, in patterns as in a .gitignore, and so is gone where a task goes on from one. What the base has is
+    kept in any case. Nothing of this touches what criteria see of a sandbox that was never left."""
+    max_files: Annotated[int, Field(ge=1, le=1_000_000)] = 200_000
+    """With more files, directories and links there is no checkpoint, and status.checkpointTrouble says so."""
+    max_size: QuantityText = "16Gi"
+    """The same, with more bytes in its files."""
 
 
 class OptionalLayer(StrEnum):

@@ -22,6 +22,7 @@ from axiom_sandbox.protocol.channel import (
     StartAgent,
     TerminalSize,
 )
+from axiom_sandbox.protocol.checkpoints import Keeping
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.pictures import PictureSettings
 from axiom_sandbox.protocol.quantities import parse_duration, parse_quantity
@@ -103,6 +104,11 @@ def start_command(
         checkpoint_seconds=parse_duration(spec.checkpoints.every).total_seconds()
         if spec.checkpoints.every
         else 0,
+        keeping=Keeping(
+            ignore=tuple(spec.checkpoints.ignore),
+            max_files=spec.checkpoints.max_files,
+            max_bytes=int(parse_quantity(spec.checkpoints.max_size)),
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from axiom_sandbox.protocol.agents import AgentMode, AgentState, DriverName, Session, Vitals
 from axiom_sandbox.protocol.approvals import Approvals, Decision, Grant
 from axiom_sandbox.protocol.changes import CandidateSource
-from axiom_sandbox.protocol.checkpoints import CheckpointTaken, Restored
+from axiom_sandbox.protocol.checkpoints import CheckpointTaken, Keeping, Restored
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.errands import Seat, Vendor
 from axiom_sandbox.protocol.identity import Identity
@@ -384,6 +384,8 @@ class StartAgent(Message):
     """A checkpoint is taken this often while the agent works; 0: only when a turn has ended."""
     next_checkpoint: int = 1
     """Number of the first checkpoint that is taken here."""
+    keeping: Keeping = Keeping()
+    """What checkpoints keep of the workspace."""
 
 
 class GiveFeedback(Message):

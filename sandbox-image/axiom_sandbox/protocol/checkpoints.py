@@ -60,6 +60,17 @@ class Part(Message):
     """Bytes."""
 
 
+class Keeping(Message):
+    """What checkpoints keep of a workspace."""
+
+    ignore: tuple[str, ...] = ()
+    """Patterns as in a .gitignore: what fits is left out, but for what the base has."""
+    max_files: int = 200_000
+    """With more files, directories and links there is no checkpoint …"""
+    max_bytes: int = 16 * 1024**3
+    """… nor with more bytes in its files."""
+
+
 class Changed(Message):
     """Paths of the workspace that differ from the base."""
 
@@ -82,6 +93,10 @@ class WorkspaceMoment(Message):
     """Bytes of its files."""
     left_out: tuple[str, ...] = ()
     """What cannot be kept: sockets, pipes, devices; the first of them."""
+    ignore: tuple[str, ...] = ()
+    """The patterns by which the rest was chosen."""
+    ignored: Changed = Changed()
+    """What they left out, a directory with all that is in it as one path."""
     created: Changed = Changed()
     modified: Changed = Changed()
     deleted: Changed = Changed()

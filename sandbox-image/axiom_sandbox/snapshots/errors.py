@@ -5,6 +5,10 @@ class SnapshotError(Exception):
     """A workspace could not be read, written or compared."""
 
 
+class StateTooLargeError(SnapshotError):
+    """A tree has more files, or more bytes, than its limits allow."""
+
+
 class ArchiveError(SnapshotError):
     """An archive holds something that an archive of ours never holds, or is damaged."""
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import zstandard
 
-from axiom_sandbox.snapshots.errors import SnapshotError
+from axiom_sandbox.snapshots.errors import SnapshotError, StateTooLargeError
 from axiom_sandbox.snapshots.packs import BATCH_BYTES, THREADS, Packer, Place, Reader
 from axiom_sandbox.snapshots.paths import printable
 from axiom_sandbox.snapshots.trees import MIB, Selection
@@ -128,7 +128,8 @@ def take(
     """The tree below `root` as it is now; nobody may be writing to it. New packs are written to `folder`.
 
     Raises:
-        SnapshotError: it is larger than the limits allow.
+        StateTooLargeError: it is larger than the limits allow.
+        SnapshotError: it holds what cannot be put in place again.
         OSError: it cannot be read, or `folder` not written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -276,7 +277,7 @@ class _Walk:
         if len(os.fsencode(path)) > _MOST_PATH_BYTES:
             raise SnapshotError(f"{printable(path)[:80]!r}… is a path of more than {_MOST_PATH_BYTES} bytes")
         if len(self._nodes) > self._limits.max_files:
-            raise SnapshotError(f"there are more than {self._limits.max_files:,} files")
+            raise StateTooLargeError(f"there are more than {self._limits.max_files:,} files")
         if kind == stat.S_IFDIR:
             with _lent(parent, name, status, 0o500):
                 descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
@@ -301,7 +302,7 @@ class _Walk:
             self._links[identity] = path
         self._bytes += min(status.st_size, status.st_blocks * 512)
         if self._bytes > self._limits.max_bytes:
-            raise SnapshotError(f"its files hold more than {self._limits.max_bytes:,} bytes")
+            raise StateTooLargeError(f"its files hold more than {self._limits.max_bytes:,} bytes")
         key = (*identity, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)
         known = self._memory.seen.get(path)
         if known and known[0] == key:

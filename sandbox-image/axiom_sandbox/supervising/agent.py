@@ -353,6 +353,7 @@ class AgentSandbox(Sandbox):
         based_ns = int((self.folder / _BASED).read_text())
         self._checkpointer.based_ns = self._checkpointer.quiet_ns = based_ns
         self._checkpointer.selection = home_selection(driver.session_files())
+        self._checkpointer.keeping = start.keeping
         if restored:
             states = await asyncio.to_thread(states_of, self._parts_folder, restored)
             self._checkpointer.go_on_from(restored, self.settings.checkpoint, states)

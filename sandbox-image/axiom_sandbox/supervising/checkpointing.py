@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,6 +22,7 @@ from axiom_sandbox.protocol.checkpoints import (
     Changed,
     CheckpointTaken,
     DriverMoment,
+    Keeping,
     LedgerPosition,
     Manifest,
     Part,
@@ -32,13 +33,14 @@ from axiom_sandbox.protocol.checkpoints import (
 )
 from axiom_sandbox.protocol.events import Intervention
 from axiom_sandbox.snapshots.archives import read_tree
+from axiom_sandbox.snapshots.errors import StateTooLargeError
+from axiom_sandbox.snapshots.ignoring import Ignoring
 from axiom_sandbox.snapshots.paths import is_git, printable
 from axiom_sandbox.snapshots.states import Memory, Node, State, StateLimits, take, write_state
 from axiom_sandbox.snapshots.trees import MIB, Selection, Tree
 from axiom_sandbox.supervising.board import Board
 from axiom_sandbox.supervising.settings import SandboxSettings
 
-WORKSPACE_LIMITS = StateLimits()
 HOME_LIMITS = StateLimits(max_files=50_000, max_bytes=1024 * MIB)
 KEPT = 2
 """So many checkpoints stay here once they are stored: the next attempt takes them from object storage."""
@@ -80,6 +82,7 @@ class Checkpointer:
         self._settings, self._board, self._keep_blob = settings, board, keep_blob
         self._folder, self._base_archive = folder, base_archive
         self._base: Tree | None = None
+        self._ignoring: Ignoring | None = None
         self._sizes: dict[str, int] = {}
         """Packs that are kept, here or in object storage, and their bytes."""
         self._forget_what_is_known()
@@ -87,6 +90,8 @@ class Checkpointer:
         """Until then nobody but the trusted side wrote to workspace and home."""
         self.selection = home_selection(())
         """What of the home is kept."""
+        self.keeping = Keeping()
+        """What of the workspace is kept."""
         self.based_ns = 0
         """When the base was put in place."""
         self.first = 1
@@ -111,6 +116,8 @@ class Checkpointer:
         """Does what can be done before anything is frozen. Raises SnapshotError, OSError."""
         if self._base is None:
             self._base = await asyncio.to_thread(read_tree, self._base_archive)
+        if self._ignoring is None:
+            self._ignoring = Ignoring(self.keeping.ignore, self._base.entries)
 
     async def read_files(self) -> Files:
         """Workspace and home as they are now: while this runs, nobody else may write to them. Raises SnapshotError, OSError."""
@@ -120,9 +127,7 @@ class Checkpointer:
         settings, packs = self._settings, scratch / "packs"
         self._workspace.quiet_ns = self._home.quiet_ns = self.quiet_ns
         try:
-            workspace = await asyncio.to_thread(
-                take, settings.workspace, packs, self._workspace, WORKSPACE_LIMITS
-            )
+            workspace = await asyncio.to_thread(self._take_workspace, packs)
             home = await asyncio.to_thread(
                 take, settings.home, packs, self._home, HOME_LIMITS, self.selection
             )
@@ -130,6 +135,18 @@ class Checkpointer:
             self._forget_what_is_known()
             raise
         return Files(scratch, workspace, home)
+
+    def _take_workspace(self, packs: Path) -> State:
+        keeping = self.keeping
+        limits = StateLimits(max_files=keeping.max_files, max_bytes=keeping.max_bytes)
+        assert self._ignoring is not None
+        try:
+            return take(self._settings.workspace, packs, self._workspace, limits, self._ignoring.selection)
+        except StateTooLargeError as error:
+            raise StateTooLargeError(
+                f"the workspace is not kept, as {error}; leave files out with checkpoints.ignore of the class, or raise"
+                " checkpoints.maxFiles and maxSize"
+            ) from error
 
     async def keep(self, files: Files, moment: Moment, why: Why) -> CheckpointTaken:
         """Keeps what was read, and announces the manifest last. Raises OSError."""
@@ -202,6 +219,7 @@ class Checkpointer:
     ) -> Manifest:
         identity, found = self._settings.identity, files.workspace
         assert self._base is not None
+        assert self._ignoring is not None
         return Manifest(
             identity=identity,
             number=number,
@@ -220,6 +238,8 @@ class Checkpointer:
                 files=sum(node.kind in "fh" for node in found.nodes),
                 size=sum(node.size for node in found.nodes),
                 left_out=found.left_out[:MOST_NAMES],
+                ignore=self.keeping.ignore,
+                ignored=_named(self._ignoring.left_out),
                 **_changed(self._base, found, self.based_ns),
                 directory=self._settings.inside.workspace,
             ),
@@ -275,10 +295,11 @@ def _changed(base: Tree, now: State, based_ns: int) -> dict[str, Changed]:
         ],
         "deleted": [path for path in entries if path not in there],
     }
-    return {
-        kind: Changed(count=len(paths), first=tuple(map(printable, sorted(paths)[:MOST_NAMES])))
-        for kind, paths in found.items()
-    }
+    return {kind: _named(paths) for kind, paths in found.items()}
+
+
+def _named(paths: Sequence[str]) -> Changed:
+    return Changed(count=len(paths), first=tuple(map(printable, sorted(paths)[:MOST_NAMES])))
 
 
 def _differs(entry: Entry, node: Node, based_ns: int) -> bool:

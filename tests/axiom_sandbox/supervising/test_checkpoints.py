@@ -21,8 +21,9 @@ from axiom_sandbox.protocol.channel import (
     Stop,
     TakeCheckpoint,
 )
-from axiom_sandbox.protocol.checkpoints import CheckpointTaken, Manifest, PartName, Why
-from axiom_sandbox.snapshots import digest_of
+from axiom_sandbox.protocol.checkpoints import Changed, CheckpointTaken, Keeping, Manifest, PartName, Why
+from axiom_sandbox.snapshots import digest_of, read_changes
+from axiom_sandbox.snapshots.states import read_state
 from axiom_sandbox.supervising.agent import AgentSandbox
 from axiom_sandbox.terminal.screens import make_screen
 
@@ -129,6 +130,36 @@ async def test_an_agent_at_work_is_frozen_for_a_checkpoint_and_goes_on(tmp_path:
         state = await life.reached(Phase.ROUND_ENDED, 1)
         assert state.rounds[0].claim.text.endswith("v1")
         assert [one.number for one in state.checkpoints] == [1, 2]
+
+
+async def test_rules_leave_files_out_of_checkpoints_and_of_nothing_else(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready({"given.log": "old\n"})
+        script = "echo new > given.log; echo x > own.log; mkdir made; echo x > made/file; echo x > work"
+        keeping = Keeping(ignore=("*.log", "made/"))
+        await life.send(start(script).model_copy(update={"keeping": keeping}))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        [taken] = state.checkpoints
+        told = manifest_of(bench, taken).workspace
+        assert (told.ignore, told.ignored) == (keeping.ignore, Changed(count=2, first=("made", "own.log")))
+        assert (told.created.first, told.modified.first) == (("work",), ("given.log",))
+        tree = read_state(of(bench, PartName.WORKSPACE, taken))
+        assert {node.path for node in tree.nodes} == {"", "given.log", "work"}
+        [changes] = [blob.digest for blob in state.blobs if blob.name == "changes-1"]
+        captured = {change.path for change in read_changes(bench.settings.state / "blobs" / changes).changes}
+        assert captured == {"given.log", "own.log", "made/file", "work"}
+
+
+async def test_a_workspace_that_is_too_large_to_be_kept_is_said_with_the_cure(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        begin = start("touch a b c").model_copy(update={"keeping": Keeping(max_files=2)})
+        await life.send(begin)
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert state.checkpoints == ()
+        assert (
+            "there are more than 2 files; leave files out with checkpoints.ignore" in state.checkpoint_trouble
+        )
 
 
 async def test_a_timer_takes_checkpoints_while_the_agent_works(tmp_path: Path) -> None:
