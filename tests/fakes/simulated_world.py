@@ -30,6 +30,7 @@ from axiom_sandbox.protocol.channel import (
     Pushed,
     RoundOutcome,
     SandboxState,
+    SetBudget,
     SetDeadline,
     StartAgent,
     Stop,
@@ -94,6 +95,7 @@ class World:
     disagreements: Callable[[int], tuple[ClaimDisagreement, ...]] = lambda _: ()
     failures: dict[int, Failure] = field(default_factory=dict)
     """Attempt → how its agent's sandbox fails in the middle of its first round."""
+    generation: int = 1
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     sandboxes: dict[Identity, SimulatedSandbox] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
@@ -121,7 +123,7 @@ class World:
             sandbox.see(self.now)
         views = tuple(sandbox.view() for sandbox in self.sandboxes.values())
         return Observed(
-            self.task, 1, self.agent_class, self.refusal, "", views, source=self.source, usage=self.usage,
+            self.task, self.generation, self.agent_class, self.refusal, "", views, source=self.source, usage=self.usage,
             checkpoint_request=self.request,
         )  # fmt: skip
 
@@ -167,7 +169,12 @@ class World:
             case StartAgent(round=number, envelope=envelope):
                 self.starts.append(command)
                 deadline = envelope.limits.deadline_ms
-                sandbox.change(phase=Phase.RUNNING, round=number, deadline_ms=deadline)
+                budget = envelope.limits.budget_micro_usd
+                sandbox.change(
+                    phase=Phase.RUNNING, round=number, deadline_ms=deadline, budget_micro_usd=budget
+                )
+            case SetBudget(budget_micro_usd=budget):
+                sandbox.change(budget_micro_usd=budget)
             case GiveFeedback(round=number):
                 sandbox.change(phase=Phase.RUNNING, round=number)
             case Verify(round=number, deadline_ms=deadline):

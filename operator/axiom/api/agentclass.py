@@ -716,9 +716,23 @@ def judge_fault(agent_class: AgentClass, criteria: Sequence[Criterion]) -> str:
     return ""
 
 
+def is_measured(spec: AgentClassSpec) -> bool:
+    """Whether the egress proxy counts what the class's models are asked."""
+    return any(credential.route.metered for credential in spec.credentials)
+
+
 def budget_fault(agent_class: AgentClass, has_budget: bool) -> str:
     """Why a task with a budget cannot be held to it with this class, and the cure; empty if it can, or has none."""
-    if not has_budget or agent_class.spec.prices:
+    spec = agent_class.spec
+    if not has_budget:
+        return ""
+    if not is_measured(spec) and not spec.speaks:
+        return (
+            f"limits.budget needs somebody who counts: no credential of AgentClass {agent_class.name!r} has a route that the"
+            " egress proxy measures, and driver Generic tells no tokens; add a credential with route.metered, name the"
+            " agent's own driver, or remove limits.budget from the task"
+        )
+    if spec.prices:
         return ""
     return (
         f"limits.budget needs prices, and AgentClass {agent_class.name!r} has none;"

@@ -59,7 +59,7 @@ class Reason(StrEnum):
     JUDGE_MISSING = "JudgeMissing"
     """Accepted: a criterion needs a judge that the AgentClass does not have. Add it to the class, and the task goes on."""
     PRICES_MISSING = "PricesMissing"
-    """Accepted: the task has a budget, and its AgentClass no prices. Add prices or remove the budget, and the task goes on."""
+    """Accepted: the task has a budget that nobody could hold: its AgentClass has no prices, or nothing counts what its agent uses. The message says which; add what is missing or remove the budget, and the task goes on."""
     SAME_AS_FAILED = "SameAsFailed"
     """Accepted: a task of this namespace that asked for the same failed. Change the task, or set spec.force, and it goes on."""
     WAITING_FOR_TASK = "WaitingForTask"

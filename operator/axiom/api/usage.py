@@ -17,6 +17,7 @@ MICROS = 1_000_000
 """Micro-dollars of a dollar, and tokens that a price is for."""
 MAX_PROXIES = 16
 MAX_HOSTS = 64
+MAX_TOLD = 16
 
 
 class UsageCounts(ApiModel):
@@ -60,13 +61,34 @@ class ProxyUsage(UsageCounts):
     """What came from destinations."""
 
 
+class ToldUsage(ApiModel):
+    """What the agent of one attempt counted itself: a claim."""
+
+    attempt: int
+    """The attempt; 0: the first ones, once there were too many to name each."""
+    input_tokens: int = 0
+    """Tokens of all input, also from a vendor's cache."""
+    cached_input_tokens: int = 0
+    """Those of them that were read from a vendor's cache."""
+    cache_write_tokens: int = 0
+    """Those of them that were written to a vendor's cache."""
+    output_tokens: int = 0
+    """Tokens of all output."""
+    cost_micro_usd: int | None = None
+    """Its cost in millionths of a US dollar: as the agent says, or else by the class's prices; unset where neither tells."""
+
+
 class UsageStatus(UsageCounts):
     """What the task used at its models' vendors: all attempts and rounds, as the egress proxy counted it."""
 
     cost_usd: Annotated[str, Field(max_length=32)] | None = None
     """Cost in US dollars, such as "0.413275"; unset while nothing had a price."""
+    told_cost_usd: Annotated[str, Field(max_length=32)] | None = None
+    """What the agents say that it was, by their own count: the larger of the two is held against the budget."""
     cost: Annotated[str, Field(max_length=32)] = ""
-    """The same for `kubectl get`, such as $0.41."""
+    """The cost for `kubectl get`, such as $0.41; ~$0.41 where the agents alone counted."""
+    told: Annotated[list[ToldUsage], Field(max_length=MAX_TOLD), Keyed("attempt")] = []
+    """What the agents say, by attempt."""
     proxies: Annotated[list[ProxyUsage], Field(max_length=MAX_PROXIES), Keyed("proxy")] = []
     """The parts of it by who counted, so that nothing is lost or counted twice. Empty once the task is complete."""
 

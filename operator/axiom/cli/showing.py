@@ -168,6 +168,12 @@ def criteria_table(results: Sequence[CriterionResult], title: str | None = None)
 
 def _usage_line(usage: UsageStatus) -> str:
     cost = f"{usage.cost}, " if usage.cost else ""
+    if not usage.requests and usage.told:
+        given, written = (
+            sum(one.input_tokens for one in usage.told),
+            sum(one.output_tokens for one in usage.told),
+        )
+        return f"{cost}{given:,} tokens in, {written:,} out, as the agent counts"
     tokens = f"{usage.input_tokens:,} tokens in ({usage.cached_input_tokens:,} cached), {usage.output_tokens:,} out"
     return f"{cost}{tokens}, {usage.requests:,} requests"
 

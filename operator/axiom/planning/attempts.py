@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from axiom.api.agenttask import AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
+from axiom.api.usage import micro_dollars
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, Wait, WriteStatus
 from axiom.planning.briefing import TOKEN_PLACEHOLDER, prompt_of, start_command
 from axiom.planning.checkpoints import next_number, shown
 from axiom.planning.observed import Presence, SandboxView, Trouble
 from axiom.planning.present import Present
 from axiom.planning.rounds import evidence, round_ended, stopped
+from axiom.planning.spending import told_known, told_spend
 from axiom.planning.statuses import round_of, with_condition, with_isolation
 from axiom.planning.steps import (
     RETRY_SECONDS,
@@ -21,7 +23,7 @@ from axiom.planning.steps import (
 )
 from axiom.planning.supplying import supply, waiting_for_workspace, workspace_found
 from axiom.planning.working import working
-from axiom_sandbox.protocol.channel import FailureReason, Phase, SetDeadline
+from axiom_sandbox.protocol.channel import FailureReason, Phase, SetBudget, SetDeadline
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
 
@@ -68,20 +70,30 @@ def with_sandbox(present: Present, agent: SandboxView) -> tuple[Action, ...]:
         if agent.outdated:
             return next_attempt(present, "its images were changed")
         return note_trouble(present, agent.trouble)
-    return (*_move_deadlines(present), *_at_phase(present, agent))
+    return (*_move_deadlines(present), *_move_budget(present, agent), *_at_phase(present, agent))
 
 
 def _move_deadlines(present: Present) -> tuple[Action, ...]:
     """limits.deadline may change while a task runs; every sandbox that was given another one is told."""
     wanted = int(present.deadline.timestamp() * 1000)
     return tuple(
-        send(view, f"deadline-{wanted}", SetDeadline(deadline_ms=wanted))
+        send(view, f"deadline-{wanted}-{present.observed.generation}", SetDeadline(deadline_ms=wanted))
         for view in present.current_views()
         if view.presence is Presence.RUNNING
         and view.state
         and not view.over
         and view.state.deadline_ms not in (None, wanted)
     )
+
+
+def _move_budget(present: Present, agent: SandboxView) -> tuple[Action, ...]:
+    """limits.budget may change while a task runs; an agent that was started is held to it by its own count, too."""
+    budget, state = present.spec.limits.budget, agent.state
+    wanted = micro_dollars(budget.usd) if budget else None
+    if state is None or state.deadline_ms is None or agent.over or state.budget_micro_usd == wanted:
+        return ()
+    command = SetBudget(budget_micro_usd=wanted)
+    return (send(agent, f"budget-{wanted}-{present.observed.generation}", command),)
 
 
 def _at_phase(present: Present, agent: SandboxView) -> tuple[Action, ...]:
@@ -133,8 +145,12 @@ def _start(present: Present, agent: SandboxView) -> Action:
         last = present.status.rounds[-1]
         prompt = f"{prompt}\n\n{evidence(last)}"
     command = start_command(present.task, agent_class, present.accepted, number, prompt, TOKEN_PLACEHOLDER)
-    going_on = {"going_on": _going_on(present, prompt), "next_checkpoint": next_number(present.status)}
-    return send(agent, "start", command.model_copy(update=going_on))
+    known = {
+        "going_on": _going_on(present, prompt),
+        "next_checkpoint": next_number(present.status),
+        "spent_micro_usd": told_spend(told_known(present.observed), besides=present.status.attempt),
+    }
+    return send(agent, "start", command.model_copy(update=known))
 
 
 def _going_on(present: Present, prompt: str) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import yaml
 
-from axiom.api.agentclass import AgentClass, AgentClassSpec, Silences, mcp_prefix
+from axiom.api.agentclass import AgentClass, AgentClassSpec, Silences, is_measured, mcp_prefix
 from axiom.api.agenttask import AgentTask
 from axiom.api.usage import micro_dollars
 from axiom_sandbox.protocol.agents import AgentMode
@@ -25,6 +25,7 @@ from axiom_sandbox.protocol.channel import (
 from axiom_sandbox.protocol.checkpoints import Keeping
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.pictures import PictureSettings
+from axiom_sandbox.protocol.pricing import Pricing, Rate
 from axiom_sandbox.protocol.quantities import parse_duration, parse_quantity
 
 TOKEN_PLACEHOLDER = "$(AXIOM_ATTEMPT_TOKEN)"  # noqa: S105 - what `reconciling` puts the attempt's token in place of
@@ -50,6 +51,25 @@ def limits_of(task: AgentTask, agent_class: AgentClass, accepted: datetime) -> L
         idle_seconds=parse_duration(task.spec.limits.idle).total_seconds(),
         storage_bytes=int(storage),
         processes=ceilings.processes,
+        budget_micro_usd=micro_dollars(budget.usd) if (budget := task.spec.limits.budget) else None,
+    )
+
+
+def pricing_of(spec: AgentClassSpec) -> Pricing:
+    """The class's prices, those that say most first: whole names, then the longest beginnings."""
+    rates = (
+        Rate(
+            model=price.model,
+            input=micro_dollars(price.input),
+            cached_input=micro_dollars(price.cached_input or price.input),
+            cache_write=micro_dollars(price.cache_write or price.input),
+            output=micro_dollars(price.output),
+        )
+        for price in spec.prices
+    )
+    return Pricing(
+        rates=tuple(sorted(rates, key=lambda rate: (rate.model.endswith("*"), -len(rate.model)))),
+        measured=is_measured(spec),
     )
 
 
@@ -97,6 +117,7 @@ def start_command(
             pictures=PictureSettings(
                 terminal=spec.screenshots.terminal, folder=spec.screenshots.folder or ""
             ),
+            pricing=pricing_of(spec),
         ),
         prompt=prompt,
         token=token,

@@ -35,7 +35,7 @@ from axiom.planning.present import Present
 from axiom.planning.reviewing import review
 from axiom.planning.rounds import judge_without_sandbox, judged, verify_without_agent
 from axiom.planning.sources import Never, NotYet, Result, result_of
-from axiom.planning.spending import summed_up, usage_known
+from axiom.planning.spending import summed_up, told_known, usage_known
 from axiom.planning.statuses import has_reason, is_true, parse_time, rfc3339, with_condition
 from axiom.planning.steps import RETRY_SECONDS, delete, next_attempt, write_if_new
 from axiom.planning.working import with_vitals, without_questions
@@ -67,7 +67,8 @@ def _with_what_is_known(observed: Observed, action: Action) -> Action:
     is_over = is_true(action.status, ConditionType.COMPLETE)
     agent = observed.sandbox(Role.AGENT, action.status.attempt)
     status = with_vitals(without_questions(with_checkpoints(action.status, agent)), agent)
-    return WriteStatus(status.model_copy(update={"usage": summed_up(used, keep=not is_over)}))
+    usage = summed_up(used, told_known(observed), keep=not is_over)
+    return WriteStatus(status.model_copy(update={"usage": usage}))
 
 
 def _after_completion(observed: Observed, now: datetime) -> tuple[Action, ...]:

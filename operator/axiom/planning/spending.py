@@ -13,8 +13,10 @@ from axiom.api.conditions import Reason
 from axiom.api.usage import (
     MAX_HOSTS,
     MAX_PROXIES,
+    MAX_TOLD,
     HostTraffic,
     ProxyUsage,
+    ToldUsage,
     UsageCounts,
     UsageStatus,
     dollars,
@@ -23,11 +25,14 @@ from axiom.api.usage import (
 )
 from axiom.planning.observed import Observed
 from axiom.planning.outcomes import Outcome
+from axiom_sandbox.protocol.agents import Tokens, Vitals
+from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
 
 _EARLIER = "earlier"
 """Stands for the processes that were first, once there were too many to name each."""
 _COUNTS = tuple(UsageCounts.model_fields)
+_TOLD_COUNTS = ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens")
 
 
 def usage_known(observed: Observed) -> tuple[ProxyUsage, ...]:
@@ -45,15 +50,37 @@ def merged(known: Sequence[ProxyUsage], news: Sequence[ProxyUsage]) -> tuple[Pro
     return _bounded(tuple(found.values()))
 
 
-def summed_up(sources: Sequence[ProxyUsage], keep: bool = True) -> UsageStatus | None:
-    """What stands in the status; None while there is nothing to tell. `keep`: with the parts."""
-    if not sources:
+def told_known(observed: Observed) -> tuple[ToldUsage, ...]:
+    """What the agents counted themselves, from the status and from the present one; its numbers only grow."""
+    status = observed.task.status
+    found = {one.attempt: one for one in (status.usage.told if status.usage else ())}
+    agent = observed.sandbox(Role.AGENT, status.attempt)
+    vitals = agent.state.vitals if agent and agent.state else None
+    if vitals and (vitals.tokens != Tokens() or vitals.micro_usd):
+        found[status.attempt] = _larger_told(found.get(status.attempt), _told(status.attempt, vitals))
+    return _bounded_told(tuple(found[attempt] for attempt in sorted(found)))
+
+
+def told_spend(told: Iterable[ToldUsage], besides: int | None = None) -> int:
+    """Micro-dollars, by the agents' own count; `besides` this attempt."""
+    return sum(one.cost_micro_usd or 0 for one in told if one.attempt != besides)
+
+
+def summed_up(
+    sources: Sequence[ProxyUsage], told: Sequence[ToldUsage] = (), keep: bool = True
+) -> UsageStatus | None:
+    """What stands in the status; None while there is nothing to tell. `keep`: with the proxies' parts."""
+    if not sources and not told:
         return None
     spent = spend_of(sources)
+    claimed = told_spend(told) if any(one.cost_micro_usd is not None for one in told) else None
+    shown = "" if claimed is None else f"~{dollars_shown(claimed)}"
     return UsageStatus(
         **_sums(sources),
         cost_usd=None if spent is None else dollars(spent),
-        cost="" if spent is None else dollars_shown(spent),
+        told_cost_usd=None if claimed is None else dollars(claimed),
+        cost=shown if spent is None else dollars_shown(spent),
+        told=list(told),
         proxies=list(sources) if keep else [],
     )
 
@@ -78,14 +105,23 @@ def _hosts(together: Callable[[list[int]], int], sources: Sequence[ProxyUsage]) 
 
 
 def outcome_of_spend(budget: Budget | None, observed: Observed) -> Outcome | None:
-    """Fail once the budget is spent, or once it cannot be told whether it is. A budget of nothing lets no call out."""
+    """Fail once the budget is spent, or once it cannot be told whether it is. A budget of nothing lets no call out.
+
+    Where both the egress proxy and the agent count, the larger number decides; by the agent's, its sandbox has ended the turn.
+    """
     if budget is None:
         return None
-    sources = usage_known(observed)
-    spent = spend_of(sources) or 0
-    if spent and spent >= micro_dollars(budget.usd):
-        message = f"limits.budget: {dollars_shown(spent)} of ${budget.usd} was spent"
+    sources, most = usage_known(observed), micro_dollars(budget.usd)
+    spent, told = spend_of(sources), told_spend(told_known(observed))
+    if spent and spent >= most:
+        claims = f", as the egress proxy counted; the agent counts {dollars_shown(told)}" if told else ""
+        message = f"limits.budget: {dollars_shown(spent)} of ${budget.usd} was spent{claims}"
         return Outcome(Verdict.FAIL, Reason.BUDGET_EXCEEDED, message)
+    if told >= most and _is_overspent(observed):
+        measured = "" if spent is None else f"; the egress proxy counted {dollars_shown(spent)}"
+        message = f"limits.budget: {dollars_shown(told)} of ${budget.usd} was spent, as the agent itself counts{measured}"
+        return Outcome(Verdict.FAIL, Reason.BUDGET_EXCEEDED, message)
+    spent = spent or 0
     if fault := fault_of(sources):
         message = f"limits.budget ({dollars_shown(spent)} of ${budget.usd} known to be spent) cannot be held: {fault}"
         return Outcome(Verdict.FAIL, Reason.BUDGET_EXCEEDED, message)
@@ -100,6 +136,40 @@ def fault_of(sources: Iterable[UsageCounts]) -> str:
     if unmeasured := sum(source.unmeasured for source in sources):
         return f"{unmeasured} answers told no usage; streamed chat completions tell it with stream_options.include_usage"
     return ""
+
+
+def _is_overspent(observed: Observed) -> bool:
+    agent = observed.sandbox(Role.AGENT, observed.task.status.attempt)
+    return bool(agent and agent.state and agent.state.overspent)
+
+
+def _told(attempt: int, vitals: Vitals) -> ToldUsage:
+    tokens = vitals.tokens
+    return ToldUsage(
+        attempt=attempt,
+        input_tokens=tokens.input + tokens.cached_input + tokens.cache_write,
+        cached_input_tokens=tokens.cached_input,
+        cache_write_tokens=tokens.cache_write,
+        output_tokens=tokens.output,
+        cost_micro_usd=vitals.micro_usd,
+    )
+
+
+def _larger_told(one: ToldUsage | None, other: ToldUsage) -> ToldUsage:
+    if one is None:
+        return other
+    costs = [cost for cost in (one.cost_micro_usd, other.cost_micro_usd) if cost is not None]
+    counts = {name: max(getattr(one, name), getattr(other, name)) for name in _TOLD_COUNTS}
+    return ToldUsage(attempt=one.attempt, cost_micro_usd=max(costs, default=None), **counts)
+
+
+def _bounded_told(told: tuple[ToldUsage, ...]) -> tuple[ToldUsage, ...]:
+    if len(told) <= MAX_TOLD:
+        return told
+    first, rest = told[: 1 - MAX_TOLD], told[1 - MAX_TOLD :]
+    sums = {name: sum(getattr(one, name) for one in first) for name in _TOLD_COUNTS}
+    costs = [one.cost_micro_usd for one in first if one.cost_micro_usd is not None]
+    return (ToldUsage(attempt=0, cost_micro_usd=sum(costs) if costs else None, **sums), *rest)
 
 
 def _larger(one: ProxyUsage, other: ProxyUsage) -> ProxyUsage:

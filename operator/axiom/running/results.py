@@ -93,7 +93,7 @@ class Result:
             "diff": self.diff,
             "workspace": self.workspace,
             "agent": status.agent.model_dump(by_alias=True, mode="json") if status.agent else None,
-            "usage": status.usage.model_dump(by_alias=True, mode="json", exclude={"proxies", "cost"})
+            "usage": status.usage.model_dump(by_alias=True, mode="json", exclude={"proxies", "told", "cost"})
             if status.usage
             else None,
             "durationSeconds": round(self.seconds, 3),

@@ -19,6 +19,7 @@ from axiom_sandbox.protocol.errands import Seat, Vendor
 from axiom_sandbox.protocol.identity import Identity
 from axiom_sandbox.protocol.model import Message
 from axiom_sandbox.protocol.pictures import PictureSettings
+from axiom_sandbox.protocol.pricing import Pricing
 from axiom_sandbox.protocol.progress import Progress
 from axiom_sandbox.protocol.verdicts import Claim, ClaimDisagreement, CriterionResult, Verdict
 
@@ -235,6 +236,10 @@ class SandboxState(Message):
     """Verifier: ids of what it asks the gateway to do for it outside."""
     deadline_ms: int | None = None
     """Unix time in ms of the deadline that it was last given."""
+    budget_micro_usd: int | None = None
+    """Agent: the budget that it was last given; None: it has none, or was not started."""
+    overspent: str = ""
+    """Agent: why its turn was ended, or no further one begins: by its own count the budget is spent."""
     first_output_ms: int | None = None
     """Unix time in ms of the agent's first byte."""
     agent: AgentState | None = None
@@ -333,6 +338,7 @@ class AgentProgram(Message):
     patience: Patience = Patience()
     terminal: TerminalSize = TerminalSize()
     pictures: PictureSettings = PictureSettings()
+    pricing: Pricing = Pricing()
 
     @property
     def speaks(self) -> bool:
@@ -349,6 +355,8 @@ class Limits(Message):
     storage_bytes: int
     processes: int
     open_files: int = 4096
+    budget_micro_usd: int | None = None
+    """What the task may spend, in millionths of a US dollar; None: it has no budget."""
 
 
 class Envelope(Message):
@@ -380,6 +388,8 @@ class StartAgent(Message):
     going_on: str = ""
     """What an agent is told instead that goes on in the session of the checkpoint which was restored, where that is a new
     round; empty: it was in the middle of this one."""
+    spent_micro_usd: int = 0
+    """What the agents of earlier attempts spent, as they counted it."""
     checkpoint_seconds: float = 0
     """A checkpoint is taken this often while the agent works; 0: only when a turn has ended."""
     next_checkpoint: int = 1
@@ -421,6 +431,13 @@ class SetDeadline(Message):
 
     kind: Literal["SetDeadline"] = "SetDeadline"
     deadline_ms: int
+
+
+class SetBudget(Message):
+    """What the task may spend was changed."""
+
+    kind: Literal["SetBudget"] = "SetBudget"
+    budget_micro_usd: int | None
 
 
 class Resize(Message):
@@ -480,6 +497,7 @@ Command = Annotated[
     | InterruptAgent
     | Verify
     | SetDeadline
+    | SetBudget
     | Resize
     | TakeCheckpoint
     | Stop,

@@ -379,6 +379,21 @@ class TalkedOnly(Event):
     """So often in this round."""
 
 
+class BudgetSpent(Event):
+    """By the agent's own count the task's budget is spent: its turn is ended, and no further one begins."""
+
+    event = "budget"
+    round: int
+    budget_micro_usd: int
+    """Millionths of a US dollar."""
+    spent_micro_usd: int
+    """With `earlier_micro_usd`."""
+    earlier_micro_usd: int
+    """What the agents of earlier attempts spent."""
+    reason: str
+    """For a person."""
+
+
 class RateLimited(Event):
     """The model's vendor lets the agent wait, or warns of it."""
 
@@ -685,6 +700,7 @@ KNOWN: dict[str, type[Event]] = {
         HookRan,
         Usage,
         ModelCall,
+        BudgetSpent,
         ContextFilled,
         TalkedOnly,
         RateLimited,

@@ -13,7 +13,7 @@ import random
 import shutil
 import termios
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from axiom_sandbox.protocol.channel import (
     Phase,
     Resize,
     RoundOutcome,
+    SetBudget,
     StartAgent,
     Stop,
     TakeCheckpoint,
@@ -233,6 +234,8 @@ class AgentSandbox(Sandbox):
             case Resize():
                 if self._round is None or self._round.present is None:
                     raise RefusedError(f"there is no terminal in phase {state.phase}")
+            case SetBudget():
+                pass
             case TellAgent() | InterruptAgent() | AnswerApproval():
                 if self._conversation is None:
                     raise RefusedError(
@@ -255,6 +258,8 @@ class AgentSandbox(Sandbox):
         talk, number = self._conversation, self.board.state.round
         if (assisted := assisted_rounds(self.commands())) != self.board.state.assisted_rounds:
             self.board.update(assisted_rounds=assisted)
+        if (budget := budget_in(self.commands())) != self.board.state.budget_micro_usd:
+            self.board.update(budget_micro_usd=budget)
         match command:
             case Resize(terminal=size) if self._round and self._round.present and self._round.present.pump:
                 self._round.present.pump.resize(size.columns, size.rows)
@@ -381,6 +386,7 @@ class AgentSandbox(Sandbox):
             look_at_terminal=self._look_at_terminal,
             seconds_left=self.seconds_left,
             terminal_size=lambda: self._terminal_size(start),
+            budget=lambda: budget_in(self.commands()),
             answers=lambda: [one for one in self.commands() if isinstance(one, AnswerApproval)],
             jitter=random.random,
             restored=restored,
@@ -471,6 +477,8 @@ class AgentSandbox(Sandbox):
                 if error.reason is FailureReason.START_FAILED:
                     self._round = None  # nothing ran, so there is no end to record
                 raise
+            if found := means.overspent(number):
+                await self.record(found)
             claim = await self._record_end(means, number, ended)
             self._round = None
         await self._record_work(claim)
@@ -559,7 +567,12 @@ class AgentSandbox(Sandbox):
             conduct=conduct,
             rebuttal=claim.rebuttal,
         )
-        self.board.update(phase=Phase.ROUND_ENDED, rounds=(*self.board.state.rounds, outcome))
+        spent = self._means.history.overspent if self._means else None
+        self.board.update(
+            phase=Phase.ROUND_ENDED,
+            rounds=(*self.board.state.rounds, outcome),
+            overspent=spent.reason if spent and spent.round == number else "",
+        )
 
     async def _changed_percent(self, number: int, diff: str, fingerprint: str) -> int | None:
         """How much of the result is new since the round before; None where that is not known or no patch shows it."""
@@ -814,6 +827,20 @@ def _claimed(number: int, said: Said) -> ClaimMade:
 
 def _ordinal(character: bytes | int) -> int:
     return character if isinstance(character, int) else character[0]
+
+
+def budget_in(commands: Iterable[Command]) -> int | None:
+    """What the task may spend, as the last of these commands that speaks of it says. Pure."""
+    budget = None
+    for command in commands:
+        match command:
+            case StartAgent(envelope=envelope):
+                budget = envelope.limits.budget_micro_usd
+            case SetBudget(budget_micro_usd=changed):
+                budget = changed
+            case _:
+                pass
+    return budget
 
 
 def place_of(inside: Inside, token: str) -> Place:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from axiom_sandbox.drivers.contract import Driver, Step, Turn, UnsupportedError
 from axiom_sandbox.drivers.screen import ScreenDriver
-from axiom_sandbox.protocol.agents import Tokens, Vitals
+from axiom_sandbox.protocol.agents import Vitals
 from axiom_sandbox.protocol.approvals import Decision, decide
 from axiom_sandbox.protocol.channel import AnswerApproval, StartAgent, TerminalSize
 from axiom_sandbox.protocol.checkpoints import Manifest
-from axiom_sandbox.protocol.events import ApprovalAsked, Gap, Intervention
+from axiom_sandbox.protocol.events import ApprovalAsked, BudgetSpent, Gap, Intervention
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.supervising.board import Board, write_durably
 from axiom_sandbox.supervising.camera import Camera
@@ -32,7 +32,7 @@ from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.supervising.spool import Spool
 from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
 from axiom_sandbox.supervising.vigil import Vigil
-from axiom_sandbox.supervising.vitals import vitals_of
+from axiom_sandbox.supervising.vitals import Before, overspent, vitals_of
 from axiom_sandbox.supervising.watchdog import Watchdog
 from axiom_sandbox.terminal.keys import bracketed_paste
 from axiom_sandbox.terminal.recording import Recording
@@ -67,6 +67,8 @@ class Means:
     look_at_terminal: Callable[[bytes], Awaitable[None]]
     seconds_left: Callable[[], float]
     terminal_size: Callable[[], TerminalSize]
+    budget: Callable[[], int | None]
+    """What the task may spend, in micro-dollars, as it was last told."""
     answers: Callable[[], list[AnswerApproval]]
     """Answers that people gave, in order."""
     jitter: Callable[[], float]
@@ -76,6 +78,13 @@ class Means:
     still: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while everything untrusted is frozen and read: nothing is started, and nothing let go on."""
     clock: Callable[[], float] = time.monotonic
+
+    def overspent(self, number: int) -> BudgetSpent | None:
+        """Whether the agent has spent the budget, by its own count, and that is not recorded yet."""
+        known = self.history.overspent
+        found = overspent(number, self.budget(), self.start.spent_micro_usd, self.board.state.vitals)
+        told = known and found and (known.round, known.budget_micro_usd) == (number, found.budget_micro_usd)
+        return None if told else found
 
 
 class Attendance:
@@ -101,6 +110,7 @@ class Attendance:
         """What its terminal showed at the end."""
         self.lost: tuple[str, ...] = ()
         """Tools that ran when it ended."""
+        self._overspent: asyncio.Future[BudgetSpent] = asyncio.get_running_loop().create_future()
         self._due: dict[str, float] = {}
         """When each question to a person is over, by the clock that only goes forward."""
         self.pump: TerminalPump | None = None
@@ -263,13 +273,15 @@ class Attendance:
         watching = asyncio.ensure_future(self._watchdog.watch())
         looking = asyncio.ensure_future(self._keep_looking())
         over = asyncio.ensure_future(self._over())
-        tasks = (exiting, watching, looking, over)
+        tasks = (exiting, watching, looking, over, self._overspent)
         hung = ""
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if not exiting.done():
                 if over.done():
                     await self._let_go(exiting)
+                elif self._overspent.done():
+                    await self._end_overspent(self._overspent.result(), exiting, over)
                 elif watching.done():
                     await self._end_for_good(watching.result(), exiting)
                 elif self._may_resume:
@@ -324,6 +336,7 @@ class Attendance:
         if not means.driver.structured:
             return ""
         means.board.show(vitals=self._vitals())
+        self._mind_the_budget()
         if running:
             self._show_questions()
         if look.events:
@@ -339,10 +352,14 @@ class Attendance:
         was = means.restored.driver if means.restored else None
         return vitals_of(
             means.driver.memory,
-            was.total if was else Tokens(),
-            was.total_micro_usd if was else None,
+            Before(was.total, was.total_micro_usd) if was else Before(),
+            means.start.program.pricing,
             pace if pace is not None else known.output_per_second if known else None,
         )
+
+    def _mind_the_budget(self) -> None:
+        if not self._overspent.done() and (found := self._means.overspent(self._turn.round)):
+            self._overspent.set_result(found)
 
     async def _let_go(self, exiting: asyncio.Future[Exit]) -> None:
         """Its turn is over: it may end by itself, for a while."""
@@ -359,19 +376,34 @@ class Attendance:
         self._means.history.ended_by_us[self._turn.round] = why
         await self._terminate(exiting)
 
-    async def _end_hung(self, why: str, exiting: asyncio.Future[Exit], over: asyncio.Future[None]) -> None:
-        """Asks it to leave what it is doing; then ends it, and everything that it started."""
-        means = self._means
-        by, action = RESUMED_BY_WATCHDOG
-        await means.record(Intervention(by=by, action=action, detail=why))
+    async def _end_overspent(
+        self, found: BudgetSpent, exiting: asyncio.Future[Exit], over: asyncio.Future[None]
+    ) -> None:
+        """Asks it to leave what it is doing, so that its turn ends in order; then ends it."""
+        await self._means.record(found)
+        await self._interrupt(exiting, over)
+        if over.done() and not exiting.done():
+            await self._let_go(exiting)
+        elif not exiting.done():
+            await self._terminate(exiting)
+
+    async def _interrupt(self, exiting: asyncio.Future[Exit], over: asyncio.Future[None]) -> None:
+        """Asks it to leave what it is doing, and gives it a while for that."""
         if self.conversation:
             try:
-                await self.conversation.do(means.driver.interrupt)
+                await self.conversation.do(self._means.driver.interrupt)
                 await asyncio.wait(
                     (exiting, over), timeout=_INTERRUPT_GRACE, return_when=asyncio.FIRST_COMPLETED
                 )
             except UnsupportedError:
                 pass  # it is ended all the same
+
+    async def _end_hung(self, why: str, exiting: asyncio.Future[Exit], over: asyncio.Future[None]) -> None:
+        """Asks it to leave what it is doing; then ends it, and everything that it started."""
+        means = self._means
+        by, action = RESUMED_BY_WATCHDOG
+        await means.record(Intervention(by=by, action=action, detail=why))
+        await self._interrupt(exiting, over)
         await means.link.kill()
 
     async def _hear_the_last(self, talking: asyncio.Future[None]) -> None:

@@ -19,6 +19,7 @@ from axiom_sandbox.protocol.events import (
     ApprovalWithdrawn,
     AssistantDelta,
     AssistantMessage,
+    BudgetSpent,
     ClaimMade,
     Compacted,
     ContextFilled,
@@ -72,6 +73,7 @@ _KNOWN = frozenset(
     for kind in (
         AgentStarted,
         AgentExited,
+        BudgetSpent,
         ClaimMade,
         Intervention,
         SessionResumed,
@@ -100,6 +102,8 @@ class History:
     """What the driver emitted of the process that began last, if that has not ended."""
     ended_by_us: dict[int, str] = field(default_factory=dict)
     """Why the watchdog ended it."""
+    overspent: BudgetSpent | None = None
+    """By its own count the budget was spent."""
     hung: str = ""
     """Why the watchdog ended the process that began last, so that another goes on."""
     claims: dict[int, ClaimMade] = field(default_factory=dict)
@@ -121,6 +125,9 @@ class History:
                 case Intervention():
                     self.interventions.append(event)
                     self.interventions_so_far += 1
+                case BudgetSpent():
+                    self.overspent = event
+                    self.ended_by_us.setdefault(event.round, event.reason)
                 case _:
                     pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,12 +13,22 @@ from tests.fakes.simulated_world import World
 
 from axiom.api.agenttask import Budget
 from axiom.api.conditions import ConditionType, Reason
-from axiom.api.usage import MAX_PROXIES, ProxyUsage, UsageStatus, dollars, dollars_shown, micro_dollars
-from axiom.planning.actions import WriteStatus
+from axiom.api.usage import (
+    MAX_PROXIES,
+    MAX_TOLD,
+    ProxyUsage,
+    ToldUsage,
+    UsageStatus,
+    dollars,
+    dollars_shown,
+    micro_dollars,
+)
+from axiom.planning.actions import Send, WriteStatus
 from axiom.planning.observed import Observed
-from axiom.planning.spending import merged, outcome_of_spend, spend_of, summed_up
+from axiom.planning.spending import merged, outcome_of_spend, spend_of, summed_up, told_known, told_spend
 from axiom.planning.statuses import condition
-from axiom_sandbox.protocol.channel import Phase
+from axiom_sandbox.protocol.agents import Tokens, Vitals
+from axiom_sandbox.protocol.channel import Phase, SetBudget
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
 
@@ -191,3 +202,122 @@ def test_the_agent_s_sandbox_is_stopped_with_the_reason() -> None:
     [agent] = [box for box in played.sandboxes.values() if box.identity.role is Role.AGENT]
     assert agent.state.phase is Phase.STOPPED
     assert not any(isinstance(action, WriteStatus) for action in played.step())
+
+
+def told(attempt: int, cost: int | None, **counts: int) -> ToldUsage:
+    return ToldUsage(attempt=attempt, cost_micro_usd=cost, **counts)
+
+
+def counting(budget: str, spent: int, overspent: str = "", *measured: ProxyUsage) -> Observed:
+    """A task whose agent counts so much itself."""
+    played = world(limits={"budget": {"usd": budget}})
+    for _ in range(20):
+        played.step()
+        for sandbox in played.sandboxes.values():
+            if sandbox.identity.role is Role.AGENT and sandbox.state.phase is Phase.RUNNING:
+                vitals = Vitals(tokens=Tokens(input=100, cached_input=20, output=5), micro_usd=spent)
+                sandbox.change(vitals=vitals, overspent=overspent)
+                played.usage = measured
+                return played.observe()
+        played.progress()
+    raise AssertionError(played.task.status)
+
+
+@pytest.mark.parametrize(
+    ("observed", "message"),
+    [
+        (counting("2.00", 1_999_999, "spent"), None),
+        (counting("2.00", 2_000_000), None),
+        (
+            counting("2.00", 2_010_000, "spent"),
+            "limits.budget: $2.01 of $2.00 was spent, as the agent itself counts",
+        ),
+        (
+            counting("2.00", 2_010_000, "spent", used("a", 1_500_000, requests=1)),
+            "limits.budget: $2.01 of $2.00 was spent, as the agent itself counts; the egress proxy counted $1.50",
+        ),
+        (
+            counting("2.00", 1_500_000, "", used("a", 2_010_000, requests=1)),
+            "limits.budget: $2.01 of $2.00 was spent, as the egress proxy counted; the agent counts $1.50",
+        ),
+        (counting("2.00", 1_500_000, "", used("a", 1_900_000, requests=1)), None),
+    ],
+    ids=[
+        "a budget that was raised in time",
+        "its turn is still being ended",
+        "the agent alone counts",
+        "the agent counts more",
+        "the proxy counts more",
+        "neither has reached it: they are not added up",
+    ],
+)
+def test_where_both_count_the_larger_decides_and_the_message_says_which(
+    observed: Observed, message: str | None
+) -> None:
+    found = outcome_of_spend(observed.task.spec.limits.budget, observed)
+    assert (found.message if found else None) == message
+    assert found is None or (found.verdict, found.reason) == (Verdict.FAIL, Reason.BUDGET_EXCEEDED)
+
+
+def test_what_the_agents_of_all_attempts_counted_stands_in_the_status_and_the_next_is_told() -> None:
+    observed = counting("9.00", 300)
+    status = observed.task.status.model_copy(
+        update={
+            "attempt": 1,
+            "usage": UsageStatus(told=[told(0, 50, input_tokens=1), told(1, 400, output_tokens=9)]),
+        }
+    )
+    known = told_known(replace(observed, task=observed.task.model_copy(update={"status": status})))
+    assert known == (
+        told(0, 50, input_tokens=1),
+        told(1, 400, input_tokens=120, cached_input_tokens=20, output_tokens=9),
+    ), "numbers only grow"
+    assert told_spend(known) == 450
+    assert told_spend(known, besides=1) == 50
+    found = summed_up((), known)
+    assert found is not None
+    assert (found.cost, found.cost_usd, found.told_cost_usd) == ("~<$0.01", None, "0.00045")
+    found = summed_up((used("a", 2_000_000, requests=1),), known)
+    assert found is not None
+    assert (found.cost, found.cost_usd, found.told_cost_usd) == ("$2.00", "2.00", "0.00045")
+
+
+def test_many_attempts_stay_bounded_and_add_up() -> None:
+    observed = counting("9.00", 300)
+    many = UsageStatus(told=[told(number, 10) for number in range(1, MAX_TOLD + 1)])
+    status = observed.task.status.model_copy(update={"attempt": MAX_TOLD + 1, "usage": many})
+    identity = observed.identity(Role.AGENT, MAX_TOLD + 1)
+    views = tuple(
+        replace(view, identity=identity) for view in observed.sandboxes if view.identity.role is Role.AGENT
+    )
+    task_now = observed.task.model_copy(update={"status": status})
+    known = told_known(replace(observed, task=task_now, sandboxes=views))
+    assert len(known) == MAX_TOLD
+    assert told_spend(known) == 10 * MAX_TOLD + 300
+
+
+def test_an_agent_is_told_a_budget_that_changed_once_each_time_and_what_was_spent_before_it() -> None:
+    played = world(limits={"budget": {"usd": "2.00"}})
+    for _ in range(20):
+        played.step()
+        agents = [one for one in played.sandboxes.values() if one.identity.role is Role.AGENT]
+        if agents and agents[0].state.phase is Phase.RUNNING:
+            break
+        played.progress()
+    assert (played.starts[0].envelope.limits.budget_micro_usd, played.starts[0].spent_micro_usd) == (
+        2_000_000,
+        0,
+    )
+
+    def sent(usd: str, generation: int) -> list[SetBudget]:
+        limits = played.task.spec.limits.model_copy(update={"budget": Budget(usd=usd)})
+        spec = played.task.spec.model_copy(update={"limits": limits})
+        played.task = played.task.model_copy(update={"spec": spec})
+        played.generation = generation
+        found = [action.envelope.command for action in played.step() if isinstance(action, Send)]
+        return [command for command in found if isinstance(command, SetBudget)]
+
+    assert sent("2.00", 1) == []
+    for number, usd in enumerate(("3.00", "2.00", "3.00"), 2):
+        assert sent(usd, number) == [SetBudget(budget_micro_usd=micro_dollars(usd))]
+        assert sent(usd, number) == [], "it has taken it"

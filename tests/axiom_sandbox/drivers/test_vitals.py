@@ -19,7 +19,7 @@ from tests.axiom_sandbox.drivers.conversations import (
 
 from axiom_sandbox.drivers.contract import Driver, Turn
 from axiom_sandbox.drivers.memory import Memory
-from axiom_sandbox.protocol.agents import AgentMode, DriverName, Fill, Tokens
+from axiom_sandbox.protocol.agents import AgentMode, DriverName, Fill, Tokens, Vitals
 from axiom_sandbox.protocol.events import (
     AssistantMessage,
     ContextFilled,
@@ -32,7 +32,8 @@ from axiom_sandbox.protocol.events import (
     TurnEnded,
     Usage,
 )
-from axiom_sandbox.supervising.vitals import vitals_of
+from axiom_sandbox.protocol.pricing import Pricing
+from axiom_sandbox.supervising.vitals import Before, overspent, vitals_of
 
 SAYS = AssistantMessage(round=1, text="First I would look around.")
 CALLS = ToolCall(round=1, id="1", tool="Bash", input={})
@@ -221,5 +222,28 @@ def test_opencode_counts_the_cost_of_a_fresh_session_from_nothing() -> None:
 def test_a_sandbox_that_went_on_with_a_session_tells_what_was_used_in_it_alone() -> None:
     memory = Memory(total=Tokens(input=500, output=20), total_micro_usd=900)
     memory.take(ModelCall(round=1, tokens=Tokens(input=30)))
-    found = vitals_of(memory, Tokens(input=400, output=20), 600, 12)
+    found = vitals_of(memory, Before(Tokens(input=400, output=20), 600), Pricing(), 12)
     assert (found.tokens, found.micro_usd, found.output_per_second) == (Tokens(input=130), 300, 12)
+
+
+@pytest.mark.parametrize(
+    ("budget", "earlier", "spent", "is_over"),
+    [
+        (None, 0, 10**9, False),
+        (100, 0, 99, False),
+        (100, 0, 100, True),
+        (100, 60, 40, True),
+        (100, 60, None, False),
+        (100, 100, None, True),
+        (0, 0, 0, False),
+        (0, 0, 1, True),
+    ],
+)
+def test_a_budget_is_spent_by_all_attempts_together(
+    budget: int | None, earlier: int, spent: int | None, is_over: bool
+) -> None:
+    found = overspent(1, budget, earlier, Vitals(micro_usd=spent))
+    assert (found is not None) is is_over
+    if found:
+        assert found.spent_micro_usd == earlier + (spent or 0)
+        assert found.reason.startswith("limits.budget: by its own count the agent spent $0.000")

@@ -21,6 +21,7 @@ from axiom_sandbox.protocol.channel import (
     Patience,
     Phase,
     Session,
+    SetBudget,
     StartAgent,
     Stop,
     TellAgent,
@@ -37,6 +38,7 @@ from axiom_sandbox.protocol.events import (
     ToolReturn,
     TurnEnded,
 )
+from axiom_sandbox.protocol.pricing import Pricing, Rate
 from axiom_sandbox.protocol.verdicts import Saying
 from axiom_sandbox.snapshots import read_changes
 
@@ -201,6 +203,66 @@ async def test_what_an_agent_says_of_itself_is_to_be_seen_also_after_a_restart(t
         assert [item["fill"]["used"] for item in bench.events("context")] == [10, 400]
         await life.send(Stop(reason="enough"))
         await life.until(lambda state: state.phase is Phase.STOPPED)
+
+
+RATE = Rate(model="scripted", input=1_000_000, cached_input=0, cache_write=0, output=1_000_000)
+
+
+async def test_an_agent_that_spends_its_budget_is_interrupted_and_its_turn_ends_in_order(
+    tmp_path: Path,
+) -> None:
+    spending = [["tool", "echo made > out"], ["model", "600", "0"], ["model", "390", "20"], ["hang"]]
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        order = claude(spending, limits={"budget_micro_usd": 2000}, pricing=Pricing(rates=(RATE,)))
+        await life.send(order.model_copy(update={"spent_micro_usd": 990}))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert state.overspent == "limits.budget: by its own count the agent spent $0.002 of $0.002"
+        assert state.budget_micro_usd == 2000
+        [spent] = bench.events("budget")
+        assert (spent["spent_micro_usd"], spent["earlier_micro_usd"]) == (2000, 990)
+        order_of_the_end = [
+            name
+            for name in names(bench)
+            if name in ("budget", "turn_ended", "agent_exited", "claim", "captured")
+        ]
+        assert order_of_the_end == ["budget", "turn_ended", "agent_exited", "claim", "captured"]
+        assert state.rounds[0].claim.says is Saying.NONE
+        assert state.rounds[0].changed_paths == len({"told", "out"}), "what it did is captured"
+
+
+async def test_a_budget_that_is_raised_in_time_lets_an_agent_go_on(tmp_path: Path) -> None:
+    begin = [
+        ["model", "600", "0"],
+        ["hear"],
+        ["model", "600", "0"],
+        ["tool", "echo made > out"],
+        ["result", "Done."],
+    ]
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(claude(begin, limits={"budget_micro_usd": 1000}, pricing=Pricing(rates=(RATE,))))
+        await life.until(lambda state: bool(state.vitals and state.vitals.micro_usd == 600))
+        await life.send(SetBudget(budget_micro_usd=9000))
+        await life.send(TellAgent(text="go on", by="somebody"))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert (state.budget_micro_usd, state.overspent) == (9000, "")
+        assert state.rounds[0].claim.says is Saying.SUCCESS
+        assert bench.events("budget") == []
+
+
+async def test_a_budget_that_only_the_end_of_a_turn_shows_to_be_spent_lets_no_further_round_begin(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(claude(WORK, limits={"budget_micro_usd": 100}))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert state.vitals is not None
+        assert state.vitals.micro_usd == 100, "as the agent says"
+        assert state.overspent
+        assert state.rounds[0].claim.says is Saying.SUCCESS
+        assert [item["round"] for item in bench.events("budget")] == [1]
 
 
 ELSEWHERE = Session(id="5e5510e4-0000-4000-8000-000000000000", lost=("Bash (b7)",))
