@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from axiom_sandbox.drivers.contract import Place, Step, Turn
+from axiom_sandbox.drivers.contract import Place, Step, Turn, UnsupportedError
 from axiom_sandbox.drivers.json_lines import MOST_TEXT, text_of
 from axiom_sandbox.drivers.json_rpc import JsonRpcDriver
 from axiom_sandbox.drivers.versions import warning
@@ -35,7 +35,7 @@ _CANNOT = {"fs": {"readTextFile": False, "writeTextFile": False}}
 _MOST_BREAKS = 3
 """So often in one process a turn whose answer broke off goes on."""
 _GO_ON = "The connection to the model broke off in the middle of your answer. Go on where you stopped. You were asked:\n\n"
-"""The prompt follows: an agent may forget what was said in a turn that failed."""
+"""All that it was told follows: an agent may forget what was said in a turn that failed."""
 _HANDSHAKE = frozenset(
     {"initialize", "session/new", "session/load", "session/resume", "session/set_mode", "session/prompt"}
 )
@@ -55,6 +55,9 @@ class AcpDriver(JsonRpcDriver):
         self._speech = ""
         """What the model is saying, as far as it was emitted in pieces."""
         self._breaks = 0
+        self._heard: list[str] = []
+        """What it was told in mid-turn. The protocol takes a prompt only between two answers: how many of these the agent was
+        given by then stands in the note of the prompt's request."""
 
     @abstractmethod
     def tool(self, update: dict[str, Any]) -> Iterable[Event]:
@@ -74,9 +77,8 @@ class AcpDriver(JsonRpcDriver):
 
     def entered(self, version: str, session: str) -> Iterable[Event]:
         """The session is there: it is told the prompt."""
-        prompt = [{"type": "text", "text": self.turn.prompt}]
-        self.call("session/prompt", sessionId=session, prompt=prompt)
         number = self.memory.round
+        self._prompt(session, self.turn.prompt, given=0)
         return [
             SessionOpened(round=number, session=session, version=version, warning=warning(self.name, version))
         ]
@@ -85,9 +87,16 @@ class AcpDriver(JsonRpcDriver):
 
     def open(self, turn: Turn) -> Iterable[Event]:
         """Shakes hands; the session and the prompt follow."""
-        self._speech = ""
+        self._speech, self._heard = "", list(turn.heard)
         self.call("initialize", protocolVersion=1, clientInfo=_CLIENT, clientCapabilities=_CANNOT)
         return ()
+
+    def send(self, text: str) -> Step:
+        """It is told when its answer to what it was told before is over: the turn goes on with that."""
+        if self.memory.activity is None or self.memory.outcome:
+            raise UnsupportedError(f"a {self.name} agent can be told something only while its turn goes on")
+        self._heard.append(text)
+        return Step()
 
     def interrupt(self) -> Step:
         """Its turn ends, cancelled."""
@@ -122,7 +131,7 @@ class AcpDriver(JsonRpcDriver):
             case "session/new" | "session/load" | "session/resume":
                 return self.entered(note, str(result.get("sessionId") or self.turn.session))
             case "session/prompt":
-                return self._ended(result)
+                return self._answer_ended(result, given=int(note or 0))
             case _:
                 return None
 
@@ -195,20 +204,25 @@ class AcpDriver(JsonRpcDriver):
     def _says_it_broke_off(self, text: str) -> bool:
         return self.broken_off is not None and self.broken_off.search(text) is not None
 
+    def _prompt(self, session: str, text: str, given: int) -> None:
+        prompt = [{"type": "text", "text": text}]
+        self.call("session/prompt", str(given or ""), sessionId=session, prompt=prompt)
+
     def _gone_on(self, text: str) -> Iterable[Event]:
         self._breaks += 1
-        self.call(
-            "session/prompt",
-            sessionId=self.memory.session,
-            prompt=[{"type": "text", "text": _GO_ON + self.turn.prompt}],
-        )
+        said = "\n\n".join((_GO_ON + self.turn.prompt, *self._heard))
+        self._prompt(self.memory.session, said, given=len(self._heard))
         retried = ApiRetried(
             round=self.memory.round, number=self._breaks, delay_ms=None, status=None, text=text_of(text)
         )
         return self.then(retried)
 
-    def _ended(self, result: dict[str, Any]) -> Iterable[Event]:
+    def _answer_ended(self, result: dict[str, Any], given: int) -> Iterable[Event]:
+        """The turn is over, unless somebody said something meanwhile."""
         reason = str(result["stopReason"])
+        if reason == "end_turn" and self._heard[given:]:
+            self._prompt(self.memory.session, "\n\n".join(self._heard[given:]), given=len(self._heard))
+            return self.then(*self.counted(result))
         text = self.unsaid[-MOST_TEXT:]
         return self.turn_over(reason == "end_turn", reason, text, *self.counted(result))
 

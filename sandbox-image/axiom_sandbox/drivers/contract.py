@@ -57,6 +57,8 @@ class Turn:
     """Whether to go on in `session`; else it is new."""
     later: bool = False
     """An earlier round was played in this home."""
+    heard: tuple[str, ...] = ()
+    """What persons have already told this process; not empty only where a supervisor that was started again takes it up."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -248,7 +248,8 @@ class Attendance:
 
     async def _converse(self, talk: Talk, fed: Path) -> None:
         means, known = self._means, fed.exists()
-        if known and not await talk.take_up(self._turn, means.history.spoken):
+        turn = replace(self._turn, heard=tuple(means.history.heard))
+        if known and not await talk.take_up(turn, means.history.spoken):
             reason = "the supervisor was started again; what the agent was in the middle of saying is lost"
             await means.record(Gap(what="conversation", start=0, end=0, size=0, reason=reason))
         reading = asyncio.ensure_future(talk.run())

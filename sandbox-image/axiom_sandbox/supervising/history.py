@@ -104,6 +104,8 @@ class History:
     """Why the watchdog ended it."""
     overspent: BudgetSpent | None = None
     """By its own count the budget was spent."""
+    heard: list[str] = field(default_factory=list)
+    """What persons told the process that began last."""
     hung: str = ""
     """Why the watchdog ended the process that began last, so that another goes on."""
     claims: dict[int, ClaimMade] = field(default_factory=dict)
@@ -136,11 +138,14 @@ class History:
         for event in events:
             self.note((event,))
             match event:
-                case UserMessage(round=number):
+                case UserMessage(round=number, text=text, by=by):
                     self.told.add(number)
+                    if by:
+                        self.heard.append(text)
                 case AgentStarted(round=number):
                     self.started[number] += 1
                     self.hung = ""
+                    self.heard.clear()
                     self.spoken.clear()
                 case AgentExited(round=number):
                     self.exited[number] += 1

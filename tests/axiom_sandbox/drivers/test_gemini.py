@@ -11,7 +11,7 @@ import pytest
 from tests.axiom_sandbox.drivers.conversations import CAPTURES, PLACE, said_in
 from tests.axiom_sandbox.drivers.listening import hear, line, of, told
 
-from axiom_sandbox.drivers.contract import Turn, UnsupportedError
+from axiom_sandbox.drivers.contract import Step, Turn, UnsupportedError
 from axiom_sandbox.drivers.gemini import GeminiDriver
 from axiom_sandbox.protocol.agents import Activity, DriverName, StatementKind, Tokens
 from axiom_sandbox.protocol.approvals import Approvals, Decision, Permission
@@ -33,6 +33,7 @@ from axiom_sandbox.protocol.events import (
 ALLOW = Decision(permission=Permission.ALLOW, by="policy")
 DENY = Decision(permission=Permission.DENY, by="ada", message="Not in this task.")
 SESSION = "00000000-0000-7000-8000-000000000001"
+QUOTA = {"quota": {"token_count": {"input_tokens": 7, "output_tokens": 3}}}
 
 
 def new_driver(approvals: Approvals | None = None, turn: Turn | None = None) -> GeminiDriver:
@@ -160,11 +161,51 @@ def test_a_denied_tool_has_not_run_although_gemini_never_says_so() -> None:
     assert of(ToolReturn, driver.parse(after)) == []
 
 
-def test_nothing_can_be_said_in_mid_turn_but_a_turn_can_be_cancelled() -> None:
+def answer_over(given: int) -> bytes:
+    return line(
+        jsonrpc="2.0", id=f"session/prompt#{given or ''}", result={"stopReason": "end_turn", "_meta": QUOTA}
+    )
+
+
+def in_mid_turn(turn: Turn | None = None) -> GeminiDriver:
+    driver = new_driver(turn=turn)
+    driver.parse(line(jsonrpc="2.0", id=f"session/set_mode#0.61.0#{SESSION}", result={}))
+    return driver
+
+
+def test_what_is_said_in_mid_turn_is_told_when_the_answer_is_over_and_the_turn_goes_on() -> None:
+    driver = in_mid_turn()
+    assert driver.send("Make it blue.") == driver.send("And round.") == Step()
+    step = driver.parse(update("agent_message_chunk", content={"type": "text", "text": "Green."}) + answer_over(0))
+    assert [event.text for event in of(AssistantMessage, step)] == ["Green."]
+    assert len(of(Usage, step)) == 1
+    assert of(TurnEnded, step) == []
+    [asked] = told(step)
+    assert asked["params"]["prompt"] == [{"type": "text", "text": "Make it blue.\n\nAnd round."}]
+    step = driver.parse(answer_over(2))
+    assert len(of(TurnEnded, step)) == 1
+    assert told(step) == []
+    with pytest.raises(UnsupportedError):
+        driver.send("And small.")
+
+
+def test_a_driver_made_anew_in_mid_turn_knows_what_the_agent_was_told_meanwhile() -> None:
+    driver = in_mid_turn(Turn(1, "Write hello.py.", heard=("Make it blue.",)))
+    assert of(TurnEnded, driver.parse(answer_over(0))) == []
+    assert len(of(TurnEnded, driver.parse(answer_over(1)))) == 1
+
+
+def test_a_model_that_hangs_up_is_told_again_what_was_said_in_mid_turn() -> None:
+    driver = in_mid_turn()
+    driver.send("Make it blue.")
+    [asked] = told(driver.parse(broken_off()))
+    assert asked["params"]["prompt"][0]["text"].endswith("Write hello.py.\n\nMake it blue.")
+    assert len(of(TurnEnded, driver.parse(answer_over(1)))) == 1
+
+
+def test_a_turn_can_be_cancelled() -> None:
     driver = new_driver()
     step = hear(driver, "interrupted")
-    with pytest.raises(UnsupportedError):
-        driver.send("Make it blue.")
     assert told(driver.interrupt()) == [
         {"jsonrpc": "2.0", "method": "session/cancel", "params": {"sessionId": SESSION}}
     ]
