@@ -130,8 +130,10 @@ func (c *check) wanted(p *stagePlan) bool {
 	return p.Expect.tries(c.layer) && (c.applies == nil || c.applies(p))
 }
 
-// stageTimeout bounds the whole probe.
-const stageTimeout = 3 * time.Second
+// stageTimeout bounds each wait of the probe. What was not tried by then counts as
+// failed, so it is generous: on a node that has hardly any CPU left, a stage can
+// take seconds.
+const stageTimeout = 30 * time.Second
 
 func (l *launcher) performProbe(packet []byte) (answer, *failure) {
 	var r struct {
