@@ -87,6 +87,7 @@ LARGEST = {
 
 _PROBE = {"argv": ["./serve"], "port": 8080, "requests": [{"path": "/health"}]}
 PROBE = "spec.criteria[0].probe"
+_PICTURE = {"name": "home", "path": "/"}
 
 
 def _of_kind(kind: str, spec: dict[str, object]) -> dict[str, object]:
@@ -96,6 +97,10 @@ def _of_kind(kind: str, spec: dict[str, object]) -> dict[str, object]:
 
 def _probe(**request: object) -> dict[str, object]:
     return _of_kind("probe", {**_PROBE, "requests": [{"path": "/", **request}]})
+
+
+def _pictured(**picture: object) -> dict[str, object]:
+    return _of_kind("probe", {**_PROBE, "pictures": [{**_PICTURE, **picture}]})
 
 
 GOOD = [
@@ -207,6 +212,33 @@ GOOD = [
         ),
     ),
     Case("with the most requests", _of_kind("probe", {**_PROBE, "requests": [{"path": "/"}] * 16})),
+    Case(
+        "with a page that is looked at",
+        _of_kind("probe", {"argv": ["./serve"], "port": 8080, "pictures": [_PICTURE]}),
+    ),
+    Case(
+        "with pages that are compared in every way",
+        _of_kind(
+            "probe",
+            {
+                **_PROBE,
+                "pictures": [
+                    {
+                        **_PICTURE,
+                        "name": f"page-{number}",
+                        "width": 2000,
+                        "height": 2000,
+                        "maxDifferencePercent": 0,
+                        "masks": [{"x": 0, "y": 4000, "width": 1, "height": 4000}] * 32,
+                        "baseline": "pictures/home.png",
+                    }
+                    for number in range(8)
+                ],
+                "baselines": {"secret": {"name": "pictures"}, "folder": "pictures"},
+                "pictureTimeout": "1m",
+            },
+        ),
+    ),
     Case("with nothing that may be left out", MINIMAL),
     Case("with null where a field may be left out", {"spec.workspace": None, "spec.limits.budget": None}),
     Case("with null for a field that has a default", {"spec.limits": None, "spec.suspend": None}),
@@ -388,9 +420,71 @@ BAD_CRITERIA = [
     Case(
         "a server that is not asked anything",
         _of_kind("probe", {**_PROBE, "requests": []}),
+        Refused(PROBE, "neither requests nor pictures is given, so nothing would be asked of the server"),
+    ),
+    Case(
+        "a picture without a path",
+        _of_kind("probe", {**_PROBE, "pictures": [{"name": "home"}]}),
+        _missing(f"{PROBE}.pictures[0].path"),
+    ),
+    Case(
+        "a picture of another server",
+        _pictured(path="http://other.example/"),
+        Refused(f"{PROBE}.pictures[0].path", "is not a path; write one such as /index.html?tab=2"),
+    ),
+    Case(
+        "a picture with too many pixels",
+        _pictured(width=3000, height=3000),
+        Refused(f"{PROBE}.pictures[0]", "width times height is more than 4000000; make one of them smaller"),
+    ),
+    Case(
+        "a picture that is too small",
+        _pictured(width=8),
         Refused(
-            f"{PROBE}.requests", "needs at least 1 entry; add it", server_says="should have at least 1 items"
+            f"{PROBE}.pictures[0].width",
+            "is too small; write at least 16",
+            server_says="greater than or equal to 16",
         ),
+    ),
+    Case(
+        "a picture in which everything may differ",
+        _pictured(maxDifferencePercent=100),
+        Refused(
+            f"{PROBE}.pictures[0].maxDifferencePercent",
+            "is too large; write at most 99",
+            server_says="less than or equal to 99",
+        ),
+    ),
+    Case(
+        "a picture whose baseline lies outside",
+        _pictured(baseline="../home.png"),
+        Refused(f"{PROBE}.pictures[0].baseline", "is not a path inside the folder"),
+    ),
+    Case(
+        "two pictures of one name",
+        _of_kind("probe", {**_PROBE, "pictures": [{"name": "home", "path": "/"}] * 2}),
+        Refused(
+            f"{PROBE}.pictures",
+            "two entries have the name 'home'; give each its own",
+            server_says='Duplicate value: {"name":"home"}',
+        ),
+    ),
+    Case(
+        "baselines without pictures",
+        _of_kind("probe", {**_PROBE, "baselines": {"configMap": {"name": "pictures"}}}),
+        Refused(PROBE, "baselines goes with pictures alone; name the pictures, or remove it"),
+    ),
+    Case(
+        "baselines from two places",
+        _of_kind(
+            "probe",
+            {
+                **_PROBE,
+                "pictures": [{"name": "home", "path": "/"}],
+                "baselines": {"configMap": {"name": "pictures"}, "secret": {"name": "pictures"}},
+            },
+        ),
+        Refused(f"{PROBE}.baselines", "exactly one of configMap, secret and archive must be given"),
     ),
     Case(
         "a request for another server",

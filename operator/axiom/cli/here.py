@@ -90,7 +90,7 @@ def check_runnable(manifest: Manifest) -> None:
 
 
 def hidden_tests(manifest: Manifest, beside: Path) -> Mapping[str, Path]:
-    """Where the hidden tests of each criterion lie. Raises RefusedError, also where the agent could see them."""
+    """Where the hidden tests and baselines of each criterion lie. Raises RefusedError, also where the agent could see them."""
     try:
         found = find_hidden([*manifest.task.spec.criteria, *manifest.profile_criteria], beside)
     except HiddenTestsError as error:
@@ -99,7 +99,7 @@ def hidden_tests(manifest: Manifest, beside: Path) -> Mapping[str, Path]:
         for name, path in found.items():
             if path.resolve().is_relative_to(Path(visible).resolve()):
                 cure = f"{path} lies below {visible}, which the class shows to the agent (local.readOnlyPaths); move it"
-                field = f"spec.criteria[{name}].tests.hidden"
+                field = f"spec.criteria[{name}]"
                 raise RefusedError(manifest.task.name, [Problem(field, cure)])
     return found
 

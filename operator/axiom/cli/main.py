@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from axiom.cli.baseline import baseline_app
 from axiom.cli.checkpoints import checkpoint, checkpoints, fork, rollback
 from axiom.cli.doctor import doctor
 from axiom.cli.gc import gc
@@ -43,6 +44,7 @@ app.command()(rollback)
 app.command()(fork)
 app.command()(gc)
 app.command("judge-bench")(judge_bench)
+app.add_typer(baseline_app, name="baseline")
 app.add_typer(ledger_app, name="ledger")
 
 

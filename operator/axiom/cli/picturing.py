@@ -28,13 +28,15 @@ class _Shot:
     """One event."""
 
     attempt: str
+    slot: str
     record: Record
     event: Screenshot
 
     @property
     def name(self) -> str:
         suffix = _SUFFIXES.get(self.event.media_type, "bin")
-        return f"{self.attempt}-{self.record.seq:06}-{self.event.why[0] if self.event.why else 'picture'}.{suffix}"
+        whose = "" if self.slot == "agent" else f"{self.slot}-"
+        return f"{self.attempt}-{whose}{self.record.seq:06}-{self.event.why[0] if self.event.why else 'picture'}.{suffix}"
 
 
 def write_screenshots(where: Where, folder: Path) -> None:
@@ -58,13 +60,13 @@ def write_screenshots(where: Where, folder: Path) -> None:
 def _shots(evidence: TaskEvidence) -> Iterator[_Shot]:
     for ledger in evidence.ledgers:
         _, attempt, slot = (*ledger.name.rsplit("/", 2), "", "")[:3]
-        if slot != "agent":
+        if slot != "agent" and not slot.startswith("verifier"):
             continue
         for line in parsed(ledger.lines()):
             if line.record is None or line.record.event != Screenshot.event:
                 continue
             try:
-                yield _Shot(attempt, line.record, Screenshot.model_validate(line.record.payload))
+                yield _Shot(attempt, slot, line.record, Screenshot.model_validate(line.record.payload))
             except ValidationError:
                 continue  # of a newer version, or no evidence: `axiom ledger verify` tells
 

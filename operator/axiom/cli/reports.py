@@ -46,6 +46,8 @@ class Report:
     ledger: Path | None = None
     ledger_records: int = 0
     ledger_head: str = ""
+    folder: Path | None = None
+    """Of the run."""
     diff: str | None = None
     workspace: str | None = None
     seconds: float = 0.0

@@ -64,7 +64,7 @@ def perform(order: VerifyOrder) -> None:
     """Raises typer.Exit, always."""
     console = Console(stderr=True, highlight=False)
     try:
-        report = _verify(order, console)
+        report = decide(order, ordered_criteria(order), console)
     except RefusedError as error:
         _leave(order, console, ExitCode.REFUSED, str(error))
     except (CannotRunError, WorkspaceError) as error:
@@ -75,9 +75,9 @@ def perform(order: VerifyOrder) -> None:
     raise typer.Exit(exit_code(report.verdict))
 
 
-def _verify(order: VerifyOrder, console: Console) -> Report:
+def decide(order: VerifyOrder, criteria: CriteriaFile, console: Console) -> Report:
+    """Captures the change and has it judged. Raises RefusedError, CannotRunError, WorkspaceError, Interruption."""
     base = parse_base(order.base)
-    criteria = _criteria(order)
     check_candidate(order.candidate, criteria.verification)
     hidden = _hidden(order, criteria)
     agent_class, credentials = _helpers(order, criteria)
@@ -91,7 +91,7 @@ def _verify(order: VerifyOrder, console: Console) -> Report:
         raise Interruption(error, _INTERRUPTED) from error
 
 
-def _criteria(order: VerifyOrder) -> CriteriaFile:
+def ordered_criteria(order: VerifyOrder) -> CriteriaFile:
     """The file, with the options that take precedence. Raises RefusedError."""
     criteria = load_criteria(order.criteria)
     _check("--deadline", DurationText, order.deadline)
@@ -194,6 +194,7 @@ async def _run(
             ledger=ledger,
             ledger_records=kept.records if kept else 0,
             ledger_head=kept.head if kept else "",
+            folder=place.folder,
             diff=result.diff,
             workspace=result.workspace,
             seconds=seconds,

@@ -30,6 +30,7 @@ class Resource:
 
 PODS = Resource("v1", "pods", "Pod")
 CONFIG_MAPS = Resource("v1", "configmaps", "ConfigMap")
+SECRETS = Resource("v1", "secrets", "Secret")
 EVENTS = Resource("v1", "events", "Event")
 NETWORK_POLICIES = Resource("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy")
 DEPLOYMENTS = Resource("apps/v1", "deployments", "Deployment")

@@ -206,8 +206,15 @@ class Pages:
 
     async def _name_of_picture(self, task: AgentTask, digest: str) -> str | None:
         """What the blob is, if it is a picture of this task: by the reference that its sandbox's carrier stored."""
-        for attempt in range(1, task.status.attempt + 1):
-            prefix = identity_in(task, Role.AGENT, attempt).prefix
+        agents = [
+            identity_in(task, Role.AGENT, attempt).prefix for attempt in range(1, task.status.attempt + 1)
+        ]
+        verifiers = [
+            one.verifier_ledger.path.removesuffix("/ledger/")
+            for one in task.status.rounds
+            if one.verifier_ledger
+        ]
+        for prefix in (*agents, *verifiers):
             async for key in seen_by(self._store, task.namespace).list(f"{prefix}/blobs/{digest}."):
                 reference = parse_reference(key)
                 if reference and reference[2].startswith(SCREENSHOT):

@@ -90,7 +90,7 @@ class PodSupply:
         return part
 
     def hidden_criteria(self) -> tuple[str, ...]:
-        """Those whose hidden tests are an archive: ConfigMaps and Secrets are mounted by the pod itself."""
+        """Those that bring an archive: ConfigMaps and Secrets are mounted by the pod itself."""
         task = self._task()
         if task is None or self._identity.role is not Role.VERIFIER:
             return ()
@@ -102,7 +102,9 @@ class PodSupply:
         for found in task.criteria if task else ():
             if found.name == criterion and (archive := _hidden_archive(found)):
                 assert task is not None
-                return await self._input(task, archive.key, f"criteria[{criterion}].tests.hidden.archive")
+                return await self._input(
+                    task, archive.key, f"criteria[{criterion}].{found.bringing_field}.archive"
+                )
         return None
 
     async def _given(self, task: AgentTask) -> Archive | None:
@@ -187,5 +189,4 @@ class PodSupply:
 
 
 def _hidden_archive(criterion: Criterion) -> HiddenArchive | None:
-    hidden = criterion.tests.hidden if criterion.tests else None
-    return hidden.archive if hidden else None
+    return criterion.brings.archive if criterion.brings else None

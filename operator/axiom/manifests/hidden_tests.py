@@ -1,4 +1,4 @@
-"""ConfigMaps and Secrets with hidden tests: mounted by a verifier's trusted side alone, and read by nobody else.
+"""ConfigMaps and Secrets with hidden tests or baselines: mounted by a verifier's trusted side alone, and read by nobody else.
 
 They are optional mounts, as one_shot's are: that one is missing is told by the verifier, in words that name the field.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from axiom_sandbox.protocol.criteria import Criterion, HiddenTests
+from axiom_sandbox.protocol.criteria import Brought, Criterion
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.verifying.hiding import MOUNT_FOLDER
 
@@ -41,15 +41,14 @@ def hidden_mounts(criteria: Sequence[Criterion], role: Role) -> HiddenMounts:
 
 def _mounted(criteria: Sequence[Criterion]) -> Iterator[tuple[str, dict[str, Any]]]:
     for criterion in criteria:
-        hidden = criterion.tests.hidden if criterion.tests else None
-        if hidden and (source := _source(hidden)):
+        if criterion.brings and (source := _source(criterion.brings)):
             yield criterion.name, source
 
 
-def _source(hidden: HiddenTests) -> dict[str, Any] | None:
+def _source(brought: Brought) -> dict[str, Any] | None:
     rest = {"optional": True, "defaultMode": _READABLE}
-    if hidden.secret:
-        return {"secret": {"secretName": hidden.secret.name, **rest}}
-    if hidden.config_map:
-        return {"configMap": {"name": hidden.config_map.name, **rest}}
+    if brought.secret:
+        return {"secret": {"secretName": brought.secret.name, **rest}}
+    if brought.config_map:
+        return {"configMap": {"name": brought.config_map.name, **rest}}
     return None

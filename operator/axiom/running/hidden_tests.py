@@ -1,4 +1,4 @@
-"""Hidden tests of a local run: a folder or an archive beside the task's file stands for each source."""
+"""Hidden tests and baselines of a local run: a folder or an archive beside the task's file stands for each source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from axiom.gateway.carrying import Archive
 from axiom.gateway.packing import WorkspaceError
-from axiom_sandbox.protocol.criteria import Criterion, HiddenTests
+from axiom_sandbox.protocol.criteria import Brought, Criterion
 from axiom_sandbox.snapshots.archives import digest_of, pack
 from axiom_sandbox.snapshots.errors import SnapshotError
 
@@ -21,7 +21,7 @@ class HiddenTestsError(WorkspaceError):
 
 
 def find_hidden(criteria: Iterable[Criterion], beside: Path) -> Mapping[str, Path]:
-    """Name of a criterion → the folder or the archive with its hidden tests.
+    """Name of a criterion → the folder or the archive with its hidden tests, or with its baselines where there is one.
 
     Args:
         beside: the folder of the file that names them.
@@ -30,17 +30,17 @@ def find_hidden(criteria: Iterable[Criterion], beside: Path) -> Mapping[str, Pat
     """
     found: dict[str, Path] = {}
     for criterion in criteria:
-        hidden = criterion.tests.hidden if criterion.tests else None
-        if hidden is None:
+        if criterion.brings is None:
             continue
-        path = beside / _name(hidden)
-        if not path.exists():
+        path = beside / local_name(criterion.brings)
+        if path.exists():
+            found[criterion.name] = path
+        elif criterion.hides:  # a baseline that is not there yet is told by the criterion
             raise HiddenTestsError(
-                f"criteria[{criterion.name}].tests.hidden",
+                f"criteria[{criterion.name}].{criterion.bringing_field}",
                 f"there is no folder or archive {path.name!r} beside the file, in {beside.resolve()}; put the hidden"
-                f" tests there, as they stand for {hidden.source}",
+                f" tests there, as they stand for {criterion.brings.source}",
             )
-        found[criterion.name] = path
     return found
 
 
@@ -51,7 +51,7 @@ def pack_hidden(found: Mapping[str, Path], scratch: Path) -> Mapping[str, Archiv
         try:
             archives[name] = _archive(path, scratch / f"hidden-{name}.tar.zst")
         except (SnapshotError, OSError) as error:
-            raise HiddenTestsError(f"criteria[{name}].tests.hidden", f"{path}: {error}") from error
+            raise HiddenTestsError(f"criteria[{name}]", f"{path}: {error}") from error
     return archives
 
 
@@ -61,9 +61,10 @@ def _archive(path: Path, target: Path) -> Archive:
     return Archive(path, digest_of(path))
 
 
-def _name(hidden: HiddenTests) -> str:
-    if hidden.archive:
-        return hidden.archive.key
-    given = hidden.secret or hidden.config_map
+def local_name(source: Brought) -> str:
+    """What stands for a source beside the task's file. Pure."""
+    if source.archive:
+        return source.archive.key
+    given = source.secret or source.config_map
     assert given is not None, "exactly one source is given"
     return given.name

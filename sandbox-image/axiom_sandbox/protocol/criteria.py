@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 import re2
 from pydantic import AfterValidator, Field, model_validator
 
-from axiom_sandbox.protocol.checks import Check, Rule, form
+from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
 from axiom_sandbox.protocol.model import ApiModel
 from axiom_sandbox.protocol.quantities import DurationText
 
@@ -21,6 +21,12 @@ IGNORE_NEEDS_SELECT = (
 NOTHING_TO_READ = (
     "neither files nor message is given, so no citation would be found; name files, or set message: true"
 )
+NOTHING_TO_PROBE = (
+    "neither requests nor pictures is given, so nothing would be asked of the server; give at least one"
+)
+BASELINES_ALONE = "baselines goes with pictures alone; name the pictures, or remove it"
+MOST_PICTURE_PIXELS = 4_000_000
+TOO_MANY_PIXELS = f"width times height is more than {MOST_PICTURE_PIXELS}; make one of them smaller"
 MOST_BELOW_LEAST = "atMost is less than atLeast; correct one of them"
 PATTERN_CURE = "close every bracket, and do without look-around and back-references"
 
@@ -271,10 +277,8 @@ class HiddenArchive(ApiModel):
     """SHA-256 that the archive must have, in hexadecimal. Unset: any."""
 
 
-class HiddenTests(ApiModel):
-    """Where tests come from that the agent never sees. The verifier's trusted side alone gets them; they lie in the clean
-    room for this criterion's runs and nowhere else. With `axiom run`: a folder, or an archive, of the same name beside the
-    task's file, for each of the sources."""
+class Brought(ApiModel):
+    """Where files of a criterion's own come from."""
 
     config_map: HiddenObject | None = None
     """A ConfigMap in the task's namespace."""
@@ -306,6 +310,12 @@ class HiddenTests(ApiModel):
         given = self.secret or self.config_map
         assert given is not None, "exactly one source is given"
         return f"{'secret' if self.secret else 'configMap'} {given.name!r}"
+
+
+class HiddenTests(Brought):
+    """Where tests come from that the agent never sees. The verifier's trusted side alone gets them; they lie in the clean
+    room for this criterion's runs and nowhere else. With `axiom run`: a folder, or an archive, of the same name beside the
+    task's file, for each of the sources."""
 
 
 class TestsCriterion(ApiModel):
@@ -490,19 +500,101 @@ class ProbeRequest(ApiModel):
     """RE2 patterns, none of which may occur."""
 
 
+PictureSide = Annotated[int, Field(ge=16, le=4000)]
+
+
+class PictureMask(ApiModel):
+    """A rectangle that is not compared, in pixels from the picture's left upper corner."""
+
+    x: Annotated[int, Field(ge=0, le=4000)]
+    """Pixels to its left."""
+    y: Annotated[int, Field(ge=0, le=4000)]
+    """Pixels above it."""
+    width: Annotated[int, Field(ge=1, le=4000)]
+    """Its width."""
+    height: Annotated[int, Field(ge=1, le=4000)]
+    """Its height."""
+
+
+class ProbePicture(ApiModel):
+    """A picture of a page of the server, taken with Chromium, and the one that it must look like."""
+
+    name: CriterionName
+    """Names the picture in evidence."""
+    path: Annotated[
+        str,
+        Field(max_length=1024),
+        form(r"^/[!-~]*$", "is not a path; write one such as /index.html?tab=2, in ASCII and without spaces"),
+    ]
+    """Path and query of the page."""
+    width: PictureSide = 1280
+    """Width of the window in pixels."""
+    height: PictureSide = 800
+    """Its height: what lies below is not in the picture."""
+    max_difference_percent: Annotated[int, Field(ge=0, le=99)] = 2
+    """Most of its pixels that may differ, of those that no mask covers."""
+    masks: Annotated[list[PictureMask], Field(max_length=32)] = []
+    """What is not compared, such as a time or an advertisement."""
+    baseline: RelativePath | None = None
+    """The picture (PNG) that it must look like: a file of the base, or of `baselines`. The agent's version of it never counts.
+    Unset: `<name>.png`, in the folder of `baselines`."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(f"self.width * self.height <= {MOST_PICTURE_PIXELS}", TOO_MANY_PIXELS),
+    )
+
+    @model_validator(mode="after")
+    def _is_not_too_large(self) -> Self:
+        if self.width * self.height > MOST_PICTURE_PIXELS:
+            raise ValueError(TOO_MANY_PIXELS)
+        return self
+
+
+class Baselines(Brought):
+    """Where pictures to compare with come from that are no part of the workspace: `<name>.png` for each. The agent never sees
+    them, and so cannot serve them. With `axiom run`: a folder, or an archive, of the same name beside the task's file.
+    `axiom baseline accept` fills them."""
+
+
 class ProbeCriterion(ApiModel):
-    """A server that the result starts, in a clean room of its own loopback, and how it must answer."""
+    """A server that the result starts, in a clean room of its own loopback, how it must answer, and what its pages look like."""
 
     argv: Annotated[list[Argument], Field(min_length=1, max_length=64)]
     """Program and arguments that start it; it finds the port in the variable PORT, too."""
     port: Annotated[int, Field(ge=1024, le=65535)]
     """The port of 127.0.0.1 that it must listen on."""
-    requests: Annotated[list[ProbeRequest], Field(min_length=1, max_length=16)]
+    requests: Annotated[list[ProbeRequest], Field(max_length=16)] = []
     """Sent one after another, in this order, to one life of the server."""
+    pictures: Annotated[list[ProbePicture], Field(max_length=8), Keyed("name")] = []
+    """Taken after all requests, in the same life of the server."""
+    baselines: Baselines | None = None
+    """What pictures are compared with. Unset: files of the base."""
     start_timeout: DurationText = "15s"
     """How long it may take until it listens."""
     request_timeout: DurationText = "10s"
     """How long each answer may take."""
+    picture_timeout: DurationText = "30s"
+    """How long each picture may take, with the start of the browser."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.requests.size() + self.pictures.size() > 0", NOTHING_TO_PROBE),
+        Rule("!has(self.baselines) || self.pictures.size() > 0", BASELINES_ALONE),
+    )
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Self:
+        if not self.requests and not self.pictures:
+            raise ValueError(NOTHING_TO_PROBE)
+        if self.baselines and not self.pictures:
+            raise ValueError(BASELINES_ALONE)
+        return self
+
+    def baseline_of(self, picture: ProbePicture) -> str:
+        """Path of the picture's baseline in the base, with what `baselines` lays over it."""
+        if picture.baseline:
+            return picture.baseline
+        folder = self.baselines.folder if self.baselines else None
+        return f"{folder}/{picture.name}.png" if folder else f"{picture.name}.png"
 
 
 ToolPattern = Annotated[
@@ -681,6 +773,16 @@ class Criterion(ApiModel):
     def hides(self) -> bool:
         """Whether the agent is told nothing of this criterion."""
         return self.tests is not None and self.tests.hidden is not None
+
+    @property
+    def brings(self) -> Brought | None:
+        """Where files of its own come from, which are laid over the base while it is decided."""
+        return self.tests.hidden if self.tests else self.probe.baselines if self.probe else None
+
+    @property
+    def bringing_field(self) -> str:
+        """Which field says so, for messages."""
+        return "tests.hidden" if self.tests else "probe.baselines"
 
     @property
     def reads_conduct(self) -> bool:

@@ -138,7 +138,7 @@ class FilesChanged(Event):
 
 
 class Screenshot(Event):
-    """A picture: of the terminal, secrets masked, or of what a tool wrote. Its blob may be that of an earlier one."""
+    """A picture: of the terminal, secrets masked, of what a tool wrote, or of a page. Its blob may be that of an earlier one."""
 
     event = "screenshot"
     round: int
@@ -167,7 +167,10 @@ class Screenshot(Event):
     output: int | None = None
     """Offset in bytes into the terminal's output: what was written until then is shown."""
     path: str = ""
-    """Where the tool wrote it, in the folder that the class names."""
+    """Where the tool wrote it, in the folder that the class names; of a page its address; of a criterion's picture
+    `<criterion>/<picture>/` and `picture.png`, `baseline.png` or `difference.png`."""
+    settled: bool | None = None
+    """Of a page: whether it had come to rest."""
 
 
 class AgentExited(Event):

@@ -27,6 +27,10 @@ class PictureReason(StrEnum):
     """A minute had passed in which the terminal changed."""
     FILE = "file"
     """A tool wrote it."""
+    PAGE = "page"
+    """The class has a page photographed."""
+    PROBE = "probe"
+    """A criterion of type Probe compared it, or shows where it differs."""
 
 
 class PictureSettings(Message):

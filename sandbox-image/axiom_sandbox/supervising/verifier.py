@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,19 +16,23 @@ from axiom_sandbox.protocol.criteria import CriterionName
 from axiom_sandbox.protocol.errands import Errand, Reply
 from axiom_sandbox.protocol.events import Event
 from axiom_sandbox.protocol.launching import Channel, Exit, Lockdown, Network, ProcessLimits, Start
+from axiom_sandbox.protocol.pages import Form, Shot, Shown
 from axiom_sandbox.snapshots.writing import clear
+from axiom_sandbox.supervising.browser import Browser
 from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.supervising.errands import ErrandBoard
-from axiom_sandbox.supervising.launcher_link import LauncherError, LauncherLink, LauncherLostError
+from axiom_sandbox.supervising.launcher_link import Handover, LauncherError, LauncherLink, LauncherLostError
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.verifying.driver import Consulting, verify
 from axiom_sandbox.verifying.hiding import MOUNT_FOLDER
-from axiom_sandbox.verifying.rooms import Job, Outcome, RoomError
+from axiom_sandbox.verifying.rooms import LOOKED, READY, Job, Look, Outcome, RoomError, Seen
 
 _FILE_BYTES = 1024**3
 _PROCESSES = 512
 _OPEN_FILES = 4096
+_PICTURE_BYTES = 96 * 1024**2
+"""Of all pictures of one verification, compressed; ordinary pages have some hundred kilobytes."""
 _DRAIN_SECONDS = 2.0
 _NAMES: TypeAdapter[str] = TypeAdapter(CriterionName)
 
@@ -105,8 +110,8 @@ class VerifierSandbox(Sandbox):
         return self.folder / "hidden"
 
     def _hidden(self, order: Verify) -> dict[str, Path]:
-        """Where the hidden tests of each criterion lie: brought by the gateway, or mounted."""
-        names = [criterion.name for criterion in order.criteria if criterion.hides]
+        """Where hidden tests and baselines of each criterion lie: brought by the gateway, or mounted."""
+        names = [criterion.name for criterion in order.criteria if criterion.brings]
         brought = {name: self._hidden_folder / name for name in names}
         return {name: path if path.exists() else MOUNT_FOLDER / name for name, path in brought.items()}
 
@@ -121,7 +126,7 @@ class VerifierSandbox(Sandbox):
         try:
             async with asyncio.timeout(self.seconds_left()):
                 return await verify(
-                    LauncherRoom(self.link, self.settings),
+                    LauncherRoom(self.link, self.settings, Browser(self.settings.browser, self.link)),
                     self.base_archive,
                     self.changes_archive,
                     order.criteria,
@@ -130,6 +135,7 @@ class VerifierSandbox(Sandbox):
                     self._tell,
                     candidate=order.candidate,
                     said=order.said,
+                    keep=self.keep_pieces,
                     hidden=self._hidden(order),
                     conduct=self._conduct(),
                     consulting=Consulting(
@@ -161,13 +167,14 @@ def _is_criterion_name(text: str) -> bool:
 class LauncherRoom:
     """The clean room: runs the candidate's code in the untrusted container, with no network at all, or its own loopback."""
 
-    def __init__(self, link: LauncherLink, settings: SandboxSettings) -> None:
+    def __init__(self, link: LauncherLink, settings: SandboxSettings, browser: Browser) -> None:
+        self._browser = browser
         self._link, self._settings, self._inside = link, settings, settings.inside
         self.tree: Path = settings.workspace
         self.workspace = settings.inside.workspace
         self.python = settings.inside.python
         self.tools = settings.inside.tools
-        self._count = 0
+        self._count, self._room_for_pictures = 0, _PICTURE_BYTES
 
     async def run(self, job: Job) -> Outcome:
         """Runs one job; every process of it is dead when this returns."""
@@ -195,13 +202,16 @@ class LauncherRoom:
         feeders = [
             asyncio.ensure_future(_feed(handover.fds.pop(feed), data)) for feed, data in job.feeds.items()
         ]
-        for feed in job.feeds:
+        for feed in (*job.feeds, *((LOOKED,) if job.looks else ())):
             await self._link.close_fd(name, feed)
+        seen = list[Seen]()
+        looking = asyncio.ensure_future(self._look_on(job, handover, seen))
         ended, timed_out = await self._ended(name, job.timeout)
         await self._link.kill()
+        looking.cancel()
         exit_ = ended or await self._link.exited(name)
         await self._link.release(name)
-        _, late = await asyncio.wait([*readers, *feeders], timeout=_DRAIN_SECONDS)
+        _, late = await asyncio.wait([*readers, *feeders, looking], timeout=_DRAIN_SECONDS)
         for task in late:
             task.cancel()
         handover.close()
@@ -213,8 +223,26 @@ class LauncherRoom:
             output=bytes(output.data),
             dropped=output.dropped,
             channels={channel: bytes(collector.data) for channel, collector in channels.items()},
+            seen=tuple(seen),
             resource=exit_,
         )
+
+    async def _look_on(self, job: Job, handover: Handover, seen: list[Seen]) -> None:
+        """Has the job's pages looked at, one after the other, once the program says that they are there."""
+        if not job.looks:
+            return
+        await _read(handover.fds.pop(READY), _Collector(0))
+        for look in job.looks:
+            seen += [await self._seen(look)]
+        os.close(handover.fds.pop(LOOKED))
+
+    async def _seen(self, look: Look) -> Seen:
+        taken = await self._browser.take(_shot(look))
+        packed = await asyncio.to_thread(zlib.compress, taken.picture, 1)
+        self._room_for_pictures -= len(packed)
+        if self._room_for_pictures < 0:
+            return Seen(Shown(error="the pictures of this verification together are too large"))
+        return Seen(taken.shown, packed if taken.picture else b"")
 
     def _empty_leftovers(self) -> None:
         """What an earlier candidate left outside the tree must not help the next."""
@@ -242,6 +270,7 @@ class LauncherRoom:
             channels=(
                 *(Channel(name=feed, direction="in") for feed in job.feeds),
                 *(Channel(name=channel) for channel in job.channels),
+                *((Channel(name=READY), Channel(name=LOOKED, direction="in")) if job.looks else ()),
             ),
             lockdown=Lockdown(
                 network=Network.LOOPBACK if job.loopback else Network.NONE,
@@ -254,6 +283,17 @@ class LauncherRoom:
                 ),
             ),
         )
+
+
+def _shot(look: Look) -> Shot:
+    return Shot(
+        port=look.port,
+        path=look.path,
+        width=look.width,
+        height=look.height,
+        seconds=look.seconds,
+        form=Form.PIXELS,
+    )
 
 
 class _Collector:

@@ -25,9 +25,12 @@ from axiom_sandbox.protocol.events import (
     Consulted,
     CriterionChecked,
     Event,
+    Gap,
     ProcessRan,
+    Screenshot,
     VerdictReached,
 )
+from axiom_sandbox.protocol.pictures import UNMASKED, PictureReason
 from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict, combine
 from axiom_sandbox.snapshots import SnapshotError, Tree, apply_changes, clear, unpack
 from axiom_sandbox.snapshots.captures import applied
@@ -38,6 +41,7 @@ from axiom_sandbox.verifying.judging import (
     Brief,
     Hidden,
     Judgement,
+    Picture,
     Ran,
     Run,
     Side,
@@ -51,6 +55,8 @@ from axiom_sandbox.verifying.rooms import Room, RoomError, place_of
 from axiom_sandbox.verifying.texts import clean, clean_bytes
 
 Record = Callable[[Event], Awaitable[None]]
+Keep = Callable[[Mapping[str, bytes | Path]], Awaitable[tuple[str, ...]]]
+"""Keeps pieces of evidence; the digest of each."""
 
 _ENTROPY_BYTES = 64
 _MAX_REMARKS = 500
@@ -82,6 +88,7 @@ async def verify(
     hidden: Mapping[str, Path] | None = None,
     conduct: Conduct | None = None,
     consulting: Consulting | None = None,
+    keep: Keep | None = None,
 ) -> Verification:
     """Decides every criterion on base plus changes.
 
@@ -94,6 +101,7 @@ async def verify(
         said: the agent's last words.
         hidden: name of a criterion with hidden tests → the folder or the archive that holds them.
         conduct: what the agent did.
+        keep: keeps pictures that are evidence; None: they are not kept.
         consulting: who does errands outside, and what criteria with such errands are told.
 
     A room or an archive that cannot be used gives Inconclusive, never an exception.
@@ -105,7 +113,7 @@ async def verify(
     except (SnapshotError, OSError) as error:
         message = clean(f"Base and changes could not be put together: {error}")
         judged = [Judgement(Verdict.INCONCLUSIVE, message)] * len(criteria)
-        return await _told(criteria, judged, None, round, record)
+        return await _told(criteria, judged, None, round, record, keep)
     changes = desk.subject.changes
     if candidate is CandidateSource.MESSAGE and not changes.changes:
         judged = [Judgement(Verdict.FAIL, no_code(changes.findings))] * len(criteria)
@@ -120,7 +128,7 @@ async def verify(
         session = _Session(room, record, entropy)
         await session.run_all(cases)
         judged = await _Bench(criteria, cases, consulting or Consulting(), record, round, entropy).judge()
-    return await _told(criteria, judged, desk.subject, round, record)
+    return await _told(criteria, judged, desk.subject, round, record, keep)
 
 
 def no_code(findings: Sequence[Finding]) -> str:
@@ -139,10 +147,13 @@ async def _told(
     subject: Subject | None,
     round: int,
     record: Record,
+    keep: Keep | None,
 ) -> Verification:
     """Records what each criterion came to, and all of them together."""
     results = tuple(map(_result, criteria, judged))
     for result, judgement in zip(results, judged, strict=True):
+        if keep:
+            await _keep_pictures(result.name, judgement.pictures, round, keep, record)
         await record(
             CriterionChecked(
                 round=round,
@@ -157,6 +168,31 @@ async def _told(
     verdict = combine(results)
     await record(VerdictReached(round=round, verdict=verdict))
     return Verification(verdict=verdict, results=results, disagreements=disagreements(compared))
+
+
+async def _keep_pictures(
+    criterion: str, pictures: Sequence[Picture], round: int, keep: Keep, record: Record
+) -> None:
+    for picture in pictures:
+        path = f"{criterion}/{picture.name}.png"
+        try:
+            [digest] = await keep({UNMASKED: picture.png})
+        except OSError as error:
+            reason = f"{path} cannot be kept: {error}"
+            await record(Gap(what="screenshot", start=0, end=0, size=len(picture.png), reason=reason))
+            continue
+        await record(
+            Screenshot(
+                round=round,
+                why=(PictureReason.PROBE,),
+                digest=digest,
+                size=len(picture.png),
+                media_type="image/png",
+                width=picture.width,
+                height=picture.height,
+                path=path,
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -316,14 +352,14 @@ def _lay_out(
 
 
 def _own_desk(desk: _Desk, criterion: Criterion, hidden: Mapping[str, Path], scratch: Path) -> _Desk:
-    """The desk, with the criterion's hidden tests laid over the base if it has some."""
-    wanted = criterion.tests.hidden if criterion.tests else None
+    """The desk, with what the criterion brings along laid over the base."""
+    wanted = criterion.brings
     if wanted is None:
         return desk
     try:
         over = take_hidden(wanted, hidden.get(criterion.name), scratch / f"hidden-{criterion.name}")
     except (SnapshotError, OSError) as error:
-        problem = f"criteria[{criterion.name}].tests.hidden: {wanted.source}: {error}"
+        problem = f"criteria[{criterion.name}].{criterion.bringing_field}: {wanted.source}: {error}"
         return replace(desk, subject=replace(desk.subject, hidden=Hidden(problem=problem)))
     found = desk.sides[Source.BASE]
     base = DirectoryFiles(overlaid(found.tree, over.tree), found.root, over)

@@ -1,4 +1,4 @@
-"""Hidden tests on their way into the clean room: what a criterion's source holds, laid over the base."""
+"""Hidden tests and baselines on their way to the verifier: what a criterion's source holds, laid over the base."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from axiom_sandbox.protocol.changes import Entry
-from axiom_sandbox.protocol.criteria import HiddenTests
+from axiom_sandbox.protocol.criteria import Brought
 from axiom_sandbox.snapshots.archives import digest_of
 from axiom_sandbox.snapshots.errors import SnapshotError
 from axiom_sandbox.snapshots.importing import extract
@@ -19,7 +19,7 @@ MOUNT_FOLDER = Path("/axiom/hidden")
 """Where a verifier's pod mounts ConfigMaps and Secrets, each in a folder that is named like its criterion."""
 
 
-def take_hidden(wanted: HiddenTests, source: Path | None, folder: Path) -> DirectoryFiles:
+def take_hidden(wanted: Brought, source: Path | None, folder: Path) -> DirectoryFiles:
     """The files of a source, at their places in the workspace; `folder` is for them, and is not there yet.
 
     Args:
@@ -38,7 +38,7 @@ def take_hidden(wanted: HiddenTests, source: Path | None, folder: Path) -> Direc
         extract(source, target)
     tree = scan(folder, BASE_LIMITS)
     if not tree.entries:
-        raise SnapshotError("holds no file, or does not exist; put the tests there, a file for each key")
+        raise SnapshotError("holds no file, or does not exist; put the files there, each under a key")
     return DirectoryFiles(replace(tree, digest=_digest(tree)), folder)
 
 
@@ -65,7 +65,7 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copyfile(entry, target / entry.name)
 
 
-def _check(wanted: HiddenTests, archive: Path) -> None:
+def _check(wanted: Brought, archive: Path) -> None:
     asked = wanted.archive.digest if wanted.archive else None
     if asked and (found := digest_of(archive)) != asked:
         raise SnapshotError(f"has the SHA-256 {found}, and digest says {asked}; correct one of them")

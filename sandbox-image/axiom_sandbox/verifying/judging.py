@@ -123,6 +123,17 @@ class Ran:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture that is evidence, as PNG."""
+
+    name: str
+    """Such as `home/difference`."""
+    png: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Judgement:
     """What one criterion came to."""
 
@@ -132,6 +143,8 @@ class Judgement:
     """What the ledger keeps of it: plain JSON."""
     remarks: tuple[Remark, ...] = ()
     """What was found at places of the workspace; the ledger keeps the first of them."""
+    pictures: tuple[Picture, ...] = ()
+    """What the ledger keeps of it as pictures."""
     strength: Strength | None = None
     """How strong it is, where that is not the same for all of its kind."""
 

@@ -4,10 +4,14 @@ A program of ours (`tools/speak_http.py`) starts it, waits until it listens, sen
 answers out through a channel that the server cannot reach; whether they are right is decided here. $(NONCE) in a request
 is text that nobody could foresee, other in each of the two runs: answers that were written down beforehand do not hold it.
 
-Pass: in both runs every answer was as asked. Fail: in both runs one was not, or the server did not listen in time, ended, or
-gave no answer. Inconclusive: the two runs disagree; the room has no Python, or not the program that is to start the server.
-Evidence: for each run how it ended, and of each answer status, size and digest of its body, and what was wrong with it.
-No pictures are taken.
+While the server lives, a browser outside the room photographs pages (`axiom_sandbox.pages`); each is compared with a picture that is
+the base's, or the criterion's own (`pictures`).
+
+Pass: in both runs every answer was as asked, and every picture looks like its baseline. Fail: in both runs one was not, or the server
+did not listen in time, ended, or gave no answer. Inconclusive: the two runs disagree; the room has no Python, or not the program that
+is to start the server; there is no browser, or no baseline yet.
+Evidence: for each run how it ended, of each answer status, size and digest of its body, of each picture its score, and what was wrong;
+as files picture, baseline and difference.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import hashlib
 import json
 import posixpath
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import re2
@@ -25,9 +29,20 @@ import re2
 from axiom_sandbox.protocol.criteria import ProbeCriterion, ProbeRequest
 from axiom_sandbox.protocol.quantities import parse_duration
 from axiom_sandbox.protocol.verdicts import Verdict
-from axiom_sandbox.verifying.judging import Judgement, Ran, Run, Source, Subject, Verifier, environment, whole
+from axiom_sandbox.verifying.judging import (
+    Judgement,
+    Picture,
+    Ran,
+    Run,
+    Source,
+    Subject,
+    Verifier,
+    environment,
+    whole,
+)
 from axiom_sandbox.verifying.rooms import Job, Place
 from axiom_sandbox.verifying.texts import clean, clean_bytes
+from axiom_sandbox.verifying.views import find_baseline, look_at, looking_seconds, views_of
 
 NONCE = "$(NONCE)"
 MAX_BODY = 256 * 1024
@@ -66,17 +81,19 @@ class ProbeVerifier(Verifier[ProbeCriterion]):
             "requestSeconds": each,
             "maxBody": MAX_BODY,
             "requests": [_request(request, nonce) for request in spec.requests],
+            "looks": len(spec.pictures),
         }
         job = Job(
             purpose="probe of the candidate's server",
             argv=(place.python, "-I", f"{place.tools}/speak_http.py"),
             env=environment(place) | {"PORT": str(spec.port)},
             cwd=place.workspace,
-            timeout=start + each * len(spec.requests) + _SPARE_SECONDS,
+            timeout=start + each * len(spec.requests) + looking_seconds(spec) + _SPARE_SECONDS,
             feeds={_PLAN: json.dumps(plan).encode()},
             channels=(_ANSWERS,),
             loopback=True,
-            max_channel=len(spec.requests) * (MAX_BODY * 2 + 128 * 1024),
+            max_channel=(1 + len(spec.requests)) * (MAX_BODY * 2 + 128 * 1024),
+            looks=tuple(look_at(spec, picture) for picture in spec.pictures),
         )
         return Run(whole(subject.candidate.tree, Source.CANDIDATE), job, nonce=nonce.encode())
 
@@ -85,19 +102,42 @@ class ProbeVerifier(Verifier[ProbeCriterion]):
         if error := done[0].outcome.start_error:
             text = f"The image of the clean room has no Python, which speaks to the server: {error}."
             return Judgement(Verdict.INCONCLUSIVE, clean(text), {"startError": clean(error, 500)})
-        failures, runs = [], []
+        baselines = {picture.name: find_baseline(spec, picture, subject) for picture in spec.pictures}
+        failures, runs, unclear, kept = [], [], [], dict[str, Picture]()
         for ran in done:
             said = _said(ran)
             problem = _problem(spec, ran, said)
+            views = [] if problem else views_of(spec, baselines, ran)
+            problem = problem or next((view.problem for view in views if view.problem), "")
+            unclear += [view.unclear for view in views if view.unclear]
             failures.append(problem)
-            runs.append(_describe(ran, said, problem))
-        evidence = {"runs": runs}
+            runs.append(
+                _describe(ran, said, problem)
+                | ({"pictures": [view.evidence for view in views]} if views else {})
+            )
+            new = {picture.name: picture for view in views for picture in view.pictures}
+            kept = kept | new if problem else new | kept  # those of a run that failed say more
+        return replace(
+            self._verdict(spec, subject, done, failures, unclear, {"runs": runs}),
+            pictures=tuple(kept.values()),
+        )
+
+    def _verdict(
+        self,
+        spec: ProbeCriterion,
+        subject: Subject,
+        done: Sequence[Ran],
+        failures: Sequence[str],
+        unclear: Sequence[str],
+        evidence: dict[str, Any],
+    ) -> Judgement:
         if _is_missing_program(spec, subject, done):
             text = f"{failures[0]} Name a program that the image of the clean room holds."
             return Judgement(Verdict.INCONCLUSIVE, clean(text), evidence)
+        if unclear and not all(failures):
+            return Judgement(Verdict.INCONCLUSIVE, clean(unclear[0]), evidence)
         if not any(failures):
-            text = f"{len(spec.requests)} requests were answered as asked, in each of {len(done)} runs."
-            return Judgement(Verdict.PASS, text, evidence)
+            return Judgement(Verdict.PASS, _all_well(spec, len(done)), evidence)
         if not all(failures):
             text = f"In one of two runs all was well, in the other: {next(filter(None, failures))}"
             return Judgement(Verdict.INCONCLUSIVE, clean(text), evidence)
@@ -107,6 +147,15 @@ class ProbeVerifier(Verifier[ProbeCriterion]):
             clean("\n".join([failures[0], *(["It printed at the end:", printed] if printed else [])])),
             evidence,
         )
+
+
+def _all_well(spec: ProbeCriterion, runs: int) -> str:
+    parts = []
+    if spec.requests:
+        parts.append(f"{len(spec.requests)} requests were answered as asked")
+    if spec.pictures:
+        parts.append(f"{len(spec.pictures)} pictures look like their baselines")
+    return f"{' and '.join(parts)}, in each of {runs} runs."
 
 
 def _request(request: ProbeRequest, nonce: str) -> dict[str, Any]:

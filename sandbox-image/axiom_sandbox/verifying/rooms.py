@@ -7,10 +7,36 @@ from pathlib import Path
 from typing import Protocol
 
 from axiom_sandbox.protocol.launching import Exit
+from axiom_sandbox.protocol.pages import Shown
 
 
 class RoomError(Exception):
     """The clean room itself failed: nothing is known about the candidate. The message is for a person."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A page to look at, of a server that a job runs."""
+
+    port: int
+    path: str
+    width: int
+    height: int
+    seconds: float
+    """How long it may take."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a browser showed of a page."""
+
+    shown: Shown
+    packed: bytes = b""
+    """Three bytes for each pixel, row by row, compressed with zlib; empty where there is no picture."""
+
+
+READY, LOOKED = "ready", "looked"
+"""Channel and feed of a job with `looks`."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +57,9 @@ class Job:
     """Whether it may listen on, and connect to, ports of the room from 1024 on; else it has no network at all."""
     channels: tuple[str, ...] = ()
     """Names of pipes that the program writes. Descriptors follow those of the feeds."""
+    looks: tuple[Look, ...] = ()
+    """Pages that a browser outside looks at while it runs. With any there are two more pipes behind all others: the program closes
+    READY when its server may be looked at, and LOOKED, which it reads, ends when that is done."""
     max_output: int = 256 * 1024
     """Bytes of output that are kept, the last ones."""
     max_channel: int = 8 * 1024 * 1024
@@ -51,6 +80,8 @@ class Outcome:
     dropped: int = 0
     """Bytes of output before that."""
     channels: dict[str, bytes] = field(default_factory=dict)
+    seen: tuple[Seen, ...] = ()
+    """Of the job's looks, the first so many."""
     resource: Exit | None = None
     start_error: str = ""
     """Why the program could not be executed; empty when it was."""

@@ -28,6 +28,7 @@ from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.launching import Expectation, Network
 from axiom_sandbox.protocol.verdicts import Verdict
 from axiom_sandbox.snapshots import capture, digest_of, read_tree, unpack
+from axiom_sandbox.supervising.browser import Browser
 from axiom_sandbox.supervising.verifier import LauncherRoom, VerifierSandbox
 from axiom_sandbox.verifying.rooms import Job
 
@@ -123,7 +124,8 @@ async def test_the_clean_room_ends_bounds_and_forgets_what_ran_there(tmp_path: P
     async with open_bench(tmp_path, **ROLE) as bench:
         life = await bench.begin(VerifierSandbox)
         await life.reached(Phase.WAITING_FOR_WORKSPACE)
-        room = LauncherRoom(life.sandbox.link, bench.settings)
+        link = life.sandbox.link
+        room = LauncherRoom(link, bench.settings, Browser(bench.settings.browser, link))
 
         async def run(script: str, **options: Any) -> Any:
             given = {"timeout": 20.0, **options}

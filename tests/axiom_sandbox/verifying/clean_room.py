@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from axiom_sandbox.verifying.rooms import TOOLS, Job, Outcome
+from axiom_sandbox.protocol.pages import Shown
+from axiom_sandbox.verifying.rooms import TOOLS, Job, Look, Outcome, Seen
 
 WORKSPACE = "/mnt"
 HANGING = f"{WORKSPACE}/.hanging"
@@ -33,6 +34,8 @@ class BubblewrapRoom:
         self.jobs: list[Job] = []
         self.shown: dict[Path, str] = {}
         """Folders of this machine that stand elsewhere, too, read-only."""
+        self.looking: Callable[[Look], Seen] = lambda look: Seen(Shown(error="this room has no browser"))
+        """Stands for a browser."""
         self.before: Callable[[Job], None] = lambda job: None
         """Called with each job when the tree is filled."""
 
@@ -41,6 +44,8 @@ class BubblewrapRoom:
         self.before(job)
         pipes = [os.pipe() for _ in (*job.feeds, *job.channels)]
         theirs = [*(p[0] for p in pipes[: len(job.feeds)]), *(p[1] for p in pipes[len(job.feeds) :])]
+        looks = (os.pipe(), os.pipe()) if job.looks else ()
+        theirs += [looks[0][1], looks[1][0]] if looks else []
         ours = [*(p[1] for p in pipes[: len(job.feeds)]), *(p[0] for p in pipes[len(job.feeds) :])]
         output = os.pipe()
         started = time.monotonic()
@@ -52,12 +57,14 @@ class BubblewrapRoom:
         work += [loop.run_in_executor(None, _read, fd) for fd in ours[len(job.feeds) :]]
         for descriptor, data in zip(ours, job.feeds.values(), strict=False):
             work.append(loop.run_in_executor(None, _write, descriptor, data))
+        looking = loop.run_in_executor(None, self._look, job, looks[0][0], looks[1][1]) if looks else None
         waiting = loop.run_in_executor(None, os.waitpid, pid, 0)
         timed_out = await self._is_hanging(waiting, started + job.timeout)
         if timed_out:
             os.kill(pid, signal.SIGKILL)
         _, status = await waiting
         printed, *rest = await asyncio.gather(*work)
+        seen = await looking if looking else ()
         code = os.waitstatus_to_exitcode(status)
         start_error = ""
         if b"bwrap: execvp" in printed:
@@ -73,7 +80,14 @@ class BubblewrapRoom:
             dropped=max(0, len(printed) - job.max_output),
             channels=dict(zip(job.channels, (data[: job.max_channel] for data in rest), strict=False)),
             start_error=start_error,
+            seen=seen,
         )
+
+    def _look(self, job: Job, ready: int, looked: int) -> tuple[Seen, ...]:
+        _read(ready)
+        seen = tuple(self.looking(look) for look in job.looks)
+        os.close(looked)
+        return seen
 
     async def _is_hanging(self, waiting: asyncio.Future[object], deadline: float) -> bool:
         while not (self.tree / Path(HANGING).name).exists() and time.monotonic() < deadline:

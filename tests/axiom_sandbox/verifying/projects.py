@@ -1,5 +1,6 @@
 """Small projects to verify: a base with a bug and the means to hand in what an agent made of it."""
 
+import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -76,6 +77,8 @@ class Bench:
     events: list[Event] = field(default_factory=list)
     changes: Path = Path()
     entropy: Callable[[int], bytes] = secrets.token_bytes
+    kept: dict[str, bytes] = field(default_factory=dict)
+    """Pictures by their digests."""
     hidden: dict[str, Path] = field(default_factory=dict)
     said: str = ""
     candidate: CandidateSource = CandidateSource.WORKSPACE
@@ -100,6 +103,12 @@ class Bench:
         async def record(event: Event) -> None:
             self.events.append(event)
 
+        async def keep(pieces: Mapping[str, bytes | Path]) -> tuple[str, ...]:
+            data = [piece if isinstance(piece, bytes) else piece.read_bytes() for piece in pieces.values()]
+            found = {hashlib.sha256(one).hexdigest(): one for one in data}
+            self.kept |= found
+            return tuple(found)
+
         return await verify(
             self.room,
             self.folder / "base.tar.zst",
@@ -114,4 +123,5 @@ class Bench:
             candidate=self.candidate,
             conduct=self.conduct,
             consulting=self.consulting,
+            keep=keep,
         )

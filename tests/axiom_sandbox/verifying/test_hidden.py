@@ -151,7 +151,7 @@ def test_an_archive_may_be_any_tar_and_must_have_its_digest(tmp_path: Path) -> N
 
 def test_an_empty_source_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SnapshotError, match="a file for each key"):
+    with pytest.raises(SnapshotError, match="put the files there, each under a key"):
         take_hidden(HiddenTests(secret={"name": "s"}), tmp_path / "empty", tmp_path / "taken")
 
 

@@ -1,7 +1,8 @@
 """Starts a server of the candidate, waits until it listens, and speaks HTTP with it over loopback.
 
 Run as `python -I speak_http.py` in the candidate's container: reads a plan (JSON) from descriptor 3, and writes a line of JSON
-to descriptor 4 for the start and for each answer. It judges nothing. From the first line on nobody of the same user can look
+to descriptor 4 for the start and for each answer. Where the plan says that pages are looked at from outside, it closes descriptor 5
+then, and lets the server live until descriptor 6 ends. It judges nothing. From the first line on nobody of the same user can look
 into this process or open what it holds, and the server inherits none of its descriptors.
 """
 
@@ -26,10 +27,10 @@ def main() -> None:
     """Reads the plan and carries it out."""
     if ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         sys.exit("this process cannot be closed to others")
-    for descriptor in (3, 4):
-        os.set_inheritable(descriptor, False)
     with open(3, "rb") as feed:
         plan = json.load(feed)
+    for descriptor in (4, 5, 6) if plan["looks"] else (4,):
+        os.set_inheritable(descriptor, False)
     with open(4, "w", encoding="ascii") as out:
 
         def say(**record: object) -> None:
@@ -45,6 +46,9 @@ def main() -> None:
         say(kind="started")
         for request in plan["requests"]:
             say(**_ask(plan, request))
+        if plan["looks"]:
+            os.close(5)
+            os.read(6, 1)
 
 
 def _start(argv: list[str], say: object) -> subprocess.Popen[bytes] | None:
