@@ -115,6 +115,12 @@ def git_authority() -> str:
 
 
 @pytest.fixture(scope="module")
+def control_plane_settings() -> dict[str, str]:
+    """Further variables of operator and gateway in the module's tests."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def control_plane(
     cluster: Connection,
     pod_network: None,
@@ -122,6 +128,7 @@ def control_plane(
     authority: Authority,
     tmp_path_factory: pytest.TempPathFactory,
     git_authority: str,
+    control_plane_settings: dict[str, str],
 ) -> Iterator[ControlPlane]:
     namespace = f"axiom-{uuid.uuid4().hex[:8]}"
     admin = Kubectl(cluster, namespace)
@@ -129,8 +136,9 @@ def control_plane(
     admin("wait", "--for=condition=Established", "crd/agenttasks.axiom.dev", "crd/agentclasses.axiom.dev")
     admin("create", "namespace", namespace)
     control_plane = make_control_plane(
-        cluster, images, authority, namespace, tmp_path_factory.mktemp("control-plane"), git_authority
-    )
+        cluster, images, authority, namespace, tmp_path_factory.mktemp("control-plane"), git_authority,
+        control_plane_settings,
+    )  # fmt: skip
     control_plane.operator.start()
     control_plane.gateway.start()
     control_plane.operator.wait_until_ready()

@@ -104,8 +104,10 @@ def make_control_plane(
     namespace: str,
     folder: Path,
     git_authority: str = "",
+    more: Mapping[str, str] | None = None,
 ) -> ControlPlane:
-    """Operator and gateway with files in this folder; not started. Git servers may have certificates of `git_authority`."""
+    """Operator and gateway with files in this folder; not started. Git servers may have certificates of `git_authority`; `more` are
+    further variables of both."""
     (authority.client / "ca.crt").write_text(authority.ca)
     keys = folder / "token-keys"
     keys.write_text(secrets.token_hex(32) + "\n")
@@ -137,6 +139,7 @@ def make_control_plane(
         "AXIOM_GATEWAY_LISTEN": people,
         "AXIOM_GATEWAY_METRICS": gateway,
         "AXIOM_GATEWAY_SCRATCH": str(folder / "scratch"),
+        **(more or {}),
     }
     return ControlPlane(
         Program("axiom.reconciling", environment, folder / "operator.log", operator),

@@ -20,6 +20,7 @@ from axiom.cli.probe import probe
 from axiom.cli.replay import replay
 from axiom.cli.review import review
 from axiom.cli.run import run
+from axiom.cli.upload import upload
 from axiom.cli.verify import verify
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app.command()(checkpoint)
 app.command()(rollback)
 app.command()(fork)
 app.command()(gc)
+app.command()(upload)
 app.command("judge-bench")(judge_bench)
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(ledger_app, name="ledger")

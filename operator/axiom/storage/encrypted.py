@@ -1,7 +1,7 @@
 """Object storage whose evidence is encrypted with keys of its namespaces (`ciphers`), where a namespace has any.
 
-Segments, outcomes and blobs are encrypted; inputs, which people put there themselves, and marks without content are not. Blobs of
-a namespace with keys lie under names of its own: nobody else's task refers to them, and whoever destroys the namespace's keys
+Segments, outcomes and blobs are encrypted, and inputs that were put by way of this; those that people put there by other means are
+read as they are. Marks without content are not encrypted. Blobs of a namespace with keys lie under names of its own: nobody else's task refers to them, and whoever destroys the namespace's keys
 destroys its evidence and no other. What was stored before there were keys stays readable as it is.
 """
 
@@ -27,7 +27,7 @@ from axiom.storage.store import (
     digest_of,
 )
 
-_OWNED = re.compile(r"tasks/(?P<namespace>[^/]+)/")
+_OWNED = re.compile(r"(?:tasks|inputs)/(?P<namespace>[^/]+)/")
 _DIGEST = re.compile(
     r"(?P<before>blobs/sha256/[0-9a-f]{2}/|collecting/(?:claims|candidates)/|tasks/.*/blobs/)"
     r"(?P<digest>[0-9a-f]{64})(?P<after>(\.[^/]*)?)"
@@ -50,6 +50,12 @@ class EncryptedStore:
     def of(self, namespace: str) -> EncryptedStore:
         """The same store for one namespace."""
         return EncryptedStore(self._store, self._keyring, namespace)
+
+    def key_of(self, key: str) -> str:
+        """Name of the key by which an object is encrypted when it is put; empty: by none. Raises KeyringError."""
+        owner = self._owner(key)
+        current = self._keyring.current(owner) if owner else None
+        return current.name if current else ""
 
     async def put(
         self, key: str, source: Path | bytes, *, content_type: str = "application/octet-stream"

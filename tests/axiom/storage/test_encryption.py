@@ -168,8 +168,20 @@ async def test_a_namespace_without_a_key_has_that_of_all_or_none(
     await store.put(after, CONTENT)
     assert await folder.get(before) == CONTENT
     assert b'"_.all"' in (await folder.get(after))[:256]
-    await store.put("inputs/green/archive", CONTENT)
-    assert await folder.get("inputs/green/archive") == CONTENT
+
+
+async def test_an_input_that_is_put_is_encrypted_and_one_that_lies_there_plain_is_read(
+    store: EncryptedBucket, folder: FolderStore, tmp_path: Path
+) -> None:
+    await store.put("inputs/red/base.tar", CONTENT)
+    assert store.key_of("inputs/red/base.tar") == "red.2026-01"
+    assert CONTENT[:100] not in stored_bytes(tmp_path)
+    await folder.put("inputs/red/plain.tar", CONTENT)
+    for reader in (store, store.of("red")):
+        assert await reader.get("inputs/red/base.tar") == await reader.get("inputs/red/plain.tar") == CONTENT
+    await folder.put("inputs/blue/base.tar", await folder.get("inputs/red/base.tar"))
+    with pytest.raises(SealBrokenError):
+        await store.get("inputs/blue/base.tar")
 
 
 async def test_the_collector_needs_no_key_to_keep_what_is_referred_to(
