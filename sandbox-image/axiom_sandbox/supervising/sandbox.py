@@ -161,6 +161,9 @@ class Sandbox(ABC):
         finally:
             for task in (living, stopping):
                 task.cancel()
+        if not living.done():
+            # a stop is for what runs: it does not wait until whoever watches that has come to an end
+            await self._kill_untrusted()
         return await _failure_of(living)
 
     async def _live(self) -> None:

@@ -23,6 +23,8 @@ from axiom_sandbox.terminal.recording import Code, Recording, RecordingError
 from axiom_sandbox.terminal.screens import EmulatorMissingError, Screen, ScreenState, View, make_screen, play
 
 _READ_BYTES = 64 * 1024
+_PIECE_BYTES = 8 * 1024
+"""More than a terminal gives at once: its buffer has 4 KiB."""
 TAIL_BYTES = 16 * 1024
 _LOOKED_AT_BYTES = 256 * 1024
 _NOTE_SECONDS = 0.5
@@ -96,8 +98,10 @@ class TerminalPump:
         asyncio.get_running_loop().add_reader(self._fd, self._read)
         showing = asyncio.ensure_future(self._show())
         try:
-            while not self._finished.is_set():
+            is_last = False
+            while not is_last:
                 await _within(_NOTE_SECONDS, self._finished)
+                is_last = self._finished.is_set()
                 await self._note()
         finally:
             showing.cancel()
@@ -242,7 +246,7 @@ def _read_some(fd: int) -> tuple[bytes, bool]:
     pieces, size = list[bytes](), 0
     while size < _READ_BYTES:
         try:
-            piece = os.read(fd, _READ_BYTES)
+            piece = os.read(fd, _PIECE_BYTES)
         except BlockingIOError:
             return b"".join(pieces), False
         except OSError:  # EIO: the last process on the terminal is gone

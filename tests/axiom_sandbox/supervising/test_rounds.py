@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.axiom_sandbox.supervising.benches import open_bench, soon, start
+from tests.axiom_sandbox.supervising.benches import PATIENCE, open_bench, soon, start
 
 from axiom.channel import CommandRefusedError
 from axiom_sandbox.protocol.changes import CandidateSource
@@ -25,9 +25,11 @@ from axiom_sandbox.protocol.channel import (
     Stop,
     TerminalSize,
 )
+from axiom_sandbox.protocol.events import Event, Terminal
 from axiom_sandbox.protocol.verdicts import Saying
 from axiom_sandbox.snapshots import read_changes
 from axiom_sandbox.supervising.agent import AgentSandbox
+from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.terminal.recording import OUTPUT_LIMIT
 
 HOUR = 3600
@@ -128,6 +130,37 @@ async def test_a_round_is_recorded_from_the_envelope_to_the_captured_workspace(t
         assert state.ledger.closed
         assert b"I am done" in bench.recording(state)
         assert bench.events("closed") == [{"reason": "enough"}]
+
+
+class Slow(AgentSandbox):
+    """A trusted side whose disk takes long to hold what a terminal shows."""
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        super().__init__(settings)
+        self.begun, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def record(self, *events: Event) -> int:
+        if any(isinstance(event, Terminal) for event in events):
+            self.begun.set()
+            await self.may_go_on.wait()
+        return await super().record(*events)
+
+
+async def test_a_stop_waits_for_nothing_that_is_still_to_be_recorded(tmp_path: Path) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready(make=Slow)
+        sandbox = life.sandbox
+        assert isinstance(sandbox, Slow)
+        await life.send(start("echo shown; exec sleep 600"))
+        async with asyncio.timeout(PATIENCE):
+            await sandbox.begun.wait()
+            await life.send(Stop(reason="enough"))
+            while await sandbox.link.count_threads():
+                await asyncio.sleep(0.01)
+        sandbox.may_go_on.set()
+        state = await life.until(lambda state: state.phase is Phase.STOPPED)
+        assert b"shown" in bench.recording(state)
+        assert len(bench.events("terminal")) == 1
 
 
 @pytest.mark.parametrize(

@@ -87,11 +87,15 @@ class Desk:
         self.events: list[Event] = []
         self.outputs = 0
         self.looked_at = b""
+        self.begun, self.may_record = asyncio.Event(), asyncio.Event()
+        self.may_record.set()
         self.pump = TerminalPump(
             master, self.recording, self.record, self.heard, noted=0, look=self.look, size=(80, 24)
         )
 
     async def record(self, event: Event) -> int:
+        self.begun.set()
+        await self.may_record.wait()
         self.events.append(event)
         return len(self.events)
 
@@ -119,6 +123,22 @@ async def test_a_character_that_is_split_between_reads_is_one_character(tmp_path
     assert recorded_tail(desk.file, 4) == " €".encode()
     stretches = [event for event in desk.events if isinstance(event, Terminal)]
     assert sum(event.size for event in stretches) == len("größe €".encode()) == desk.pump.noted
+
+
+async def test_what_comes_while_a_stretch_is_noted_is_noted_too(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    running = asyncio.create_task(desk.pump.run())
+    os.write(desk.agent, b"first")
+    desk.may_record.clear()
+    async with asyncio.timeout(30):
+        await desk.begun.wait()
+    os.write(desk.agent, b" and last")
+    os.close(desk.agent)
+    await desk.pump.finish(30)
+    desk.may_record.set()
+    await running
+    stretches = [(event.start, event.size) for event in desk.events if isinstance(event, Terminal)]
+    assert stretches == [(0, 5), (5, 9)]
 
 
 async def test_a_terminal_that_is_held_open_is_left_after_the_grace(tmp_path: Path) -> None:
