@@ -21,11 +21,12 @@ KEPT_BYTES = 64 * 1024
 _MOST_WAITING = 4 * KEPT_BYTES
 _MOST_LASTING = 16 * 1024
 _LASTING = re.compile(
-    rb"\x1b(?:"
+    rb"\x1b(?!\[[0-9;:]{0,64}m)(?:"
     rb"\[[?>=<][0-9;:]{0,64}[ -/]{0,2}[@-~]|\[[0-9;]{0,32}[cnrt]|\[![p]|\][012];[^\x07\x1b]{0,512}(?:\x07|\x1b\\)"
     rb"|\]1[012];\?(?:\x07|\x1b\\)|[c=>78]|[()][0-9A-Za-z])"
 )
-"""What acts beyond the moment: private modes and queries, sizes and regions, titles, resets, character sets."""
+"""What acts beyond the moment: private modes and queries, sizes and regions, titles, resets, character sets. Colours, of which
+there are most, are told apart first."""
 _BOUNDARY = re.compile(rb"[\n\x1b]")
 _CANCEL = b"\x18"
 

@@ -19,6 +19,9 @@ from typing import Any
 
 OUTPUT_LIMIT = 64 * 1024 * 1024
 """Output that would make the file longer than this, in bytes, is dropped."""
+_PLAIN = bytes(byte for byte in range(0x20, 0x100) if byte not in b'"\\')
+"""Bytes of UTF-8 that stand for themselves in a string of JSON."""
+_ESCAPES = {byte: json.dumps(chr(byte))[1:-1].encode() for byte in range(0x100) if byte not in _PLAIN}
 _LIMIT_REACHED = "the recording's limit is reached: later output is not kept"
 
 
@@ -113,9 +116,10 @@ class Recording:
         text = self._decoder.decode(data)
         if not text:
             return not self._written.full
-        size = len(text.encode())
+        output = text.encode()
+        size = len(output)
         if not self._written.full:
-            elapsed, line = self._line(Code.OUTPUT, text)
+            elapsed, line = self._line(Code.OUTPUT, output)
             if self._written.size + len(line) <= self._limit:
                 self._write(elapsed, line)
                 self._written.output += size
@@ -181,13 +185,14 @@ class Recording:
         self._write(0, _json_line(header))
 
     def _event(self, code: Code, data: str) -> None:
-        self._write(*self._line(code, data))
+        self._write(*self._line(code, data.encode(errors="replace")))
 
-    def _line(self, code: Code, data: str) -> tuple[int, bytes]:
+    def _line(self, code: Code, data: bytes) -> tuple[int, bytes]:
         """The event as a line, and the time at which it is, since the beginning."""
         now = int(self._clock().timestamp() * 1000) - self._written.started
         elapsed = max(now, self._written.elapsed)
-        return elapsed, _json_line([(elapsed - self._written.elapsed) / 1000, code.value, data])
+        interval = json.dumps((elapsed - self._written.elapsed) / 1000)
+        return elapsed, b'[%b,"%b","%b"]\n' % (interval.encode(), code.value.encode(), _escaped(data))
 
     def _write(self, elapsed: int, line: bytes) -> None:
         try:
@@ -199,6 +204,16 @@ class Recording:
             raise RecordingError(f"the recording {self._path} cannot be written: {error}") from error
         self._written.size += len(line)
         self._written.elapsed = elapsed
+
+
+def _escaped(text: bytes) -> bytes:
+    """UTF-8 as it stands in a string of JSON; in half the time that `json` takes."""
+    special = set(text.translate(None, _PLAIN))
+    for byte in sorted(
+        special, key=lambda byte: byte != ord("\\")
+    ):  # backslashes before those that escapes bring
+        text = text.replace(bytes((byte,)), _ESCAPES[byte])
+    return text
 
 
 def _json_line(value: object) -> bytes:
