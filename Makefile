@@ -113,7 +113,7 @@ cheats: setup ## Every cheat and every honest solution on every task, in real cl
 	$(RUN) pytest tests -m cheats -n 2
 	$(RUN) python -m tests.cheats
 
-real-projects: setup ## Right and wrong solutions and cheats on real projects from the package registry: about 10 minutes
+real-projects: setup ## Right and wrong solutions and cheats on real projects from the package registry: about 20 minutes
 	$(RUN) python -m tests.real_projects
 
 demo: setup ## A real task on this machine: a scripted agent in a sandbox, a verdict from evidence

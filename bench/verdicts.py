@@ -13,6 +13,7 @@ from axiom_sandbox.ledger.records import Record, decode
 from axiom_sandbox.protocol.events import AgentExited, ProcessRan, VerdictReached
 
 ROOT = Path(__file__).parent.parent
+WORK_SECONDS = 3
 
 
 def spent_beyond(agent: Iterable[Record], verifier: Iterable[Record]) -> tuple[float, float]:
@@ -30,11 +31,17 @@ def spent_beyond(agent: Iterable[Record], verifier: Iterable[Record]) -> tuple[f
 
 
 def measured(times: int) -> list[tuple[float, float]]:
-    """So many runs of the demo's honest task under bubblewrap; one before them is not counted."""
+    """So many runs of the demo's honest task under bubblewrap; one before them is not counted.
+
+    The demo's agent is done at once. No real one is, and what is made ready while an agent works is so in three seconds.
+    """
     program, found = str(Path(sys.executable).with_name("axiom")), []
-    demo = ("examples/demo.yaml", "--class", "examples/demo-honest.yaml", "--backend", "bubblewrap")
+    honest = (ROOT / "examples" / "demo-honest.yaml").read_text()
     for _ in range(times + 1):
         with tempfile.TemporaryDirectory() as state:
+            patient = Path(state) / "class.yaml"
+            patient.write_text(honest.replace("  - |\n", f"  - |\n    sleep {WORK_SECONDS}\n"))
+            demo = ("examples/demo.yaml", "--class", str(patient), "--backend", "bubblewrap")
             argv = [program, "run", *demo, "--json", "--state", state]
             subprocess.run(argv, cwd=ROOT, capture_output=True, check=True)
             [evidence] = find_here("fix-leap-year", Path(state))

@@ -19,7 +19,7 @@ from tests.axiom_sandbox.verifying.clean_room import BubblewrapRoom
 from tests.axiom_sandbox.verifying.projects import Bench, put
 from tests.real_projects.projects import LEAVE, MAKE_PASS, PROJECTS, Project
 
-from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
+from axiom_sandbox.protocol.verdicts import CriterionResult, Strength, Verdict
 from axiom_sandbox.snapshots.importing import extract
 
 PIP = Path(__file__).resolve().parents[2] / "build" / "uv" / "bin" / "pip"
@@ -76,7 +76,11 @@ async def decide(project: Project, base: dict[str, str], files: dict[str, str | 
     """What comes of one."""
     criterion = {
         "name": "tests",
-        "tests": {"failToPass": list(project.failing), "passToPass": list(project.passing), "timeout": "3m"},
+        "tests": {
+            "failToPass": list(project.failing),
+            "passToPass": list(project.passing),
+            "timeout": project.timeout,
+        },
     }
     with tempfile.TemporaryDirectory(prefix="axiom-real-") as folder:
         bench = Bench(Path(folder), BubblewrapRoom(Path(folder) / "room"))
@@ -95,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="a project's name")
     given = parser.parse_args()
-    wrong = 0
+    wrong, strengths = 0, dict[str, bool]()
     print(f"{'':26}{'':16}{'verdict':14}{'strength':11}{'s':>6}")
     for project in PROJECTS:
         if given.only not in project.name:
@@ -103,15 +107,20 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="axiom-sdist-") as folder:
             base = fetch(project, Path(folder))
         title = f"{project.name} {project.version}{', flaky' if project.is_flaky else ''}"
+        ways = set[Strength]()
         for name, files, is_right in handed_in(project, base):
             began = time.monotonic()
             found = asyncio.run(decide(project, base, files))
             fine = is_rightly(project, found.verdict, is_right)
             wrong += not fine
+            ways.add(found.strength)
             took = time.monotonic() - began
             print(f"{title:26}{name:16}{found.verdict:14}{found.strength:11}{took:6.1f}", flush=True)
             if not fine:
                 print(f"    decided wrongly: {found.message[:600]}", flush=True)
+        strengths[title] = ways == {Strength.PROCESS}
+    apart = [title for title, is_apart in strengths.items() if is_apart]
+    print(f"Code under test in a process of its own: {len(apart)} of {len(strengths)} ({', '.join(apart)}).")
     print("None was decided wrongly." if not wrong else f"{wrong} decided wrongly.")
     sys.exit(bool(wrong))
 

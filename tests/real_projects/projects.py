@@ -36,6 +36,8 @@ class Project:
     """Files of ours in the base."""
     left_out: str = ""
     """A file of its archive that the pytest of our image does not take."""
+    timeout: str = "3m"
+    """Of one run of its tests."""
     is_flaky: bool = False
     """Whether the suite is: then a right solution may be Inconclusive, too."""
 
@@ -105,6 +107,57 @@ CACHETOOLS = Project(
     failing=("tests/test_lru.py::LRUCacheTest::test_lru",),
     passing=("tests/test_fifo.py", "tests/test_keys.py"),
 )
+_REST_OF_WAIT = (
+    "            result = self.multiplier * exp\n        except OverflowError:\n            return self.max\n"
+)
+TENACITY = Project(
+    name="tenacity",
+    version="9.1.2",
+    sha256="1169d376c297e7de388d18b4481760d478b0e99a777cad3a9c86e556f4b697cb",
+    module="tenacity/wait.py",
+    right=f"            exp = self.exp_base ** (retry_state.attempt_number - 1)\n{_REST_OF_WAIT}",
+    bug=f"            exp = self.exp_base**retry_state.attempt_number\n{_REST_OF_WAIT}",
+    wrong=(
+        f"            exp = self.exp_base ** (retry_state.attempt_number - 2)\n{_REST_OF_WAIT}",
+        f"            exp = self.exp_base * (retry_state.attempt_number - 1)\n{_REST_OF_WAIT}",
+        f"            exp = self.exp_base ** max(retry_state.attempt_number - 1, 1)\n{_REST_OF_WAIT}",
+    ),
+    failing=("tests/test_tenacity.py::TestWaitConditions::test_exponential",),
+    passing=tuple(
+        f"tests/test_tenacity.py::{name}"
+        for name in (
+            "TestStopConditions",
+            "TestRetryConditions",
+            "TestDecoratorWrapper",
+            "TestBeforeAfterAttempts",
+            "TestReraiseExceptions",
+            "TestRetryWith",
+            "TestWaitConditions::test_wait_exponential_jitter",
+        )
+    ),
+)
+"""Slow by waiting: its tests sleep."""
+_REST_OF_SEARCH = "        with suppress(ValueError):\n            while True:\n                yield (i := seq_index(value, i + 1, stop))"
+MORE_ITERTOOLS = Project(
+    name="more-itertools",
+    version="10.7.0",
+    sha256="9fddd5403be01a94b204faadcff459ec3568cf110265d3c54323e1e866ad29d3",
+    module="more_itertools/recipes.py",
+    right=f"        i = start - 1\n{_REST_OF_SEARCH}",
+    bug=f"        i = start\n{_REST_OF_SEARCH}",
+    wrong=(
+        f"        i = start + 1\n{_REST_OF_SEARCH}",
+        f"        i = max(start - 1, 0)\n{_REST_OF_SEARCH}",
+        f"        i = start - 1 + bool(start)\n{_REST_OF_SEARCH}",
+    ),
+    failing=(
+        "tests/test_recipes.py::IterIndexTests::test_basic",
+        "tests/test_recipes.py::IterIndexTests::test_start",
+    ),
+    passing=("tests/test_more.py", "tests/test_recipes.py::PolynomialFromRootsTests"),
+    timeout="15m",
+)
+"""Slow by computing: more than six hundred tests with twelve thousand cases."""
 FLAKY = replace(
     INFLECTION,
     passing=(*INFLECTION.passing, "test_luck.py::test_luck"),
@@ -113,4 +166,4 @@ FLAKY = replace(
     },
     is_flaky=True,
 )
-PROJECTS = (INFLECTION, TOOLZ, BOLTONS, CACHETOOLS, FLAKY)
+PROJECTS = (INFLECTION, TOOLZ, BOLTONS, CACHETOOLS, TENACITY, MORE_ITERTOOLS, FLAKY)

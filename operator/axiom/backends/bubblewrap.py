@@ -20,7 +20,8 @@ from axiom.backends.host import (
     toolchain,
 )
 from axiom.backends.leftovers import PREFIX, note_elsewhere
-from axiom.backends.local import LAUNCHER_THREADS, LocalSandbox, end, last_words
+from axiom.backends.local import LAUNCHER_THREADS, LocalSandbox, begin_understudy, end, last_words
+from axiom.backends.understudies import Understudies
 from axiom.planning.observed import Presence
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.supervising.settings import Inside, SandboxSettings
@@ -58,22 +59,36 @@ class BubblewrapBackend:
 
     name = "bubblewrap"
 
+    def __init__(self) -> None:
+        self._understudies = Understudies(begin_understudy)
+
     async def prepare(self, images: Collection[str], say: Callable[[str], None]) -> None:
         """Nothing has to be got: what runs is installed."""
 
     def sandbox(self, spec: SandboxSpec, folder: Path, changed: Callable[[], None]) -> BubblewrapSandbox:
         """A sandbox that is not started yet."""
-        return BubblewrapSandbox(spec, folder, changed)
+        return BubblewrapSandbox(spec, folder, changed, self._understudies)
+
+    def get_ready(self, role: Role) -> None:
+        """Loads what the trusted side of a sandbox of this role needs."""
+        self._understudies.get_ready(role)
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        """Ends what nobody has used."""
+        await self._understudies.close()
 
 
 class BubblewrapSandbox(LocalSandbox):
     """One sandbox. Its untrusted side is bubblewrap's child."""
 
-    def __init__(self, spec: SandboxSpec, folder: Path, changed: Callable[[], None]) -> None:
-        super().__init__(spec, folder, changed)
+    def __init__(
+        self,
+        spec: SandboxSpec,
+        folder: Path,
+        changed: Callable[[], None],
+        understudies: Understudies | None = None,
+    ) -> None:
+        super().__init__(spec, folder, changed, understudies)
         self._bwrap: asyncio.subprocess.Process | None = None
         self._group: ControlGroup | None = None
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from axiom.channel import Channel
 from axiom.planning.observed import Presence
-from axiom_sandbox.protocol.identity import Identity
+from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.launching import Layer, Network
 from axiom_sandbox.supervising.settings import Inside
 
@@ -81,6 +81,9 @@ class Backend(Protocol):
 
     def sandbox(self, spec: SandboxSpec, folder: Path, changed: Callable[[], None]) -> Sandbox:
         """A sandbox that is not started yet, and lives in `folder`."""
+
+    def get_ready(self, role: Role) -> None:
+        """A sandbox of this role will be wanted before long. Waits for nothing."""
 
     async def close(self) -> None:
         """After a run."""

@@ -21,6 +21,7 @@ from axiom.backends.browser_room import browser_settings
 from axiom.backends.contract import CannotRunError, SandboxSpec
 from axiom.backends.host import PROXY_PORT, find_launcher, own_etc
 from axiom.backends.leftovers import PREFIX, note_elsewhere
+from axiom.backends.understudies import Understudies
 from axiom.channel import Channel
 from axiom.planning.observed import Presence
 from axiom_sandbox.protocol.identity import Role
@@ -28,6 +29,7 @@ from axiom_sandbox.protocol.launching import Expectation, Network
 from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, Inside, SandboxSettings
 
 CHANNEL = "channel.sock"
+TRUSTED_COMMAND = (sys.executable, "-m", "axiom_sandbox", "run")
 LAUNCHER_THREADS = 16
 """Threads of the launcher and of bubblewrap, besides the agent's own."""
 _MAX_SUPERVISOR_STARTS = 6
@@ -45,9 +47,16 @@ class LocalSandbox(ABC):
     user = 1000
     """The agent's user id, as the sandbox shows it."""
 
-    def __init__(self, spec: SandboxSpec, folder: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spec: SandboxSpec,
+        folder: Path,
+        changed: Callable[[], None],
+        understudies: Understudies | None = None,
+    ) -> None:
         """`folder` keeps the ledger and the workspace; it must exist for as long as the sandbox lives."""
         self.spec, self._folder, self._changed = spec, folder, changed
+        self._understudies = understudies
         self._sockets = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.supervisor: asyncio.subprocess.Process | None = None
         self._watching: list[asyncio.Task[None]] = []
@@ -160,17 +169,17 @@ class LocalSandbox(ABC):
     # --- the trusted side -------------------------------------------------------------------------------------
 
     def _trusted_command(self) -> list[str]:
-        return [sys.executable, "-m", "axiom_sandbox", "run"]
+        return list(TRUSTED_COMMAND)
 
     async def _start_supervisor(self) -> None:
-        environment = {
-            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-            "LANG": "C.UTF-8",
-            SETTINGS_VARIABLE: self.settings().model_dump_json(),
-            **{name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "PYTHON"))},
-        }
-        orphaned = self.orphaned
-        with (self._folder / "supervisor.log").open("ab") as log:
+        """The first one may be an understudy; whoever takes the place of one that died is new."""
+        settings, path, orphaned = self.settings(), self._folder / "supervisor.log", self.orphaned
+        if self._understudies and self.supervisor is None:
+            self.supervisor = await self._understudies.take(self.spec.identity.role, settings, path)
+            if self.supervisor:
+                return
+        environment = {**own_environment(), SETTINGS_VARIABLE: settings.model_dump_json()}
+        with path.open("ab") as log:
             self.supervisor = await asyncio.create_subprocess_exec(
                 *self._trusted_command(),
                 env=environment,
@@ -199,6 +208,30 @@ class LocalSandbox(ABC):
                 said = last_words(self._folder / "supervisor.log") or "it says nothing"
                 raise CannotRunError(f"the sandbox's trusted side does not start: {said}")
             await asyncio.sleep(0.01)
+
+
+def own_environment() -> dict[str, str]:
+    """What processes of ours are told of this machine's environment."""
+    return {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "LANG": "C.UTF-8",
+        **{name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "PYTHON"))},
+    }
+
+
+async def begin_understudy(role: Role) -> asyncio.subprocess.Process:
+    """A trusted side that waits to be told which sandbox is its own. Ends with the process that began it."""
+    return await asyncio.create_subprocess_exec(
+        *TRUSTED_COMMAND,
+        "--told",
+        role.value,
+        env=own_environment(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        preexec_fn=lambda: _signal_when_orphaned(signal.SIGKILL),
+        start_new_session=True,
+    )
 
 
 async def end(process: asyncio.subprocess.Process | None, patience: float = 0.0) -> None:

@@ -153,6 +153,7 @@ async def _run(
             store=place.store,
             folder=place.scratch,
             make_sandbox=sandboxes_in(backend, place.scratch),
+            get_ready=backend.get_ready,
             credentials=_credentials(manifest),
             profile_criteria=manifest.profile_criteria,
             hidden=await asyncio.to_thread(pack_hidden, hidden, place.scratch),

@@ -30,7 +30,7 @@ from axiom.planning.briefing import budget_of, deadline_of
 from axiom.planning.intervening import CannotInterveneError, Wish
 from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
 from axiom.planning.planner import plan
-from axiom.planning.statuses import is_true, parse_time
+from axiom.planning.statuses import has_reason, is_true, parse_time
 from axiom.running.intervening import intervene
 from axiom.running.workspaces import Base
 from axiom.storage.blobs import keep_blob
@@ -127,6 +127,8 @@ class LocalRun:
     hidden: Mapping[str, Archive] = field(default_factory=dict)
     """Name of a criterion → its hidden tests."""
     on_status: Callable[[AgentTaskStatus], None] = lambda _: None
+    get_ready: Callable[[Role], None] = lambda _: None
+    """Told of a sandbox that will be wanted before long."""
     _running: dict[Identity, _Running] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
@@ -237,6 +239,8 @@ class LocalRun:
             case WriteStatus(status=status):
                 self.task = self.task.model_copy(update={"status": status})
                 self.on_status(status)
+                if has_reason(status, ConditionType.RUNNING, Reason.AGENT_RUNNING):
+                    self.get_ready(Role.VERIFIER)
             case CreateSandbox():
                 await self._create(action)
             case Send():

@@ -122,6 +122,8 @@ class AgentSandbox(Sandbox):
         """The round whose claim is not recorded yet."""
         self._errands: set[asyncio.Task[None]] = set()
         self._files: FileWatch | None = None
+        self._settling: asyncio.Future[None] | None = None
+        """The pictures of the last round's end."""
         self._orders_files = False
         """Whether what a tool changed must be told before that it came back."""
         self._view: View | None = None
@@ -287,6 +289,7 @@ class AgentSandbox(Sandbox):
         if self._camera:
             if self.board.state.failure:
                 self._camera.press(PictureReason.FAILURE)
+            await self._until_settled()
             await self._settle_pictures(_LAST_PICTURE_SECONDS)
             await self._camera.close()
         if self._recording_file.exists():  # of this life, or of one that ended while it wound down
@@ -416,6 +419,12 @@ class AgentSandbox(Sandbox):
         self._do(camera.run())
         return camera
 
+    async def _until_settled(self) -> None:
+        """The last round's pictures are in the ledger. Raises LedgerFailedError."""
+        settling, self._settling = self._settling, None
+        if settling:
+            await settling
+
     async def _settle_pictures(self, seconds: float) -> None:
         if self._camera:
             await self._camera.settle(seconds)
@@ -465,6 +474,7 @@ class AgentSandbox(Sandbox):
         self._held = claim is not None
         prompt = self._prompt(number)
         assert prompt is not None
+        await self._until_settled()
         played = Round(means, number, prompt)
         means.camera.round = number
         if claim is None:
@@ -538,10 +548,10 @@ class AgentSandbox(Sandbox):
         await self.link.freeze()
         if self._files:
             await self._files.settle()
-        settling = asyncio.ensure_future(self._settle_pictures(_PICTURE_SECONDS))
+        # Drawn meanwhile and afterwards: what is shown is taken already, and the verdict does not wait for a picture.
+        self._settling = asyncio.ensure_future(self._settle_pictures(_PICTURE_SECONDS))
         result, changes, diff = await self._capture(claim)
         conduct = await self._conduct(claim)
-        await settling
         found = result.changes
         await self.record(
             Captured(

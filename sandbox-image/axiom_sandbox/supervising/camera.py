@@ -84,6 +84,7 @@ class Camera:
     def __post_init__(self) -> None:
         self._shutter = Shutter(self.clock())
         self._pressed, self._order = asyncio.Event(), asyncio.Lock()
+        self._taking: asyncio.Future[None] | None = None
         self._view: _View | None = None
         self._left: tuple[Frame, int] | None = None
         """What the last terminal showed at its end, and after how much output."""
@@ -131,7 +132,8 @@ class Camera:
             except TimeoutError:
                 pass  # the terminal may have changed all the same
             self._pressed.clear()
-            await self._take(at_once=False)
+            self._taking = asyncio.ensure_future(self._take(at_once=False))
+            await asyncio.shield(self._taking)  # a picture that was begun is finished: `settle` waits for it
             if self._shutter.is_pressed:
                 await asyncio.sleep(_LOOK_SECONDS)
 

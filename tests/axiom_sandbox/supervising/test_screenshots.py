@@ -40,7 +40,9 @@ async def test_a_rounds_pictures_are_events_and_blobs_and_hold_no_secret(tmp_pat
             f" echo {base64.b64encode(PNG).decode()} | base64 -d > /tmp/shots/page.png"
         )
         await life.send(start(script, pictures=PictureSettings(terminal=True, folder="/tmp/shots")))
-        state = await life.reached(Phase.ROUND_ENDED, 1)
+        await life.reached(Phase.ROUND_ENDED, 1)
+        await life.send(Stop(reason="enough"))
+        state = await life.until(lambda state: state.phase is Phase.STOPPED)
 
         terminal, file = sorted(bench.events("screenshot"), key=lambda event: bool(event["path"]))
         assert terminal["why"] == ["claim"]
