@@ -90,7 +90,7 @@ attacks: setup cluster ## Every attack on sandboxes, in its long form: half a mi
 	$(RUN) pytest -m "e2e or campaign" e2e/test_attacks.py e2e/test_attacks_local.py e2e/test_starving.py \
 		e2e/test_starving_local.py e2e/test_hostile_agents.py e2e/test_canary.py
 
-faults: setup ## The long forms of the tests of faults: 10,000 kills, every truncation, flipped bit and failing call (hours; AXIOM_FAULTS_PART=2/8: an eighth of the truncations and bits)
+faults: setup ## The long forms of the tests of faults: 10,000 kills, every truncation, flipped bit and failing call (hours; AXIOM_FAULTS_PART=2/8: the second of eight parts, the same whenever it is run)
 	AXIOM_FAULTS=long AXIOM_FAULTS_KILLS=10000 $(RUN) pytest tests/faults tests/axiom_sandbox/ledger tests/axiom/retaining tests/axiom/storage \
 		tests/axiom_sandbox/supervising/test_checkpoint_crashes.py tests/axiom_sandbox/snapshots/test_states.py
 

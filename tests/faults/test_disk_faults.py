@@ -6,7 +6,6 @@ The short form tries some calls, with a fixed seed; the long form (`make faults`
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.disk import FAULTS, FailingDisk, Fault, Outcome, failing_disk
+from tests.faults.parts import IS_LONG, share
 from tests.faults.programs import IDENTITY
 
 from axiom.storage.folder import FolderStore
@@ -25,7 +25,6 @@ from axiom_sandbox.protocol.events import Closed
 from axiom_sandbox.supervising.board import Board
 from axiom_sandbox.terminal.recording import Recording
 
-IS_LONG = os.environ.get("AXIOM_FAULTS") == "long"
 IN_SHORT = 3
 """Calls of each program and fault that the short form tries."""
 
@@ -48,7 +47,9 @@ def outcomes(
     assert not counted.error
     assert counted.calls > 3, "the shim stands between"
     calls = range(1, counted.calls + 1)
-    chosen = calls if IS_LONG else sorted(random.Random(f"{program}{fault.name}").sample(calls, IN_SHORT))
+    chosen = (
+        share(calls) if IS_LONG else sorted(random.Random(f"{program}{fault.name}").sample(calls, IN_SHORT))
+    )
     failed = 0
     for nth in chosen:
         place = folder / str(nth)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.axiom.evidence.runs import StoredRun, stored_run
+from tests.faults.parts import IS_LONG, share
 from typer.testing import CliRunner
 
 from axiom.api.agentclass import EvidenceRetention, PictureRetention
@@ -331,12 +331,14 @@ class Schedule:
             connection.cut(work)
 
 
-SCHEDULES = 20_000 if os.environ.get("AXIOM_FAULTS") == "long" else 1_000
+SCHEDULES = share(range(20_000)) if IS_LONG else range(1_000)
 
 
-def first_loss(schedules: int, keep: Keep = keep_blob, collector: type[Collector] = Collector) -> str:
+def first_loss(
+    schedules: Iterable[int], keep: Keep = keep_blob, collector: type[Collector] = Collector
+) -> str:
     """Of so many schedules, the first in which something is lost."""
-    for seed in range(schedules):
+    for seed in schedules:
         if lost := Schedule(seed, keep, collector).play():
             return f"schedule {seed}: {lost}"
     return ""
@@ -418,7 +420,7 @@ class TakesClaimsBackFirst(Collector):
     ],
 )
 def test_the_schedules_find_each_way_to_do_it_wrong(keep: Keep, collector: type[Collector]) -> None:
-    assert first_loss(20_000, keep, collector)
+    assert first_loss(range(20_000), keep, collector)
 
 
 def drive(work: Coroutine[None, None, Any], until: Callable[[], bool] = lambda: False) -> bool:

@@ -17,11 +17,11 @@ from itertools import product
 
 import pytest
 from tests.fakes.unreliable_path import UnreliablePath, Weather, unreliable_paths
+from tests.faults.parts import IS_LONG, chance_of, share, share_of
 
 from axiom.storage.s3 import S3Settings, S3Store
 from axiom.storage.store import ConflictError, PutResult
 
-IS_LONG = os.environ.get("AXIOM_FAULTS") == "long"
 SEED = int(os.environ.get("AXIOM_FAULTS_SEED", "20261126"))
 AT_ONCE = 8
 LARGE = 30
@@ -33,13 +33,13 @@ def sequences(most: int, seed: str) -> list[Sequence]:
     found = [
         one for length in (1, 2, 3) for one in product(Weather, repeat=length) if one[-1] is not Weather.FAIR
     ]
-    return found if IS_LONG else random.Random(f"{SEED}{seed}").sample(found, most)
+    return share(found) if IS_LONG else random.Random(f"{SEED}{seed}").sample(found, most)
 
 
 def pairs() -> Iterator[tuple[Sequence, Sequence, bool]]:
     """What two writers meet, and whether they disagree."""
-    chance = random.Random(SEED)
-    for number in range(1000 if IS_LONG else 12):
+    chance = chance_of("pairs")
+    for number in range(share_of(1000) if IS_LONG else 12):
         one, other = (tuple(chance.choices(list(Weather), k=chance.randrange(4))) for _ in range(2))
         yield one, other, number % 3 == 0
 
@@ -127,10 +127,10 @@ async def test_of_two_writers_one_creates_and_the_other_finds_it_or_is_refused(
 @pytest.mark.skipif(not IS_LONG, reason="of the long form")
 async def test_a_large_object_is_created_once(s3_settings: S3Settings) -> None:
     large = bytes(range(256)) * (6 * 2**12)
-    chance = random.Random(SEED)
+    chance = chance_of("large")
     async with unreliable_paths(s3_settings.endpoint, 1) as ([path], created):
         store = await connected(s3_settings, path)
-        for number in range(LARGE):
+        for number in range(share_of(LARGE)):
             weathers = tuple(chance.choices(list(Weather), k=chance.randrange(1, 5)))
             path.write_down(f"/{s3_settings.bucket}/large/{number}", weathers)
             assert await store.put(f"large/{number}", large) in PutResult, weathers

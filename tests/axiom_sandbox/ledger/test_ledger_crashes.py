@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -12,14 +11,14 @@ from typing import Any
 
 import pytest
 from tests.axiom_sandbox.ledger.appender import acknowledged
+from tests.faults.parts import chance_of, kills
 
 from axiom_sandbox.ledger import Ledger, decode, stored_lines, verify
 from axiom_sandbox.ledger.seals import Seals
 
 APPENDER = Path(__file__).with_name("appender.py")
-KILLS = int(os.environ.get("AXIOM_FAULTS_KILLS", "25"))
+KILLS = kills(25)
 KILLS_OF_ONE_LEDGER = 5
-SEED = int(os.environ.get("AXIOM_FAULTS_SEED", "1"))
 UNMEASURED = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
 """A killed process leaves broken coverage data."""
 
@@ -67,7 +66,7 @@ def hashes_in(folder: Path) -> dict[int, str]:
 async def test_a_ledger_killed_at_any_moment_holds_all_it_acknowledged(
     mortals: Mortals, tmp_path: Path, identity: Any, clock: Any
 ) -> None:
-    chance, promised, sealed, total = random.Random(SEED), dict[int, str](), set[int](), 0
+    chance, promised, sealed, total = chance_of("ledger"), dict[int, str](), set[int](), 0
     for number in range(KILLS):
         folder = tmp_path / str(number // KILLS_OF_ONE_LEDGER)
         if not folder.exists():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+
+from tests.faults.parts import IS_LONG, share
 
 from axiom.evidence.proving import prove
 from axiom.evidence.segments import Segment, StoredLedger
@@ -17,9 +18,6 @@ from axiom_sandbox.ledger.files import compress, raw_path, recover
 from axiom_sandbox.ledger.records import ORIGIN, encode
 from axiom_sandbox.protocol.identity import Identity, Role
 
-IS_LONG = os.environ.get("AXIOM_FAULTS") == "long"
-PART = os.environ.get("AXIOM_FAULTS_PART", "1/1")
-"""Of the long form, for machines that have to take it in parts: `2/8` is the second of eight."""
 IDENTITY = Identity(namespace="team", task="fix", task_id="uid-1", attempt=1, role=Role.AGENT)
 TAIL = 64 * 1024
 
@@ -44,8 +42,7 @@ def ledger_of(size: int) -> tuple[bytes, str]:
 
 def chosen(everything: range, some: int, always: Iterable[int] = ()) -> list[int]:
     if IS_LONG:
-        number, of = map(int, PART.split("/"))
-        return list(everything)[number - 1 :: of]
+        return share(everything)
     return sorted({*random.Random(3).sample(everything, some), *(one for one in always if one in everything)})
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.faults.parts import kills
 
 from axiom_sandbox.snapshots import states
 from axiom_sandbox.snapshots.chunks import MOST_BYTES, split
@@ -121,7 +122,7 @@ def play(root: bytes, moves: list[tuple[str, int, bytes, bytes, int]]) -> None:
             continue
 
 
-@settings(max_examples=int(os.environ.get("AXIOM_FAULTS_KILLS", "25")), deadline=None)
+@settings(max_examples=kills(25), deadline=None)
 @given(st.lists(steps, min_size=1, max_size=4))
 def test_every_snapshot_of_a_tree_that_goes_on_changing_gives_back_that_moment(lives: Any) -> None:
     with tempfile.TemporaryDirectory() as name:

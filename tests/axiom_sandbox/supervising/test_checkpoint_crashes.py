@@ -10,17 +10,20 @@ import sys
 import time
 from pathlib import Path
 
-from tests.axiom_sandbox.supervising.keeper import checkpointer
+import pytest
+from tests.axiom_sandbox.snapshots.test_states import Look, look, play
+from tests.axiom_sandbox.supervising.keeper import MOMENT, checkpointer
+from tests.faults.parts import IS_LONG, chance_of, kills, share_of
 
-from axiom_sandbox.protocol.checkpoints import Manifest
+from axiom_sandbox.protocol.checkpoints import Manifest, Why
 from axiom_sandbox.snapshots.archives import digest_of
 from axiom_sandbox.snapshots.states import Memory, put_in_place, take
-from axiom_sandbox.supervising.restoring import states_of
+from axiom_sandbox.supervising.restoring import restore, states_of
 
 KEEPER = Path(__file__).with_name("keeper.py")
-KILLS = min(int(os.environ.get("AXIOM_FAULTS_KILLS", "2")), 1_000)
+KILLS = kills(2, most=1_000)
 """A life takes most of a second."""
-SEED = int(os.environ.get("AXIOM_FAULTS_SEED", "1"))
+RUNS = share_of(200) if IS_LONG else 1
 UNMEASURED = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
 
 
@@ -42,7 +45,7 @@ def live_and_die(folder: Path, chance: random.Random) -> int:
 
 
 def test_whenever_it_is_killed_what_was_announced_is_whole(tmp_path: Path) -> None:
-    chance = random.Random(SEED)
+    chance = chance_of("checkpoints")
     folder, count = tmp_path / "sandbox", 0
     for life in range(KILLS):
         count += live_and_die(folder, chance)
@@ -62,3 +65,42 @@ def test_whenever_it_is_killed_what_was_announced_is_whole(tmp_path: Path) -> No
             assert tree.digest == manifest.workspace.fingerprint
             put_in_place(tree, blobs, again)
             assert take(again, tmp_path / "packs", Memory()).digest == tree.digest
+
+
+KINDS = ("file", "file", "sparse", "dir", "link", "hard", "chmod", "delete", "touch", "append", "rename")
+
+
+def some_moves(chance: random.Random) -> list[tuple[str, int, bytes, bytes, int]]:
+    """What an agent might do between two checkpoints."""
+    return [
+        (
+            chance.choice(KINDS),
+            chance.randrange(31),
+            chance.choice([b"a", b"b", b"c", b"d\n", b"\xff", b"n" * 255, b" "]),
+            chance.randbytes(chance.choice([0, 10, 5_000, 150_000])),
+            chance.choice([0o644, 0o755, 0o600, 0o444, 0o700]),
+        )
+        for _ in range(chance.randrange(12))
+    ]
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+async def test_every_checkpoint_of_a_random_run_gives_back_the_workspace_and_home_of_its_moment(
+    tmp_path: Path, run: int
+) -> None:
+    chance, moments = chance_of(run), list[tuple[str, Look, Look]]()
+    keeper, board = checkpointer(tmp_path / "sandbox")
+    workspace, home = tmp_path / "sandbox" / "workspace", tmp_path / "sandbox" / "home"
+    await keeper.prepare()
+    for _ in range(chance.randint(4, 8)):
+        for root in (workspace, home):
+            play(os.fsencode(root), some_moves(chance))
+        seen = look(workspace), look(home)
+        taken = await keeper.keep(await keeper.read_files(), MOMENT, Why.TIMER)
+        keeper.announce(taken)
+        moments.append((taken.digest, *seen))
+    blobs = tmp_path / "sandbox" / "state" / "blobs"
+    assert len(board.state.checkpoints) == len(moments)
+    for digest, *seen in chance.sample(moments, len(moments)):
+        restore(blobs, digest, tmp_path / "sandbox" / "base.tar.zst", workspace, home)
+        assert [look(workspace), look(home)] == seen
