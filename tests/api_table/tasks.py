@@ -168,6 +168,10 @@ GOOD = [
             },
         ),
     ),
+    Case(
+        "with tests that must notice faults",
+        {f"{TESTS}.mutation": {"minKilledPercent": 80, "maxMutants": 10, "budget": "90s", "ownTests": True}},
+    ),
     Case("with files that must have been run", _of_kind("ran", {"files": ["src/**/*.py"]})),
     Case(
         "with commands that run files without naming them",
@@ -654,6 +658,30 @@ BAD_KINDS = [
         "with a tool's input that is no pattern",
         _of_kind("toolUse", {"forbidden": [{"tool": "Bash", "inputMatches": "(?!x)"}]}),
         Refused("spec.criteria[0].toolUse.forbidden[0].inputMatches", "is not an RE2 pattern"),
+    ),
+    Case(
+        "with faults in a language that gets none",
+        {
+            f"{TESTS}.mutation": {"minKilledPercent": 80},
+            f"{TESTS}.runner": "GoTest",
+            f"{TESTS}.failToPass": ["leap/leap_test.go::TestLeap"],
+            f"{TESTS}.passToPass": [],
+        },
+        Refused(TESTS, "mutation puts faults into Python, so it goes with runner: Pytest alone; remove it"),
+    ),
+    Case(
+        "with more faults than are tried",
+        {f"{TESTS}.mutation": {"minKilledPercent": 80, "maxMutants": 101}},
+        Refused(
+            f"{TESTS}.mutation.maxMutants",
+            "is too large; write at most 100",
+            server_says="less than or equal to 100",
+        ),
+    ),
+    Case(
+        "with no share of faults",
+        {f"{TESTS}.mutation": {"maxMutants": 5}},
+        _missing(f"{TESTS}.mutation.minKilledPercent"),
     ),
     Case(
         "with no files that must have been run",

@@ -15,6 +15,7 @@ from axiom_sandbox.protocol.quantities import DurationText
 ABSENT_ALONE = "absent does not go together with matches, sha256, minBytes or maxBytes; remove them"
 ONE_HIDDEN = "exactly one of configMap, secret and archive must be given"
 NO_TEST = "no test is named; give at least one id in failToPass or passToPass"
+MUTATES_PYTHON = "mutation puts faults into Python, so it goes with runner: Pytest alone; remove it"
 IGNORE_NEEDS_SELECT = (
     "ignore goes with select alone; without it the base's own configuration says what is ignored"
 )
@@ -318,6 +319,19 @@ class HiddenTests(Brought):
     task's file, for each of the sources."""
 
 
+class MutationCheck(ApiModel):
+    """Small faults are put into the functions that the agent changed, one at a time; tests must notice them. Python alone."""
+
+    min_killed_percent: Annotated[int, Field(ge=1, le=100)]
+    """Least share of the faults that a test must fail on."""
+    max_mutants: Annotated[int, Field(ge=1, le=100)] = 20
+    """Faults that are tried: a sample, the same whenever the same work is verified."""
+    budget: DurationText = "2m"
+    """How long all of them may take together; those that it does not reach do not count."""
+    own_tests: bool = False
+    """Whether the tests that the agent added or changed count, too: asks whether its own tests notice faults."""
+
+
 class TestsCriterion(ApiModel):
     """Named tests, taken from the base and not from the agent, that must pass on the agent's result."""
 
@@ -339,11 +353,14 @@ class TestsCriterion(ApiModel):
     process that runs the code, so the result's strength is InProcess."""
     min_changed_coverage_percent: Annotated[int, Field(ge=1, le=100)] | None = None
     """The same of the lines that the agent added or changed."""
+    mutation: MutationCheck | None = None
+    """Whether the tests notice faults in the functions that the agent changed. With runner Pytest."""
     timeout: DurationText = "5m"
     """How long one run of all of them may take."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule("self.failToPass.size() + self.passToPass.size() > 0", NO_TEST),
+        Rule("!has(self.mutation) || self.runner == 'Pytest'", MUTATES_PYTHON),
         Rule(
             "!sets.intersects(self.failToPass, self.passToPass)",
             "a test is in both failToPass and passToPass; take it out of one",
@@ -356,6 +373,8 @@ class TestsCriterion(ApiModel):
     def _some_test(self) -> Self:
         if not self.fail_to_pass and not self.pass_to_pass:
             raise ValueError(NO_TEST)
+        if self.mutation and self.runner is not Runner.PYTEST:
+            raise ValueError(MUTATES_PYTHON)
         if both := set(self.fail_to_pass) & set(self.pass_to_pass):
             raise ValueError(f"{min(both)!r} is in both failToPass and passToPass; take it out of one")
         return self

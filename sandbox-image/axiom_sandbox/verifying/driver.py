@@ -253,7 +253,7 @@ class _Session:
             yield run
 
     async def _carry_out(self, run: Run, desk: _Desk) -> Ran:
-        await asyncio.to_thread(fill, self.room.tree, run.layout, desk.sides)
+        await asyncio.to_thread(fill, self.room.tree, run.layout, desk.sides, run.over)
         outcome = await self.room.run(run.job)
         base = desk.subject.base.tree
         changed = await asyncio.to_thread(altered, self.room.tree, base, run.guard) if run.guard else ()

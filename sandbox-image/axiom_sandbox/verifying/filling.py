@@ -47,8 +47,15 @@ class DirectoryFiles(Mapping[str, bytes]):
         return entry is not None and entry.kind is EntryKind.FILE
 
 
-def fill(room: Path, layout: Mapping[str, Source], sides: Mapping[Source, DirectoryFiles]) -> None:
-    """Empties the room's tree and puts the layout there. No process of the candidate may be alive."""
+def fill(
+    room: Path,
+    layout: Mapping[str, Source],
+    sides: Mapping[Source, DirectoryFiles],
+    over: Mapping[str, bytes],
+) -> None:
+    """Empties the room's tree and puts the layout there, some files with another content. No process of the candidate may be
+    alive.
+    """
     clear(room)
     with Writer(room) as writer:
         for path, source in layout.items():
@@ -57,7 +64,8 @@ def fill(room: Path, layout: Mapping[str, Source], sides: Mapping[Source, Direct
             if entry.kind is EntryKind.SYMLINK:
                 writer.symlink(path, entry.target)
             else:
-                writer.file(path, _chunks(side.place(path)), executable=entry.executable)
+                content = (over[path],) if path in over else _chunks(side.place(path))
+                writer.file(path, content, executable=entry.executable)
         for path in sides[Source.BASE].tree.empty_directories:
             prefixes = {path[:at] for at, char in enumerate(path) if char == "/"} | {path}
             if prefixes.isdisjoint(layout):

@@ -108,6 +108,10 @@ class Run:
     """Whether the code under test has a process of its own in this run."""
     discreet: bool = False
     """What the run prints is kept nowhere: it may show what the agent must not see."""
+    over: Mapping[str, bytes] = field(default_factory=dict)
+    """Files of the layout whose content is another."""
+    about: str = ""
+    """What the verifier calls it, where it asks for runs of several kinds."""
     reusable: str = ""
     """Runs of the base with the same text need not be repeated within one verification; empty: not reusable."""
 

@@ -176,7 +176,9 @@ def in_mid_turn(turn: Turn | None = None) -> GeminiDriver:
 def test_what_is_said_in_mid_turn_is_told_when_the_answer_is_over_and_the_turn_goes_on() -> None:
     driver = in_mid_turn()
     assert driver.send("Make it blue.") == driver.send("And round.") == Step()
-    step = driver.parse(update("agent_message_chunk", content={"type": "text", "text": "Green."}) + answer_over(0))
+    step = driver.parse(
+        update("agent_message_chunk", content={"type": "text", "text": "Green."}) + answer_over(0)
+    )
     assert [event.text for event in of(AssistantMessage, step)] == ["Green."]
     assert len(of(Usage, step)) == 1
     assert of(TurnEnded, step) == []

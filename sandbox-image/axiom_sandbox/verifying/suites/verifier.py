@@ -8,6 +8,8 @@ test that these ids stand for is reported passed, with the nonce, its own body h
 with. Fail: in both runs an id does not pass (skipped, missing and unreported are not passed), or the code under test
 meddled with the run. Inconclusive: the base does not behave as the criterion says, the two runs disagree, or tests
 could not be run at all.
+With `mutation` a candidate that passes is run on, each time with a small fault in a function that the agent changed
+(`mutating`): too few that the named tests, or the agent's own, notice are a Fail, and none that could be tried Inconclusive.
 Evidence: for each run the state of every id, pytest's status, what was tampered with; which of the agent's changes
 the runs did not see. The strength is InProcess: the tests share a process with the code under test.
 """
@@ -17,13 +19,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from axiom_sandbox.protocol.criteria import Isolation, Runner, TestsCriterion
+from axiom_sandbox.protocol.criteria import Isolation, MutationCheck, Runner, TestsCriterion
 from axiom_sandbox.protocol.quantities import parse_duration
-from axiom_sandbox.protocol.verdicts import Strength, Verdict
+from axiom_sandbox.protocol.verdicts import Remark, Strength, Verdict
+from axiom_sandbox.snapshots.paths import is_derived, printable
+from axiom_sandbox.snapshots.trees import Tree
 from axiom_sandbox.verifying.judging import (
     Guard,
     Judgement,
@@ -37,7 +41,8 @@ from axiom_sandbox.verifying.judging import (
 from axiom_sandbox.verifying.rooms import Job, Place
 from axiom_sandbox.verifying.suites.adapters import Adapter
 from axiom_sandbox.verifying.suites.coverage import in_total, of_changes
-from axiom_sandbox.verifying.suites.pinning import Pins, disregarded, layout_of, pins_of
+from axiom_sandbox.verifying.suites.mutating import Sample, sample_of
+from axiom_sandbox.verifying.suites.pinning import Pins, disregarded, layout_of, name_of, pins_of
 from axiom_sandbox.verifying.suites.reports import Reading, State, read_reports, state_of
 from axiom_sandbox.verifying.suites.with_go import GoAdapter
 from axiom_sandbox.verifying.suites.with_node import NodeAdapter
@@ -82,7 +87,9 @@ class TestsVerifier(Verifier[TestsCriterion]):
         """The base; then, if it behaves as the criterion says, the candidate twice."""
         if _unfit(spec, subject):
             return None
-        wanted = _next(spec, subject, done)
+        wanted = _next(spec, subject, [ran for ran in done if not ran.run.about])
+        if wanted is None and spec.mutation:
+            return _next_of_mutation(spec, spec.mutation, subject, place, done, entropy)
         is_first_apart = wanted == (Source.BASE, Strength.PROCESS)
         patience = _PATIENCE * done[0].outcome.duration + _START_SECONDS if is_first_apart else math.inf
         return _run(spec, subject, place, *wanted, entropy, patience) if wanted else None
@@ -91,7 +98,7 @@ class TestsVerifier(Verifier[TestsCriterion]):
         """The base first; then whether both runs on the candidate prove the same."""
         if problem := _unfit(spec, subject):
             return Judgement(Verdict.INCONCLUSIVE, clean(problem))
-        found = _sort(spec, done)
+        found = _sort(spec, [ran for ran in done if not ran.run.about])
         base = found.base
         unseen = disregarded(subject.base.tree, subject.changes, _pins(spec, subject))
         evidence = {
@@ -119,9 +126,18 @@ class TestsVerifier(Verifier[TestsCriterion]):
             missing, evidence["coverage"] = _coverage(spec, subject, found.results)
             if verdict is Verdict.PASS and missing:
                 verdict, message = Verdict.FAIL, "\n".join(missing)
+        remarks: tuple[Remark, ...] = ()
+        if spec.mutation and verdict is Verdict.PASS:
+            tried = _mutated(spec, spec.mutation, subject, found, done)
+            evidence["mutation"] = tried.evidence
+            strength, remarks = Strength.IN_PROCESS, tried.remarks
+            if tried.verdict is Verdict.PASS:
+                message += f"\n{tried.message}"
+            else:
+                verdict, message = tried.verdict, tried.message
         if unseen and verdict is not Verdict.INCONCLUSIVE and not spec.hidden:
             message += f"\nThe agent changed {named(unseen)}; the base's version was used."
-        return Judgement(verdict, clean(message), evidence, strength=strength)
+        return Judgement(verdict, clean(message), evidence, remarks, strength=strength)
 
 
 @dataclass(frozen=True)
@@ -246,11 +262,14 @@ def _run(
     strength: Strength,
     entropy: bytes,
     patience: float,
+    own: Sequence[str] = (),
 ) -> Run:
     base, candidate = subject.base.tree, subject.candidate.tree
     pins = _pins(spec, subject)
-    layout = whole(base, Source.BASE) if source is Source.BASE else layout_of(base, candidate, pins)
     nonce, adapter = entropy[:32], ADAPTERS[spec.runner]
+    layout = whole(base, Source.BASE) if source is Source.BASE else layout_of(base, candidate, pins)
+    if own:
+        layout = _with_own_tests(base, candidate, adapter)
     ours = [path for path, whose in layout.items() if whose is Source.BASE and pins.covers(path)]
     plan: dict[str, Any] = {
         "tests": _ids(spec),
@@ -277,6 +296,234 @@ def _run(
     reusable = f"{strength} {spec.model_dump_json()}" if source is Source.BASE else ""
     guard = Guard(pins.covers, pins.forbids)
     return Run(layout, job, nonce, guard, strength, discreet=spec.hidden is not None, reusable=reusable)
+
+
+# --- faults in the changed functions ---
+
+
+def _sample(spec: TestsCriterion, check: MutationCheck, subject: Subject) -> Sample:
+    """The faults that are tried, in Python that is neither tests nor configuration."""
+    pins, after = _pins(spec, subject), subject.candidate.files
+    files = tuple(
+        (
+            change.path,
+            subject.base.files.get(change.path, b""),
+            after[change.path],
+        )
+        for change in subject.changes.changes
+        if change.path in after
+        and change.path.endswith(".py")
+        and not pins.covers(change.path)
+        and not pins.leaves_out(change.path)
+    )
+    seed = f"{subject.changes.base} {spec.model_dump_json()}".encode()
+    return sample_of(files, check.max_mutants, seed)
+
+
+def _with_own_tests(base: Tree, candidate: Tree, adapter: Adapter) -> dict[str, Source]:
+    """All of the candidate, fixtures and helpers of its tests, too, but the base's configuration."""
+
+    def is_configuration(path: str) -> bool:
+        return adapter.conventions.steers(path) and name_of(path) != "conftest.py"
+
+    layout = {
+        path: whose
+        for path, whose in whole(candidate, Source.CANDIDATE).items()
+        if not is_configuration(path)
+    }
+    return layout | {
+        path: Source.BASE for path in base.entries if is_configuration(path) and not is_derived(path)
+    }
+
+
+def _own_tests(spec: TestsCriterion, subject: Subject) -> list[str]:
+    """Files of tests that the agent added or changed."""
+    conventions, files = ADAPTERS[spec.runner].conventions, subject.candidate.files
+    return [
+        change.path
+        for change in subject.changes.changes
+        if change.path in files and conventions.is_test(change.path) and not is_derived(change.path)
+    ]
+
+
+def _steps(
+    spec: TestsCriterion, check: MutationCheck, subject: Subject, done: Sequence[Ran]
+) -> Iterator[_Step]:
+    """What is to be run, as far as the runs so far tell: the control first, then each fault, until the time is over."""
+    sample = _sample(spec, check, subject)
+    if not sample.mutants:
+        return
+    own = _own_tests(spec, subject) if check.own_tests else []
+    yield _Step("control", sample.control, own=False)
+    if own:
+        yield _Step("own tests", {}, own=True)
+        yield _Step("control", sample.control, own=True)
+    tried = {ran.run.about: ran for ran in done if ran.run.about}
+    left = parse_duration(check.budget).total_seconds()
+    for number, mutant in enumerate(sample.mutants, 1):
+        for is_own in (False, True) if own else (False,):
+            step = _Step(f"fault {number}", {mutant.path: mutant.text}, own=is_own)
+            if left <= 0 and step.about not in tried:
+                return
+            yield step
+            ran = tried.get(step.about)
+            left -= ran.outcome.duration if ran else 0
+            if ran is None or not _all_pass(ran):
+                break
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One run with files of ours in the candidate's place."""
+
+    name: str
+    over: Mapping[str, bytes]
+    own: bool
+    """Whether the agent's own tests are run, and not those that are named."""
+
+    @property
+    def about(self) -> str:
+        return f"{self.name}{', by its own tests' if self.own else ''}"
+
+
+def _all_pass(ran: Ran) -> bool:
+    """Whether every id of a run's own plan passed."""
+    plan = json.loads(ran.run.job.feeds["plan"])
+    reading = read_reports(ran.outcome.channels.get(CHANNEL, b""), ran.run.nonce)
+    return all(state_of(reading, test_id)[0] is State.PASSED for test_id in plan["tests"])
+
+
+def _next_of_mutation(
+    spec: TestsCriterion,
+    check: MutationCheck,
+    subject: Subject,
+    place: Place,
+    done: Sequence[Ran],
+    entropy: bytes,
+) -> Run | None:
+    """The next run with a fault, if the candidate passes without."""
+    found = _sort(spec, [ran for ran in done if not ran.run.about])
+    if (
+        _base_problem(spec, found.base)
+        or len(found.results) < _RUNS
+        or _compare(spec, found)[0] is not Verdict.PASS
+    ):
+        return None
+    tried = {ran.run.about: ran for ran in done if ran.run.about}
+    for step in _steps(spec, check, subject, done):
+        if ran := tried.get(step.about):
+            if not step.name.startswith("fault") and not _all_pass(ran):
+                return None
+            continue
+        slowest = max(result.ran.outcome.duration for result in found.results)
+        return _run_of(
+            spec, subject, place, step, found.strength, entropy, _PATIENCE * slowest + _START_SECONDS
+        )
+    return None
+
+
+def _run_of(
+    spec: TestsCriterion,
+    subject: Subject,
+    place: Place,
+    step: _Step,
+    strength: Strength,
+    entropy: bytes,
+    patience: float,
+) -> Run:
+    own = _own_tests(spec, subject) if step.own else []
+    asked = spec.model_copy(update={"fail_to_pass": own, "pass_to_pass": []}) if own else spec
+    run = _run(
+        asked,
+        subject,
+        place,
+        Source.CANDIDATE,
+        Strength.IN_PROCESS if own else strength,
+        entropy,
+        patience,
+        own,
+    )
+    job = replace(run.job, purpose=f"tests on the candidate, {step.about}")
+    return replace(run, job=job, over=step.over, about=step.about, guard=None if own else run.guard)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What came of the faults."""
+
+    verdict: Verdict
+    message: str
+    evidence: dict[str, Any]
+    remarks: tuple[Remark, ...] = ()
+
+
+def _mutated(
+    spec: TestsCriterion, check: MutationCheck, subject: Subject, found: _Runs, done: Sequence[Ran]
+) -> _Tried:
+    """How many faults the tests noticed."""
+    sample = _sample(spec, check, subject)
+    tried = {ran.run.about: ran for ran in done if ran.run.about}
+    evidence: dict[str, Any] = {
+        "functions": sample.functions,
+        "possible": sample.possible,
+        "unread": list(sample.unread[:20]),
+    }
+    if sample.unread:
+        text = f"No faults can be put into {named(sample.unread)}, which is no Python of this version, or too large."
+        return _Tried(Verdict.INCONCLUSIVE, text, evidence)
+    if not sample.mutants:
+        return _Tried(Verdict.PASS, "No function was changed in which there is room for a fault.", evidence)
+    for about in ("control", "own tests, by its own tests", "control, by its own tests"):
+        if (ran := tried.get(about)) and not _all_pass(ran):
+            evidence["broken"] = about
+            return _Tried(Verdict.FAIL, _MUTATION_PROBLEMS[about], evidence)
+    survivors, killed, undecided = [], 0, 0
+    for number, mutant in enumerate(sample.mutants, 1):
+        runs = [
+            tried[about]
+            for about in (f"fault {number}", f"fault {number}, by its own tests")
+            if about in tried
+        ]
+        if not runs:
+            continue
+        if any(_could_not_run(spec, _read(spec, ran, {})) for ran in runs):
+            undecided += 1
+        elif all(map(_all_pass, runs)):
+            survivors.append(mutant)
+        else:
+            killed += 1
+    count = killed + len(survivors)
+    evidence |= {"tried": count, "killed": killed, "undecided": undecided}
+    if not spec.hidden:
+        evidence["survivors"] = [f"{one.place}: {clean(one.what, 200)}" for one in survivors]
+    if not count:
+        return _Tried(
+            Verdict.INCONCLUSIVE, f"No fault could be tried within {check.budget}. Raise budget.", evidence
+        )
+    share = f"The tests notice {killed} of {count} faults in the changed functions ({killed * 100 // count}%)"
+    if killed * 100 >= check.min_killed_percent * count:
+        return _Tried(Verdict.PASS, f"{share}.", evidence)
+    lines = [f"{share}, and {check.min_killed_percent}% are asked for."]
+    remarks: tuple[Remark, ...] = ()
+    if not spec.hidden:
+        lines += [
+            f"{one.place}: no test fails when {clean(one.what, 200)}." for one in survivors[:_SHOWN_SURVIVORS]
+        ]
+        remarks = tuple(
+            Remark(path=printable(one.path), line=one.line, text=f"no test fails when {clean(one.what, 200)}")
+            for one in survivors
+        )
+    return _Tried(Verdict.FAIL, "\n".join(lines), evidence, remarks)
+
+
+_SHOWN_SURVIVORS = 8
+_MUTATION_PROBLEMS = {
+    "control": "The tests fail when the changed functions are written otherwise and mean the same: the code looks at its own"
+    " text or compiled form. Let what it does depend on its input alone.",
+    "own tests, by its own tests": "The tests that the agent added or changed do not pass.",
+    "control, by its own tests": "The tests that the agent added or changed fail when the changed functions are written otherwise"
+    " and mean the same: they look at the code's text or compiled form. Let them look at what it does.",
+}
 
 
 def _measured(
