@@ -339,6 +339,26 @@ CLASS_CASES = [
             "spec", "this driver gives the prompt and goes on with the session itself; remove $(AXIOM_PROMPT)"
         ),
     ),
+    Case(
+        "with what is done about a full context",
+        {**SPEAKING, "spec.context": {"atPercent": 75, "then": "Summarise", "window": 200000}},
+    ),
+    Case("with a full context as it is by default", {**SPEAKING, "spec.context": {}}),
+    Case(
+        "with a full context that nobody tells of",
+        {"spec.context": {"atPercent": 75}},
+        Refused("spec", "context needs an agent that says how full its context is"),
+    ),
+    Case(
+        "with a full context that is never full",
+        {**SPEAKING, "spec.context": {"atPercent": 101}},
+        Refused("spec.context.atPercent", "99"),
+    ),
+    Case(
+        "with a full context that is forgotten",
+        {**SPEAKING, "spec.context": {"then": "Forget"}},
+        Refused("spec.context.then", "Compact"),
+    ),
     Case("with approvals", {**SPEAKING, "spec.approvals": {"default": "Ask", "rules": [NO_PUSH]}}),
     Case(
         "with approvals that nobody asks for",

@@ -3,7 +3,7 @@
 Plans are lists of steps, one list for each process of it that is started, in order (the last one for all that follow):
 `["say", text]`, `["tool", command]` (asks, then runs it in a shell), `["hang"]`, `["die"]` (SIGKILL to itself), `["hear"]`
 (waits for a further message and repeats it), `["raw", text]`, `["result", text]`, `["window", tokens]` (what its model can
-hold), `["model", input, output]` (a call of its model, with so many tokens).
+hold), `["model", input, output]` (a call of its model, with so many tokens), `["compacted"]` (says that it was, and hears the prompt).
 """
 
 from __future__ import annotations
@@ -97,6 +97,12 @@ class Agent:
 
     def do_raw(self, text: str) -> None:
         print(text, flush=True)
+
+    def do_compacted(self) -> None:
+        about = {"trigger": "manual", "pre_tokens": 1}
+        self.say(type="system", subtype="compact_boundary", compact_metadata=about)
+        self.result("", "success")
+        self.hear("user")
 
     def do_window(self, tokens: str) -> None:
         answer = {"totalTokens": 10, "maxTokens": int(tokens)}

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from axiom.api.agenttask import AgentTaskSpec, HostName, ImageName, ObjectName
 from axiom_sandbox.protocol.agents import AgentMode, DriverName
 from axiom_sandbox.protocol.approvals import Approvals, Permission
-from axiom_sandbox.protocol.channel import PromptDelivery
+from axiom_sandbox.protocol.channel import ContextAct, PromptDelivery
 from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
 from axiom_sandbox.protocol.criteria import Argument, Criterion, CriterionName, RelativePath
 from axiom_sandbox.protocol.errands import Seat, Vendor
@@ -37,6 +37,10 @@ NO_MESSAGES = "driver Generic knows an agent's terminal alone; remove mode, or n
 NOBODY_ASKS = (
     "approvals need an agent that asks: one with a driver of its own; remove approvals, or set driver to Claude,"
     " Codex or Gemini"
+)
+NOBODY_TELLS_CONTEXT = (
+    "context needs an agent that says how full its context is: one with a driver of its own; remove context, or set driver to"
+    " Claude, Codex or Gemini"
 )
 OWN_KERNELS = (
     (
@@ -421,6 +425,17 @@ IgnorePattern = Annotated[
 ]
 
 
+class ContextSettings(ApiModel):
+    """What is done about an agent's context that fills up. How full it is, the agent says."""
+
+    at_percent: Annotated[int, Field(ge=10, le=99)] = 80
+    """From this share of what its model can hold on."""
+    then: ContextAct = ContextAct.COMPACT
+    """What. Where that cannot be done, or is no help, the next of them is."""
+    window: Annotated[int, Field(ge=1000, le=100000000)] | None = None
+    """Tokens that its model can hold. Unset: as the agent says; Claude Code in mode Terminal does not."""
+
+
 class CheckpointSettings(ApiModel):
     """When checkpoints are taken, besides at each turn's end, before a suspension, and when a sandbox is told to end; and what they
     hold of the workspace."""
@@ -540,6 +555,8 @@ class AgentClassSpec(ApiModel):
     """Which of its tools may run, where it asks. Unset: all, as the sandbox holds it anyway."""
     silences: Silences = Silences()
     """How long it may be silent before something is done about it."""
+    context: ContextSettings | None = None
+    """What is done about its context when that fills up. Unset: what the agent does by itself."""
     checkpoints: CheckpointSettings = CheckpointSettings()
     """When what it does is kept, so that it can go on elsewhere."""
     show_criteria: bool = True
@@ -590,6 +607,7 @@ class AgentClassSpec(ApiModel):
         ),
         Rule("self.driver != 'Generic' || !has(self.mode) || self.mode == 'Terminal'", NO_MESSAGES),
         Rule(f"{_SPEAKS} || !has(self.approvals)", NOBODY_ASKS),
+        Rule(f"{_SPEAKS} || !has(self.context)", NOBODY_TELLS_CONTEXT),
         Rule(
             "self.credentials.all(one, self.credentials.exists_one(other,"
             " other.route.prefix == one.route.prefix))",
@@ -645,6 +663,8 @@ class AgentClassSpec(ApiModel):
             raise ValueError(NO_MESSAGES)
         if self.approvals and not self.speaks:
             raise ValueError(NOBODY_ASKS)
+        if self.context and not self.speaks:
+            raise ValueError(NOBODY_TELLS_CONTEXT)
         if self.speaks:
             if delivered or self.resume_command or self.prompt_delivery is not PromptDelivery.ARGUMENT:
                 raise ValueError(PROMPT_TWICE)

@@ -14,6 +14,7 @@ from axiom_sandbox.protocol.approvals import Approvals
 from axiom_sandbox.protocol.changes import CandidateSource
 from axiom_sandbox.protocol.channel import (
     AgentProgram,
+    ContextPolicy,
     Envelope,
     HomeFile,
     Limits,
@@ -113,6 +114,11 @@ def start_command(
             ),
             approvals=spec.approvals or Approvals(),
             patience=patience_of(spec.silences),
+            context=ContextPolicy(
+                percent=spec.context.at_percent, act=spec.context.then, window=spec.context.window
+            )
+            if spec.context
+            else None,
             terminal=TerminalSize(columns=spec.terminal.columns, rows=spec.terminal.rows),
             pictures=PictureSettings(
                 terminal=spec.screenshots.terminal, folder=spec.screenshots.folder or ""

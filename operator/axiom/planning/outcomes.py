@@ -76,7 +76,8 @@ def outcome_of_rounds(rounds: Sequence[RoundStatus], max_rounds: int) -> Outcome
             return Outcome(Verdict.INCONCLUSIVE, Reason.NEEDS_REVIEW, f"twice inconclusive: {failing}")
     if last.claim and last.claim.says is Saying.NONE:
         why = last.claim.text.partition("\n")[0].strip("[]")
-        failing, reason = f"{why}, and what the agent left does not pass: {failing}", Reason.IDLE_EXCEEDED
+        failing = f"{why}, and what the agent left does not pass: {failing}"
+        reason = Reason.IDLE_EXCEEDED if why.startswith("silent") else Reason.FAILED
     else:
         reason = Reason.FAILED
     if last.number >= max_rounds:

@@ -144,10 +144,14 @@ class ClaudeWords(JsonLinesDriver):
 class ClaudeDriver(ClaudeWords):
     """Claude Code in structured mode."""
 
+    compacts = True
+
     def __init__(self, program: AgentProgram, place: Place) -> None:
         super().__init__(program, place)
         self._whole: dict[str, dict[str, Any]] = {}
         """Inputs of open questions that are too long for an event."""
+        self._compacting = False
+        """This process was told to compact, and has not said what came of that."""
 
     # --- its process ------------------------------------------------------------------------------------------
 
@@ -164,9 +168,25 @@ class ClaudeDriver(ClaudeWords):
         self._whole.clear()
         hooks = {"PreToolUse": [{"hookCallbackIds": [_HOOK], "timeout": _HOOK_SECONDS}]}
         self._request("open", subtype="initialize", hooks=hooks)
-        self._request(_CONTEXT, subtype="get_context_usage", detail="summary")
+        self._compacting = turn.compact
+        if turn.compact:
+            self._tell("/compact")
+        else:
+            self._ask_for_context()
         self._tell(turn.prompt)
         return ()
+
+    def resume(self, turn: Turn) -> None:
+        """It may still be compacting."""
+        self._compacting = turn.compact
+        super().resume(turn)
+
+    def recall(self, events: Iterable[Event]) -> None:
+        """Learns, too, that it has compacted: its usage is told then."""
+        for event in events:
+            if isinstance(event, Usage):
+                self._compacting = False
+            super().recall((event,))
 
     # --- what it is told --------------------------------------------------------------------------------------
 
@@ -193,6 +213,9 @@ class ClaudeDriver(ClaudeWords):
             self._respond(question, {"behavior": "deny", "message": given.message})
         self._whole.pop(question, None)
         return self.step((given,))
+
+    def _ask_for_context(self) -> None:
+        self._request(_CONTEXT, subtype="get_context_usage", detail="summary")
 
     def _tell(self, text: str) -> None:
         message = {"role": "user", "content": text}
@@ -290,10 +313,12 @@ class ClaudeDriver(ClaudeWords):
         if response.get("request_id") != _CONTEXT:
             return None if failed else ()
         found = response.get("response") or {}
-        used, window = _whole_number(found.get("totalTokens")), _whole_number(found.get("maxTokens"))
-        if failed or used is None:
+        window = _whole_number(found.get("maxTokens"))
+        if failed or window is None:
             return ()  # an older version does not know the question
-        return [ContextFilled(round=self.memory.round, fill=Fill(used=used, window=window))]
+        # What it says to be used is an estimate; the next call of its model tells.
+        known = self.memory.fill.used if self.memory.fill and self.memory.fill_is_of_this_process else 0
+        return [ContextFilled(round=self.memory.round, fill=Fill(used=known, window=window))]
 
     def _streamed(self, event: dict[str, Any], own: bool) -> Iterable[Event]:
         match event["type"]:
@@ -332,6 +357,9 @@ class ClaudeDriver(ClaudeWords):
     def _result(self, message: dict[str, Any]) -> Iterable[Event]:
         yield self._usage(message)
         yield from self._window(message["modelUsage"])
+        if self._compacting:
+            self._ask_for_context()
+            return  # the prompt's own turn follows
         if message.get("queued_turn_count"):
             return  # what it was told meanwhile is a turn of its own, which follows
         ok = message["subtype"] == "success" and not message.get("is_error")

@@ -130,6 +130,8 @@ class CodexWords(JsonLinesDriver):
 class CodexDriver(CodexWords, JsonRpcDriver):
     """Codex in structured mode."""
 
+    compacts = True
+
     def __init__(self, program: AgentProgram, place: Place) -> None:
         super().__init__(program, place)
         self._turn_id = ""
@@ -137,6 +139,8 @@ class CodexDriver(CodexWords, JsonRpcDriver):
         """Tokens of the whole thread, as this process last said."""
         self._model_spoke = False
         """In this process. What it says first of usage before that is of an earlier one."""
+        self._compacting = False
+        """This process was told to compact, and that turn is not over."""
         self._told_usage = False
         """It has said something of usage in this process."""
 
@@ -161,6 +165,7 @@ class CodexDriver(CodexWords, JsonRpcDriver):
         """Shakes hands; the thread and the prompt follow."""
         self._turn_id, self._thread_total = "", None
         self._model_spoke = self._told_usage = False
+        self._compacting = turn.compact
         self.call("initialize", clientInfo=_CLIENT)
         return ()
 
@@ -199,8 +204,10 @@ class CodexDriver(CodexWords, JsonRpcDriver):
                     self._model_spoke = self._told_usage = False
                 case ContextFilled():
                     self._told_usage = True
-                case AssistantDelta() | AssistantMessage() | Reasoning() | ToolCall() | Compacted():
+                case Compacted():
                     self._model_spoke = True
+                case AssistantDelta() | AssistantMessage() | Reasoning() | ToolCall():
+                    self._model_spoke, self._compacting = True, False
                 case _:
                     pass
             super().recall((event,))
@@ -231,12 +238,15 @@ class CodexDriver(CodexWords, JsonRpcDriver):
                     model=str(result.get("model") or thread.get("model") or ""),
                     warning=warning(self.name, version),
                 )
-                self.call("turn/start", threadId=opened.session, input=_text(self.turn.prompt))
+                if self._compacting:
+                    self.call("thread/compact/start", threadId=opened.session)
+                else:
+                    self.call("turn/start", threadId=opened.session, input=_text(self.turn.prompt))
                 return [opened]
             case "turn/start":
                 self._turn_id = result["turn"]["id"]
                 return ()
-            case "turn/steer" | "turn/interrupt":
+            case "turn/steer" | "turn/interrupt" | "thread/compact/start":
                 return ()
             case _:
                 return None
@@ -244,6 +254,8 @@ class CodexDriver(CodexWords, JsonRpcDriver):
     def failed(self, method: str, error: dict[str, Any]) -> Iterable[Event] | None:
         """Without its handshake, there is no turn."""
         self.session_refused = self.session_refused or method == "thread/resume"
+        if method == "thread/compact/start":
+            return self._compacted(None)
         if method not in _HANDSHAKE:
             return None
         text = text_of(error.get("message") or error)
@@ -268,6 +280,8 @@ class CodexDriver(CodexWords, JsonRpcDriver):
                 return self.delta(params["delta"], reasoning=True) if own else ()
             case "thread/tokenUsage/updated":
                 return self._usage(params["tokenUsage"]) if own else None
+            case "turn/completed" if own and self._compacting:
+                return self._compacted(())
             case "turn/completed":
                 return self._ended(params["turn"]) if own else ()
             case "account/rateLimits/updated":
@@ -283,6 +297,17 @@ class CodexDriver(CodexWords, JsonRpcDriver):
                 return ()
             case _:
                 return None
+
+    def _compacted(self, events: Iterable[Event] | None) -> Iterable[Event] | None:
+        """Whatever came of it, the prompt follows."""
+        self._compacting = False
+        self.call("turn/start", threadId=self.memory.session, input=_text(self.turn.prompt))
+        return events
+
+    def resume(self, turn: Turn) -> None:
+        """It may still be compacting."""
+        self._compacting = turn.compact
+        super().resume(turn)
 
     def asked(self, question: str, method: str, params: dict[str, Any]) -> Iterable[Event] | None:
         """Approvals. What only a person at the screen could answer is answered with nothing."""

@@ -55,6 +55,8 @@ class Turn:
     """Session to go on with, or the name for a new one, where the agent lets us choose it."""
     resume: bool = False
     """Whether to go on in `session`; else it is new."""
+    compact: bool = False
+    """The context of `session` is to be made shorter before the prompt is given; asked of a driver alone that `compacts`."""
     later: bool = False
     """An earlier round was played in this home."""
     heard: tuple[str, ...] = ()
@@ -152,6 +154,10 @@ class Driver(ABC):
     name: ClassVar[DriverName]
     structured: ClassVar[bool] = True
     """Whether it is spoken with: turns end with `TurnEnded`, tools are approved, a session is gone on with."""
+    compacts: ClassVar[bool] = False
+    """Whether it can be told to make its context shorter: `Turn.compact`."""
+    compacts_by_itself: ClassVar[bool] = False
+    """Whether it is told at its start at which fill it is to do so."""
     on_screen: ClassVar[bool] = False
     """Whether that happens on its terminal, not over pipes: then it is a `drivers.screen.ScreenDriver`."""
 

@@ -21,7 +21,7 @@ from axiom_sandbox.drivers.json_lines import JsonLinesDriver, input_of
 from axiom_sandbox.drivers.statements import command_ran, file_written
 from axiom_sandbox.protocol.agents import DriverName, Fill, Statement, Tokens
 from axiom_sandbox.protocol.approvals import Permission
-from axiom_sandbox.protocol.channel import HomeFile
+from axiom_sandbox.protocol.channel import ContextAct, HomeFile
 from axiom_sandbox.protocol.events import (
     ApprovalAsked,
     ApprovalGiven,
@@ -68,6 +68,7 @@ class GeminiWords(JsonLinesDriver):
     """What is the same in messages and on its terminal."""
 
     name = DriverName.GEMINI
+    compacts_by_itself = True
 
     def home_files(self) -> tuple[HomeFile, ...]:
         """No questions at the first run, no telemetry, no updates."""
@@ -77,6 +78,8 @@ class GeminiWords(JsonLinesDriver):
             for name, url in mcp_addresses(self.place, self.program).items()
         }
         settings = {**_SETTINGS, **({"mcpServers": servers} if servers else {})}
+        if (policy := self.program.context) and policy.act is ContextAct.COMPACT:
+            settings["model"] = {"compressionThreshold": policy.percent / 100}
         return (HomeFile(path=".gemini/settings.json", content=json.dumps(settings, indent=2) + "\n"),)
 
     def statements_of(self, call: ToolCall, result: ToolReturn) -> tuple[Statement, ...]:

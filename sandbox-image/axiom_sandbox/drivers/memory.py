@@ -66,6 +66,9 @@ class Memory:
     """Of such calls in earlier processes: those ended before they had told their usage."""
     fill: Fill | None = None
     """How full its context is; None: it has not said."""
+    fill_is_of_this_process: bool = False
+    has_compacted: bool = False
+    """In this process."""
     talks: int = 0
     """How often the model spoke, and did nothing."""
     talks_in_row: int = 0
@@ -94,7 +97,7 @@ class Memory:
         if round != self.round:
             self.statements.clear()
             self.talks_in_round, self.first_words = 0, ""
-        self.has_spoken = self.has_acted = False
+        self.has_spoken = self.has_acted = self.fill_is_of_this_process = self.has_compacted = False
         self.uncounted, self.pending = self.uncounted + self.pending, Tokens()
         self.opened = False
         self.round, self.activity, self.detail, self.outcome = round, None, "", None
@@ -117,6 +120,7 @@ class Memory:
                 self._is(self.activity or Activity.THINKING)
             case AssistantDelta() | AssistantMessage() | Reasoning() | Compacted():
                 self.retries = 0
+                self.has_compacted |= isinstance(event, Compacted)
                 self._turns_to_what_runs()
             case ToolCall():
                 if len(self.calls) < _MOST_CALLS:
@@ -145,7 +149,7 @@ class Memory:
             case ModelCall():
                 self.pending += event.tokens
             case ContextFilled():
-                self.fill = event.fill
+                self.fill, self.fill_is_of_this_process = event.fill, True
             case TurnEnded():
                 self.outcome = event
                 self.calls.clear()

@@ -314,6 +314,26 @@ class Patience(Message):
     """What is known of it is recorded this often."""
 
 
+class ContextAct(StrEnum):
+    """What is done about a context that is nearly full."""
+
+    COMPACT = "Compact"
+    """The agent is interrupted and makes its context shorter itself, in its session. One that cannot summarises."""
+    SUMMARISE = "Summarise"
+    """The agent is interrupted and writes a summary, by which a fresh session goes on."""
+    STOP = "Stop"
+    """The agent's turn is ended; what it has done is verified."""
+
+
+class ContextPolicy(Message):
+    """When something is done about a context that fills up, and what."""
+
+    percent: int
+    act: ContextAct
+    window: int | None = None
+    """Tokens that the model can hold, where the class says so; None: as the agent says."""
+
+
 class McpRoute(Message):
     """An MCP server, as the agent reaches it through the egress proxy."""
 
@@ -336,6 +356,7 @@ class AgentProgram(Message):
     mcp_servers: tuple[McpRoute, ...] = ()
     approvals: Approvals = Approvals()
     patience: Patience = Patience()
+    context: ContextPolicy | None = None
     terminal: TerminalSize = TerminalSize()
     pictures: PictureSettings = PictureSettings()
     pricing: Pricing = Pricing()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from axiom_sandbox.protocol.agents import Activity, AgentState, Fill, Statement, Tokens
 from axiom_sandbox.protocol.approvals import Permission
 from axiom_sandbox.protocol.changes import ChangeKind, Finding
-from axiom_sandbox.protocol.channel import Envelope, FailureReason
+from axiom_sandbox.protocol.channel import ContextAct, Envelope, FailureReason
 from axiom_sandbox.protocol.checkpoints import Why
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.launching import Assertion
@@ -368,6 +368,17 @@ class ContextFilled(Event):
     fill: Fill
 
 
+class ContextActed(Event):
+    """Something is done about a context that is nearly full, as the class says or in place of that."""
+
+    event = "context_act"
+    round: int
+    act: ContextAct
+    fill: Fill
+    why: str
+    """For a person."""
+
+
 class TalkedOnly(Event):
     """The model spoke, and called no tool before it spoke again or ended its turn: it plans, or talks, and does nothing.
 
@@ -510,6 +521,8 @@ class SessionResumed(Event):
     why: str
     lost: tuple[str, ...] = ()
     """Tools that ran when the process ended, each with its id: what they did is unknown."""
+    purpose: str = ""
+    """`compact`, `summarise` or `fresh` where it was ended for its context; empty: it hung or died."""
 
 
 class Captured(Event):
@@ -705,6 +718,7 @@ KNOWN: dict[str, type[Event]] = {
         ModelCall,
         BudgetSpent,
         ContextFilled,
+        ContextActed,
         TalkedOnly,
         RateLimited,
         ApiRetried,

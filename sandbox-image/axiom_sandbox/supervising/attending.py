@@ -17,10 +17,11 @@ from axiom_sandbox.protocol.agents import Vitals
 from axiom_sandbox.protocol.approvals import Decision, decide
 from axiom_sandbox.protocol.channel import AnswerApproval, StartAgent, TerminalSize
 from axiom_sandbox.protocol.checkpoints import Manifest
-from axiom_sandbox.protocol.events import ApprovalAsked, BudgetSpent, Gap, Intervention
+from axiom_sandbox.protocol.events import ApprovalAsked, BudgetSpent, ContextActed, Gap, Intervention
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.supervising.board import Board, write_durably
 from axiom_sandbox.supervising.camera import Camera
+from axiom_sandbox.supervising.context import Deed, deed_for, percent_of
 from axiom_sandbox.supervising.conversation import Conversation, Talk
 from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.supervising.history import ENDED_BY_WATCHDOG, RESUMED_BY_WATCHDOG, History
@@ -99,6 +100,7 @@ class Attendance:
         spool: Path,
         taken_over: bool,
         may_resume: bool,
+        minds_context: bool = True,
     ) -> None:
         self._means, self._process, self._turn, self._spool = means, process, turn, spool
         self._may_resume = may_resume
@@ -111,6 +113,10 @@ class Attendance:
         self.lost: tuple[str, ...] = ()
         """Tools that ran when it ended."""
         self._overspent: asyncio.Future[BudgetSpent] = asyncio.get_running_loop().create_future()
+        self._minds_context = minds_context
+        self._filled: asyncio.Future[Deed] = asyncio.get_running_loop().create_future()
+        self._was_below = False
+        """In this process its context was seen below the limit."""
         self._due: dict[str, float] = {}
         """When each question to a person is over, by the clock that only goes forward."""
         self.pump: TerminalPump | None = None
@@ -274,7 +280,7 @@ class Attendance:
         watching = asyncio.ensure_future(self._watchdog.watch())
         looking = asyncio.ensure_future(self._keep_looking())
         over = asyncio.ensure_future(self._over())
-        tasks = (exiting, watching, looking, over, self._overspent)
+        tasks = (exiting, watching, looking, over, self._overspent, self._filled)
         hung = ""
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -285,6 +291,8 @@ class Attendance:
                     await self._end_overspent(self._overspent.result(), exiting, over)
                 elif watching.done():
                     await self._end_for_good(watching.result(), exiting)
+                elif self._filled.done():
+                    await self._end_filled(self._filled.result(), exiting, over)
                 elif self._may_resume:
                     hung = looking.result()
                     await self._end_hung(hung, exiting, over)
@@ -338,6 +346,7 @@ class Attendance:
             return ""
         means.board.show(vitals=self._vitals())
         self._mind_the_budget()
+        self._mind_the_context()
         if running:
             self._show_questions()
         if look.events:
@@ -357,6 +366,32 @@ class Attendance:
             means.start.program.pricing,
             pace if pace is not None else known.output_per_second if known else None,
         )
+
+    def _mind_the_context(self) -> None:
+        means, policy, memory = self._means, self._means.start.program.context, self._means.driver.memory
+        fill, compacts = (
+            memory.fill,
+            self._turn.compact and not memory.has_compacted and not memory.has_spoken,
+        )
+        if policy is None or fill is None or not memory.fill_is_of_this_process or compacts:
+            return
+        if not self._minds_context or self._filled.done():
+            return
+        if known := means.history.unserved(self._turn.round):
+            self._filled.set_result(Deed(known.act, known.why))
+            return
+        percent = percent_of(policy, fill)
+        self._was_below |= percent is not None and percent < policy.percent
+        deed = deed_for(
+            policy,
+            fill,
+            [event.act for event in means.history.acts.get(self._turn.round, ())],
+            helped=self._was_below,
+            compacts=means.driver.compacts,
+            by_itself=means.driver.compacts_by_itself,
+        )
+        if deed:
+            self._filled.set_result(deed)
 
     def _mind_the_budget(self) -> None:
         if not self._overspent.done() and (found := self._means.overspent(self._turn.round)):
@@ -380,8 +415,24 @@ class Attendance:
     async def _end_overspent(
         self, found: BudgetSpent, exiting: asyncio.Future[Exit], over: asyncio.Future[None]
     ) -> None:
-        """Asks it to leave what it is doing, so that its turn ends in order; then ends it."""
+        """The budget is spent."""
         await self._means.record(found)
+        await self._end_in_order(exiting, over)
+
+    async def _end_filled(
+        self, deed: Deed, exiting: asyncio.Future[Exit], over: asyncio.Future[None]
+    ) -> None:
+        """Its context is nearly full: ends its turn in order; what follows is the round's affair."""
+        fill = self._means.driver.memory.fill
+        assert fill is not None
+        if self._means.history.unserved(self._turn.round) is None:
+            await self._means.record(
+                ContextActed(round=self._turn.round, act=deed.act, fill=fill, why=deed.why)
+            )
+        await self._end_in_order(exiting, over)
+
+    async def _end_in_order(self, exiting: asyncio.Future[Exit], over: asyncio.Future[None]) -> None:
+        """Asks it to leave what it is doing, so that its turn ends by itself; then ends it."""
         await self._interrupt(exiting, over)
         if over.done() and not exiting.done():
             await self._let_go(exiting)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from axiom_sandbox.drivers.contract import Driver
 from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.ledger.records import decode
+from axiom_sandbox.protocol.channel import ContextAct
 from axiom_sandbox.protocol.events import (
     AgentExited,
     AgentMessage,
@@ -22,6 +23,7 @@ from axiom_sandbox.protocol.events import (
     BudgetSpent,
     ClaimMade,
     Compacted,
+    ContextActed,
     ContextFilled,
     Event,
     HookRan,
@@ -75,6 +77,7 @@ _KNOWN = frozenset(
         AgentExited,
         BudgetSpent,
         ClaimMade,
+        ContextActed,
         Intervention,
         SessionResumed,
         Terminal,
@@ -102,6 +105,14 @@ class History:
     """What the driver emitted of the process that began last, if that has not ended."""
     ended_by_us: dict[int, str] = field(default_factory=dict)
     """Why the watchdog ended it."""
+    planned: Counter[int] = field(default_factory=Counter)
+    """How many of those that were announced were so for the agent's context."""
+    purpose: dict[int, str] = field(default_factory=dict)
+    """What the last one that was announced is for; empty: the one before it hung or died."""
+    acts: dict[int, list[ContextActed]] = field(default_factory=dict)
+    """What was done about the agent's context."""
+    served: Counter[int] = field(default_factory=Counter)
+    """For how many of these acts another process was announced."""
     overspent: BudgetSpent | None = None
     """By its own count the budget was spent."""
     heard: list[str] = field(default_factory=list)
@@ -118,6 +129,11 @@ class History:
     """The last of them, those before the checkpoint that this sandbox began from included."""
     interventions_so_far: int = 0
 
+    def unserved(self, number: int) -> ContextActed | None:
+        """What is to be done about the agent's context, where no process was announced for it yet."""
+        acts = [event for event in self.acts.get(number, ()) if event.act is not ContextAct.STOP]
+        return acts[-1] if len(acts) > self.served[number] else None
+
     def note(self, events: Iterable[Event]) -> None:
         """What a checkpoint tells of: also of events that were recorded in this life."""
         for event in events:
@@ -127,6 +143,14 @@ class History:
                 case Intervention():
                     self.interventions.append(event)
                     self.interventions_so_far += 1
+                case SessionResumed(round=number, purpose=purpose):
+                    self.planned[number] += bool(purpose)
+                    self.served[number] += purpose in ("compact", "summarise")
+                    self.purpose[number] = purpose
+                case ContextActed(round=number, act=act):
+                    self.acts.setdefault(number, []).append(event)
+                    if act is ContextAct.STOP:
+                        self.ended_by_us.setdefault(number, event.why)
                 case BudgetSpent():
                     self.overspent = event
                     self.ended_by_us.setdefault(event.round, event.reason)

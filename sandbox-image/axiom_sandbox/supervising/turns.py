@@ -14,11 +14,19 @@ from axiom_sandbox.drivers.contract import Command, Ended, Turn
 from axiom_sandbox.drivers.expanding import expand, variables
 from axiom_sandbox.drivers.memory import Memory
 from axiom_sandbox.protocol.agents import Session
-from axiom_sandbox.protocol.channel import FailureReason
-from axiom_sandbox.protocol.events import AgentExited, AgentStarted, Gap, Intervention, SessionResumed
+from axiom_sandbox.protocol.channel import ContextAct, FailureReason
+from axiom_sandbox.protocol.events import (
+    AgentExited,
+    AgentStarted,
+    Gap,
+    Intervention,
+    SessionResumed,
+    UserMessage,
+)
 from axiom_sandbox.protocol.launching import Exit, Lockdown, ProcessLimits, Start, Tty
 from axiom_sandbox.snapshots.writing import Writer
 from axiom_sandbox.supervising.attending import Attendance, Means, how_it_ended
+from axiom_sandbox.supervising.context import GO_ON_COMPACTED, SUMMARISE, go_on_fresh, percent_of
 from axiom_sandbox.supervising.launcher_link import Handover, LauncherError
 from axiom_sandbox.supervising.sandbox import SandboxFailedError
 from axiom_sandbox.supervising.spool import Spool
@@ -85,17 +93,56 @@ class Round:
         while True:
             exit_, hung = await self._process()
             by_us = self._means.history.ended_by_us.get(self.number, "")
+            if not by_us and not hung and await self._goes_on_for_its_context(exit_):
+                continue
             why = hung or how_it_ended(exit_)
             self._check_restored(by_us or hung)
             memory, resumes = self._means.driver.memory, self._means.start.program.patience.resumes
             over = memory.outcome is not None and not hung
-            if not self._means.driver.structured or by_us or over or self.index >= resumes:
+            if not self._means.driver.structured or by_us or over or self._deaths >= resumes:
+                await self._note_unknown_fill()
                 return Ended(exit_, by_us, self.tail)
             mute = mute + 1 if not hung and is_mute(exit_, memory) else 0
             if mute == _MUTE_STARTS:
                 await self._give_up(why)
                 return Ended(exit_, by_us, self.tail)
             await self._begin_another(exit_, why)
+
+    @property
+    def _deaths(self) -> int:
+        """How often it was started again because it hung or died."""
+        return self.index - self._means.history.planned[self.number]
+
+    @property
+    def _purpose(self) -> str:
+        """What the present process is for; empty: to work."""
+        return self._means.history.purpose.get(self.number, "")
+
+    async def _goes_on_for_its_context(self, exit_: Exit) -> bool:
+        """Begins another process if the last one was ended for its context, or has written its summary."""
+        memory, deed = self._means.driver.memory, self._means.history.unserved(self.number)
+        if deed and deed.act is ContextAct.COMPACT and memory.can_resume:
+            await self._begin_another(exit_, deed.why, "compact", GO_ON_COMPACTED)
+        elif deed and memory.can_resume:
+            await self._begin_another(exit_, deed.why, "summarise", SUMMARISE)
+        elif self._purpose == "summarise" and memory.outcome is not None:
+            summary = memory.outcome.text if memory.outcome.ok else ""
+            why = "its context was nearly full; a fresh session goes on by its summary"
+            await self._begin_another(exit_, why, "fresh", go_on_fresh(self._prompt, summary))
+        else:
+            return False
+        return True
+
+    async def _note_unknown_fill(self) -> None:
+        """A policy that could do nothing says so."""
+        policy, memory = self._means.start.program.context, self._means.driver.memory
+        if policy is None or percent_of(policy, memory.fill) is not None:
+            return
+        detail = (
+            f"context.atPercent ({policy.percent}) did nothing: this agent does not say how full its context is, or what its"
+            " model can hold; context.window of the class says the latter"
+        )
+        await self._means.record(Intervention(by="supervisor", action="context", detail=detail))
 
     def _check_restored(self, ended_by_us: str) -> None:
         """A checkpoint whose session the agent did not come into does not hold. Raises SandboxFailedError."""
@@ -125,6 +172,16 @@ class Round:
         later = bool(self._means.board.state.rounds) or self._means.restored is not None
         resume, carried = memory.can_resume, self._carried
         prompt = self._prompt
+        if self._purpose:
+            fresh = self._purpose == "fresh"
+            return Turn(
+                self.number,
+                self._means.history.last_prompt,
+                session=self._new_session if fresh or not resume else memory.session,
+                resume=resume and not fresh,
+                compact=self._purpose == "compact" and resume,
+                later=True,
+            )
         if resume and self.index > 0:
             prompt = _GO_ON.format(why=self._why or "the supervisor was started again")
         elif resume and carried:
@@ -176,9 +233,16 @@ class Round:
             if means.history.started[self.number] <= self.index:
                 means.history.started[self.number] += 1
                 await means.record(AgentStarted(round=self.number, argv=command.shown_argv, pid=handover.pid))
-            may_resume = self.index < means.start.program.patience.resumes
+            may_resume = self._deaths < means.start.program.patience.resumes
             self.present = Attendance(
-                means, self.process, turn, handover, self._spool_file, taken_over, may_resume
+                means,
+                self.process,
+                turn,
+                handover,
+                self._spool_file,
+                taken_over,
+                may_resume,
+                minds_context=self._purpose != "summarise",
             )
             try:
                 return await self.present.attend()
@@ -189,11 +253,11 @@ class Round:
         finally:
             handover.close()
 
-    async def _begin_another(self, exit_: Exit, why: str) -> None:
-        """Ends all that is left of the last process, and announces the next."""
+    async def _begin_another(self, exit_: Exit, why: str, purpose: str = "", prompt: str = "") -> None:
+        """Ends all that is left of the last process, and announces the next; with a purpose also what it is told."""
         means, memory = self._means, self._means.driver.memory
         await means.link.kill()
-        fresh = not memory.can_resume
+        fresh = purpose == "fresh" or not memory.can_resume
         resumed = SessionResumed(
             round=self.number,
             session="" if fresh else memory.session,
@@ -201,13 +265,16 @@ class Round:
             number=self.index + 1,
             why=why,
             lost=self._lost,
+            purpose=purpose,
         )
-        await means.record(exited(self.number, exit_), resumed)
+        told = (UserMessage(round=self.number, text=prompt, by="supervisor"),) if purpose else ()
+        await means.record(exited(self.number, exit_), resumed, *told)
         means.history.spoken.clear()
         await means.link.release(self.process)
         Spool.remove(self._spool_file)
         self.index, self._why = self.index + 1, why
-        await asyncio.sleep(backoff(self.index, means.jitter()))
+        if not purpose:
+            await asyncio.sleep(backoff(self._deaths, means.jitter()))
 
     async def _note_restart(self) -> None:
         at = self._means.recording.output_bytes

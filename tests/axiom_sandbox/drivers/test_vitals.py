@@ -140,7 +140,7 @@ def test_claude_code_says_before_its_first_call_how_much_its_model_holds() -> No
     response = {"subtype": "success", "request_id": "context", "response": answer}
     machine = driver()
     said = machine.parse(claude_line(type="control_response", response=response)).events
-    assert said == (ContextFilled(round=1, fill=Fill(used=13129, window=200000)),)
+    assert said == (ContextFilled(round=1, fill=Fill(used=0, window=200000)),)
     usage = {"input_tokens": 10, "cache_read_input_tokens": 150_000, "cache_creation_input_tokens": 40}
     start = {"type": "message_start", "message": {"usage": usage}}
     events = machine.parse(claude_line(type="stream_event", event=start, parent_tool_use_id=None)).events

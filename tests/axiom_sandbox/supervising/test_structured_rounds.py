@@ -200,7 +200,7 @@ async def test_what_an_agent_says_of_itself_is_to_be_seen_also_after_a_restart(t
         assert state.vitals.tokens == Tokens(input=400, output=7)
         assert (state.vitals.talks_in_row, state.vitals.talks_in_round) == (1, 1)
         assert [(item["in_row"], item["in_round"]) for item in bench.events("talk")] == [(1, 1)]
-        assert [item["fill"]["used"] for item in bench.events("context")] == [10, 400]
+        assert [item["fill"]["used"] for item in bench.events("context")] == [0, 400]
         await life.send(Stop(reason="enough"))
         await life.until(lambda state: state.phase is Phase.STOPPED)
 
