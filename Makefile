@@ -108,6 +108,7 @@ captures: .venv/ready ## Record anew what the real CLIs say (needs npm and Node)
 	$(RUN) python -m tests.captures --older
 	$(RUN) python -m tests.captures.terminals
 	$(RUN) python -m tests.captures.screens
+	$(RUN) python -m tests.captures.screens --older
 
 cheats: setup ## Every cheat and every honest solution on every task, in real clean rooms: about an hour
 	$(RUN) pytest tests -m cheats -n 2

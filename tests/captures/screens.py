@@ -1,4 +1,4 @@
-"""Record what the CLIs show and write in mode Terminal, driven by their own drivers: `python -m tests.captures.screens [CLI…]`.
+"""Record what the CLIs show and write in mode Terminal, driven by their own drivers: `python -m tests.captures.screens [CLI…] [--older]`.
 
 A capture has everything that a driver was given and what it did, in order, so that it can be given the same again: bytes of
 the screen, lines of the session's file, keys that were pressed, and the moments at which it looked.
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import ptyprocess  # type: ignore[import-untyped]
-from tests.captures.clis import CLIS, ON_SCREEN, Cli
+from tests.captures.clis import CLIS, OLDER_CLIS, ON_SCREEN, Cli
 from tests.captures.launching import home_files, screen_driver
 from tests.captures.stories import DONE, PATCH
 from tests.fakes.scripted_model import Script, ScriptedModel
@@ -32,7 +32,6 @@ from axiom_sandbox.protocol.events import ApprovalAsked
 from axiom_sandbox.supervising.session_tail import SessionTail
 from axiom_sandbox.terminal.screens import make_screen
 
-HERE = Path(__file__).parent
 FOLDER = Path("/tmp/axiom-screens")
 """Always the same, as its name is on the screens."""
 COLUMNS, ROWS = 100, 30
@@ -180,14 +179,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="screens", description="Record the CLIs in mode Terminal.")
     parser.add_argument("clis", nargs="*", choices=[[], *CLIS], help="which ones (default: all)")
     parser.add_argument("--story", choices=[story.name for story in STORIES], help="this one alone")
+    parser.add_argument("--older", action="store_true", help="of the older version of each")
     chosen = parser.parse_args()
     for name in chosen.clis or ON_SCREEN:
+        cli = (OLDER_CLIS if chosen.older else CLIS)[name]
         for story in STORIES:
             if chosen.story in (None, story.name):
-                text = "\n".join(asyncio.run(record(CLIS[name], story))) + "\n"
-                (HERE / name / "screens").mkdir(exist_ok=True)
-                (HERE / name / "screens" / f"{story.name}.jsonl").write_text(text)
-                print(f"{name} {story.name}: {len(text.splitlines())} lines, {len(text)} bytes", flush=True)
+                text = "\n".join(asyncio.run(record(cli, story))) + "\n"
+                (cli.captures / "screens").mkdir(parents=True, exist_ok=True)
+                (cli.captures / "screens" / f"{story.name}.jsonl").write_text(text)
+                print(
+                    f"{name} {cli.version} {story.name}: {len(text.splitlines())} lines, {len(text)} bytes",
+                    flush=True,
+                )
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 from tests.axiom_sandbox.drivers.conversations import CAPTURES, PLACE, lines_of
+from tests.captures.clis import CLIS, OLDER_CLIS
 from tests.captures.screens import APPROVALS, COLUMNS, PROMPT, ROWS, SESSION
 
 from axiom_sandbox.drivers.contract import Sight, Signals, Step, Turn
@@ -34,6 +35,7 @@ from axiom_sandbox.terminal.screens import BRACKETED_PASTE, View, make_screen
 E = TypeVar("E", bound=Event)
 AGENTS = [DriverName.CLAUDE, DriverName.CODEX, DriverName.GEMINI]
 every_agent = pytest.mark.parametrize("name", AGENTS)
+every_version = pytest.mark.parametrize("folder", [CAPTURES, CAPTURES / "older"], ids=["present", "older"])
 SHELL = {
     DriverName.CLAUDE: "Bash",
     DriverName.CODEX: "commandExecution",
@@ -74,17 +76,17 @@ class Told:
                 self.take(self.driver.answer(event.id, decision))
 
 
-def story_of(name: DriverName, story: str) -> list[dict[str, Any]]:
-    return lines_of(CAPTURES / name.lower() / "screens" / f"{story}.jsonl")
+def story_of(name: DriverName, story: str, folder: Path = CAPTURES) -> list[dict[str, Any]]:
+    return lines_of(folder / name.lower() / "screens" / f"{story}.jsonl")
 
 
 @cache
-def given_again(name: DriverName, story: str) -> Told:
+def given_again(name: DriverName, story: str, folder: Path = CAPTURES) -> Told:
     """The whole of a story: screens, file, moments, and the end of the process. For reading alone."""
     told = Told(new_driver(name))
     screen = make_screen(COLUMNS, ROWS)
     told.take(told.driver.begin(Turn(1, PROMPT, session=SESSION)))
-    for line in story_of(name, story):
+    for line in story_of(name, story, folder):
         match line:
             case {"screen": data}:
                 screen.feed(data.encode("latin-1"))
@@ -100,10 +102,12 @@ def given_again(name: DriverName, story: str) -> Told:
 
 
 @every_agent
+@every_version
 @pytest.mark.parametrize("story", ["plain", "denied", "interrupted"])
-def test_the_same_screens_give_the_same_keys(name: DriverName, story: str) -> None:
-    pressed = [line["keys"].encode("latin-1") for line in story_of(name, story) if "keys" in line]
-    assert given_again(name, story).keys == pressed
+def test_the_same_screens_give_the_same_keys(name: DriverName, story: str, folder: Path) -> None:
+    lines = story_of(name, story, folder)
+    pressed = [line["keys"].encode("latin-1") for line in lines if "keys" in line]
+    assert given_again(name, story, folder).keys == pressed
 
 
 @every_agent
@@ -116,9 +120,12 @@ def test_the_prompt_is_pasted_seen_and_entered_before_anything_else(name: Driver
 
 
 @every_agent
-def test_a_plain_task_is_told_from_its_session_to_its_end(name: DriverName) -> None:
-    told = given_again(name, "plain")
-    assert len(told.of(SessionOpened)) == 1
+@every_version
+def test_a_plain_task_is_told_from_its_session_to_its_end(name: DriverName, folder: Path) -> None:
+    told = given_again(name, "plain", folder)
+    [session] = told.of(SessionOpened)
+    clis = CLIS if folder == CAPTURES else OLDER_CLIS
+    assert (session.version, session.warning) == (clis[name.lower()].version, "")
     calls = {call.id: call.tool for call in told.of(ToolCall)}
     assert SHELL[name] in calls.values()
     assert {back.id for back in told.of(ToolReturn)} == set(calls)
@@ -141,8 +148,11 @@ def test_what_it_does_is_known_with_what_says_so(name: DriverName) -> None:
 
 
 @every_agent
-def test_a_tool_that_is_denied_is_answered_with_the_reason_and_the_turn_goes_on(name: DriverName) -> None:
-    told = given_again(name, "denied")
+@every_version
+def test_a_tool_that_is_denied_is_answered_with_the_reason_and_the_turn_goes_on(
+    name: DriverName, folder: Path
+) -> None:
+    told = given_again(name, "denied", folder)
     denied = [given for given in told.of(ApprovalGiven) if given.permission is Permission.DENY]
     assert [given.by for given in denied] == ["policy/no-push"]
     assert any(b"Do not push." in key for key in told.keys)
