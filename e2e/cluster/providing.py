@@ -13,6 +13,8 @@ from e2e.cluster.errors import ClusterError
 from e2e.cluster.shell import run, stream
 
 _PRELOADED = "preloaded"
+_BASE = "AXIOM_DEBIAN"
+"""Names the parent of images that are built with docker; best with its digest."""
 
 
 def image_name(connection: Connection, name: str, tag: str) -> str:
@@ -71,4 +73,22 @@ def _registry() -> str:
 def _docker_build(image: str, dockerfile: Path, context: Path) -> None:
     if shutil.which("docker") is None:
         raise ClusterError(f"{image} is built with docker, and there is no docker on PATH")
-    stream(["docker", "build", "--tag", image, "--file", dockerfile, context], timeout_seconds=1800)
+    base = [f"--build-arg=DEBIAN={named}"] if (named := os.environ.get(_BASE)) else []
+    stream(["docker", "build", *base, "--tag", image, "--file", dockerfile, context], timeout_seconds=1800)
+
+
+def digests(connection: Connection) -> dict[str, str]:
+    """By image: the digest by which nodes know it, of those that are there. Raises ClusterError."""
+    match connection.provider:
+        case Provider.HERMETIC:
+            return digests_in_table(run([*ctr(connection), "images", "list"]))
+        case Provider.KIND | Provider.CURRENT:
+            form = '{{.Repository}}:{{.Tag}} - {{if eq .Digest "<none>"}}{{.ID}}{{else}}{{.Digest}}{{end}}'
+            listed = run(["docker", "images", "--digests", "--no-trunc", "--format", form])
+            return digests_in_table(listed)
+
+
+def digests_in_table(table: str) -> dict[str, str]:
+    """Of lines that hold a name, something else, and a digest. Pure."""
+    fields = [line.split() for line in table.splitlines()]
+    return {row[0]: row[2] for row in fields if len(row) > 2 and row[2].startswith("sha256:")}

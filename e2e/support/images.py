@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.cluster.connection import Connection, load
-from e2e.cluster.providing import ctr, has_image, image_name, provide_image
+from e2e.cluster.providing import ctr, digests, has_image, image_name, provide_image
 from e2e.cluster.shell import run
 
 ROOT = Path(__file__).parent.parent.parent
 AGENTS = ROOT / "e2e" / "agents"
+BUILT = ROOT / "build" / "images.json"
+"""What was built last, by digest."""
 _TRUSTED = ("sandbox-image/axiom_sandbox", "uv.lock", "e2e/cluster/base_images.py")
 
 
@@ -137,11 +140,25 @@ def compile_agent(name: str, target: Path) -> None:
     )
 
 
+def pinned(images: Iterable[str], digests: Mapping[str, str]) -> dict[str, str]:
+    """By short name: an image's full name with its digest, as the chart and tasks take it. Pure."""
+    return {
+        image.rpartition("/")[2].partition(":")[0]: f"{image}@{digests[image]}"
+        for image in images
+        if image in digests
+    }
+
+
 def main() -> None:
-    """Builds the product's images into the running cluster and prints their names."""
-    images = build_product_images(load())
-    for name in (images.sandbox, images.verifier, images.control_plane):
+    """Builds the product's images for the running cluster, prints their names, and writes them with digests to build/images.json."""
+    connection = load()
+    images = build_product_images(connection)
+    names = (images.sandbox, images.verifier, images.control_plane)
+    for name in names:
         print(name)
+    found = pinned(names, digests(connection))
+    BUILT.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"{BUILT.relative_to(ROOT)}: {len(found)} names with digests")
 
 
 if __name__ == "__main__":
