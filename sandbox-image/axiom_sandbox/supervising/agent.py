@@ -70,6 +70,7 @@ from axiom_sandbox.snapshots.comparing import changed_percent
 from axiom_sandbox.snapshots.errors import SnapshotError
 from axiom_sandbox.snapshots.messages import Given, code_in
 from axiom_sandbox.snapshots.texts import texts_of
+from axiom_sandbox.snapshots.trees import Amount, Tree
 from axiom_sandbox.supervising.attending import Means
 from axiom_sandbox.supervising.board import write_durably
 from axiom_sandbox.supervising.camera import Camera
@@ -132,10 +133,12 @@ class AgentSandbox(Sandbox):
         """The last that the terminal of an ended process showed."""
         self._given_up = ""
         """Why the checkpoint cannot be brought."""
+        self._base_tree: Tree | None = None
+        """What is in the base archive, once that was read."""
         self._held = False
         """The round's processes have ended or are frozen for good."""
         self._checkpointer = Checkpointer(
-            settings, self.folder, self.base_archive, self.board, self.keep_blob
+            settings, self.folder, self._read_base_once, self.board, self.keep_blob
         )
         self._camera: Camera | None = None
         self._sentry = Sentry(Scanner(), Detector())
@@ -143,7 +146,7 @@ class AgentSandbox(Sandbox):
 
     async def live(self) -> None:
         """Base → rounds, until stopped."""
-        await self.take_base(self.settings.workspace)
+        await self.take_base(None if self._awaits_other_files else self.settings.workspace)
         self._let_go_of_packs()
         await self.wait_until(lambda: self._start is not None, "the agent's start was awaited")
         start = self._start
@@ -614,9 +617,11 @@ class AgentSandbox(Sandbox):
         try:
             if self._start.envelope.candidate is CandidateSource.MESSAGE:
                 given = await self._code_given(claim)
-                result = await asyncio.to_thread(capture_given, base, given, folder)
+                tree = await asyncio.to_thread(self._read_base_once)
+                result = await asyncio.to_thread(capture_given, base, tree, given, folder)
             else:
-                result = await asyncio.to_thread(capture_workspace, base, self.settings.workspace, folder)
+                tree, root = await asyncio.to_thread(self._read_base_once), self.settings.workspace
+                result = await asyncio.to_thread(capture_workspace, base, tree, root, folder)
         except (SnapshotError, OSError) as error:
             message = f"the workspace cannot be captured: {error}"
             raise SandboxFailedError(FailureReason.WORKSPACE_FAILED, message) from error
@@ -787,12 +792,22 @@ class AgentSandbox(Sandbox):
             self._given_up = why
             self.arrived.set()
 
-    async def prepare_workspace(self) -> None:
-        """Puts the checkpoint in place, or says why it does not hold; what to do then is not decided here."""
-        digest = self.settings.checkpoint
+    @property
+    def _awaits_other_files(self) -> bool:
+        """Whether a checkpoint's files come in place of the base's."""
         known = self.board.state.restored
-        if digest and not (known and not known.ok):
-            await self._begin_from(digest, known)
+        return bool(self.settings.checkpoint) and (known is None or known.ok)
+
+    def _read_base_once(self) -> Tree:
+        if self._base_tree is None:
+            self._base_tree = self.read_base(None, Amount())
+        return self._base_tree
+
+    async def prepare_workspace(self, base: Tree) -> None:
+        """Puts the checkpoint in place, or says why it does not hold; what to do then is not decided here."""
+        self._base_tree = base
+        if self._awaits_other_files:
+            await self._begin_from(self.settings.checkpoint, self.board.state.restored)
         write_durably(self.folder / _BASED, str(time.time_ns()).encode())
 
     async def _begin_from(self, digest: str, known: Restored | None) -> None:
@@ -814,11 +829,19 @@ class AgentSandbox(Sandbox):
             restored = Restored(digest=digest, number=number, ok=True)
         except RestoreError as error:
             restored = Restored(digest=digest, number=number, ok=False, message=str(error))
+            await self._put_base_in_place()
         if restored != known:
             await self.record(
                 CheckpointRestored(number=number, digest=digest, ok=restored.ok, message=restored.message)
             )
             self.board.update(restored=restored)
+
+    async def _put_base_in_place(self) -> None:
+        try:
+            await asyncio.to_thread(self.read_base, self.settings.workspace, Amount())
+        except (SnapshotError, OSError) as error:
+            message = f"the workspace cannot be unpacked: {error}"
+            raise SandboxFailedError(FailureReason.WORKSPACE_FAILED, message) from error
 
     def _let_go_of_packs(self) -> None:
         """What they held is in place, and they are in object storage; here they would only take room."""

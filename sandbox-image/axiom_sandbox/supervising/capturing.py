@@ -7,27 +7,31 @@ from pathlib import Path
 
 from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.protocol.events import AssistantMessage, TurnEnded, parse_event
-from axiom_sandbox.snapshots.archives import read_tree
 from axiom_sandbox.snapshots.captures import CaptureResult, capture, capture_files
 from axiom_sandbox.snapshots.errors import PatchError
 from axiom_sandbox.snapshots.messages import Given, placed
 from axiom_sandbox.snapshots.patches import make_patch
+from axiom_sandbox.snapshots.trees import Tree
 from axiom_sandbox.supervising.recalling import records_of
 
 PATCH = "diff.patch"
 _SAYINGS = (AssistantMessage, TurnEnded)
 
 
-def capture_workspace(base: Path, workspace: Path, folder: Path) -> CaptureResult:
-    """The changes archive, and a patch beside it, in `folder`. Raises SnapshotError, OSError. Blocks."""
+def capture_workspace(base: Path, tree: Tree, workspace: Path, folder: Path) -> CaptureResult:
+    """The changes archive, and a patch beside it, in `folder`. Raises SnapshotError, OSError. Blocks.
+
+    Args:
+        base: the base archive.
+        tree: what is in it.
+    """
     shutil.rmtree(folder, ignore_errors=True)
-    return _with_patch(base, capture(read_tree(base), workspace, folder), folder)
+    return _with_patch(base, capture(tree, workspace, folder), folder)
 
 
-def capture_given(base: Path, given: Given, folder: Path) -> CaptureResult:
+def capture_given(base: Path, tree: Tree, given: Given, folder: Path) -> CaptureResult:
     """The same of files that a message holds."""
     shutil.rmtree(folder, ignore_errors=True)
-    tree = read_tree(base)
     found = placed(given, tree.entries)
     return _with_patch(base, capture_files(tree, found.files, found.findings, folder), folder)
 

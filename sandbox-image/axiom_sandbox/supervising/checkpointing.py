@@ -32,7 +32,6 @@ from axiom_sandbox.protocol.checkpoints import (
     WorkspaceMoment,
 )
 from axiom_sandbox.protocol.events import Intervention
-from axiom_sandbox.snapshots.archives import read_tree
 from axiom_sandbox.snapshots.errors import StateTooLargeError
 from axiom_sandbox.snapshots.ignoring import Ignoring
 from axiom_sandbox.snapshots.paths import is_git, printable
@@ -75,12 +74,12 @@ class Checkpointer:
         self,
         settings: SandboxSettings,
         folder: Path,
-        base_archive: Path,
+        read_base: Callable[[], Tree],
         board: Board,
         keep_blob: Callable[[str, Path], Awaitable[str]],
     ) -> None:
         self._settings, self._board, self._keep_blob = settings, board, keep_blob
-        self._folder, self._base_archive = folder, base_archive
+        self._folder, self._read_base = folder, read_base
         self._base: Tree | None = None
         self._ignoring: Ignoring | None = None
         self._sizes: dict[str, int] = {}
@@ -115,7 +114,7 @@ class Checkpointer:
     async def prepare(self) -> None:
         """Does what can be done before anything is frozen. Raises SnapshotError, OSError."""
         if self._base is None:
-            self._base = await asyncio.to_thread(read_tree, self._base_archive)
+            self._base = await asyncio.to_thread(self._read_base)
         if self._ignoring is None:
             self._ignoring = Ignoring(self.keeping.ignore, self._base.entries)
 

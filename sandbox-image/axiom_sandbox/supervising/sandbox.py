@@ -194,8 +194,8 @@ class Sandbox(ABC):
     async def save(self) -> None:
         """What this role keeps of the untrusted side before that is ended, where whoever ends it asked for that."""
 
-    async def prepare_workspace(self) -> None:
-        """What this role does once the base is in place, before it is ready. Safe to repeat. Raises SandboxFailedError."""
+    async def prepare_workspace(self, base: Tree) -> None:
+        """What this role does once the base is here, before it is ready. Safe to repeat. Raises SandboxFailedError."""
 
     async def wind_down(self, why: str) -> None:
         """What this role finishes after everything untrusted is dead, before the ledger is closed."""
@@ -357,7 +357,7 @@ class Sandbox(ABC):
             part.unlink(missing_ok=True)
 
     async def take_base(self, into: Path | None) -> None:
-        """Waits for the base archive, checks it, and unpacks it where one is asked for. Raises SandboxFailedError."""
+        """Waits for the base archive, checks it, and unpacks it where that is asked for. Raises SandboxFailedError."""
         if self.board.state.workspace:
             return
         self.board.update(phase=Phase.WAITING_FOR_WORKSPACE, awaits_checkpoint=self.settings.checkpoint)
@@ -365,7 +365,7 @@ class Sandbox(ABC):
         amount = Amount()
         try:
             async with self.telling("unpacking", amount):
-                tree = await asyncio.to_thread(self._unpacked, into, amount)
+                tree = await asyncio.to_thread(self.read_base, into, amount)
         except (SnapshotError, OSError) as error:
             message = f"the workspace cannot be unpacked: {error}"
             if self.settings.workspace_bytes is not None and "more than" in str(error):
@@ -373,7 +373,7 @@ class Sandbox(ABC):
             raise SandboxFailedError(FailureReason.WORKSPACE_FAILED, message) from error
         size = sum(entry.size for entry in tree.entries.values())
         await self.record(WorkspaceReady(digest=tree.digest, files=len(tree.entries), size=size))
-        await self.prepare_workspace()
+        await self.prepare_workspace(tree)
         self.board.update(
             awaits_checkpoint="",
             workspace=tree.digest,
@@ -384,11 +384,16 @@ class Sandbox(ABC):
             progress=None,
         )
 
-    def _unpacked(self, into: Path | None, amount: Amount) -> Tree:
-        if into is None:
-            return read_tree(self.base_archive)
-        clear(into)
-        return unpack(self.base_archive, into, amount=amount, most_bytes=self.settings.workspace_bytes)
+    def read_base(self, into: Path | None, amount: Amount) -> Tree:
+        """What is in the base archive, in place of what lies in a folder where one is given. Raises SnapshotError, OSError."""
+        most = self.settings.workspace_bytes
+        if into is not None:
+            clear(into)
+            return unpack(self.base_archive, into, amount=amount, most_bytes=most)
+        tree = read_tree(self.base_archive)
+        if most is not None and sum(entry.size for entry in tree.entries.values()) > most:
+            raise SnapshotError(f"its files have more than {most:,} bytes")
+        return tree
 
     # --- commands ---------------------------------------------------------------------------------------------
 

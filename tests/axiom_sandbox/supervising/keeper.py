@@ -12,7 +12,7 @@ from axiom_sandbox.protocol.agents import AgentMode, DriverName
 from axiom_sandbox.protocol.channel import Blob, LedgerHead
 from axiom_sandbox.protocol.checkpoints import DriverMoment, Why
 from axiom_sandbox.protocol.identity import Identity, Role
-from axiom_sandbox.snapshots.archives import digest_of, pack
+from axiom_sandbox.snapshots.archives import digest_of, pack, read_tree
 from axiom_sandbox.supervising.board import Board
 from axiom_sandbox.supervising.checkpointing import Checkpointer, Moment
 from axiom_sandbox.supervising.settings import SandboxSettings
@@ -45,7 +45,7 @@ def checkpointer(folder: Path) -> tuple[Checkpointer, Board]:
         board.add_blobs(Blob(name=name, digest=digest, size=size))
         return digest
 
-    return Checkpointer(settings, state, base, board, keep_blob), board
+    return Checkpointer(settings, state, lambda: read_tree(base), board, keep_blob), board
 
 
 def change(root: Path, chance: random.Random) -> None:

@@ -302,6 +302,7 @@ async def test_a_checkpoint_that_does_not_hold_is_said_and_not_used(tmp_path: Pa
             assert state.restored is not None
             assert not state.restored.ok
             assert "another version" in state.restored.message
+            assert [path.name for path in second.workspace.iterdir()] == ["kept"], "it has its base"
 
 
 async def test_a_session_that_the_agent_does_not_come_into_is_no_checkpoint(tmp_path: Path) -> None:
