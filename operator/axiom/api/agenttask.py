@@ -266,7 +266,7 @@ class PushWhen(StrEnum):
     """On which verdict a branch is pushed."""
 
     PASS = "Pass"  # noqa: S105 - a verdict, not a password
-    """On Pass alone."""
+    """On Pass, and once a person has accepted the result (`axiom review --accept`)."""
     ALWAYS = "Always"
     """Whatever the verdict on the last round is, as long as there is one."""
 

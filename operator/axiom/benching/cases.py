@@ -108,7 +108,7 @@ def own_cases(folder: Path) -> list[Case]:
         if path.suffix == ".yaml":
             found += _cases_in(str(path), path.read_text("utf-8"))
         elif path.name.endswith(_KEPT_SUFFIX):
-            found.append(_kept_in(path))
+            found.append(case_of(str(path), path.read_bytes()))
     return found
 
 
@@ -152,11 +152,12 @@ def _sections(shown: str) -> Iterator[tuple[str, str]]:
             yield title, body.removesuffix("\n")
 
 
-def _kept_in(path: Path) -> Case:
+def case_of(name: str, data: bytes) -> Case:
+    """A case that was kept; `name` says where it lies. Raises CaseError."""
     try:
-        kept = KeptCase.model_validate_json(path.read_bytes())
+        kept = KeptCase.model_validate_json(data)
     except ValidationError as error:
-        raise CaseError(f"{path} is no case that was kept: {error}") from error
+        raise CaseError(f"{name} is no case that was kept: {error}") from error
     return Case(kept.name, kept.label, kept.adversarial, Shown(kept.shown, kept.evidence, kept.words, ()))
 
 

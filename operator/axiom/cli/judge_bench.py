@@ -16,6 +16,8 @@ class BenchOrder:
     agent_class: Path
     judges: tuple[str, ...]
     cases: Path | None
+    kept: str
+    """Where evidence lies with the cases of reviews; empty: they are left out."""
     state: Path | None
     as_json: bool
     max_loss: float
@@ -38,6 +40,14 @@ def judge_bench(
             "--cases", help="Folder with further cases: of your own, or kept from reviews.", metavar="DIR"
         ),
     ] = None,
+    kept: Annotated[
+        str,
+        typer.Option(
+            "--kept",
+            help="State folder or s3://BUCKET whose tasks' reviews made cases: `axiom review` keeps what judges were shown.",
+            metavar="WHERE",
+        ),
+    ] = "",
     state: Annotated[
         Path | None, typer.Option("--state", help="Folder that keeps runs, to compare with.", metavar="DIR")
     ] = None,
@@ -64,4 +74,4 @@ def judge_bench(
     """
     from axiom.cli.measuring import perform
 
-    perform(BenchOrder(agent_class, tuple(judge or ()), cases, state, as_json, max_loss, sample))
+    perform(BenchOrder(agent_class, tuple(judge or ()), cases, kept, state, as_json, max_loss, sample))

@@ -24,15 +24,18 @@ from axiom.api.agentclass import AgentClass, Judge
 from axiom.api.explaining import Problem
 from axiom.api.loading import RefusedError, load_classes
 from axiom.benching.cases import Case, CaseError, own_cases, shipped_cases
+from axiom.benching.keeping import kept_cases
 from axiom.benching.running import Measured, measure
 from axiom.benching.scoring import Score
 from axiom.cli.here import credential_variable
 from axiom.cli.judge_bench import BenchOrder
+from axiom.cli.pruning import open_store
 from axiom.cli.showing import ExitCode, leave
 from axiom.egress.serving import serve_unix
 from axiom.egress.settings import ProxySettings, private_upstreams
 from axiom.egress.tokens import Purpose, errand_grant, mint, on_errand
 from axiom.errands.envoy import Envoy, PageCache, Way
+from axiom.evidence.segments import EvidenceError
 from axiom.running.places import default_state
 from axiom.storage.folder import FolderStore
 from axiom.storage.store import StorageError
@@ -89,7 +92,7 @@ def _judges(order: BenchOrder) -> tuple[AgentClass, list[Judge]]:
 
 def _cases(order: BenchOrder) -> list[Case]:
     """Raises RefusedError."""
-    cases = _sampled(shipped_cases(), order.sample)
+    cases = [*_sampled(shipped_cases(), order.sample), *_kept(order)]
     if order.cases is None:
         return cases
     if not order.cases.is_dir():
@@ -102,6 +105,16 @@ def _cases(order: BenchOrder) -> list[Case]:
         return [*cases, *own_cases(order.cases)]
     except CaseError as error:
         raise _refused(order.cases, "--cases", str(error)) from error
+
+
+def _kept(order: BenchOrder) -> list[Case]:
+    """Raises RefusedError."""
+    if not order.kept:
+        return []
+    try:
+        return asyncio.run(kept_cases(open_store(order.kept)))
+    except (CaseError, EvidenceError, StorageError) as error:
+        raise _refused(Path(order.kept), "--kept", str(error)) from error
 
 
 def _sampled(cases: list[Case], number: int | None) -> list[Case]:

@@ -23,6 +23,7 @@ from axiom.cli.reading import readable
 from axiom.evidence.harmless import one_line, plain
 from axiom.evidence.index import Index, Wish
 from axiom.evidence.masking import scanner_of
+from axiom.evidence.reviews import REVIEW
 from axiom.evidence.searching import parse_moment
 from axiom.evidence.segments import EvidenceError
 from axiom.running.places import default_state
@@ -81,14 +82,18 @@ def print_history(where: str, wanted: Wanted, *, rebuild: bool, as_json: bool) -
         index.close()
     for row in rows:
         row["message"] = masked(scanner_of(), row["message"])
+        if row["review"]:
+            row["review"]["why"] = masked(scanner_of(), row["review"]["why"])
     if as_json:
         sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
     elif rows:
-        table = Table("completed", "namespace", "task", "class", "verdict", "rounds", "cost", "why")
+        table = Table(
+            "completed", "namespace", "task", "class", "verdict", "rounds", "cost", "why", "decided"
+        )
         for row in rows:
             cells = (
                 row["completed"], row["namespace"], row["name"], row["class"], row["verdict"], str(row["rounds"]),
-                f"${row['cost']}" if row["cost"] else "", row["message"],
+                f"${row['cost']}" if row["cost"] else "", row["message"], _decided(row["review"]),
             )  # fmt: skip
             table.add_row(*(Text(one_line(cell, 120)) for cell in cells))
         Console().print(table)
@@ -97,11 +102,19 @@ def print_history(where: str, wanted: Wanted, *, rebuild: bool, as_json: bool) -
     raise typer.Exit(0 if rows else 1)
 
 
+def _decided(review: dict[str, str] | None) -> str:
+    return f"{review['decision']} by {review['by']}: {review['why']}" if review else ""
+
+
 def _stored(where: str) -> tuple[list[str], Callable[[str], bytes]]:
     store = open_store(where)
 
     async def listed() -> list[str]:
-        return [key async for key in store.list("tasks/") if key.endswith("/outcome.json")]
+        return [
+            key
+            async for key in store.list("tasks/")
+            if key.endswith("/outcome.json") or REVIEW.fullmatch(key)
+        ]
 
     def read(key: str) -> bytes:
         try:

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from axiom.api.agenttask import AgentTask, Decision, Review
+from axiom.api.agenttask import AgentTask, Decision, Review, ReviewStatus
 from axiom.api.conditions import ConditionType
 from axiom.api.loading import RefusedError, parse_task
+from axiom.benching.keeping import keep_decision
 from axiom.cli.review import Judged
 from axiom.cli.sheets import sheet
 from axiom.cli.showing import ExitCode
@@ -22,6 +23,8 @@ from axiom.cluster.resources import AGENT_TASKS, SELF_REVIEWS, Object
 from axiom.planning.statuses import is_true, rfc3339
 from axiom.running.places import default_state
 from axiom.running.results import kept_outcome, last_run, note_review
+from axiom.storage.folder import FolderStore
+from axiom.storage.store import StorageError
 
 _USER_AGENT = "axiom-review"
 
@@ -58,14 +61,27 @@ def _here(judged: Judged) -> str:
     }
     if (path := note_review(runs, judged.task, decided)) is None:
         raise _CannotError(f"no run of a task {judged.task!r} is kept below {runs}")
-    return f"{judged.task}: {judged.decision}, recorded in {path}"
+    return f"{judged.task}: {judged.decision}, recorded in {path}{asyncio.run(_kept_here(state, judged.task, decided))}"
+
+
+async def _kept_here(state: Path, name: str, decided: dict[str, str]) -> str:
+    """Keeps the decision beside the run's evidence, too; what there is to say of it."""
+    last, review = last_run(state / "runs", name), ReviewStatus.model_validate(decided)
+    assert last is not None, "it was noted there"
+    try:
+        task = kept_outcome(state, last)
+        known = task.model_copy(update={"status": task.status.model_copy(update={"review": review})})
+        cases = await keep_decision(FolderStore(state / "store"), known)
+    except (OSError, ValueError, StorageError) as error:
+        return f" alone ({error})"
+    return f"; cases for `axiom judge-bench --kept {state}`: {cases}" if cases else ""
 
 
 def _shown_here(state: Path, name: str) -> str:
     if (last := last_run(state / "runs", name)) is None:
         raise _CannotError(f"no run of a task {name!r} is kept below {state / 'runs'}")
     try:
-        return sheet(kept_outcome(state, last))
+        return sheet(kept_outcome(state, last))  # what was decided before is in its result.json
     except (OSError, ValueError) as error:
         raise _CannotError(str(error)) from error
 
@@ -86,6 +102,13 @@ async def _on_cluster(judged: Judged) -> str:
         patch = {"spec": {"review": review.model_dump(mode="json", by_alias=True)}}
         await api.merge(AGENT_TASKS, namespace, judged.task, patch)
         said = f"{judged.task}: {judged.decision} by {review.by}"
+        push = found.spec.result.push
+        if (
+            review.decision is Decision.ACCEPT
+            and push
+            and not (found.status.result and found.status.result.branch)
+        ):
+            said += f"; what became of the branch {push.branch} will stand in the condition Pushed"
         if follower is None:
             return said
         try:

@@ -17,9 +17,10 @@ from typing import Any
 
 from axiom.api.agenttask import AgentTask
 from axiom.evidence.outcomes import decode_outcome
+from axiom.evidence.reviews import REVIEW, decode_review
 from axiom.planning.statuses import parse_time
 
-_VERSION = 1
+_VERSION = 2
 _OUTCOME = re.compile(r"tasks/[^/]+/[^/]+/outcome\.json")
 _TABLE = """
 CREATE TABLE outcomes (
@@ -27,6 +28,7 @@ CREATE TABLE outcomes (
   cost TEXT, message TEXT, text TEXT
 )
 """
+_REVIEWS = "CREATE TABLE reviews (key TEXT PRIMARY KEY, namespace TEXT, uid TEXT, decided TEXT)"
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,12 @@ class Index:
 
         Returns what could not be read, and why.
         """
+        keys = set(keys)
         there = {key for key in keys if _OUTCOME.fullmatch(key)}
         with self._connection:
             if rebuild:
                 self._connection.execute("DELETE FROM outcomes")
+                self._connection.execute("DELETE FROM reviews")
             known = {key for (key,) in self._connection.execute("SELECT key FROM outcomes")}
             self._connection.executemany(
                 "DELETE FROM outcomes WHERE key = ?", [(key,) for key in known - there]
@@ -85,6 +89,23 @@ class Index:
                     continue
                 marks = ", ".join("?" * len(row))
                 self._connection.execute(f"INSERT OR REPLACE INTO outcomes VALUES ({marks})", row)  # noqa: S608
+            return troubles + self._take_reviews(keys, read)
+
+    def _take_reviews(self, keys: set[str], read: Callable[[str], bytes]) -> list[str]:
+        there = {key: match for key in keys if (match := REVIEW.fullmatch(key))}
+        known = {key for (key,) in self._connection.execute("SELECT key FROM reviews")}
+        self._connection.executemany(
+            "DELETE FROM reviews WHERE key = ?", [(key,) for key in known - {*there}]
+        )
+        troubles = []
+        for key in sorted({*there} - known):
+            try:
+                decided = decode_review(read(key)).model_dump_json(by_alias=True)
+            except ValueError as error:
+                troubles.append(f"{key}: {error}")
+                continue
+            row = (key, there[key]["namespace"], there[key]["uid"], decided)
+            self._connection.execute("INSERT OR REPLACE INTO reviews VALUES (?, ?, ?, ?)", row)
         return troubles
 
     def search(self, wish: Wish) -> Iterator[dict[str, Any]]:
@@ -111,21 +132,25 @@ class Index:
             conditions.append("instr(text, ?) > 0")
             values.append(word.casefold())
         found = self._connection.execute(
-            "SELECT namespace, name, uid, class, verdict, completed, rounds, cost, message FROM outcomes WHERE"  # noqa: S608
+            "SELECT namespace, name, uid, class, verdict, completed, rounds, cost, message,"  # noqa: S608
+            " (SELECT decided FROM reviews WHERE reviews.namespace = outcomes.namespace AND reviews.uid = outcomes.uid"
+            " ORDER BY reviews.key DESC LIMIT 1) AS review FROM outcomes WHERE"
             f" {' AND '.join(conditions)} ORDER BY completed DESC, key LIMIT ?",
             [*values, wish.limit],
         )
         names = [column[0] for column in found.description]
         for row in found:
-            yield dict(zip(names, row, strict=True))
+            found_row = dict(zip(names, row, strict=True))
+            yield found_row | {"review": json.loads(found_row["review"]) if found_row["review"] else None}
 
     def _open(self, path: Path) -> None:
         self._connection = sqlite3.connect(path)
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version != _VERSION:
             with self._connection:
-                self._connection.execute("DROP TABLE IF EXISTS outcomes")
-                self._connection.execute(_TABLE)
+                for name, table in (("outcomes", _TABLE), ("reviews", _REVIEWS)):
+                    self._connection.execute(f"DROP TABLE IF EXISTS {name}")
+                    self._connection.execute(table)
                 self._connection.execute(f"PRAGMA user_version = {_VERSION}")
 
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,7 +73,7 @@ class Gateway:
         """By the pod's UID, the last that its trusted side said."""
         self._closing: dict[str, asyncio.Task[None]] = {}
         self._keeping: dict[str, asyncio.Task[None]] = {}
-        """By the task's UID: outcomes that are being stored, or were."""
+        """By the task's UID: outcomes that are being stored, or were; by UID and time: decisions of people."""
         self._closing_room = asyncio.Semaphore(_CLOSING_AT_ONCE)
         self._news = asyncio.Event()
         self._room = Room()
@@ -125,29 +125,58 @@ class Gateway:
     def _task_changed(self, item: Object, is_there: bool) -> None:
         uid = uid_of(item)
         if not is_there:
-            if (keeping := self._keeping.get(uid)) and keeping.done():
-                del self._keeping[uid]
+            for key in [one for one in self._keeping if one.partition(" ")[0] == uid]:
+                if self._keeping[key].done():
+                    del self._keeping[key]
         elif uid not in self._keeping and _is_complete(item) and (task := _parsed(item)):
-            self._keeping[uid] = asyncio.create_task(self._keep_outcome(task), name=f"outcome {uid}")
+            self._keep(uid, "outcome", task, self._put_outcome)
+        self._keep_decision(item, is_there)
         self._tell()
 
-    async def _keep_outcome(self, task: AgentTask) -> None:
+    def _keep_decision(self, item: Object, is_there: bool) -> None:
+        decided = ((item.get("status") or {}).get("review") or {}).get("time")
+        key = f"{uid_of(item)} {decided}"
+        if is_there and decided and key not in self._keeping and (task := _parsed(item)):
+            for other in [one for one in self._keeping if one.startswith(f"{task.uid} ")]:
+                if self._keeping[other].done():
+                    del self._keeping[other]
+            self._keep(key, "decision", task, self._put_decision)
+
+    def _keep(
+        self, key: str, what: str, task: AgentTask, put: Callable[[AgentTask], Awaitable[None]]
+    ) -> None:
+        keeping = self._until_kept(what, task, put)
+        self._keeping[key] = asyncio.create_task(keeping, name=f"{what} {task.uid}")
+
+    async def _until_kept(
+        self, what: str, task: AgentTask, put: Callable[[AgentTask], Awaitable[None]]
+    ) -> None:
         """Until it is stored, also when the task is deleted meanwhile. Of two gateways, one is first."""
         failures = 0
         while True:
             try:
-                await self._store.put(outcome_key(task.namespace, task.uid), encode_outcome(task))
-                return
-            except ConflictError:
-                return  # written when the task was complete; what may be changed in it since does not count
+                return await put(task)
             except StorageError as error:
                 failures += 1
                 self._metrics.errors.labels(type(error).__name__).inc()
                 log.log(
                     logging.INFO if failures < 5 else logging.WARNING,
-                    "the outcome of %s (try %d): %s", task.uid, failures, error,
+                    "the %s of %s (try %d): %s", what, task.uid, failures, error,
                 )  # fmt: skip
             await asyncio.sleep(_pause(failures))
+
+    async def _put_outcome(self, task: AgentTask) -> None:
+        try:
+            await self._store.put(outcome_key(task.namespace, task.uid), encode_outcome(task))
+        except ConflictError:
+            pass  # written when the task was complete; what may be changed in it since does not count
+
+    async def _put_decision(self, task: AgentTask) -> None:
+        # Only here: decisions are rare, and what cases are made with is a good part of a gateway's memory.
+        from axiom.benching.keeping import keep_decision
+
+        cases = await keep_decision(self._store, task)
+        log.info("a person decided on %s; %d cases for judges are kept of it", task.uid, cases)
 
     def _pod_changed(self, pod: Object, is_there: bool) -> None:
         uid, identity = uid_of(pod), _identity(pod)

@@ -32,6 +32,7 @@ from axiom.planning.going_on import (
 from axiom.planning.observed import Observed, Trouble
 from axiom.planning.outcomes import outcome_of_rounds
 from axiom.planning.present import Present
+from axiom.planning.pushing import push_accepted
 from axiom.planning.reviewing import review
 from axiom.planning.rounds import judge_without_sandbox, judged, verify_without_agent
 from axiom.planning.sources import Never, NotYet, Result, result_of
@@ -74,6 +75,8 @@ def _with_what_is_known(observed: Observed, action: Action) -> Action:
 def _after_completion(observed: Observed, now: datetime) -> tuple[Action, ...]:
     if reviewed := review(observed, now):
         return (WriteStatus(reviewed),)
+    if pushing := push_accepted(Present(observed, now, observed.task.status)):
+        return pushing
     deletions = tuple(delete(view) for view in observed.sandboxes if view.deletable)
     ttl, ended = observed.task.spec.retention.ttl_after_complete, observed.task.status.completion_time
     if not ttl or not ended:

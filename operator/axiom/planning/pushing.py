@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from axiom.api.agenttask import AgentTaskStatus, PushWhen, ResultStatus, RoundStatus
+from axiom.api.agenttask import AgentTaskStatus, Decision, PushWhen, ResultStatus, RoundStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, CreateSandbox, Wait, WriteStatus
 from axiom.planning.observed import Presence, SandboxView
@@ -48,26 +48,68 @@ def push(present: Present, outcome: Outcome) -> tuple[Action, ...] | None:
     return (Wait(min(left, _LOOK_SECONDS), "the branch is being pushed"),)
 
 
+def push_accepted(present: Present) -> tuple[Action, ...]:
+    """A person accepted a result that was not pushed for its verdict alone: it becomes a branch like one that passed.
+
+    The verdict, and the outcome, stay as they are; empty: there is nothing to push, or it was done.
+    """
+    status, review = present.status, present.status.review
+    last, begun = status.rounds[-1] if status.rounds else None, condition(status, ConditionType.PUSHED)
+    if not present.spec.result.push or not last or not last.changes or not begun or review is None:
+        return ()
+    if begun.reason is Reason.NOT_PUSHED:
+        if review.decision is not Decision.ACCEPT or begun.message != _why_not(status.verdict, last):
+            return ()
+        told = f"accepted by {review.by}: the branch is being pushed"
+        return (
+            WriteStatus(
+                with_condition(status, present.now, ConditionType.PUSHED, None, Reason.PUSHING, told)
+            ),
+        )
+    if begun.reason is not Reason.PUSHING:
+        return ()
+    pusher = _pusher(present)
+    left = (parse_time(begun.last_transition_time) + PUSH_TIMEOUT - present.now).total_seconds()
+    is_over = left <= 0 or not status.workspace.revision
+    if not is_over and not (pusher and (_is_pushed(pusher) or _failure(pusher))):
+        if pusher is None and not present.observed.creation_refused:
+            identity = present.observed.identity(Role.PUSHER, status.attempt)
+            return (CreateSandbox(identity, status.workspace.digest, last.changes),)
+        return (Wait(min(left, _LOOK_SECONDS), "the branch is being pushed"),)
+    result = status.result or ResultStatus(
+        patch=last.diff, archive=blob_key(last.changes), digest=last.changes
+    )
+    return (WriteStatus(_with_branch(present, status, result)),)
+
+
 def with_result(present: Present, status: AgentTaskStatus, outcome: Outcome) -> AgentTaskStatus:
     """The status with what the last round left, and what became of its branch."""
     last = present.status.rounds[-1] if present.status.rounds else None
     result = ResultStatus()
     if last and last.changes:
         result = ResultStatus(patch=last.diff, archive=blob_key(last.changes), digest=last.changes)
-    if present.spec.result.push:
-        pusher = _pusher(present)
-        found = pusher.state.pushed if pusher and pusher.state else None
-        if _to_push(present, outcome) is None:
-            value, reason, message = False, Reason.NOT_PUSHED, _why_not(outcome, last)
-        elif found and found.commit:
-            value, reason, message = True, Reason.BRANCH_PUSHED, f"{found.branch} is at {found.commit}"
-            result = result.model_copy(update={"branch": found.branch, "commit": found.commit})
-        elif found:
-            value, reason, message = False, Reason.NOT_PUSHED, "the agent changed nothing"
-        else:
-            value, reason, message = False, Reason.PUSH_FAILED, _why_failed(present, pusher)
-        status = with_condition(status, present.now, ConditionType.PUSHED, value, reason, message)
-    return status.model_copy(update={"result": result if result.digest else None})
+    status = status.model_copy(update={"result": result if result.digest else None})
+    if not present.spec.result.push:
+        return status
+    if _to_push(present, outcome) is None:
+        why = _why_not(outcome.verdict, last)
+        return with_condition(status, present.now, ConditionType.PUSHED, False, Reason.NOT_PUSHED, why)
+    return _with_branch(present, status, result)
+
+
+def _with_branch(present: Present, status: AgentTaskStatus, result: ResultStatus) -> AgentTaskStatus:
+    """The status with what came of a push that is over."""
+    pusher = _pusher(present)
+    found = pusher.state.pushed if pusher and pusher.state else None
+    if found and found.commit:
+        value, reason, message = True, Reason.BRANCH_PUSHED, f"{found.branch} is at {found.commit}"
+        result = result.model_copy(update={"branch": found.branch, "commit": found.commit})
+    elif found:
+        value, reason, message = False, Reason.NOT_PUSHED, "the agent changed nothing"
+    else:
+        value, reason, message = False, Reason.PUSH_FAILED, _why_failed(present, pusher)
+    status = status.model_copy(update={"result": result if result.digest else None})
+    return with_condition(status, present.now, ConditionType.PUSHED, value, reason, message)
 
 
 def _to_push(present: Present, outcome: Outcome) -> RoundStatus | None:
@@ -101,9 +143,7 @@ def _why_failed(present: Present, pusher: SandboxView | None) -> str:
     return f"not pushed within {PUSH_TIMEOUT}: {trouble or 'the server was slow'}; the patch is in object storage"
 
 
-def _why_not(outcome: Outcome, last: RoundStatus | None) -> str:
+def _why_not(verdict: Verdict | None, last: RoundStatus | None) -> str:
     if last is None or last.verdict is None or not last.changes:
         return "there is no result that was judged"
-    return (
-        f"the verdict is {outcome.verdict.value if outcome.verdict else 'none'}, and result.push.when is Pass"
-    )
+    return f"the verdict is {verdict.value if verdict else 'none'}, and result.push.when is Pass"

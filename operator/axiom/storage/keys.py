@@ -36,6 +36,16 @@ def outcome_key(namespace: str, task_id: str) -> str:
     return check_key(f"{task_prefix(namespace, task_id)}outcome.json")
 
 
+def review_key(namespace: str, task_id: str, time: str) -> str:
+    """Where a person's decision on a task lies, by its time (RFC 3339). Raises ValueError."""
+    return check_key(f"{task_prefix(namespace, task_id)}reviews/{times_part(time)}.json")
+
+
+def times_part(time: str) -> str:
+    """A time (RFC 3339) as a part of a key, in which later ones sort behind earlier ones."""
+    return time.replace(":", "")
+
+
 def ledger_prefix(identity: Identity) -> str:
     """What the keys of all segments of one sandbox's ledger begin with."""
     return f"{identity.prefix}/ledger/"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import getpass
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.axiom.cli.test_run_on_cluster import ENDED, TASK, Desk, desk
+from tests.axiom.evidence.runs import stored_run
 from typer.testing import CliRunner, Result
 
 from axiom.cli.main import app
+from axiom.evidence.reviews import decode_review
 
 __all__ = ["desk"]
 POINT = {
@@ -101,6 +104,7 @@ def test_a_decision_is_one_and_has_a_reason(options: list[str]) -> None:
 def test_a_local_runs_decision_lies_beside_its_result(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "leap-1"
     folder.mkdir(parents=True)
+    stored_run(tmp_path / "store", uid="u", name="leap")
     summary = folder / "result.json"
     summary.write_text(json.dumps({"task": "leap", "uid": "u", "verdict": "Fail", "rounds": 1}))
     arguments = ["review", "leap", "--local", "--state", str(tmp_path), "--accept", "--why", "good enough"]
@@ -109,6 +113,11 @@ def test_a_local_runs_decision_lies_beside_its_result(tmp_path: Path) -> None:
     kept = json.loads(summary.read_text())
     assert (kept["verdict"], kept["review"]["decision"]) == ("Fail", "Accept")
     assert (kept["review"]["by"], kept["review"]["why"]) == (getpass.getuser(), "good enough")
+    [stored] = (tmp_path / "store" / "tasks" / "ns" / "u" / "reviews").iterdir()
+    assert decode_review(stored.read_bytes()).why == "good enough"
+    shutil.rmtree(tmp_path / "store")
+    ended = CliRunner().invoke(app, arguments)
+    assert (ended.exit_code, "result.json alone" in ended.stdout) == (0, True)
     arguments[1] = "other"
     assert CliRunner().invoke(app, arguments).exit_code == 3
 

@@ -22,12 +22,13 @@ from axiom.channel import Channel
 from axiom.cluster.api import Api
 from axiom.cluster.resources import Object, uid_of
 from axiom.evidence.outcomes import decode_outcome
+from axiom.evidence.reviews import decode_review
 from axiom.gateway.metrics import Metrics
 from axiom.gateway.packing import PlainFile, WorkspaceError, config_map_files, pack_files
 from axiom.gateway.service import Gateway
 from axiom.manifests.naming import annotations_of, labels_of
 from axiom.storage.folder import FolderStore
-from axiom.storage.keys import blob_key, outcome_key, segment_key
+from axiom.storage.keys import blob_key, outcome_key, review_key, segment_key
 from axiom.storage.store import UnavailableError
 from axiom_sandbox.ledger.records import ORIGIN, decode, encode
 from axiom_sandbox.protocol.channel import SUPERSEDED, LedgerHead, Phase
@@ -432,7 +433,7 @@ async def test_a_sandbox_whose_place_in_storage_is_taken_is_told_once(world: Wor
     assert not side.sealed
 
 
-async def test_the_outcome_of_a_complete_task_lies_beside_its_evidence_also_when_the_task_is_deleted(
+async def test_outcome_and_decision_lie_beside_the_evidence_also_when_the_task_is_deleted(
     world: World,
 ) -> None:
     world.make_task(FILES)
@@ -445,6 +446,12 @@ async def test_the_outcome_of_a_complete_task_lies_beside_its_evidence_also_when
     status = {"attempt": 1, "verdict": "Pass", "conditions": [complete]}
     world.server.change("agenttasks", "ns", "t", status=status)
     world.look()
-    world.server.remove("agenttasks", "ns", "t")
     await world.until(lambda: (world.folder / "store" / key).is_file())
+    decided = {"decision": "Reject", "by": "jane", "why": "no", "time": "2026-01-02T00:00:00.000Z"}
+    world.server.change("agenttasks", "ns", "t", status={**status, "review": decided})
+    world.look()
+    world.server.remove("agenttasks", "ns", "t")
+    review = review_key("ns", world.task_id, decided["time"])
+    await world.until(lambda: (world.folder / "store" / review).is_file())
+    assert decode_review(await world.store.get(review)).by == "jane"
     assert decode_outcome(await world.store.get(key)).status.verdict == "Pass"

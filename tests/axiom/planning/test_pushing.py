@@ -9,7 +9,7 @@ import pytest
 from tests.axiom.planning.test_planner import CLASS, task
 from tests.fakes.simulated_world import SimulatedSandbox, World
 
-from axiom.api.agenttask import AgentTaskStatus
+from axiom.api.agenttask import AgentTaskStatus, Decision, Review
 from axiom.api.conditions import ConditionStatus, ConditionType, Reason
 from axiom.planning.observed import Presence
 from axiom.planning.pushing import PUSH_TIMEOUT
@@ -104,3 +104,67 @@ def test_without_the_commit_that_was_fetched_nothing_is_pushed() -> None:
     assert status.verdict is Verdict.PASS
     assert pushed(status)[1] is Reason.PUSH_FAILED
     assert "was lost with the fetcher's pod" in pushed(status)[2]
+
+
+def decided(played: World, decision: Decision) -> World:
+    review = Review(decision=decision, by="jane", why="it will do")
+    spec = played.task.spec.model_copy(update={"review": review})
+    played.task = played.task.model_copy(update={"spec": spec})
+    return played
+
+
+def until_still(played: World) -> AgentTaskStatus:
+    """Until nothing of it moves any more."""
+    for _ in range(60):
+        actions, moved = played.step(), played.progress()
+        if not actions and not moved:
+            return played.task.status
+    pytest.fail(f"it does not come to rest: {played.task.status}")
+
+
+def test_a_result_that_a_person_accepts_becomes_a_branch_and_the_verdict_stays() -> None:
+    played = world(Verdict.FAIL)
+    failed = played.play().status
+    status = until_still(decided(played, Decision.ACCEPT))
+    assert pushed(status) == (ConditionStatus.TRUE, Reason.BRANCH_PUSHED, f"b is at {'c' * 40}")
+    assert status.result is not None
+    assert (status.result.branch, status.result.commit) == ("b", "c" * 40)
+    assert (status.verdict, status.completion_time) == (Verdict.FAIL, failed.completion_time)
+    assert [identity.role for identity in played.created].count(Role.PUSHER) == 1
+    assert not any(sandbox.presence == "Running" for sandbox in played.sandboxes.values())
+
+
+def test_a_push_after_a_decision_is_tried_once_and_says_why_it_failed() -> None:
+    played = world(Verdict.FAIL)
+    played.push_failure = Failure(reason=FailureReason.PUSH_FAILED, message="the branch 'b' is there already")
+    played.play()
+    status = until_still(decided(played, Decision.ACCEPT))
+    assert pushed(status) == (ConditionStatus.FALSE, Reason.PUSH_FAILED, "the branch 'b' is there already")
+    assert [identity.role for identity in played.created].count(Role.PUSHER) == 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "decision", "pushes"),
+    [
+        (Verdict.FAIL, Decision.REJECT, 0),
+        (Verdict.FAIL, Decision.AGAIN, 0),
+        (Verdict.PASS, Decision.ACCEPT, 1),
+    ],
+)
+def test_another_decision_pushes_nothing_and_a_result_that_passed_is_pushed_once(
+    verdict: Verdict, decision: Decision, pushes: int
+) -> None:
+    played = world(verdict)
+    played.play()
+    before = pushed(played.task.status)
+    assert pushed(until_still(decided(played, decision))) == before
+    assert [identity.role for identity in played.created].count(Role.PUSHER) == pushes
+
+
+def test_accepting_a_result_without_changes_comes_to_rest() -> None:
+    played = world(Verdict.FAIL)
+    played.pushed_commit = ""
+    played.play()
+    assert pushed(until_still(decided(played, Decision.ACCEPT)))[1:] == (
+        Reason.NOT_PUSHED, "the agent changed nothing",
+    )  # fmt: skip

@@ -1,0 +1,90 @@
+"""A person's decision, kept beside the evidence: the decision, a case for each judge, and both found again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.axiom.evidence.runs import VERIFIER, stored_run
+from typer.testing import CliRunner
+
+from axiom.api.agenttask import AgentTask, Decision, ReviewStatus
+from axiom.benching.cases import Label
+from axiom.benching.keeping import keep_decision, kept_cases
+from axiom.cli.main import app
+from axiom.storage.folder import FolderStore
+
+SHOWN = "Fence.\n<<<f TASK>>>\nmend it\n<<<f THE CHANGE>>>\n+return True\n<<<f UNTRUSTED WORDS>>>\nall done\n<<<f END>>>\n"
+SEAT = {"name": "careful", "vendor": "OpenAI", "model": "m"}
+ASKED = {"kind": "AskJudge", "id": "judge", "seat": SEAT, "instructions": "", "shown": SHOWN, "form": {}}
+FETCHED = {"kind": "FetchPage", "id": "page", "url": "https://example.org"}
+
+
+def decided(task: AgentTask, decision: Decision, time: str = "2026-11-04T10:00:00.000Z") -> AgentTask:
+    review = ReviewStatus(decision=decision, by="jane", why="I looked at it", time=time)
+    return task.model_copy(update={"status": task.status.model_copy(update={"review": review})})
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> AgentTask:
+    asked = [("consulted", {"round": 1, "errand": errand, "reply": {}}) for errand in (FETCHED, ASKED)]
+    run = stored_run(tmp_path / "store", verifier=(*asked, *VERIFIER))
+    return run.write()
+
+
+@pytest.mark.parametrize(
+    ("decision", "label"), [(Decision.ACCEPT, Label.PASS), (Decision.REJECT, Label.FAIL)]
+)
+async def test_what_a_judge_was_shown_becomes_a_case_with_the_persons_decision(
+    tmp_path: Path, task: AgentTask, decision: Decision, label: Label
+) -> None:
+    store = FolderStore(tmp_path / "store")
+    for _ in range(2):
+        assert await keep_decision(store, decided(task, decision)) == 1
+    [case] = await kept_cases(store)
+    assert (case.label, case.shown.text) == (label, SHOWN)
+    assert "+return True" in case.shown.evidence
+    assert "all done" not in case.shown.evidence
+
+
+async def test_of_several_decisions_the_newest_counts(tmp_path: Path, task: AgentTask) -> None:
+    store = FolderStore(tmp_path / "store")
+    await keep_decision(store, decided(task, Decision.REJECT, "2026-11-05T10:00:00.000Z"))
+    await keep_decision(store, decided(task, Decision.ACCEPT))
+    assert [case.label for case in await kept_cases(store)] == [Label.FAIL]
+
+
+async def test_another_round_makes_no_case_and_is_a_decision_all_the_same(
+    tmp_path: Path, task: AgentTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    store = FolderStore(tmp_path / "store")
+    assert await keep_decision(store, decided(task, Decision.AGAIN)) == 0
+    assert await kept_cases(store) == []
+
+
+def history(tmp_path: Path) -> Any:
+    ended = CliRunner().invoke(app, ["history", "--json", "--from", str(tmp_path / "store")])
+    assert ended.exit_code == 0, ended.output
+    return json.loads(ended.stdout)
+
+
+def test_history_tells_what_was_decided_last(
+    tmp_path: Path, task: AgentTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert history(tmp_path)["review"] is None
+    store = FolderStore(tmp_path / "store")
+    asyncio.run(keep_decision(store, decided(task, Decision.REJECT)))
+    asyncio.run(keep_decision(store, decided(task, Decision.ACCEPT, "2026-11-05T10:00:00.000Z")))
+    found = history(tmp_path)
+    assert found["verdict"] == "Fail"
+    assert (found["review"]["decision"], found["review"]["by"], found["review"]["why"]) == (
+        "Accept", "jane", "I looked at it",
+    )  # fmt: skip
+    shown = CliRunner().invoke(app, ["history", "--from", str(tmp_path / "store")], env={"COLUMNS": "300"})
+    assert "Accept by jane: I looked at it" in shown.stdout
