@@ -61,6 +61,7 @@ class SimulatedSandbox:
     presence: Presence = Presence.RUNNING
     trouble: Trouble | None = None
     quiet_seconds: float = 0.0
+    placed: bool = True
     seen: tuple[int, datetime] | None = None
     """Its revision, and when that was seen first."""
 
@@ -75,8 +76,9 @@ class SimulatedSandbox:
 
     def view(self) -> SandboxView:
         return SandboxView(
-            self.identity, self.presence, self.identity.agent_id, self.trouble, self.state, self.quiet_seconds
-        )
+            self.identity, self.presence, self.identity.agent_id, self.trouble, self.state, self.quiet_seconds,
+            placed=self.placed,
+        )  # fmt: skip
 
 
 def passing(_: int, __: int) -> Verdict:

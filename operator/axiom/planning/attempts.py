@@ -21,7 +21,13 @@ from axiom.planning.steps import (
     send,
     waiting,
 )
-from axiom.planning.supplying import supply, waiting_for_workspace, workspace_found
+from axiom.planning.supplying import (
+    awaited_place,
+    supply,
+    waiting_for_workspace,
+    with_kept_workspace,
+    workspace_found,
+)
 from axiom.planning.working import working
 from axiom_sandbox.protocol.channel import FailureReason, Phase, SetBudget, SetDeadline
 from axiom_sandbox.protocol.identity import Role
@@ -38,6 +44,8 @@ def without_sandbox(present: Present) -> tuple[Action, ...]:
         return note_trouble(present, Trouble(Reason.CREATION_REFUSED, present.observed.creation_refused))
     if present.observed.refusal:
         return note_trouble(present, present.observed.refusal)
+    if (before := awaited_place(present)) is not None:
+        return before
     return (
         *supply(present),
         CreateSandbox(
@@ -69,7 +77,7 @@ def with_sandbox(present: Present, agent: SandboxView) -> tuple[Action, ...]:
     if agent.trouble and not present.had_sandbox:
         if agent.outdated:
             return next_attempt(present, "its images were changed")
-        return note_trouble(present, agent.trouble)
+        return note_trouble(with_kept_workspace(present), agent.trouble)
     return (*_move_deadlines(present), *_move_budget(present, agent), *_at_phase(present, agent))
 
 

@@ -54,6 +54,8 @@ class SandboxView:
     """How long ago it was told to end, while it has not; None: it was not, or has."""
     outdated: bool = False
     """Made now, it would have other images: its class, or the installation's settings, were changed."""
+    placed: bool = True
+    """It has a place: on a cluster a node, with what it asks for set aside there."""
 
     @property
     def phase(self) -> Phase | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from axiom.api.agenttask import WorkspaceStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, CreateSandbox, Wait
@@ -31,6 +33,36 @@ def supply(present: Present) -> tuple[Action, ...]:
     return ()
 
 
+def awaited_place(present: Present) -> tuple[Action, ...] | None:
+    """What is to be done before the agent's sandbox may take a place; None: it may.
+
+    An agent that waits for its workspace holds what it asks for. So it comes only once the pod that brings it has a place
+    itself: else agents fill a node, and none of their suppliers finds room on it.
+    """
+    supplier = _supplier(present)
+    if _role(present) is None or (supplier and supplier.placed):
+        return None
+    trouble = _trouble(present, supplier)
+    return (*supply(present), *(note_trouble(present, trouble) if trouble else waiting(present)))
+
+
+def with_kept_workspace(present: Present) -> Present:
+    """Where the workspace is in object storage already, that is known from now on: its supplier leaves.
+
+    In the ordinary case that is said with the agent's start; while an agent finds no place, suppliers that have done their
+    work must not be what takes it.
+    """
+    supplier = _supplier(present)
+    if _role(present) is None or supplier is None or not supplier.has_sealed("workspace"):
+        return present
+    assert supplier.state
+    [digest] = [blob.digest for blob in supplier.state.blobs if blob.name == "workspace"]
+    workspace = present.status.workspace.model_copy(
+        update={"digest": digest, "revision": _revision(present, supplier)}
+    )
+    return replace(present, status=present.status.model_copy(update={"workspace": workspace}))
+
+
 def waiting_for_workspace(present: Present, agent: SandboxView) -> tuple[Action, ...]:
     """The agent's sandbox is up, and its workspace is not in it yet."""
     supplier = _supplier(present)
@@ -55,19 +87,25 @@ def waiting_for_workspace(present: Present, agent: SandboxView) -> tuple[Action,
 
 def workspace_found(present: Present, agent: SandboxState) -> tuple[WorkspaceStatus, str]:
     """What the status says of a workspace that is in place, and what a person should know of it."""
-    supplier, result = _supplier(present), _source(present)
+    supplier = _supplier(present)
     source = supplier.state if supplier else None
-    revision = result.revision if isinstance(result, Result) else source.revision_id if source else ""
     before = present.status.workspace
     found = before.model_copy(
         update={
             "digest": agent.workspace,
-            "revision": before.revision or revision,
+            "revision": before.revision or _revision(present, supplier),
             "bytes": agent.workspace_bytes,
             "files": agent.workspace_files,
         }
     )
     return found, "; ".join(source.notes) if source else ""
+
+
+def _revision(present: Present, supplier: SandboxView | None) -> str:
+    result = _source(present)
+    if isinstance(result, Result):
+        return result.revision
+    return supplier.state.revision_id if supplier and supplier.state else ""
 
 
 def _role(present: Present) -> Role | None:

@@ -106,6 +106,7 @@ def view_of(
         identity,
         presence,
         uid=uid_of(pod),
+        placed=bool(pod.get("spec", {}).get("nodeName")),
         trouble=trouble,
         state=state,
         quiet_seconds=quiet_seconds,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from tests.axiom.planning.test_planner import CLASS, task
-from tests.fakes.simulated_world import DIGEST, World
+from tests.fakes.simulated_world import DIGEST, SimulatedSandbox, World
 
 from axiom.api.agenttask import AgentTask, AgentTaskStatus, RoundStatus, TaskSource, WorkspaceStatus
 from axiom.api.conditions import ConditionStatus, ConditionType, Reason
 from axiom.planning.actions import CreateSandbox, Wait, WriteStatus
-from axiom.planning.observed import Observed
+from axiom.planning.observed import Observed, Presence, Trouble
 from axiom.planning.planner import plan
 from axiom.planning.sources import Never, NotYet, Result, result_of
 from axiom.planning.statuses import condition, with_condition
@@ -109,7 +109,8 @@ def test_a_task_whose_source_failed_ends_at_once_without_a_verdict() -> None:
 def test_a_copier_makes_the_workspace_of_base_and_changes() -> None:
     world = World(task(**FOLLOWER), CLASS, source=other(Verdict.PASS))
     world.step()
-    [copier, agent] = [action for action in world.step() if isinstance(action, CreateSandbox)]
+    [copier] = [action for action in world.step() if isinstance(action, CreateSandbox)]
+    [agent] = [action for action in world.step() if isinstance(action, CreateSandbox)]
     assert (copier.identity.role, copier.base, copier.changes) == (Role.COPIER, "b" * 64, "1" * 64)
     assert (agent.identity.role, agent.base) == (Role.AGENT, "")
     status = world.play().status
@@ -130,9 +131,58 @@ def test_an_archive_and_a_volume_come_by_a_copier_too(workspace: dict[str, Any])
     assert [identity.role for identity in world.created] == [Role.COPIER, Role.AGENT, Role.VERIFIER]
 
 
+UNSCHEDULABLE = Trouble(Reason.UNSCHEDULABLE, "0/1 nodes are available: 1 Insufficient cpu")
+FETCHED = {"workspace": {"git": {"url": "https://git.example/leap.git", "revision": "main"}}}
+
+
+def supplier_of(world: World) -> SimulatedSandbox:
+    [found] = [sandbox for sandbox in world.sandboxes.values() if sandbox.identity.role is Role.FETCHER]
+    return found
+
+
+def test_an_agent_takes_no_place_before_its_fetcher_has_one() -> None:
+    world = World(task(**FETCHED), CLASS)
+    for _ in range(2):
+        world.step()
+    fetcher = supplier_of(world)
+    fetcher.placed, fetcher.presence, fetcher.trouble = False, Presence.PENDING, UNSCHEDULABLE
+    [write] = world.step()
+    assert isinstance(write, WriteStatus)
+    told = condition(write.status, ConditionType.SANDBOX_READY)
+    assert told is not None
+    assert (told.reason, told.message) == (
+        Reason.UNSCHEDULABLE,
+        f"the fetcher's pod: {UNSCHEDULABLE.message}",
+    )
+    assert [identity.role for identity in world.created] == [Role.FETCHER]
+    fetcher.placed, fetcher.presence, fetcher.trouble = True, Presence.RUNNING, None
+    assert world.play().status.verdict is Verdict.PASS
+
+
+def test_a_fetcher_that_has_done_its_work_leaves_while_its_agent_finds_no_place() -> None:
+    world = World(task(**FETCHED), CLASS)
+    for _ in range(3):
+        world.step()
+    fetcher = supplier_of(world)
+    [agent] = [sandbox for sandbox in world.sandboxes.values() if sandbox.identity.role is Role.AGENT]
+    agent.placed, agent.presence, agent.trouble = False, Presence.PENDING, UNSCHEDULABLE
+    world.step()
+    assert world.task.status.workspace.digest == ""
+    assert fetcher.presence is Presence.RUNNING
+    world.advance(fetcher)
+    for _ in range(2):
+        world.step()
+    status = world.task.status
+    assert (status.workspace.digest, status.workspace.revision) == (DIGEST, world.commit)
+    assert fetcher.presence is Presence.GONE
+    agent.placed, agent.presence, agent.trouble = True, Presence.RUNNING, None
+    assert world.play().status.verdict is Verdict.PASS
+    assert [identity.role for identity in world.created].count(Role.FETCHER) == 1
+
+
 def test_progress_of_the_supplier_is_told_as_often_as_it_says() -> None:
     world = World(task(workspace={"archive": {"key": "a.tar"}}), CLASS)
-    for _ in range(2):
+    for _ in range(3):
         world.step()
     for sandbox in world.sandboxes.values():
         if sandbox.identity.role is Role.AGENT:
