@@ -254,6 +254,23 @@ def state() -> Part:
     return Part((figure,))
 
 
+def resume(times: int = 10, size: int = 100_000_000) -> Part:
+    """A checkpoint that is gone on from, beside a cold start."""
+    found = _supervising("resume", "--times", str(times), "--bytes", str(size))
+    more = median(found["resumed"]) - median(found["cold"])
+    method = (
+        f"{times} sandboxes of each kind in turns, under bubblewrap; a workspace of {found['bytes'] / 1e6:,.0f} MB in"
+        f" {found['files']:,} files, base and parts beside it on the same disk; cold: {milliseconds(found['cold'])}"
+    )
+    figure = Figure(
+        "sandbox started → first byte of an agent that goes on from a checkpoint",
+        f"{milliseconds(found['resumed'])}; {more * 1000:+,.0f} ms beside a cold start",
+        "at most 1,500 ms above a cold start",
+        method,
+    )
+    return Part((figure,))
+
+
 def _supervising(*arguments: str) -> Any:
     return json.loads(_run([sys.executable, "-m", "bench.supervising", *arguments]))
 
@@ -354,6 +371,7 @@ _HERE: dict[str, Callable[[], Part]] = {
     "kill": kill,
     "rest": rest,
     "state": state,
+    "resume": resume,
 }
 _ON_A_CLUSTER: dict[str, Callable[[Installation], Part]] = {
     "cold-start": cold_starts,

@@ -1,4 +1,4 @@
-"""What the supervisor takes, and what it costs: `python -m bench.supervising pump|flood|kill|rest|state [--bytes N] [--times N] [--seconds N]`.
+"""What the supervisor takes, and what it costs: `python -m bench.supervising pump|flood|kill|rest|state|resume [--bytes N] [--times N] [--seconds N]`.
 
 Prints one JSON object. `pump` is a terminal read within this process; the others are whole sandboxes under bubblewrap, whose
 supervisors are processes of their own, with pictures of the terminal.
@@ -10,7 +10,9 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,10 +46,14 @@ from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.launching import Network
 from axiom_sandbox.protocol.pictures import PictureSettings
 from axiom_sandbox.snapshots import digest_of, pack
+from axiom_sandbox.supervising.restoring import read_manifest
 from axiom_sandbox.supervising.terminal_pump import TerminalPump
 from axiom_sandbox.terminal.recording import Recording
+from bench.checkpoints import fill
 
 IDENTITY = Identity(namespace="bench", task="bench", task_id="bench", attempt=1, role=Role.AGENT)
+FILES = 2_000
+"""Of the workspace that is gone on with."""
 LINE = "\\033[32m   Compiling\\033[0m a crate of some length v1.2.3 (/workspace/crates/some-length)"
 FLOOD = "stty -opost; yes \"$(printf '%b' '" + LINE + "')\""
 CRITERION = Criterion.model_validate({"name": "out", "files": {"expect": [{"path": "out"}]}})
@@ -172,19 +178,28 @@ class Running:
 
 
 @asynccontextmanager
-async def sandbox() -> AsyncIterator[Running]:
-    """One that is ready for its agent."""
+async def sandbox(
+    base: Path | None = None, checkpoint: str = "", parts: Path | None = None
+) -> AsyncIterator[Running]:
+    """One that is ready for its agent: on a base archive, or on a checkpoint whose parts lie in a folder."""
     with tempfile.TemporaryDirectory(dir="build") as name:
         folder = Path(name).resolve()
-        box = BubblewrapSandbox(SandboxSpec(IDENTITY, Network.LOOPBACK, 512, 2**31), folder, lambda: None)
+        if base is None:
+            (folder / "base").mkdir()
+            base = folder / "base.tar.zst"
+            pack(folder / "base", base)
+        spec = SandboxSpec(IDENTITY, Network.LOOPBACK, 512, 2**31, checkpoint=checkpoint)
+        box = BubblewrapSandbox(spec, folder, lambda: None)
         await box.start()
         try:
             async with box.attach() as channel:
                 running = Running(box, channel, folder)
                 await running.reached(Phase.WAITING_FOR_WORKSPACE)
-                (folder / "base").mkdir()
-                pack(folder / "base", folder / "base.tar.zst")
-                await channel.put_workspace(folder / "base.tar.zst", digest_of(folder / "base.tar.zst"))
+                if parts:
+                    manifest = read_manifest((parts / checkpoint).read_bytes())
+                    for digest in (*(part.digest for part in manifest.parts), checkpoint):
+                        await channel.put_checkpoint(parts / digest, digest)
+                await channel.put_workspace(base, digest_of(base))
                 await running.reached(Phase.READY)
                 yield running
         finally:
@@ -302,6 +317,31 @@ async def state(times: int) -> dict[str, Any]:
     return {"seconds": sorted(took)}
 
 
+async def resume(times: int, size: int) -> dict[str, Any]:
+    """From a sandbox's start to its agent's first byte: on a base, and on a checkpoint of the same workspace, in turns."""
+    found: dict[str, list[float]] = {"cold": [], "resumed": []}
+    with tempfile.TemporaryDirectory(dir="build") as name:
+        folder = Path(name).resolve()
+        base, parts = folder / "base.tar.zst", folder / "parts"
+        fill(folder / "base", FILES, size, random.Random(1))
+        pack(folder / "base", base)
+        async with sandbox(base) as running:
+            await running.start(program("for one in 1 2 3 4 5 6 7 8 9 10; do echo $one > changed-$one; done"))
+            [taken] = (await running.reached(Phase.ROUND_ENDED)).checkpoints
+            shutil.copytree(running.folder / "state" / "blobs", parts)
+        for _ in range(times):
+            for kind, checkpoint in (("cold", ""), ("resumed", taken.digest)):
+                began = time.time()
+                async with sandbox(base, checkpoint, parts if checkpoint else None) as running:
+                    await running.start(program("echo begun; sleep 600"))
+                    state = await running.reached(Phase.RUNNING)
+                    while state.first_output_ms is None:
+                        state = await running.channel.state(since=state.revision)
+                    assert state.restored is None or state.restored.ok, state.restored
+                    found[kind].append(state.first_output_ms / 1000 - began)
+    return {"bytes": size, "files": FILES, **found}
+
+
 def _records(folder: Path) -> Any:
     return (decode(line) for line in stored_lines(folder))
 
@@ -309,7 +349,7 @@ def _records(folder: Path) -> Any:
 def main() -> None:
     """Run once and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["pump", "flood", "kill", "rest", "state"])
+    parser.add_argument("what", choices=["pump", "flood", "kill", "rest", "state", "resume"])
     parser.add_argument("--bytes", type=int, default=512 * 2**20)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=30.0)
@@ -324,6 +364,8 @@ def main() -> None:
             found = asyncio.run(kill(arguments.times))
         case "rest":
             found = asyncio.run(rest(arguments.seconds))
+        case "resume":
+            found = asyncio.run(resume(arguments.times, arguments.bytes))
         case _:
             found = asyncio.run(state(arguments.times))
     sys.stdout.write(json.dumps(found) + "\n")
