@@ -35,19 +35,21 @@ def has_image(connection: Connection, image: str) -> bool:
             return not _registry()
 
 
-def provide_image(connection: Connection, image: str, dockerfile: Path, context: Path) -> None:
-    """Builds it, and brings it to where nodes find it. Raises ClusterError."""
+def provide_image(
+    connection: Connection, image: str, dockerfile: Path, context: Path, parents: dict[str, str] | None = None
+) -> None:
+    """Builds it, and brings it to where nodes find it. `parents`: build arguments, images of ours. Raises ClusterError."""
     match connection.provider:
         case Provider.HERMETIC:
-            build_image(image, dockerfile, context)
+            build_image(image, dockerfile, context, build_args=parents)
         case Provider.KIND:
-            _docker_build(image, dockerfile, context)
+            _docker_build(image, dockerfile, context, parents)
             with tempfile.TemporaryDirectory(prefix="axiom-image-") as folder:
                 archive = Path(folder) / "image.tar"
                 run(["docker", "save", "--output", archive, image], timeout_seconds=600)
                 kind.load_archive(connection.name, archive)
         case Provider.CURRENT:
-            _docker_build(image, dockerfile, context)
+            _docker_build(image, dockerfile, context, parents)
             stream(["docker", "push", image], timeout_seconds=1200)
 
 
@@ -70,11 +72,14 @@ def _registry() -> str:
     return registry.rstrip("/")
 
 
-def _docker_build(image: str, dockerfile: Path, context: Path) -> None:
+def _docker_build(image: str, dockerfile: Path, context: Path, parents: dict[str, str] | None = None) -> None:
     if shutil.which("docker") is None:
         raise ClusterError(f"{image} is built with docker, and there is no docker on PATH")
-    base = [f"--build-arg=DEBIAN={named}"] if (named := os.environ.get(_BASE)) else []
-    stream(["docker", "build", *base, "--tag", image, "--file", dockerfile, context], timeout_seconds=1800)
+    given = {**({"DEBIAN": named} if (named := os.environ.get(_BASE)) else {}), **(parents or {})}
+    arguments = [f"--build-arg={name}={value}" for name, value in given.items()]
+    stream(
+        ["docker", "build", *arguments, "--tag", image, "--file", dockerfile, context], timeout_seconds=1800
+    )
 
 
 def digests(connection: Connection) -> dict[str, str]:

@@ -100,6 +100,7 @@ def image_values(images: Images, storage: str) -> dict[str, Any]:
             "controlPlane": images.control_plane,
             "sandbox": images.sandbox,
             "verifier": images.verifier,
+            "browser": "",
             "storage": storage,
         }
     }

@@ -64,6 +64,17 @@ def build_product_images(connection: Connection, root: Path = ROOT) -> Images:
     )
 
 
+def build_browser_image(connection: Connection, images: Images) -> str:
+    """The image that photographs pages, on top of the trusted side's; its name. Raises ClusterError."""
+    dockerfile = ROOT / "sandbox-image" / "browser" / "Dockerfile"
+    inputs = [dockerfile, ROOT / "e2e" / "cluster" / "base_images.py"]
+    tag = f"{digest_of_files(inputs)[:8]}{images.sandbox.rpartition(':')[2][:8]}"
+    image = image_name(connection, "axiom-browser", tag)
+    if not has_image(connection, image):
+        provide_image(connection, image, dockerfile, dockerfile.parent, {"SANDBOX": images.sandbox})
+    return image
+
+
 def build_agent_image(connection: Connection, name: str) -> str:
     """The image of the test agent under e2e/agents/NAME, a Go program in an image of nothing else; its name.
 
@@ -153,7 +164,8 @@ def main() -> None:
     """Builds the product's images for the running cluster, prints their names, and writes them with digests to build/images.json."""
     connection = load()
     images = build_product_images(connection)
-    names = (images.sandbox, images.verifier, images.control_plane)
+    browser = build_browser_image(connection, images)
+    names = (images.sandbox, images.verifier, images.control_plane, browser)
     for name in names:
         print(name)
     found = pinned(names, digests(connection))

@@ -113,6 +113,8 @@ class SandboxPods:
     agent_class: AgentClassSpec
     owner: Object
     resources: Resources = field(default_factory=Resources)
+    browser: str = ""
+    """Image of what photographs pages."""
 
     @classmethod
     def of(
@@ -151,7 +153,7 @@ class SandboxPods:
             owner=Owner(uid=uid, name="task", kind="ConfigMap", api_version="v1"),
             agent_class=self.agent_class,
             resources=self.resources,
-            images=PodImages(self.images.sandbox, self.images.verifier),
+            images=PodImages(self.images.sandbox, self.images.verifier, self.browser),
             client_ca=self.authority.ca,
             seconds_left=_LIFE_SECONDS,
             **fields,

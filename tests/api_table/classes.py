@@ -46,7 +46,58 @@ MODEL = {
     "route": {"prefix": "/mcp-tracker", "upstream": "https://models.example"},
 }
 
+PAGES = "spec.screenshots.pages"
+APP = {"name": "app", "port": 3000}
+
+
+def _page(**fields: object) -> dict[str, object]:
+    return {"spec.screenshots": {"pages": [{**APP, **fields}]}}
+
+
 CLASS_CASES = [
+    Case("with a page that is photographed", _page()),
+    Case(
+        "with pages that are photographed in every way",
+        {
+            "spec.screenshots": {
+                "pages": [
+                    {
+                        **APP,
+                        "name": f"page-{number}",
+                        "path": "/a?b=c",
+                        "every": "10s",
+                        "width": 2000,
+                        "height": 16,
+                    }
+                    for number in range(8)
+                ]
+            }
+        },
+    ),
+    Case(
+        "with a page on a port that needs rights",
+        _page(port=80),
+        Refused(
+            f"{PAGES}[0].port",
+            "is too small; write at least 1024",
+            server_says="greater than or equal to 1024",
+        ),
+    ),
+    Case(
+        "with a page elsewhere",
+        _page(path="http://other.example/"),
+        Refused(f"{PAGES}[0].path", "is not a path; write one such as /index.html?tab=2"),
+    ),
+    Case(
+        "with a page that is photographed all the time",
+        _page(every="9s"),
+        Refused(f"{PAGES}[0].every", "is too short for pictures of pages; write 10s or more"),
+    ),
+    Case(
+        "with two pages of one name",
+        {"spec.screenshots": {"pages": [APP, APP]}},
+        Refused(PAGES, "two entries have the name 'app'", server_says='Duplicate value: {"name":"app"}'),
+    ),
     Case("as it is", {}),
     Case("with an MCP server", {"spec.mcpServers": [MCP]}),
     Case(

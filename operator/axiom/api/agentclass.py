@@ -486,6 +486,44 @@ class LocalSettings(ApiModel):
     """Paths of this machine that the agent may read and execute, besides /usr."""
 
 
+_SHORT = re2.compile("^([0-9]s)?([0-9]+ms)?$")
+
+
+class PageShots(ApiModel):
+    """A page that is photographed while a task of the class runs: as soon as its server answers, and then again and again."""
+
+    name: Annotated[
+        str,
+        Field(max_length=63),
+        form(
+            r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+            "is not a name; write small letters, digits and - between them, such as app",
+        ),
+    ]
+    """Names the page."""
+    port: Annotated[int, Field(ge=1024, le=65535)]
+    """The port of 127.0.0.1 inside the sandbox at which a server of the task's listens."""
+    path: Annotated[
+        str,
+        Field(max_length=1024),
+        form(r"^/[!-~]*$", "is not a path; write one such as /index.html?tab=2, in ASCII and without spaces"),
+    ] = "/"
+    """Path and query."""
+    every: Annotated[
+        DurationText,
+        Check(
+            holds=lambda text: not _SHORT.search(text),
+            cel=f"!self.matches('{_SHORT.pattern}')",
+            complaint="is too short for pictures of pages; write 10s or more",
+        ),
+    ] = "1m"
+    """How long after one picture the next is taken."""
+    width: Annotated[int, Field(ge=16, le=2000)] = 1280
+    """Width of the window in pixels."""
+    height: Annotated[int, Field(ge=16, le=2000)] = 800
+    """Its height: what lies below is not in the picture."""
+
+
 class Screenshots(ApiModel):
     """Pictures of what the agent shows. Each is an event of the ledger (`screenshot`), its pixels a blob in object storage."""
 
@@ -506,6 +544,9 @@ class Screenshots(ApiModel):
     ) = None
     """Folder into which its tools write pictures (PNG, JPEG, GIF, WebP): each becomes a screenshot, too. Unset: none. At most 500
     of 8 MiB each. Nothing in them is masked."""
+    pages: Annotated[list[PageShots], Field(max_length=8), Keyed("name")] = []
+    """Pages that servers of its tasks serve: each is photographed with Chromium, in a container of the browser's own. Nothing in them is
+    masked. On a cluster `images.browser` of the chart must name one."""
 
 
 class PictureRetention(ApiModel):

@@ -3,7 +3,8 @@
 A pod has an untrusted container, whose only own process is the launcher, and a trusted one, the supervisor, as native
 sidecar. They share three volumes: `files` (workspace and home; the supervisor reads what the agent writes), `bin` (the
 launcher and the tools) and `run` (the launcher's socket), the last two read-only for the untrusted side. `state`, `keys`
-and `scratch` are the supervisor's alone. Both containers have the same user id, because without capabilities nobody else
+and `scratch` are the supervisor's alone. Where pages are photographed there is a third container, `browser`, of another user, which
+shares `browser` (its socket) with the supervisor. Both containers have the same user id, because without capabilities nobody else
 could read files of mode 0600; what keeps them apart are their own mount and PID namespaces, and that the launcher is
 not dumpable. There is no fsGroup: it would only set the setgid bit on every folder of the workspace.
 
@@ -18,8 +19,9 @@ refuses to work in a folder of somebody else's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from axiom.api.agentclass import AgentClassSpec
@@ -28,18 +30,29 @@ from axiom.manifests.hidden_tests import HiddenMounts
 from axiom.manifests.naming import DESTINATIONS_ANNOTATION, annotations_of, identity_of, labels_of, pod_name
 from axiom.manifests.one_shot import OneShot
 from axiom.manifests.resources import (
+    BROWSER_DISK,
     MEBIBYTE,
     WORKSPACE_SHARE,
     Allowance,
     allowance,
+    browser_resources,
     teller_resources,
     trusted_resources,
     untrusted_resources,
 )
 from axiom_sandbox import installing
+from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.launching import Expectation, Layer, Network
-from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, Inside, SandboxSettings, Tls, write_paths
+from axiom_sandbox.protocol.pages import BROWSER_FOLDER, BROWSER_SOCKET
+from axiom_sandbox.supervising.settings import (
+    SETTINGS_VARIABLE,
+    BrowserSettings,
+    Inside,
+    SandboxSettings,
+    Tls,
+    write_paths,
+)
 
 __all__ = [
     "Egress",
@@ -53,9 +66,12 @@ __all__ = [
 ]
 
 USER = 1000
+BROWSER_USER = 1001
+"""Reads nothing of the supervisor's and the agent's, and is not read by them."""
 CHANNEL_PORT = 8443
 SUPERVISOR, TELLER, UNTRUSTED = "supervisor", "certificate", "agent"
 CANDIDATE = "candidate"
+BROWSER = "browser"
 _GRACE_SECONDS = 60
 """For a checkpoint, and for the gateway to store it with the rest."""
 _DEADLINE_MARGIN_SECONDS = 3600
@@ -64,7 +80,12 @@ _ADDRESS_VARIABLE = "AXIOM_POD_ADDRESS"
 _RUN_FOLDER = "/axiom/run"
 _UNTRUSTED_TMP = "/axiom/tmp"
 """Where the supervisor sees the untrusted side's /tmp: it counts what is in it, and empties it between two candidates."""
+_BROWSER_TMP = "browser-tmp"
 _SOCKET = f"{_RUN_FOLDER}/launcher.sock"
+_NO_BROWSER = (
+    "this installation names no image with a browser; build sandbox-image/browser/Dockerfile, and name it in images.browser"
+    " of the chart"
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,8 @@ class Images:
     """Supervisor, one-shot pods, and what is installed."""
     verifier: str
     """The clean room's untrusted side, where a task names none."""
+    browser: str = ""
+    """What photographs pages; empty: nothing does."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +152,14 @@ class PodInput:
     """Pods that do one thing for the control plane: what, and what they mount for it."""
     hidden: HiddenMounts = field(default_factory=HiddenMounts)
     """Verifiers: hidden tests, for the trusted side."""
+    photographs: bool = False
+    """Whether pages that its untrusted side serves are photographed."""
     priority_class: str = ""
+
+    @property
+    def has_browser(self) -> bool:
+        """Whether it has a container with a browser."""
+        return self.photographs and bool(self.images.browser)
 
 
 def sandbox_pod(spec: PodInput) -> dict[str, Any]:
@@ -170,6 +200,8 @@ def images_of(
 ) -> dict[str, str]:
     """The image that each container of a pod of this role would have now, by the container's name."""
     trusted = dict.fromkeys((SUPERVISOR, TELLER), images.sandbox)
+    if images.browser:
+        trusted[BROWSER] = images.browser
     match role:
         case Role.AGENT:
             return {**trusted, UNTRUSTED: class_image} if class_image else trusted
@@ -177,6 +209,17 @@ def images_of(
             return {**trusted, CANDIDATE: verifier_image or images.verifier}
         case Role.FETCHER | Role.COPIER | Role.PUSHER:
             return trusted
+
+
+def photographs(role: Role, agent_class: AgentClassSpec, criteria: Sequence[Criterion]) -> bool:
+    """Whether pages are photographed in a pod of this role. Pure."""
+    match role:
+        case Role.AGENT:
+            return bool(agent_class.screenshots.pages)
+        case Role.VERIFIER:
+            return any(criterion.probe and criterion.probe.pictures for criterion in criteria)
+        case Role.FETCHER | Role.COPIER | Role.PUSHER:
+            return False
 
 
 def certificate_of(pod: Mapping[str, Any]) -> str | None:
@@ -215,7 +258,7 @@ def _pod_spec(spec: PodInput) -> dict[str, Any]:
         containers: dict[str, Any] = {"containers": [supervisor, teller]}
     else:
         containers = {
-            "initContainers": [_as_sidecar(supervisor)],
+            "initContainers": [_as_sidecar(supervisor), *([_browser(spec)] if spec.has_browser else ())],
             "containers": [teller, _untrusted(spec, allowed)],
         }
     pod = {
@@ -234,6 +277,7 @@ def _pod_spec(spec: PodInput) -> dict[str, Any]:
         **containers,
         "volumes": [
             *_volumes(spec.identity.role, allowed),
+            *(_browser_volumes() if spec.has_browser else ()),
             *(spec.job.volumes if spec.job else ()),
             *spec.hidden.volumes,
         ],
@@ -262,7 +306,7 @@ def _network(spec: PodInput) -> dict[str, Any]:
 # --- containers -----------------------------------------------------------------------------------------------
 
 
-def _container(name: str, image: str, **fields: Any) -> dict[str, Any]:
+def _container(name: str, image: str, *, user: int = USER, **fields: Any) -> dict[str, Any]:
     return {
         "name": name,
         "image": image,
@@ -273,8 +317,8 @@ def _container(name: str, image: str, **fields: Any) -> dict[str, Any]:
             "privileged": False,
             "readOnlyRootFilesystem": True,
             "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
+            "runAsUser": user,
+            "runAsGroup": user,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         **fields,
@@ -317,8 +361,29 @@ def _supervisor(spec: PodInput, allowed: Allowance) -> dict[str, Any]:
             _mount("scratch", "/tmp"),  # noqa: S108 - a volume of the container's own
             *(spec.job.mounts if spec.job else [_mount("tmp", _UNTRUSTED_TMP)]),
             *spec.hidden.mounts,
+            *([_mount(BROWSER, BROWSER_FOLDER, read_only=True)] if spec.has_browser else ()),
         ],
     )
+
+
+def _browser(spec: PodInput) -> dict[str, Any]:
+    """Runs what pages say, so it has nothing but its socket and a /tmp (docs/adr/0039); nobody waits for it."""
+    return _container(
+        BROWSER,
+        spec.images.browser,
+        user=BROWSER_USER,
+        restartPolicy="Always",
+        command=["axiom-sandbox", "browse"],
+        resources=browser_resources(spec.identity.role),
+        volumeMounts=[
+            _mount(BROWSER, BROWSER_FOLDER),
+            _mount(_BROWSER_TMP, "/tmp"),  # noqa: S108 - a volume of the container's own
+        ],
+    )
+
+
+def _browser_volumes() -> list[dict[str, Any]]:
+    return [_volume(BROWSER, MEBIBYTE), _volume(_BROWSER_TMP, BROWSER_DISK)]
 
 
 def _as_sidecar(supervisor: dict[str, Any]) -> dict[str, Any]:
@@ -415,6 +480,9 @@ def _settings(spec: PodInput) -> SandboxSettings:
             "job": spec.job.job if spec.job else None,
             "workspace_bytes": _workspace_bytes(spec),
             "checkpoint": spec.checkpoint,
+            "browser": BrowserSettings(socket=Path(BROWSER_SOCKET))
+            if spec.has_browser
+            else BrowserSettings(missing=_NO_BROWSER),
         }
     )
 

@@ -18,6 +18,10 @@ VERIFIER_CPU_MILLIS = 25
 _TRUSTED_MEMORY, _TELLER_MEMORY = 96 * MEBIBYTE, 8 * MEBIBYTE
 HELPER_MEMORY = 64 * MEBIBYTE + _TRUSTED_MEMORY + _TELLER_MEMORY
 """Memory of a verifier or fetcher. Its agent's pod sets it aside: there is room for the helper where the agent found room."""
+BROWSER_MEMORY = 1024 * MEBIBYTE
+"""Of one page, at most: a browser that needs more is started again."""
+BROWSER_DISK = 256 * MEBIBYTE
+"""Its profile, for as long as one picture takes."""
 WORKSPACE_SHARE = 0.7
 """Of limits.resources.storage: what a workspace may have at the start. At 0.8 of it, the agent's work is ended."""
 _LEDGER_BYTES = 4 * GIBIBYTE
@@ -89,6 +93,19 @@ def trusted_resources(allowed: Allowance, role: Role) -> dict[str, dict[str, str
             "cpu": "1",
             "memory": str(SUPERVISOR_MEMORY),
             "ephemeral-storage": str(allowed.evidence),
+        },
+    }
+
+
+def browser_resources(role: Role) -> dict[str, dict[str, str]]:
+    """Of a container that rests but for a second a minute."""
+    memory, storage = (128 * MEBIBYTE, 16 * MEBIBYTE) if role is Role.AGENT else (0, 0)
+    return {
+        "requests": {"cpu": "10m", "memory": str(memory), "ephemeral-storage": str(storage)},
+        "limits": {
+            "cpu": "1",
+            "memory": str(BROWSER_MEMORY),
+            "ephemeral-storage": str(BROWSER_DISK + 64 * MEBIBYTE),
         },
     }
 

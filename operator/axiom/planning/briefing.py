@@ -6,7 +6,7 @@ from datetime import datetime
 
 import yaml
 
-from axiom.api.agentclass import AgentClass, AgentClassSpec, Silences, is_measured, mcp_prefix
+from axiom.api.agentclass import AgentClass, AgentClassSpec, PageShots, Silences, is_measured, mcp_prefix
 from axiom.api.agenttask import AgentTask
 from axiom.api.usage import micro_dollars
 from axiom_sandbox.protocol.agents import AgentMode
@@ -25,7 +25,7 @@ from axiom_sandbox.protocol.channel import (
 )
 from axiom_sandbox.protocol.checkpoints import Keeping
 from axiom_sandbox.protocol.criteria import Criterion
-from axiom_sandbox.protocol.pictures import PictureSettings
+from axiom_sandbox.protocol.pictures import PagePictures, PictureSettings
 from axiom_sandbox.protocol.pricing import Pricing, Rate
 from axiom_sandbox.protocol.quantities import parse_duration, parse_quantity
 
@@ -86,6 +86,16 @@ def patience_of(silences: Silences) -> Patience:
     )
 
 
+def _page(page: PageShots) -> PagePictures:
+    return PagePictures(
+        port=page.port,
+        path=page.path,
+        seconds=parse_duration(page.every).total_seconds(),
+        width=page.width,
+        height=page.height,
+    )
+
+
 def start_command(
     task: AgentTask, agent_class: AgentClass, accepted: datetime, round: int, prompt: str, token: str
 ) -> StartAgent:
@@ -121,7 +131,9 @@ def start_command(
             else None,
             terminal=TerminalSize(columns=spec.terminal.columns, rows=spec.terminal.rows),
             pictures=PictureSettings(
-                terminal=spec.screenshots.terminal, folder=spec.screenshots.folder or ""
+                terminal=spec.screenshots.terminal,
+                folder=spec.screenshots.folder or "",
+                pages=tuple(_page(page) for page in spec.screenshots.pages),
             ),
             pricing=pricing_of(spec),
         ),

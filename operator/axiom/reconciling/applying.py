@@ -21,7 +21,16 @@ from axiom.manifests.hidden_tests import hidden_mounts
 from axiom.manifests.naming import TASK_UID_LABEL
 from axiom.manifests.network_policies import Installation
 from axiom.manifests.one_shot import one_shot
-from axiom.manifests.pods import Egress, Images, Owner, PodInput, images_of, pod_name, sandbox_pod
+from axiom.manifests.pods import (
+    Egress,
+    Images,
+    Owner,
+    PodInput,
+    images_of,
+    photographs,
+    pod_name,
+    sandbox_pod,
+)
 from axiom.planning.actions import CreateSandbox, DeleteSandbox, Send, WriteStatus
 from axiom.planning.briefing import TOKEN_PLACEHOLDER, budget_of, deadline_of
 from axiom.planning.observed import SandboxView
@@ -214,6 +223,7 @@ class Applier:
             verifier_image=task.spec.verification.image,
             capabilities=task.spec.capabilities,
             hidden=hidden_mounts(task.criteria, identity.role),
+            photographs=photographs(identity.role, agent_class.spec, task.criteria),
             job=one_shot(task, identity.role, self._around.fetch_ca),
         )
 

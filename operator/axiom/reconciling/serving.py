@@ -245,7 +245,7 @@ def surroundings(settings: OperatorSettings) -> Surroundings:
     keys = TokenKeys(settings.token_keys)
     authority = Authority(settings.channel_tls / "ca.crt")
     return Surroundings(
-        images=Images(sandbox=settings.supervisor_image, verifier=settings.verifier_image),
+        images=Images(settings.supervisor_image, settings.verifier_image, settings.browser_image),
         client_ca=authority.current,
         egress=_egress(settings.egress),
         token_key=lambda: keys.current()[0],

@@ -30,6 +30,8 @@ class OperatorSettings:
     """AXIOM_SUPERVISOR_IMAGE: the trusted side of every sandbox."""
     verifier_image: str
     """AXIOM_VERIFIER_IMAGE: the clean room's untrusted side, where a task names none."""
+    browser_image: str = ""
+    """AXIOM_BROWSER_IMAGE: what photographs pages; without it none are."""
     egress: tuple[str, int] | None = None
     """AXIOM_EGRESS (host:port): the egress proxy's Service, by its cluster address or a name that leads to it."""
     listen_host: str = "127.0.0.1"
@@ -62,6 +64,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> OperatorSettin
         token_keys=Path(needed(environment, "AXIOM_TOKEN_KEYS", "the file with the keys of tokens")),
         supervisor_image=needed(environment, "AXIOM_SUPERVISOR_IMAGE", "the image of the trusted side"),
         verifier_image=needed(environment, "AXIOM_VERIFIER_IMAGE", "the image of the clean room"),
+        browser_image=environment.get("AXIOM_BROWSER_IMAGE", ""),
         egress=host_and_port(environment, "AXIOM_EGRESS", "axiom-egress:8788")
         if environment.get("AXIOM_EGRESS")
         else None,

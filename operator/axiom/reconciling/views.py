@@ -13,7 +13,7 @@ from axiom.api.conditions import Reason
 from axiom.cluster.channels import address_of
 from axiom.cluster.resources import Object, uid_of
 from axiom.manifests.losses import loss_of
-from axiom.manifests.pods import CANDIDATE, SUPERVISOR, TELLER, UNTRUSTED, certificate_of
+from axiom.manifests.pods import BROWSER, CANDIDATE, SUPERVISOR, TELLER, UNTRUSTED, certificate_of
 from axiom.planning.observed import Presence, SandboxView, Trouble
 from axiom_sandbox.protocol.channel import SandboxState
 from axiom_sandbox.protocol.identity import Identity
@@ -36,6 +36,7 @@ _IMAGE_SOURCES = {
     CANDIDATE: "the image (a task's spec.verification.image cannot change, the installation's verifier image can)",
     TELLER: "the installation's sandbox image",
     SUPERVISOR: "the installation's sandbox image",
+    BROWSER: "the installation's browser image",
 }
 """Who names the image of a container."""
 _LONGEST_DETAIL = 500

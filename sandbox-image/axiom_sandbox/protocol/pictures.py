@@ -33,6 +33,22 @@ class PictureReason(StrEnum):
     """A criterion of type Probe compared it, or shows where it differs."""
 
 
+class PagePictures(Message):
+    """A page that is photographed."""
+
+    port: int
+    path: str
+    seconds: float
+    """Between two pictures."""
+    width: int
+    height: int
+
+    @property
+    def address(self) -> str:
+        """As a browser knows it."""
+        return f"http://127.0.0.1:{self.port}{self.path}"
+
+
 class PictureSettings(Message):
     """Which pictures are kept."""
 
@@ -40,3 +56,5 @@ class PictureSettings(Message):
     """Those of the terminal."""
     folder: str = ""
     """Where tools write some, as the agent sees it; empty: nowhere."""
+    pages: tuple[PagePictures, ...] = ()
+    """Those of pages that its servers serve."""

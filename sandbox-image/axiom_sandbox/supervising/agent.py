@@ -73,12 +73,14 @@ from axiom_sandbox.snapshots.texts import texts_of
 from axiom_sandbox.snapshots.trees import Amount, Tree
 from axiom_sandbox.supervising.attending import Means
 from axiom_sandbox.supervising.board import write_durably
+from axiom_sandbox.supervising.browser import Browser
 from axiom_sandbox.supervising.camera import Camera
 from axiom_sandbox.supervising.capturing import PATCH, capture_given, capture_workspace, final_message
 from axiom_sandbox.supervising.checkpointing import Checkpointer, Moment, home_selection
 from axiom_sandbox.supervising.conversation import Talk
 from axiom_sandbox.supervising.history import History, read_history
 from axiom_sandbox.supervising.launcher_link import LauncherError, LauncherLostError
+from axiom_sandbox.supervising.page_camera import PageCamera
 from axiom_sandbox.supervising.picture_folder import picture_folder
 from axiom_sandbox.supervising.questions import assisted_rounds
 from axiom_sandbox.supervising.recalling import write_conduct
@@ -420,6 +422,17 @@ class AgentSandbox(Sandbox):
             clock=time.monotonic,
         )
         self._do(camera.run())
+        pages = PageCamera(
+            pages=wanted.pages,
+            browser=Browser(self.settings.browser, self.link),
+            dial=self.link.dial,
+            record=self.record,
+            keep=self.keep_pieces,
+            clock=time.monotonic,
+            may_look=lambda: self.board.state.phase is Phase.RUNNING,
+            round=lambda: camera.round,
+        )
+        self._do(pages.run())
         return camera
 
     async def _until_settled(self) -> None:

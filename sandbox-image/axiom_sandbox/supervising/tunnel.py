@@ -63,7 +63,7 @@ class Tunnel:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             target = await _greeted(reader, writer)
             addresses = addresses_of(*target) if target else ()
-            inside = await self._connected(addresses)
+            inside = await connected(self._dial, addresses)
         if inside is None:
             code = _UNKNOWN_COMMAND if target is None else _REFUSED if addresses else _NOT_ALLOWED
             writer.write(_reply(code))
@@ -80,11 +80,13 @@ class Tunnel:
         finally:
             back.close()
 
-    async def _connected(self, addresses: tuple[str, ...]) -> socket.socket | None:
-        for address in addresses:
-            with suppress(LauncherError, LauncherLostError, OSError):
-                return await _arrived(await self._dial(address))
-        return None
+
+async def connected(dial: Dial, addresses: tuple[str, ...]) -> socket.socket | None:
+    """A connection to the first of these at which somebody listens; None: nobody does."""
+    for address in addresses:
+        with suppress(LauncherError, LauncherLostError, OSError):
+            return await _arrived(await dial(address))
+    return None
 
 
 def addresses_of(host: str, port: int) -> tuple[str, ...]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from axiom.api.agentclass import AgentClassSpec, IsolationSettings
+from axiom.api.agentclass import AgentClassSpec, IsolationSettings, Screenshots
 from axiom.api.agenttask import Capabilities, Resources
 from axiom.api.loading import parse_task
 from axiom.manifests.hidden_tests import hidden_mounts
 from axiom.manifests.naming import identity_of
 from axiom.manifests.one_shot import OneShot, one_shot
-from axiom.manifests.pods import Egress, Images, Owner, PodInput, certificate_of, sandbox_pod
+from axiom.manifests.pods import Egress, Images, Owner, PodInput, certificate_of, photographs, sandbox_pod
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.jobs import CopyArchive, CopyVolume, FetchGit, PushBranch
 from axiom_sandbox.protocol.launching import Layer
@@ -453,6 +453,71 @@ def test_a_verifier_finds_room_on_a_node_full_of_agents() -> None:
 def test_a_launcher_is_awaited_for_as_long_as_its_image_may_take() -> None:
     assert settings_of(pod_spec(Role.AGENT)).start_timeout == 1200.9
     assert settings_of(pod_spec(Role.AGENT, seconds_left=1.0)).start_timeout == 60
+
+
+WITH_BROWSER = {"images": Images("sandbox:1", "verifier:1", "browser:1"), "photographs": True}
+CLOSED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "privileged": False,
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+    "runAsUser": 1001,
+    "runAsGroup": 1001,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+@untrusted
+def test_a_browser_has_a_container_of_its_own_that_shares_its_socket_with_the_supervisor_alone(
+    role: Role, name: str
+) -> None:
+    spec = pod_spec(role, **WITH_BROWSER)
+    assert [container["name"] for container in spec["initContainers"]] == ["supervisor", "browser"]
+    browser = containers(spec)["browser"]
+    assert (browser["image"], browser["restartPolicy"]) == ("browser:1", "Always")
+    assert browser["command"] == ["axiom-sandbox", "browse"]
+    assert browser["securityContext"] == CLOSED
+    assert {"cpu", "memory", "ephemeral-storage"} == browser["resources"]["limits"].keys()
+    assert "env" not in browser
+    assert "ports" not in browser
+    assert {path: mount["name"] for path, mount in mounts(browser).items()} == {
+        "/axiom/browser": "browser",
+        "/tmp": "browser-tmp",
+    }
+    sharing = {
+        other: mount.get("readOnly", False)
+        for other, container in containers(spec).items()
+        for mount in mounts(container).values()
+        if mount["name"].startswith("browser")
+    }
+    assert sharing == {"browser": False, "supervisor": True}
+    assert settings_of(spec).browser.socket == Path("/axiom/browser/browser.sock")
+    assert name in containers(spec)
+
+
+@roles
+def test_without_need_or_image_there_is_no_browser(role: Role) -> None:
+    images = Images("sandbox:1", "verifier:1", "browser:1")
+    for fields in ({"images": images}, {"photographs": True}):
+        spec = pod_spec(role, **fields)
+        assert "browser" not in containers(spec)
+        assert settings_of(spec).browser.socket is None
+        assert "images.browser of the chart" in settings_of(spec).browser.missing
+
+
+def test_pages_are_photographed_where_class_or_criteria_say_so() -> None:
+    probe = {"argv": ["serve"], "port": 8080, "pictures": [{"name": "home", "path": "/"}]}
+    asked = parse_task(
+        {**TASK, "spec": {**TASK["spec"], "criteria": [{"name": "p", "probe": probe}]}}
+    ).criteria
+    pages = {"screenshots": Screenshots.model_validate({"pages": [{"name": "app", "port": 3000}]})}
+    filmed = CLASS.model_copy(update=pages)
+    assert photographs(Role.VERIFIER, CLASS, asked)
+    assert photographs(Role.AGENT, filmed, ())
+    assert not any(photographs(role, CLASS, ()) for role in Role)
+    assert not photographs(Role.AGENT, CLASS, asked)
+    assert not photographs(Role.VERIFIER, filmed, ())
 
 
 HIDING = [

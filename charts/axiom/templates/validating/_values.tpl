@@ -5,7 +5,7 @@ What the schema cannot say, or could not say clearly: a line for each value that
 {{- $v := .Values -}}
 {{- $n := .Release.Namespace -}}
 {{- range $name, $image := $v.images }}
-{{- if not (regexMatch "^[^\\s]+[:@][^/\\s]+$" $image) }}
+{{- if not (or (regexMatch "^[^\\s]+[:@][^/\\s]+$" $image) (and (eq $name "browser") (eq $image ""))) }}
 images.{{ $name }} is {{ quote $image }}, which has neither a tag nor a digest: write it in full, such as registry.example/axiom:0.1.0
 {{- end }}
 {{- end }}
