@@ -103,6 +103,19 @@ def build_cli_image(connection: Connection, name: str) -> str:
     )
 
 
+def build_verifier_image(connection: Connection, variant: str, verifier: str) -> str:
+    """The image of a clean room of another kind, on the default one; its name. Raises ClusterError."""
+    source = ROOT / "sandbox-image" / "verifier"
+    return _unless_there(
+        connection,
+        f"axiom-verifier-{variant}",
+        [source, ROOT / "e2e" / "cluster" / "base_images.py"],
+        lambda image: provide_image(
+            connection, image, source / f"{variant}.Dockerfile", ROOT, {"VERIFIER": verifier}
+        ),
+    )
+
+
 def tag_image(connection: Connection, image: str, name: str) -> None:
     """Gives an image that is on the hermetic cluster's node another name. Raises ClusterError."""
     run([*ctr(connection), "images", "tag", "--force", image, name])

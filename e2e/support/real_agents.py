@@ -28,7 +28,8 @@ class Model:
     log: Path
 
     def requests(self) -> list[Object]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        said = self.log.read_text() if self.log.exists() else ""
+        return [json.loads(line) for line in said.splitlines()]
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,13 @@ def is_complete(status: Object) -> bool:
     return any(one["type"] == "Complete" and one["status"] == "True" for one in status.get("conditions", ()))
 
 
-def wait_complete(kubectl: Kubectl, witness: Witness, limit_seconds: float) -> dict[str, Object]:
-    """The status of each story, when all are over."""
+def wait_complete(
+    kubectl: Kubectl,
+    witness: Witness,
+    limit_seconds: float,
+    meanwhile: Callable[[Mapping[str, Object]], Iterable[str]] = lambda statuses: (),
+) -> dict[str, Object]:
+    """The status of each story, when all are over. What is done meanwhile sees those of the moment, and names those to come."""
     path = f"/apis/axiom.dev/v1alpha1/namespaces/{kubectl.namespace}/agenttasks"
     statuses: dict[str, Object] = {}
 
@@ -141,7 +147,7 @@ def wait_complete(kubectl: Kubectl, witness: Witness, limit_seconds: float) -> d
         witness.look()
         tasks = witness.api.list(path)[0]
         statuses.update((task["metadata"]["name"], task.get("status", {})) for task in tasks)
-        going = [name for name, status in statuses.items() if not is_complete(status)]
+        going = [*meanwhile(statuses), *(name for name, one in statuses.items() if not is_complete(one))]
         return ", ".join(going) or None
 
     wait_until(
@@ -170,6 +176,24 @@ def gateway_url(admin: Kubectl) -> str:
     selector = "app.kubernetes.io/component=gateway"
     address = admin("get", "pods", "--selector", selector, "--output", "jsonpath={.items[0].status.podIP}")
     return f"http://{address}:8080"
+
+
+@contextmanager
+def forwarded_gateway(admin: Kubectl) -> Iterator[str]:
+    """The gateway's address on this machine, as `kubectl port-forward` gives it to people: without TLS, tokens go nowhere else."""
+    selector = "app.kubernetes.io/component=gateway"
+    pod = admin("get", "pods", "--selector", selector, "--output", "jsonpath={.items[0].metadata.name}")
+    command = [
+        *(f"{admin.connection.bin_dir}/kubectl", "--kubeconfig", admin.connection.kubeconfig),
+        *("--namespace", admin.namespace, "port-forward", "--address", "127.0.0.1", f"pod/{pod}", ":8080"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
+        assert forward.stdout is not None
+        try:
+            port = int(forward.stdout.readline().split("127.0.0.1:")[1].split()[0])
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            forward.terminate()
 
 
 def new_name() -> str:

@@ -1,0 +1,54 @@
+"""Tests in JavaScript and Go decide tasks in pods, in clean rooms whose images come from the Dockerfiles that users have."""
+
+from __future__ import annotations
+
+import pytest
+from tests.cheats import golang, javascript
+from tests.cheats.other_tasks import OtherTask
+
+from e2e.cluster.connection import Connection
+from e2e.support.images import Images, build_verifier_image
+from e2e.support.world import World
+
+pytestmark = pytest.mark.e2e
+
+LANGUAGES = {"node": javascript.LEAP, "go": golang.LEAP}
+RIGHT = "year%4 == 0 && (year%100 != 0 || year%400 == 0)"
+ONE_LINE = {
+    "node": "export function isLeap(year) { return %s }",
+    "go": "package leap; func IsLeap(year int) bool { return %s }",
+}
+CHEATS = {
+    "node": "process.exit(0); export function isLeap(year) { return false }",
+    "go": 'package leap; import "os"; func init() { os.Exit(0) }; func IsLeap(year int) bool { return false }',
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_right_fix_passes_and_a_wrong_one_and_a_cheat_do_not(
+    world: World, cluster: Connection, images: Images, language: str
+) -> None:
+    task: OtherTask = LANGUAGES[language]
+    image = build_verifier_image(cluster, language, images.verifier)
+    world.make_class()
+    works = {
+        "right": ONE_LINE[language] % RIGHT,
+        "wrong": ONE_LINE[language] % "year%400 == 0",
+        "cheat": CHEATS[language],
+    }
+    for name, text in works.items():
+        world.make_task(
+            f"{language}-{name}",
+            f"write {task.module} {text}",
+            "exit 0",
+            workspace={"files": [{"path": path, "content": text} for path, text in task.base.items()]},
+            criteria=[task.criterion()],
+            verification={"image": image},
+        )
+    verdicts = {}
+    for name in works:
+        status = world.wait_complete(f"{language}-{name}", limit_seconds=300)
+        verdicts[name] = status["verdict"]
+        [found] = status["rounds"][-1]["criteria"]
+        assert found["strength"] == "InProcess", found
+    assert verdicts == {"right": "Pass", "wrong": "Fail", "cheat": "Fail"}
