@@ -64,8 +64,10 @@ class Outcome:
 
 
 @contextmanager
-def model(script: Path, address: str, key: str, log: Path) -> Iterator[Model]:
+def model(script: Path, address: str, key: str, log: Path, *, asides: bool = True) -> Iterator[Model]:
+    """Without `asides` a request that offers no tools is part of the story, as a judge's question is."""
     command = [
+        *(() if asides else ("--no-asides",)),
         "--script",
         str(script),
         "--host",

@@ -32,6 +32,11 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="port to listen at (default: any free one)")
     parser.add_argument("--expect-key", help="answer 401 to any other API key")
     parser.add_argument("--log", type=Path, help="append a line of JSON here for each request")
+    parser.add_argument(
+        "--no-asides",
+        action="store_true",
+        help="a request that offers no tools is part of the story, as a judge's question is",
+    )
     options = parser.parse_args()
     try:
         script = load_script(options.script)
@@ -41,7 +46,12 @@ def main() -> int:
     asyncio.run(
         _serve(
             ScriptedModel(
-                script, expected_key=options.expect_key, log=options.log, host=options.host, port=options.port
+                script,
+                expected_key=options.expect_key,
+                log=options.log,
+                host=options.host,
+                port=options.port,
+                asides=not options.no_asides,
             )
         )
     )
