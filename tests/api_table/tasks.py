@@ -233,7 +233,7 @@ GOOD = [
                         "width": 2000,
                         "height": 2000,
                         "maxDifferencePercent": 0,
-                        "masks": [{"x": 0, "y": 4000, "width": 1, "height": 4000}] * 32,
+                        "masks": [{"left": 0, "top": 4000, "width": 1, "height": 4000}] * 32,
                         "baseline": "pictures/home.png",
                     }
                     for number in range(8)

@@ -525,9 +525,9 @@ PictureSide = Annotated[int, Field(ge=16, le=4000)]
 class PictureMask(ApiModel):
     """A rectangle that is not compared, in pixels from the picture's left upper corner."""
 
-    x: Annotated[int, Field(ge=0, le=4000)]
+    left: Annotated[int, Field(ge=0, le=4000)]
     """Pixels to its left."""
-    y: Annotated[int, Field(ge=0, le=4000)]
+    top: Annotated[int, Field(ge=0, le=4000)]
     """Pixels above it."""
     width: Annotated[int, Field(ge=1, le=4000)]
     """Its width."""

@@ -97,7 +97,7 @@ def view(picture: ProbePicture, baseline: Pixels | str, ran: Ran, at: int) -> Vi
         text = f"{where} has {taken.size} pixels, and its baseline {baseline.size}."
         return View(evidence | _digests(files), files, problem=text)
     found = compare(
-        baseline, taken, [Area(mask.x, mask.y, mask.width, mask.height) for mask in picture.masks]
+        baseline, taken, [Area(mask.left, mask.top, mask.width, mask.height) for mask in picture.masks]
     )
     files = (*files, _kept(picture, "difference", found.difference))
     evidence |= {"differencePercent": found.percent, "different": found.different, "compared": found.compared}

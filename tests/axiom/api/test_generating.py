@@ -68,6 +68,13 @@ def test_the_chart_has_the_same_definitions() -> None:
 
 
 @both
+def test_no_field_is_a_word_that_yaml_may_take_for_true_or_false(kind: str) -> None:
+    """kubectl reads YAML as it was before 1.2: a field `y` would be true."""
+    names = {path.rpartition(".")[2].rstrip("[]").lower() for path, _ in walk(root_schema(kind))}
+    assert not names & {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~"}
+
+
+@both
 def test_every_string_list_and_map_is_bounded(kind: str) -> None:
     for path, schema in written_fields(kind):
         match schema["type"]:

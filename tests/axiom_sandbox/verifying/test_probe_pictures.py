@@ -108,9 +108,15 @@ async def test_a_page_that_differs_by_more_fails_with_its_score(bench: Bench) ->
     [
         ({"maxDifferencePercent": 4}, Verdict.PASS),
         ({"maxDifferencePercent": 3}, Verdict.FAIL),
-        ({"masks": [{"x": 0, "y": 0, "width": 100, "height": 2}], "maxDifferencePercent": 0}, Verdict.PASS),
-        ({"masks": [{"x": 0, "y": 0, "width": 100, "height": 1}], "maxDifferencePercent": 2}, Verdict.FAIL),
-        ({"masks": [{"x": 0, "y": 0, "width": 100, "height": 50}]}, Verdict.INCONCLUSIVE),
+        (
+            {"masks": [{"left": 0, "top": 0, "width": 100, "height": 2}], "maxDifferencePercent": 0},
+            Verdict.PASS,
+        ),
+        (
+            {"masks": [{"left": 0, "top": 0, "width": 100, "height": 1}], "maxDifferencePercent": 2},
+            Verdict.FAIL,
+        ),
+        ({"masks": [{"left": 0, "top": 0, "width": 100, "height": 50}]}, Verdict.INCONCLUSIVE),
     ],
 )
 async def test_the_criterion_says_what_may_differ(
