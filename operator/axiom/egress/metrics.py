@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from axiom.api.usage import MICROS
 from axiom.egress.accounting import Charge
@@ -10,6 +10,7 @@ from axiom.egress.errors import Refusal
 from axiom.egress.metering import Certainty
 from axiom.egress.model_apis import Tokens
 from axiom.monitoring.instruments import AGENT_CLASS, Instruments, Label, Process, closed
+from axiom_sandbox.signals.injections import HIDDEN, RULES
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _ADMISSION_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -81,6 +82,13 @@ class Metrics:
             closed("certainty", (certainty.name.lower() for certainty in Certainty)),
         )
 
+        self._signals = instruments.counter(
+            "axiom_egress_signals",
+            "Plain pages and answers of services that mean to talk a model into something, by the rule that found it.",
+            AGENT_CLASS,
+            closed("rule", (*(rule.id for rule in RULES), HIDDEN)),
+        )
+
     def watch(self, is_ready: Callable[[], bool]) -> None:
         """From now on the metrics tell whether the proxy is ready."""
         self._is_ready = is_ready
@@ -100,6 +108,11 @@ class Metrics:
         for kind, number in charge.tokens._asdict().items():
             self._tokens.labels(agent_class, charge.model, kind).inc(number)
         self._cost.labels(agent_class).inc(charge.cost / MICROS)
+
+    def count_signals(self, agent_class: str, rules: Iterable[str]) -> None:
+        """What an answer was noticed for."""
+        for rule in rules:
+            self._signals.labels(agent_class, rule).inc()
 
     def count_denial(self, reason: str) -> None:
         """A request that the proxy answered itself."""

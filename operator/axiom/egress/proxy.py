@@ -35,6 +35,7 @@ from axiom.egress.directory import ArmedRoute, Directory, Standing
 from axiom.egress.errors import Refusal, RefusedError, SpentError, TokenError, TokenFault
 from axiom.egress.metering import BYTES_PER_TOKEN, Certainty, Meter, Reading
 from axiom.egress.metrics import Metrics
+from axiom.egress.noticing import Ear, is_text
 from axiom.egress.redacting import Redactor
 from axiom.egress.resolving import ForbiddenAddressError, GuardedResolver
 from axiom.egress.settings import ProxySettings
@@ -94,6 +95,8 @@ class Exchange:
     """Parts of the request's body that were read and not handed on yet; an empty one is its end."""
     bound: Bound = UNBOUNDED
     """The most that a model's answer can be."""
+    signals: tuple[str, ...] = ()
+    """Rules by which the answer means to talk a model into something."""
 
 
 def create_app(
@@ -483,19 +486,27 @@ class _Proxy:
             response.force_close()
         await response.prepare(request)
         redactor, meter = Redactor(admitted.key), _meter_of(upstream, admitted)
+        ear = _ear_of(upstream, admitted)
         try:
             async for chunk in self._chunks(upstream, request, exchange):
                 if meter is not None:
                     # before the agent has it, which may then hang up
                     meter.feed(chunk)
+                if ear is not None:
+                    ear.feed(chunk)
                 await self._pass_on(response, redactor.feed(chunk), exchange)
             await self._pass_on(response, redactor.finish(), exchange)
+            if ear is not None and exchange.is_whole:
+                await response.write_eof()  # the agent does not wait for what follows
         except (ConnectionError, TimeoutError):
             # the agent went away, or does not read
             exchange.status = _CLIENT_WENT_AWAY
             _break_off(request)
         finally:
             self._charge(request, upstream, admitted, exchange, meter)
+        if ear is not None:
+            exchange.signals = await asyncio.to_thread(ear.rules)
+            self._metrics.count_signals(admitted.grant.agent_class, exchange.signals)
         return response
 
     def _charge(
@@ -579,6 +590,7 @@ def _audit(request: web.Request, exchange: Exchange, seconds: float) -> dict[str
         "bytes_up": exchange.up,
         "bytes_down": exchange.down,
         "ms": round(seconds * 1000, 1),
+        "signals": list(exchange.signals),
     }
 
 
@@ -663,6 +675,12 @@ def _meter_of(upstream: aiohttp.ClientResponse, admitted: Admitted) -> Meter | N
     if admitted.request.kind is not model_apis.Kind.CALL or api is None or not upstream.ok:
         return None
     return Meter(api, upstream.headers.get("Content-Type", ""))
+
+
+def _ear_of(upstream: aiohttp.ClientResponse, admitted: Admitted) -> Ear | None:
+    """None for a model's answers, which the agent's own driver tells of, and for what is no text."""
+    is_others = admitted.request.kind is model_apis.Kind.FREE and admitted.request.api is None
+    return Ear() if is_others and is_text(upstream.headers.get("Content-Type", "")) else None
 
 
 def _plain_size(request: web.Request, exchange: Exchange) -> int:

@@ -626,7 +626,8 @@ class Signal(Event):
     rule: str
     """Of an injection the rule that found it; of a secret its kind."""
     place: str
-    """`workspace:<path>`, `terminal`, or the event of a record: `tool_return`, `assistant_msg`, …"""
+    """`workspace:<path>`, `page:<address>` (a page that a verification had fetched), `terminal`, or the event of a record:
+    `tool_return`, `assistant_msg`, …"""
     seq: int
     """The record; 0 where the place is none."""
     start: int

@@ -36,6 +36,8 @@ _LONGEST_LINE = 16 * 1024
 """Characters of a terminal's line that wait for its end."""
 TERMINAL = "terminal"
 _PLACE_OF_FILES = "workspace:"
+_PLACE_OF_PAGES = "page:"
+_LONGEST_ADDRESS = 1000
 
 
 class _Text(NamedTuple):
@@ -67,6 +69,10 @@ class Sentry:
     def look_at_file(self, path: str, text: str, round: int) -> list[Signal]:
         """What is in a file that the agent was given: injections. Its secrets are whose file it is."""
         return list(self._injections(f"{_PLACE_OF_FILES}{path}", text, 0, round, 0))
+
+    def look_at_page(self, url: str, text: str, round: int) -> list[Signal]:
+        """What is in a page that was fetched, as it came, with what a reader does not see: injections."""
+        return list(self._injections(f"{_PLACE_OF_PAGES}{url[:_LONGEST_ADDRESS]}", text, 0, round, 0))
 
     def look_at_terminal(self, text: str, round: int) -> list[Signal]:
         """What is in the next stretch of a terminal's output. A line that is not over yet is looked at with what follows."""

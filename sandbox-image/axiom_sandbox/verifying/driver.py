@@ -19,7 +19,7 @@ from axiom_sandbox.protocol.changes import CandidateSource, Finding
 from axiom_sandbox.protocol.channel import Verification
 from axiom_sandbox.protocol.conduct import Conduct
 from axiom_sandbox.protocol.criteria import Criterion
-from axiom_sandbox.protocol.errands import Errand, Fetched, NotDone, Reply, Seat, Vendor
+from axiom_sandbox.protocol.errands import Errand, Fetched, FetchPage, NotDone, Reply, Seat, Vendor
 from axiom_sandbox.protocol.events import (
     ClaimCompared,
     Consulted,
@@ -28,10 +28,14 @@ from axiom_sandbox.protocol.events import (
     Gap,
     ProcessRan,
     Screenshot,
+    Signal,
     VerdictReached,
 )
 from axiom_sandbox.protocol.pictures import UNMASKED, PictureReason
 from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict, combine
+from axiom_sandbox.secrets.scanning import Scanner
+from axiom_sandbox.signals.injections import Detector
+from axiom_sandbox.signals.sentry import Sentry
 from axiom_sandbox.snapshots import SnapshotError, Tree, apply_changes, clear, unpack
 from axiom_sandbox.snapshots.captures import applied
 from axiom_sandbox.verifying.claims import compare, disagreements
@@ -274,6 +278,8 @@ class _Bench:
     record: Record
     round: int
     entropy: Callable[[int], bytes]
+    sentry: Sentry | None = None
+    """Looks through pages; there is none before there is one."""
 
     async def judge(self) -> list[Judgement]:
         """In the order of the criteria."""
@@ -310,6 +316,16 @@ class _Bench:
             ):
                 replies[errand.id] = reply
                 await self.record(consulted(self.round, errand, reply))
+                for signal in await asyncio.to_thread(self._noticed, errand, reply):
+                    await self.record(signal)
+
+    def _noticed(self, errand: Errand, reply: Reply) -> list[Signal]:
+        if not isinstance(errand, FetchPage) or not isinstance(reply, Fetched):
+            return []
+        if self.sentry is None:
+            self.sentry = Sentry(Scanner(), Detector())
+        text = base64.b64decode(reply.body).decode(errors="replace")
+        return self.sentry.look_at_page(errand.url, text, self.round)
 
     async def _send(self, errand: Errand, at_once: asyncio.Semaphore) -> Reply:
         messenger = self.consulting.messenger

@@ -611,6 +611,7 @@ async def test_each_request_leaves_one_line(
         "status": 200,
         "refusal": None,
         "bytes_up": 5,
+        "signals": [],
         "bytes_down": 5,
     }
     assert (refused["status"], refused["refusal"]) == (403, "axiom_no_route")
