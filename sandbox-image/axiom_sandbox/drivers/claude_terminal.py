@@ -51,6 +51,8 @@ _TOOLS = {
 _WRITING = frozenset({"Write", "Edit", "MultiEdit", "NotebookEdit"})
 _TIP = re.compile(r"^Tip:")
 _BUSY = re.compile(r"^\s*[·✢✳✶✻✽*] \S.*…|esc to interrupt|^\s*⎿\s+Tip:")
+_BLINKING = re.compile(r"^[●⏺] ", re.MULTILINE)
+"""Before a tool that runs, and for as long as its model is waited for."""
 _RETRY = re.compile(r"API Error.*?(\d{3})?.*Retrying in", re.DOTALL)
 _INTERRUPTED = "[Request interrupted by user"
 _SILENT = frozenset(
@@ -134,6 +136,10 @@ class ClaudeTerminalDriver(ClaudeWords, ScreenDriver):
     def busy_line(self, line: str) -> bool:
         """Its spinner, with time and tokens."""
         return bool(_BUSY.search(line))
+
+    def content(self, view: View) -> str:
+        """Without the mark that blinks before a tool."""
+        return _BLINKING.sub("  ", super().content(view))
 
     # --- what it writes into its session ----------------------------------------------------------------------
 

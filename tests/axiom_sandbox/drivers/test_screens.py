@@ -319,3 +319,12 @@ def test_what_stands_in_the_input_is_held_against_the_text(shown: str, text: str
 def test_captures_hold_no_machine_names() -> None:
     for path in Path(CAPTURES).glob("*/screens/*.jsonl"):
         assert "/root/" not in path.read_text(), path
+
+
+def test_a_mark_that_blinks_breaks_no_silence() -> None:
+    driver = new_driver(DriverName.CLAUDE)
+    shown = [
+        View(30, 2, (f"{mark} Running a command", "  ⎿  Running… (12s)"), (0, 0)) for mark in ("●", " ", "⏺")
+    ]
+    assert len({driver.content(view) for view in shown}) == 1
+    assert driver.content(View(30, 1, ("● Said something else",), (0, 0))) != driver.content(shown[0])
