@@ -37,6 +37,8 @@ class Talk:
         self.heard: list[Message] = []
         self.answer: Callable[[Message], Message | None] = lambda _: None
         """What is said at once to a message of the CLI."""
+        self.limit = float(LIMIT_SECONDS)
+        """Seconds that it may take to say what is waited for."""
         self._recorder = recorder
         self._process = process
         self._news = asyncio.Event()
@@ -53,7 +55,7 @@ class Talk:
         """The first message, heard or yet to come, that is wanted. Raises TimeoutError or EOFError."""
         seen = 0
         try:
-            async with asyncio.timeout(LIMIT_SECONDS):
+            async with asyncio.timeout(self.limit):
                 while True:
                     for message in self.heard[seen:]:
                         if wanted(message):
@@ -65,7 +67,7 @@ class Talk:
                     await self._news.wait()
         except TimeoutError as error:
             raise TimeoutError(
-                f"not heard within {LIMIT_SECONDS} s: {what}; last: {self.heard[-3:]}"
+                f"not heard within {self.limit:g} s: {what}; last: {self.heard[-3:]}"
             ) from error
 
     async def leave(self) -> int:

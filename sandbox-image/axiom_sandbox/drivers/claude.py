@@ -50,8 +50,11 @@ _OPTIONS = (
 PRESET = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
+    "BASH_DEFAULT_TIMEOUT_MS": "3600000",
+    "BASH_MAX_TIMEOUT_MS": "86400000",
 }
-"""Environment in which it calls nothing but its model."""
+"""Environment in which it calls nothing but its model, and lets a command run for an hour rather than two minutes: how long a tool
+may be silent is the class's affair."""
 _HOOK = "axiom"
 _CONTEXT = "context"
 _HOOK_SECONDS = 7 * 24 * 3600

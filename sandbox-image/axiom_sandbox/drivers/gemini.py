@@ -42,6 +42,8 @@ _SETTINGS = {
     "privacy": {"usageStatisticsEnabled": False},
     "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
     "telemetry": {"enabled": False},
+    # how long a tool may be silent is the class's affair; it would end one after five minutes
+    "tools": {"shell": {"inactivityTimeout": 86400}},
 }
 WINDOW = 1_048_576
 """Tokens: what the program takes every Gemini model to hold."""

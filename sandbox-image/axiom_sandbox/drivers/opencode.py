@@ -37,6 +37,7 @@ _PRESET = {
     "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
     "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
     "OPENCODE_DISABLE_SHARE": "1",
+    "OPENCODE_EXPERIMENTAL_BASH_DEFAULT_TIMEOUT_MS": "3600000",  # it would end a command after two minutes
 }
 _WRITING = frozenset({"write", "edit"})
 _MICRO = 1_000_000
