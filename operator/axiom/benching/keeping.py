@@ -25,12 +25,12 @@ _CASE = re.compile(r"tasks/[^/]+/[^/]+/cases/[^/]+\.case\.json")
 
 
 async def keep_decision(store: ObjectStore, task: AgentTask) -> int:
-    """Stores the decision in the task's status, and what judges were shown as cases; returns how many. Again is harmless.
+    """Stores the decision in the task's status, and what judges were shown as cases; returns how many are new.
 
-    Raises StorageError.
+    The decision is put last: where it is, so are its cases. Raises StorageError.
     """
     review = task.status.review
-    if review is None:
+    if review is None or await store.exists(review_key(task.namespace, task.uid, review.time)):
         return 0
     cases = [case async for case in _cases(store, task, review)]
     for case in cases:

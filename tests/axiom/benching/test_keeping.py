@@ -41,8 +41,7 @@ async def test_what_a_judge_was_shown_becomes_a_case_with_the_persons_decision(
     tmp_path: Path, task: AgentTask, decision: Decision, label: Label
 ) -> None:
     store = FolderStore(tmp_path / "store")
-    for _ in range(2):
-        assert await keep_decision(store, decided(task, decision)) == 1
+    assert [await keep_decision(store, decided(task, decision)) for _ in range(2)] == [1, 0]
     [case] = await kept_cases(store)
     assert (case.label, case.shown.text) == (label, SHOWN)
     assert "+return True" in case.shown.evidence
