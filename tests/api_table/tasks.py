@@ -345,6 +345,10 @@ GOOD = [
         {f"{TESTS}.runner": "NodeTest", f"{TESTS}.failToPass": ["test/leap.test.mjs::leap > 1900"]},
     ),
     Case(
+        "with tests of Jest",
+        {f"{TESTS}.runner": "Jest", f"{TESTS}.failToPass": ["src/leap.test.tsx::leap > 1900"]},
+    ),
+    Case(
         "with tests in Go",
         {f"{TESTS}.runner": "GoTest", f"{TESTS}.failToPass": ["leap/leap_test.go::TestLeap/1900"]},
     ),
@@ -882,8 +886,8 @@ BAD_KINDS = [
         {f"{TESTS}.runner": "Mocha"},
         Refused(
             f"{TESTS}.runner",
-            "must be 'Pytest', 'NodeTest' or 'GoTest'",
-            server_says='supported values: "Pytest", "NodeTest", "GoTest"',
+            "must be 'Pytest', 'NodeTest', 'Jest' or 'GoTest'",
+            server_says='supported values: "Pytest", "NodeTest", "Jest", "GoTest"',
         ),
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,6 +13,9 @@ from pathlib import Path
 BUILD = Path(__file__).resolve().parents[2] / "build"
 SEED_PLACE = "/usr/local/share/go-build"
 """Where a clean room's image keeps what was built of Go's standard library."""
+PACKAGES = BUILD.parent / "sandbox-image" / "verifier" / "jest"
+PACKAGES_PLACE = "/usr/local/share/node_modules"
+"""Where a clean room's image may keep packages for Node.js."""
 _IMPORTED = (
     "errors",
     "fmt",
@@ -68,6 +72,8 @@ class OtherTask:
 
 def missing(program: str) -> str:
     """Why there are no tests of a language on this machine; empty: there are."""
+    if program == "jest":
+        return missing("npm") or missing("node")
     if shutil.which(program) is None:
         return f"there is no {program} on this machine"
     if program == "node":
@@ -79,7 +85,32 @@ def missing(program: str) -> str:
 
 def shown(program: str) -> dict[Path, str]:
     """Folders that a clean room on this machine shows besides the machine's own."""
-    return {_seed(): SEED_PLACE} if program == "go" else {}
+    match program:
+        case "go":
+            return {_seed(): SEED_PLACE}
+        case "jest":
+            return {_jest() / "node_modules": PACKAGES_PLACE}
+        case _:
+            return {}
+
+
+def _jest() -> Path:
+    """Jest, installed once from its package; an image of a clean room brings it along, or a base its own."""
+    lock = PACKAGES / "package-lock.json"
+    place = BUILD / f"jest-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
+    if place.is_dir():
+        return place
+    BUILD.mkdir(exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=BUILD))
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(PACKAGES / name, made)
+    argv = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    subprocess.run(argv, cwd=made, check=True, capture_output=True)
+    try:
+        made.rename(place)
+    except OSError:  # another worker was quicker
+        shutil.rmtree(made)
+    return place
 
 
 def _seed() -> Path:

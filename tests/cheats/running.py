@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.axiom_sandbox.verifying.clean_room import BubblewrapRoom
 from tests.axiom_sandbox.verifying.projects import Bench, put
-from tests.cheats import golang, javascript
+from tests.cheats import golang, javascript, with_jest
 from tests.cheats.catalogue import CHEATS, Files
 from tests.cheats.honest import FORMS
 from tests.cheats.other_tasks import OtherTask, missing, shown
@@ -66,7 +66,7 @@ def honest() -> Iterator[Case]:
         yield Case(HONEST, "hidden tests", task, {task.module: task.right}, hidden=True)
 
 
-LANGUAGES = {"node": javascript, "go": golang}
+LANGUAGES = {"node": javascript, "jest": with_jest, "go": golang}
 
 
 def elsewhere(program: str) -> list[Case]:

@@ -164,6 +164,8 @@ class Runner(StrEnum):
     """pytest, as the image has it."""
     NODE_TEST = "NodeTest"
     """Node.js's own runner, `node --test`. Ids: test/leap.test.js::leap > 1900."""
+    JEST = "Jest"
+    """Jest, of the base's node_modules or of the image. Ids: src/leap.test.js::leap > 1900."""
     GO_TEST = "GoTest"
     """`go test`. Ids: leap/leap_test.go::TestLeap/1900."""
 

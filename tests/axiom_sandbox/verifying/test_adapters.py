@@ -11,18 +11,19 @@ from types import ModuleType
 
 import pytest
 from tests.axiom_sandbox.verifying.projects import Bench, put
-from tests.cheats import golang, javascript
-from tests.cheats.other_tasks import missing, shown
+from tests.cheats import golang, javascript, with_jest
+from tests.cheats.other_tasks import OtherTask, missing, shown
 
 from axiom_sandbox.protocol.changes import Entry, EntryKind
 from axiom_sandbox.protocol.criteria import Runner
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
 from axiom_sandbox.snapshots import Tree
-from axiom_sandbox.verifying.judging import Source
+from axiom_sandbox.verifying.judging import Side, Source
 from axiom_sandbox.verifying.rooms import TOOLS
 from axiom_sandbox.verifying.suites import verifier
 from axiom_sandbox.verifying.suites.pinning import layout_of, pins_of
 from axiom_sandbox.verifying.suites.verifier import ADAPTERS
+from axiom_sandbox.verifying.suites.with_jest import configuration_of
 from axiom_sandbox.verifying.suites.with_node import is_test_file
 
 
@@ -68,7 +69,7 @@ def test_every_runner_has_an_adapter_whose_programs_are_there() -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["run_node", "run_go"])
+@pytest.mark.parametrize("name", ["run_node", "run_jest", "run_go"])
 def test_a_program_says_the_digest_that_its_adapter_expects(name: str) -> None:
     (adapter,) = [a for a in ADAPTERS.values() if a.tool == f"{name}.py"]
     assert (adapter.tool, *adapter.parts) == load(name).PARTS
@@ -83,6 +84,13 @@ def test_a_program_says_the_digest_that_its_adapter_expects(name: str) -> None:
         (Runner.NODE_TEST, "src/leap.js", False),
         (Runner.NODE_TEST, "src/other.spec.ts", True),
         (Runner.NODE_TEST, "test/helper.js", True),
+        (Runner.JEST, "jest.config.ts", True),
+        (Runner.JEST, "babel.config.cjs", True),
+        (Runner.JEST, "src/__mocks__/fs.js", False),
+        (Runner.JEST, "test/__mocks__/fs.js", True),
+        (Runner.JEST, "node_modules/jest/index.js", True),
+        (Runner.JEST, "src/setupTests.js", True),
+        (Runner.JEST, "src/leap.js", False),
         (Runner.GO_TEST, "go.mod", True),
         (Runner.GO_TEST, "vendor/x/x.go", True),
         (Runner.GO_TEST, "a/testdata/x.json", True),
@@ -102,6 +110,10 @@ def test_what_is_the_bases_whatever_the_agent_did(runner: Runner, path: str, pin
         (Runner.NODE_TEST, "node_modules/assert/index.js"),
         (Runner.NODE_TEST, "src/package.json"),
         (Runner.NODE_TEST, "test/setup.js"),
+        (Runner.JEST, "jest.config.js"),
+        (Runner.JEST, "src/.babelrc"),
+        (Runner.JEST, "node_modules/expect/index.js"),
+        (Runner.JEST, "test/__snapshots__/leap.test.js.snap"),
         (Runner.GO_TEST, "evil_test.go"),
         (Runner.GO_TEST, "vendor/testing/testing.go"),
         (Runner.GO_TEST, "go.work"),
@@ -121,6 +133,24 @@ def test_what_an_agent_adds_and_could_take_part_unasked_is_left_out(runner: Runn
 )  # fmt: skip
 def test_names_of_tests_in_javascript(name: str, is_test: bool) -> None:
     assert is_test_file(f"src/{name}") is is_test
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, ("", "")),
+        ({"package.json": "{}"}, ("", "")),
+        ({"package.json": '{"jest": {}}'}, ("package.json", "")),
+        ({"package.json": '{"jest": {}}', "a/jest.config.ts": ""}, ("a/jest.config.ts", "a")),
+        ({"package.json": "no JSON", "a/package.json": "{}"}, ("", "a")),
+        ({"jest.config.js": "", "a/package.json": "{}"}, ("jest.config.js", "")),
+    ],
+)
+def test_the_configuration_of_jest_is_the_bases_nearest(
+    files: dict[str, str], expected: tuple[str, str]
+) -> None:
+    base = Side(tree(*files), {path: text.encode() for path, text in files.items()})
+    assert configuration_of(base, ["a/test/x.test.js", "a/b/y.test.js"]) == expected
 
 
 # --- their programs, piece by piece ---
@@ -257,6 +287,73 @@ async def test_an_honest_fix_in_javascript_passes_with_its_coverage(bench: Bench
     assert evidence["coverage"] == [{"total": 100, "changed": 100, "lines": 2}] * 2
 
 
+@needs("jest")
+@pytest.mark.sandbox
+@pytest.mark.cheats
+@pytest.mark.parametrize("task", with_jest.TASKS, ids=lambda task: task.name)
+async def test_an_honest_fix_that_jest_tests_passes_with_its_coverage(bench: Bench, task: OtherTask) -> None:
+    found = await decide(bench, task, {task.module: task.right}, minChangedCoveragePercent=100)
+    (result,) = found.results
+    assert (found.verdict, result.strength) == (Verdict.PASS, Strength.IN_PROCESS), result.message
+    assert [run["changed"] for run in bench.events[-2].evidence["coverage"]] == [100, 100]
+
+
+@needs("jest")
+@pytest.mark.sandbox
+@pytest.mark.cheats
+async def test_code_that_jest_does_not_run_is_not_covered(bench: Bench) -> None:
+    task = with_jest.ROMAN
+    unused = task.right.replace(
+        "module.exports", "function unused(a) {\n  a += 1\n  a += 2\n  return a\n}\nmodule.exports"
+    )
+    found = await decide(bench, task, {task.module: unused}, minCoveragePercent=80)
+    assert found.verdict is Verdict.FAIL
+    assert "lib/roman.js:8-11" in found.results[0].message, found.results[0].message
+
+
+@needs("jest")
+@pytest.mark.sandbox
+@pytest.mark.cheats
+@pytest.mark.parametrize(
+    "name",
+    ["matchers replaced", "expect replaced", "bodies replaced", "handlers called", "tests of the same names"],
+)
+async def test_what_is_done_to_jest_is_told_of(bench: Bench, name: str) -> None:
+    task = with_jest.LEAP
+    found = await decide(bench, task, with_jest.OWN["trickery"][name](task))
+    assert found.verdict is Verdict.FAIL
+    telling = {"matchers replaced": "expect().toBe", "bodies replaced": "without its own code"}
+    assert telling.get(name, "") in found.results[0].message, found.results[0].message
+
+
+@needs("jest")
+@pytest.mark.sandbox
+@pytest.mark.cheats
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"jest.config.cjs": "module.exports = { testEnvironment: './env.cjs' }", "env.cjs": "module.exports = require('jest-environment-node').TestEnvironment"}, "run beside what watches the tests"),
+        ({"jest.config.json": '{"projects": ["<rootDir>", "<rootDir>/test"]}', "test/package.json": "{}"}, "several projects"),
+        ({"test/leap.test.mjs": "/**\n * @jest-environment jsdom\n */\n" + with_jest.LEAP.tests}, "@jest-environment"),
+    ],
+)  # fmt: skip
+async def test_a_base_that_jest_cannot_be_watched_on_proves_nothing(bench: Bench, others: dict[str, str], message: str) -> None:  # fmt: skip
+    task = with_jest.LEAP
+    bench.room.shown = shown("jest")
+    found = await bench.verify({**task.base, **others}, put({task.module: task.right}), task.criterion())
+    assert found.verdict is not Verdict.PASS
+    assert message in found.results[0].message, found.results[0].message
+
+
+@needs("node")
+@pytest.mark.sandbox
+async def test_without_jest_its_runner_says_so(bench: Bench) -> None:
+    task = with_jest.LEAP
+    found = await bench.verify(task.base, put({task.module: task.right}), task.criterion())
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "there is no package jest" in found.results[0].message
+
+
 @needs("node")
 @pytest.mark.sandbox
 async def test_javascript_that_replaces_assertions_fails(bench: Bench) -> None:
@@ -314,25 +411,44 @@ async def test_a_test_in_go_that_takes_others_down_with_it_takes_no_result_of_th
     assert found.verdict is Verdict.PASS, found.results[0].message
 
 
-WITNESS = "node_witness.mjs"
+NODE = ("node_witness.mjs", Runner.NODE_TEST, javascript.LEAP, javascript.CHEATS)
+JEST = ("jest_witness.cjs", Runner.JEST, with_jest.LEAP, with_jest.CHEATS)
+JEST_BODIES = ("    ran: record.ended,\n", "    ran: true,\n")
+REGISTERED = ("if (!isSentinel && !isOurs()) {", "if (false) {")
 BODIES = ("    ran,\n", "    ran: true,\n")
 FOUNDATIONS = ("send('tampered', { parts: ownKeys(seen) })", "")
 DEFENCES = {
-    "foundations": ("one assertion replaced, no other", (FOUNDATIONS,)),
-    "bodies and foundations, each alone enough": ("one result in the stream patched", (BODIES, FOUNDATIONS)),
+    "foundations": (NODE, "one assertion replaced, no other", (FOUNDATIONS,)),
+    "bodies and foundations, each alone enough": (
+        NODE,
+        "one result in the stream patched",
+        (BODIES, FOUNDATIONS),
+    ),
+    "Jest's expect": (JEST, "expect replaced", (FOUNDATIONS,)),
+    "bodies of Jest's tests": (JEST, "bodies replaced, but the sentinel's", (JEST_BODIES,)),
+    "whose code registers, and foundations, each alone enough": (
+        JEST,
+        "the function test replaced",
+        (REGISTERED, FOUNDATIONS),
+    ),
 }
 """The cheat that gets through without these parts of the witness, and with no fewer gone."""
 
 
-@needs("node")
+@needs("jest")
 @pytest.mark.cheats
 @pytest.mark.sandbox
-@pytest.mark.parametrize(("cheat", "gone"), DEFENCES.values(), ids=DEFENCES)
+@pytest.mark.parametrize(("language", "cheat", "gone"), DEFENCES.values(), ids=DEFENCES)
 async def test_a_defence_switched_off_lets_a_cheat_through(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, cheat: str, gone: tuple[tuple[str, str], ...]
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    language: tuple[str, Runner, OtherTask, dict[str, dict[str, javascript.Cheat]]],
+    cheat: str,
+    gone: tuple[tuple[str, str], ...],
 ) -> None:
-    path, files = bench.room.tools_folder / WITNESS, javascript.CHEATS["trickery"][cheat](javascript.LEAP)
-    text, adapter = path.read_text(), ADAPTERS[Runner.NODE_TEST]
+    witness, runner, task, cheats = language
+    path, files = bench.room.tools_folder / witness, cheats["trickery"][cheat](task)
+    text, adapter = path.read_text(), ADAPTERS[runner]
 
     def without(*parts: tuple[str, str]) -> None:
         weaker = text
@@ -344,10 +460,20 @@ async def test_a_defence_switched_off_lets_a_cheat_through(
         monkeypatch.setattr(verifier, "runner_digest", lambda _: hashlib.sha256(b"".join(ours)).hexdigest())
 
     without(*gone)
-    assert (await decide(bench, javascript.LEAP, files)).verdict is Verdict.PASS
+    assert (await decide(bench, task, files)).verdict is Verdict.PASS
     for kept in gone:
         without(*(part for part in gone if part is not kept))
-        assert (await bench.again(javascript.LEAP.criterion())).verdict is Verdict.FAIL
+        assert (await bench.again(task.criterion())).verdict is Verdict.FAIL
+
+
+@needs("jest")
+@pytest.mark.cheats
+@pytest.mark.sandbox
+async def test_an_answer_that_calls_itself_a_matcher_passes_where_jest_asks_it(bench: Bench) -> None:
+    """What docs/design/limitations.md says still passes."""
+    always = "{ $$typeof: Symbol.for('jest.asymmetricMatcher'), asymmetricMatch: () => true }"
+    lying = {with_jest.ROMAN.module: f"module.exports = {{ toRoman: () => ({always}) }}\n"}
+    assert (await decide(bench, with_jest.ROMAN, lying)).verdict is Verdict.PASS
 
 
 @needs("node")

@@ -45,6 +45,7 @@ from axiom_sandbox.verifying.suites.mutating import Sample, sample_of
 from axiom_sandbox.verifying.suites.pinning import Pins, disregarded, layout_of, name_of, pins_of
 from axiom_sandbox.verifying.suites.reports import Reading, State, read_reports, state_of
 from axiom_sandbox.verifying.suites.with_go import GoAdapter
+from axiom_sandbox.verifying.suites.with_jest import JestAdapter
 from axiom_sandbox.verifying.suites.with_node import NodeAdapter
 from axiom_sandbox.verifying.suites.with_pytest import PytestAdapter
 from axiom_sandbox.verifying.texts import clean, clean_bytes, named
@@ -52,6 +53,7 @@ from axiom_sandbox.verifying.texts import clean, clean_bytes, named
 ADAPTERS: dict[Runner, Adapter] = {
     Runner.PYTEST: PytestAdapter(),
     Runner.NODE_TEST: NodeAdapter(),
+    Runner.JEST: JestAdapter(),
     Runner.GO_TEST: GoAdapter(),
 }
 CHANNEL = "reports"

@@ -30,29 +30,40 @@ def main() -> None:
     suite.shuffle.shuffle(files)
     status = 0
     for file in files:
-        status = _run(relay, plan, suite, file) or status
+        witness = Path(relay.FOLDER) / "node_witness.mjs"
+        argv = ["node", "--no-warnings", f"--test-reporter={witness.as_uri()}", str(witness)]
+        status = run_file(relay, plan, suite, file, argv, {}, dict(os.environ)) or status
     suite.finish(lines_of, status)
 
 
-def _run(relay: Any, plan: dict[str, Any], suite: Any, file: str) -> int:
+def run_file(
+    relay: Any,
+    plan: dict[str, Any],
+    suite: Any,
+    file: str,
+    argv: list[str],
+    more: dict[str, Any],
+    env: dict[str, str],
+) -> int:
+    """Runs one file of tests in a process with a witness, and tells the suite of it.
+
+    Args:
+        more: what the witness is told besides what all are told.
+    """
     left = suite.shuffle.getrandbits(32)
     sentinel = f"test {suite.shuffle.getrandbits(40):x}"
     suite.sentinel(f"{file}::{sentinel}")
     told = {
         "file": file, "workspace": plan["workspace"], "tools": str(relay.FOLDER), "measured": plan["measured"],
-        "ours": plan["modules"], "sentinel": {"name": sentinel, "left": left, "right": left + 1},
+        "ours": plan["modules"], "sentinel": {"name": sentinel, "left": left, "right": left + 1}, **more,
     }  # fmt: skip
-    witness = (Path(relay.FOLDER) / "node_witness.mjs").as_uri()
     begun: list[str] = []
 
     def on(message: dict[str, Any]) -> None:
         if message["kind"] == "start":
             begun.append(str(message["test"]))
 
-    ended = relay.run(
-        ["node", "--no-warnings", f"--test-reporter={witness}", str(Path(relay.FOLDER) / "node_witness.mjs")],
-        dict(os.environ), plan["workspace"], told, on,
-    )  # fmt: skip
+    ended = relay.run(argv, env, plan["workspace"], told, on)
     suite.check(ended)
     broken, results = ended.said("broken"), ended.said("test")
     if broken:

@@ -1,0 +1,79 @@
+"""Tests that Jest runs. They share a process with the code under test, and what watches them is in another realm of it."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from axiom_sandbox.verifying.judging import Side, Source
+from axiom_sandbox.verifying.rooms import Place
+from axiom_sandbox.verifying.suites.adapters import Adapter
+from axiom_sandbox.verifying.suites.pinning import Conventions, Pins, parents
+from axiom_sandbox.verifying.suites.with_node import CODE, FOLDERS, SETTINGS, is_test_file, modules
+
+_CONFIGURATIONS = tuple(f"jest.config.{end}" for end in ("js", "ts", "mjs", "cjs", "mts", "cts", "json"))
+_BABEL = frozenset(
+    {f"babel.config.{end}" for end in ("js", "cjs", "mjs", "json", "cts", "ts")}
+    | {".babelrc", ".browserslistrc", ".swcrc"}
+    | {f".babelrc.{end}" for end in ("js", "cjs", "mjs", "json", "cts")}
+)
+_SETUPS = frozenset(
+    f"{name}.{end}"
+    for name in ("jest.setup", "jest-setup", "setupTests")
+    for end in ("js", "ts", "mjs", "cjs")
+)
+
+
+class JestAdapter(Adapter):
+    """Jest."""
+
+    name = "Jest"
+    tool = "run_jest.py"
+    parts = ("run_node.py", "relay.py", "run_pytest.py", "jest_witness.cjs")
+    conventions = Conventions(
+        is_test_file,
+        SETTINGS | _BABEL | _SETUPS | frozenset(_CONFIGURATIONS),
+        folders=FOLDERS | {"__mocks__"},
+        owned=frozenset({"node_modules"}),
+        code=CODE,
+    )
+    suffixes = CODE
+
+    def plan(
+        self, base: Side, files: Sequence[str], place: Place, layout: Mapping[str, Source], pins: Pins
+    ) -> dict[str, Any]:
+        """Whose code may register tests, and the base's configuration."""
+        config, root = configuration_of(base, files)
+        return {
+            "modules": modules(layout, pins),
+            "config": f"{place.workspace}/{config}" if config else "",
+            "root": root,
+        }
+
+
+def configuration_of(base: Side, files: Sequence[str]) -> tuple[str, str]:
+    """The nearest configuration above all files of tests, and its folder; without one, the nearest package's folder. Pure."""
+    above = [*parents(f"{posixpath.commonpath([posixpath.dirname(file) or '.' for file in files])}/x")]
+    folders = [folder for folder in reversed(above) if folder != "."] + [""]
+    package = ""
+    for folder in folders:
+        for name in (*_CONFIGURATIONS, "package.json"):
+            path = posixpath.join(folder, name)
+            if path not in base.files:
+                continue
+            if name != "package.json":
+                return path, folder
+            package = package or folder
+            if _has_jest(base.files[path]):
+                return path, folder
+    return "", package
+
+
+def _has_jest(text: bytes) -> bool:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and "jest" in found
