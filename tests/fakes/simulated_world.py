@@ -16,7 +16,7 @@ from axiom.api.agenttask import AgentTask
 from axiom.api.conditions import ConditionType
 from axiom.api.usage import ProxyUsage
 from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, DeleteTask, Send, Wait, WriteStatus
-from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
+from axiom.planning.observed import Observed, Presence, SandboxView, Trouble, VendorDown
 from axiom.planning.planner import plan
 from axiom.planning.statuses import is_true
 from axiom_sandbox.protocol.channel import (
@@ -32,6 +32,7 @@ from axiom_sandbox.protocol.channel import (
     SandboxState,
     SetBudget,
     SetDeadline,
+    SetVendor,
     StartAgent,
     Stop,
     TakeCheckpoint,
@@ -98,6 +99,7 @@ class World:
     failures: dict[int, Failure] = field(default_factory=dict)
     """Attempt → how its agent's sandbox fails in the middle of its first round."""
     generation: int = 1
+    vendor: VendorDown | None = None
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     sandboxes: dict[Identity, SimulatedSandbox] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
@@ -126,7 +128,7 @@ class World:
         views = tuple(sandbox.view() for sandbox in self.sandboxes.values())
         return Observed(
             self.task, self.generation, self.agent_class, self.refusal, "", views, source=self.source, usage=self.usage,
-            checkpoint_request=self.request,
+            checkpoint_request=self.request, vendor=self.vendor,
         )  # fmt: skip
 
     def step(self) -> tuple[Action, ...]:
@@ -175,6 +177,10 @@ class World:
                 sandbox.change(
                     phase=Phase.RUNNING, round=number, deadline_ms=deadline, budget_micro_usd=budget
                 )
+            case SetVendor(down=down):
+                sandbox.change(vendor_down=down)
+            case SetDeadline(deadline_ms=deadline):
+                sandbox.change(deadline_ms=deadline)
             case SetBudget(budget_micro_usd=budget):
                 sandbox.change(budget_micro_usd=budget)
             case GiveFeedback(round=number):

@@ -524,6 +524,19 @@ class QuestionStatus(ApiModel):
     """When it is denied, unless somebody answers before (RFC 3339)."""
 
 
+class VendorPause(ApiModel):
+    """How long the task waited for the vendor of its agent's model, in which time limits.deadline stood."""
+
+    host: Annotated[str, Field(max_length=253)] = ""
+    """The vendor's host, the last one."""
+    since: Timestamp | None = None
+    """Since when it waits now (RFC 3339); absent: it does not."""
+    seconds: int = 0
+    """In all, without the present wait. What is longer than four hours counts against the deadline."""
+    times: int = 0
+    """How often."""
+
+
 class AgentStatus(ApiModel):
     """What the agent says of itself, as of the last time that this status was written: a claim. The ledger has each step."""
 
@@ -715,6 +728,8 @@ class AgentTaskStatus(ApiModel):
     """What the agent asks people now."""
     assisted: bool = False
     """A person stepped in while the agent worked, so its result is not its own alone; the rounds say in which."""
+    vendor_pause: VendorPause | None = None
+    """How long it waited for a vendor whose API did not answer. Absent: it never did."""
     agent: AgentStatus | None = None
     """What the agent says of itself."""
     usage: UsageStatus | None = None

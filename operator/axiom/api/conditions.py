@@ -76,6 +76,8 @@ class Reason(StrEnum):
     """SandboxReady, Verified: the API server refused the pod (quota, admission, permissions). Tried again every 30 s."""
     SUPERVISOR_UNREACHABLE = "SupervisorUnreachable"
     """SandboxReady: the pod runs, but its trusted side does not answer."""
+    WAITING_FOR_VENDOR = "WaitingForVendor"
+    """SandboxReady, Running: the API of the model's vendor does not answer, whoever asks. No sandbox is started, an agent that dies is started again once it answers, and limits.deadline stands; one task after the other tries."""
     WAITING_FOR_WORKSPACE = "WaitingForWorkspace"
     """SandboxReady: the workspace is on its way."""
     WORKSPACE_FAILED = "WorkspaceFailed"

@@ -29,6 +29,7 @@ from axiom.egress.model_apis import Kind, Tokens
 from axiom.egress.pricing import OTHER_MODELS, Tariff, dearest, tariff_of
 from axiom.egress.reserving import Most, OpenCalls
 from axiom.egress.tokens import Grant, errand_of
+from axiom.egress.weather import Sight, Weather
 from axiom_sandbox.protocol.model import Message
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class Answer(Message):
     """By the task's UID."""
     open: dict[str, int] = Field(default={})
     """Micro-dollars that the calls of a task cost at most which are open here; tasks without a budget are left out."""
+    vendors: dict[str, Sight] = Field(default={})
+    """How the vendors' APIs do, by host."""
 
 
 @dataclass
@@ -112,6 +115,7 @@ class Accounts:
         `has_operator`: one will tell of tasks. Until then nobody knows here what a task has spent elsewhere.
         """
         self.proxy = secrets.token_hex(8)
+        self.weather = Weather()
         self._changed, self._has_operator = changed, has_operator
         self._calls: dict[str, OpenCalls] = {}
         self._told_at = float("-inf")
@@ -255,6 +259,7 @@ class Accounts:
             revision=self._revision,
             usage={key: self._told(account) for key, account in changed.items()},
             open={key: most for key, calls in self._calls.items() if (most := self._open_here(key, calls))},
+            vendors=self.weather.sights(),
         )
 
     async def wait_until_told(self, seconds: float) -> None:

@@ -291,13 +291,20 @@ class _Proxy:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             if isinstance(error, TimeoutError):
                 self._charge_unanswered(request, admitted, exchange)
+            if not exchange.awaiting_agent:
+                self._note_weather(admitted, exchange, None)
             raise _failure(error, admitted, exchange, self._settings) from error
+        self._note_weather(admitted, exchange, upstream.status)
         try:
             _check_answer(upstream, exchange)
             return await self._relay(request, upstream, admitted, exchange)
         finally:
             # also closes the vendor's connection when the answer was not read to its end
             upstream.release()
+
+    def _note_weather(self, admitted: Admitted, exchange: Exchange, status: int | None) -> None:
+        if admitted.request.kind is model_apis.Kind.CALL:
+            self._accounts.weather.note(exchange.host, admitted.grant.task_id, status)
 
     async def _authenticate(
         self, request: web.Request, exchange: Exchange, *, forwards: bool

@@ -40,6 +40,7 @@ from axiom.manifests.resources import (
     trusted_resources,
     untrusted_resources,
 )
+from axiom.planning.briefing import MOST_PAUSE_SECONDS
 from axiom_sandbox import installing
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity, Role
@@ -74,7 +75,7 @@ CANDIDATE = "candidate"
 BROWSER = "browser"
 _GRACE_SECONDS = 60
 """For a checkpoint, and for the gateway to store it with the rest."""
-_DEADLINE_MARGIN_SECONDS = 3600
+_DEADLINE_MARGIN_SECONDS = 3600 + MOST_PAUSE_SECONDS
 _LEAST_START_SECONDS = 60.0
 _ADDRESS_VARIABLE = "AXIOM_POD_ADDRESS"
 _RUN_FOLDER = "/axiom/run"

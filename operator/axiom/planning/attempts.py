@@ -9,6 +9,7 @@ from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, Wait, W
 from axiom.planning.briefing import TOKEN_PLACEHOLDER, prompt_of, start_command
 from axiom.planning.checkpoints import next_number, shown
 from axiom.planning.observed import Presence, SandboxView, Trouble
+from axiom.planning.pausing import pause_name, tell_vendor, why
 from axiom.planning.present import Present
 from axiom.planning.rounds import evidence, round_ended, stopped
 from axiom.planning.spending import told_known, told_spend
@@ -44,6 +45,8 @@ def without_sandbox(present: Present) -> tuple[Action, ...]:
         return note_trouble(present, Trouble(Reason.CREATION_REFUSED, present.observed.creation_refused))
     if present.observed.refusal:
         return note_trouble(present, present.observed.refusal)
+    if vendor := present.observed.vendor:
+        return note_trouble(present, Trouble(Reason.WAITING_FOR_VENDOR, why(vendor)))
     if (before := awaited_place(present)) is not None:
         return before
     return (
@@ -78,14 +81,20 @@ def with_sandbox(present: Present, agent: SandboxView) -> tuple[Action, ...]:
         if agent.outdated:
             return next_attempt(present, "its images were changed")
         return note_trouble(with_kept_workspace(present), agent.trouble)
-    return (*_move_deadlines(present), *_move_budget(present, agent), *_at_phase(present, agent))
+    return (
+        *_move_deadlines(present),
+        *_move_budget(present, agent),
+        *tell_vendor(present, agent),
+        *_at_phase(present, agent),
+    )
 
 
 def _move_deadlines(present: Present) -> tuple[Action, ...]:
     """limits.deadline may change while a task runs; every sandbox that was given another one is told."""
-    wanted = int(present.deadline.timestamp() * 1000)
+    wanted = int(present.told_deadline.timestamp() * 1000)
+    which = f"{present.observed.generation}-{pause_name(present)}"  # the same deadline may come again
     return tuple(
-        send(view, f"deadline-{wanted}-{present.observed.generation}", SetDeadline(deadline_ms=wanted))
+        send(view, f"deadline-{wanted}-{which}", SetDeadline(deadline_ms=wanted))
         for view in present.current_views()
         if view.presence is Presence.RUNNING
         and view.state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import yaml
 
@@ -32,9 +32,14 @@ from axiom_sandbox.protocol.quantities import parse_duration, parse_quantity
 TOKEN_PLACEHOLDER = "$(AXIOM_ATTEMPT_TOKEN)"  # noqa: S105 - what `reconciling` puts the attempt's token in place of
 
 
+MOST_PAUSE_SECONDS = 4 * 3600
+"""So long, in all, a task's deadline stands while it waits for a vendor."""
+
+
 def deadline_of(task: AgentTask, accepted: datetime) -> datetime:
-    """When the task's time is over."""
-    return accepted + parse_duration(task.spec.limits.deadline)
+    """When the task's time is over, with what it has waited for a vendor so far."""
+    waited = task.status.vendor_pause.seconds if task.status.vendor_pause else 0
+    return accepted + parse_duration(task.spec.limits.deadline) + timedelta(seconds=waited)
 
 
 def budget_of(task: AgentTask) -> int:

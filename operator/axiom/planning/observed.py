@@ -104,6 +104,15 @@ class SandboxView:
 
 
 @dataclass(frozen=True)
+class VendorDown:
+    """The API of a vendor that the task's agent asks does not answer."""
+
+    host: str
+    next_try_seconds: float
+    """Until one task tries whether it is back."""
+
+
+@dataclass(frozen=True)
 class Observed:
     """A task and everything that exists for it."""
 
@@ -119,6 +128,8 @@ class Observed:
     """The task that spec.workspace names, if it is there."""
     checkpoint_request: str = ""
     """The last request for a checkpoint that somebody left at the task."""
+    vendor: VendorDown | None = None
+    """Why the task's agent waits."""
     usage: tuple[ProxyUsage, ...] = ()
     """What each process of the egress proxy counted for the task, as far as it was asked."""
     profile_criteria: tuple[Criterion, ...] = ()

@@ -31,6 +31,7 @@ from axiom.planning.going_on import (
 )
 from axiom.planning.observed import Observed, Trouble
 from axiom.planning.outcomes import outcome_of_rounds
+from axiom.planning.pausing import stand_still
 from axiom.planning.present import Present
 from axiom.planning.pushing import push_accepted
 from axiom.planning.reviewing import review
@@ -162,6 +163,8 @@ def _work_on(present: Present) -> tuple[Action, ...]:
         return conclude(replace(present, status=verdict), final)
     if found := outcome(present):
         return conclude(present, found)
+    if still := stand_still(present):
+        return still
     if present.spec.suspend:
         return suspend(present)
     if rolling := roll_back(present):

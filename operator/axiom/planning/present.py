@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from axiom.api.agenttask import AgentTask, AgentTaskSpec, AgentTaskStatus
 from axiom.api.conditions import ConditionType, Reason
-from axiom.planning.briefing import deadline_of
+from axiom.planning.briefing import MOST_PAUSE_SECONDS, deadline_of
 from axiom.planning.observed import LOSSES, Observed, SandboxView, Trouble
 from axiom.planning.statuses import has_reason, is_true, parse_time
 from axiom_sandbox.protocol.identity import Role
 
 _SEALING_SECONDS = 1800.0
 """How long an outcome waits for evidence of which nothing more is stored. Less than a pod outlives its deadline."""
+_STEP_SECONDS = 600.0
 _DEPARTURES = (Reason.MADE_ROOM, Reason.ROUNDS_OVER)
 
 
@@ -45,7 +46,28 @@ class Present:
     @property
     def deadline(self) -> datetime:
         """When the task must have a verdict."""
-        return deadline_of(self.task, self.accepted)
+        known = self.task.status.vendor_pause
+        before = known.seconds if known else 0
+        return deadline_of(self.task, self.accepted) + timedelta(seconds=self.seconds_of_pause - before)
+
+    @property
+    def seconds_of_pause(self) -> float:
+        """For which the deadline stood, the present wait for a vendor included."""
+        known = self.task.status.vendor_pause
+        if known is None:
+            return 0
+        now = (self.now - parse_time(known.since)).total_seconds() if known.since else 0
+        return min(known.seconds + max(now, 0), max(MOST_PAUSE_SECONDS, known.seconds))
+
+    @property
+    def told_deadline(self) -> datetime:
+        """What sandboxes are told: while the deadline stands, an hour more, in steps of ten minutes, so that it is not said
+        all the time."""
+        known = self.task.status.vendor_pause
+        if known is None or known.since is None:
+            return self.deadline
+        later = self.deadline.timestamp() + _STEP_SECONDS * 6
+        return datetime.fromtimestamp(later - later % _STEP_SECONDS, self.deadline.tzinfo)
 
     @property
     def seconds_left(self) -> float:

@@ -95,7 +95,7 @@ def _state(status: AgentTaskStatus) -> TaskState:
             return TaskState.SUSPENDED
         case Reason.VERIFYING:
             return TaskState.VERIFYING
-        case Reason.AGENT_RUNNING:
+        case Reason.AGENT_RUNNING | Reason.WAITING_FOR_VENDOR:
             return TaskState.RUNNING
         case Reason.WAITING_FOR_APPROVAL:
             return TaskState.NEEDS_APPROVAL

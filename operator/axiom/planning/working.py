@@ -8,6 +8,7 @@ from axiom.api.agenttask import AgentStatus, AgentTaskStatus, QuestionStatus
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action
 from axiom.planning.observed import SandboxView
+from axiom.planning.pausing import why
 from axiom.planning.present import Present
 from axiom.planning.statuses import has_reason, rfc3339, with_condition
 from axiom.planning.steps import waiting, write_if_new
@@ -27,6 +28,12 @@ def with_what_it_waits_for(present: Present, state: SandboxState) -> AgentTaskSt
     """The status with what people are asked, and whether one has stepped in."""
     number = max(state.round, present.status.round)
     reason, message = Reason.AGENT_RUNNING, f"round {number}"
+    if (
+        (vendor := present.observed.vendor)
+        and present.status.vendor_pause
+        and present.status.vendor_pause.since
+    ):
+        reason, message = Reason.WAITING_FOR_VENDOR, why(vendor)
     if state.questions:
         reason, message = Reason.WAITING_FOR_APPROVAL, _asks(present, state.questions)
     status = present.status.model_copy(

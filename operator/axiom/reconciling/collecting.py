@@ -28,6 +28,7 @@ from axiom.manifests.network_policies import COMPONENT_LABEL, NAME_LABEL
 from axiom.planning.observed import Observed
 from axiom.planning.spending import merged, spend_of
 from axiom.planning.statuses import is_true
+from axiom.reconciling.vendors import Vendors
 from axiom_sandbox.protocol.channel import Phase
 from axiom_sandbox.protocol.identity import Role
 
@@ -99,6 +100,8 @@ class Collector:
         accounts: Callable[[], Iterator[Account]],
         changed: Callable[[str], None] = lambda task_id: None,
         failed: Callable[[], None] = lambda: None,
+        vendors: Vendors | None = None,
+        weather_changed: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
@@ -107,9 +110,12 @@ class Collector:
             accounts: all tasks that run.
             changed: called with a task's UID when it used more.
             failed: called when a process did not answer.
+            vendors: told what each process saw of the vendors.
+            weather_changed: called when tasks begin or cease to wait for a vendor.
         """
         self._find, self._ask, self._accounts = find, ask, accounts
         self._changed, self._failed = changed, failed
+        self._vendors, self._weather_changed = vendors, weather_changed
         self._addresses: list[str] = []
         self._found_at = float("-inf")
         self._revisions: dict[str, tuple[str, int]] = {}
@@ -157,6 +163,10 @@ class Collector:
         }
         await self._search()
         await asyncio.gather(*(self._question(address, accounts, known) for address in self._addresses))
+        if self._vendors is not None:
+            self._vendors.keep(process for process, _ in self._revisions.values())
+            if self._vendors.look():
+                self._weather_changed()
 
     async def _search(self) -> None:
         if time.monotonic() - self._found_at < _SEARCH_SECONDS and not self._is_silent:
@@ -207,6 +217,8 @@ class Collector:
             for account in accounts
         }
         answer = await self._ask(address, Question(proxy=proxy, since=since, allowances=allowances))
+        if self._vendors is not None:
+            self._vendors.see(answer.proxy, answer.vendors)
         # one that was started anew may have told less than all: its revisions began at 0 again
         is_all = answer.proxy == known_as or since == 0
         self._revisions[address] = answer.proxy, answer.revision if is_all else 0

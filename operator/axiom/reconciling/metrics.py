@@ -60,7 +60,7 @@ _OUTCOMES = (
     (NONE, Reason.INTERNAL_ERROR),
 )
 """How tasks end. Of a class they are counted from 0 on: `increase` does not see a series' first value."""
-_AGENT_WORKS = (Reason.AGENT_RUNNING, Reason.WAITING_FOR_APPROVAL)
+_AGENT_WORKS = (Reason.AGENT_RUNNING, Reason.WAITING_FOR_APPROVAL, Reason.WAITING_FOR_VENDOR)
 _NOT_NOTICED = "NotNoticed"
 """What a task waits for where the operator not written anything about it yet."""
 _USUAL_ERRORS = ("ConflictError", "UnavailableError", "RefusedError", "NotFoundError", "ChannelError")
@@ -126,6 +126,17 @@ class Census(Protocol):
     @property
     def reconciler(self) -> Queue:
         """What is to be done."""
+
+    @property
+    def vendors(self) -> Breakers:
+        """Which vendors answer."""
+
+
+class Breakers(Protocol):
+    """The breakers of the vendors' APIs."""
+
+    def states(self) -> Iterable[tuple[Sequence[str], float]]:
+        """For each host 1 where its breaker is not closed, else 0."""
 
 
 class Queue(Protocol):
@@ -301,6 +312,13 @@ class Metrics:
                 AGENT_CLASS,
                 samples=functools.partial(self._vitals, of, min if of is _pace else max),
             )
+        instruments.computed(
+            "axiom_vendor_breaker_open",
+            "1: the API of this host does not answer; no sandbox of classes that use it is started, no agent that died is"
+            " started again, and deadlines stand. 0: it answers. Hosts that never failed are left out.",
+            Label("host", bounded_by="the upstreams of the AgentClasses' metered routes"),
+            samples=lambda: self._census.vendors.states() if self._census else (),
+        )
         instruments.computed(
             "axiom_sandboxes",
             "Sandboxes there are; phase Pending until the trusted side was heard of.",

@@ -36,6 +36,7 @@ from axiom.reconciling.lease import LeaseLostError
 from axiom.reconciling.metrics import Metrics
 from axiom.reconciling.narrating import Narrator, News, news_of
 from axiom.reconciling.reading import read_class, read_profiles, read_task, read_together, read_twin
+from axiom.reconciling.vendors import Vendors
 from axiom.reconciling.views import is_outdated
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Reconciler:
         narrator: Narrator,
         metrics: Metrics,
         collector: Collector,
+        vendors: Vendors,
         concurrency: int,
         now: Callable[[], datetime],
     ) -> None:
@@ -83,7 +85,7 @@ class Reconciler:
         self._tasks, self._classes, self._profiles = tasks, classes, profiles
         self._sandboxes = sandboxes
         self._applier, self._narrator, self._metrics = applier, narrator, metrics
-        self._collector = collector
+        self._collector, self._vendors = collector, vendors
         self._free, self._now = asyncio.Semaphore(concurrency), now
         self._workers: dict[str, _Worker] = {}
         self._is_open = False
@@ -238,7 +240,11 @@ class Reconciler:
         if moment is not None and moment != worker.counted:
             await self._collector.collect()
             worker.counted = moment
-        return replace(observed, usage=self._collector.usage_of(observed.task.uid))
+        return replace(
+            observed,
+            usage=self._collector.usage_of(observed.task.uid),
+            vendor=self._vendors.down_for(observed),
+        )
 
     def _observe(
         self, item: Object, views: tuple[SandboxView, ...], worker: _Worker, now: datetime

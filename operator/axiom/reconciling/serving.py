@@ -38,6 +38,7 @@ from axiom.reconciling.metrics import Metrics
 from axiom.reconciling.narrating import Narrator
 from axiom.reconciling.reconciler import Reconciler
 from axiom.reconciling.settings import OperatorSettings
+from axiom.reconciling.vendors import Vendors
 from axiom_sandbox.protocol.agents import DriverName
 
 log = logging.getLogger(__name__)
@@ -69,16 +70,19 @@ class Operator:
         self.narrator = Narrator(api, settings.lease.identity)
         around = surroundings(settings)
         applier = Applier(api, self.pods, self.tasks, self.sandboxes, connect, around, fence)
+        self.vendors = Vendors()
         self.collector = Collector(
             finder(api, settings.namespace),
             asker(around.token_key, clock),
             self._accounts,
             self._usage_changed,
             metrics.usage_errors.inc,
+            self.vendors,
+            self._weather_changed,
         )
         self.reconciler = Reconciler(
             self.tasks, self.classes, self.profiles, self.sandboxes, applier, self.narrator, metrics, self.collector,
-            settings.concurrency, clock,
+            self.vendors, settings.concurrency, clock,
         )  # fmt: skip
         self._metrics = metrics
         metrics.watch(self)
@@ -96,6 +100,10 @@ class Operator:
         task = self.tasks.get(task_id)
         if task is not None and (task["spec"].get("limits") or {}).get("budget"):
             self.reconciler.wake(task_id)
+
+    def _weather_changed(self) -> None:
+        for account in self._accounts():
+            self.reconciler.wake(account.task_id)
 
     def _task_changed(self, item: Object, is_there: bool) -> None:
         if is_there:

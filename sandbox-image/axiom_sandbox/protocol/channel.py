@@ -238,6 +238,8 @@ class SandboxState(Message):
     """Unix time in ms of the deadline that it was last given."""
     budget_micro_usd: int | None = None
     """Agent: the budget that it was last given; None: it has none, or was not started."""
+    vendor_down: str = ""
+    """Agent: the vendor's host, where it was told that it does not answer."""
     overspent: str = ""
     """Agent: why its turn was ended, or no further one begins: by its own count the budget is spent."""
     first_output_ms: int | None = None
@@ -461,6 +463,14 @@ class SetBudget(Message):
     budget_micro_usd: int | None
 
 
+class SetVendor(Message):
+    """Whether the vendor of the agent's model answers: until it does, an agent that died is not started again."""
+
+    kind: Literal["SetVendor"] = "SetVendor"
+    down: str
+    """The host that does not answer; empty: it does."""
+
+
 class Resize(Message):
     """The agent's terminal gets another size."""
 
@@ -519,6 +529,7 @@ Command = Annotated[
     | Verify
     | SetDeadline
     | SetBudget
+    | SetVendor
     | Resize
     | TakeCheckpoint
     | Stop,

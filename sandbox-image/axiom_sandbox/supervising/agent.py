@@ -31,6 +31,7 @@ from axiom_sandbox.protocol.channel import (
     Resize,
     RoundOutcome,
     SetBudget,
+    SetVendor,
     StartAgent,
     Stop,
     TakeCheckpoint,
@@ -241,7 +242,7 @@ class AgentSandbox(Sandbox):
             case Resize():
                 if self._round is None or self._round.present is None:
                     raise RefusedError(f"there is no terminal in phase {state.phase}")
-            case SetBudget():
+            case SetBudget() | SetVendor():
                 pass
             case TellAgent() | InterruptAgent() | AnswerApproval():
                 if self._conversation is None:
@@ -272,6 +273,8 @@ class AgentSandbox(Sandbox):
                 self._round.present.pump.resize(size.columns, size.rows)
             case AnswerApproval() if self._round and self._round.present:
                 self._do(self._round.present.answer(command))
+            case SetVendor(down=down):
+                self.board.update(vendor_down=down)
             case TellAgent(text=text, by=by) if talk:
                 self._do(self._tell(talk, number, text, by))
             case TakeCheckpoint(request=request):
@@ -397,6 +400,9 @@ class AgentSandbox(Sandbox):
             budget=lambda: budget_in(self.commands()),
             answers=lambda: [one for one in self.commands() if isinstance(one, AnswerApproval)],
             jitter=random.random,
+            vendor_answers=lambda: self.wait_until(
+                lambda: not self.board.state.vendor_down, "the agent's vendor was awaited"
+            ),
             restored=restored,
         )
 

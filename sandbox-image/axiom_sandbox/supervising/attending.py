@@ -74,6 +74,8 @@ class Means:
     """Answers that people gave, in order."""
     jitter: Callable[[], float]
     """From 0 to 1, each time another."""
+    vendor_answers: Callable[[], Awaitable[None]]
+    """Waits until the vendor of the agent's model answers, as far as anybody said that it does not."""
     restored: Manifest | None = None
     """The checkpoint that this sandbox began from."""
     still: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -133,7 +135,11 @@ class Attendance:
         settings = means.settings
         folders = tuple(folder for folder in (settings.workspace, settings.home, settings.tmp) if folder)
         self._watchdog = Watchdog(
-            limits, means.link, folders, means.seconds_left, lambda: self._vigil.is_excused
+            limits,
+            means.link,
+            folders,
+            means.seconds_left,
+            lambda: self._vigil.is_excused or bool(means.board.state.vendor_down),
         )
 
     async def attend(self) -> tuple[Exit, str]:
@@ -354,6 +360,8 @@ class Attendance:
         if look.heartbeat_due:
             found = await means.link.processes()
             await means.record(self._vigil.heartbeat(means.clock(), found, self._turn.round))
+        if means.board.state.vendor_down:
+            return ""  # it waits like all others, and what it would be told now is not to be had
         return look.hung
 
     def _vitals(self) -> Vitals:

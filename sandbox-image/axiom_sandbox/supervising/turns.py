@@ -35,6 +35,8 @@ from axiom_sandbox.terminal.screens import ScreenState, View
 _OWN_THREADS = 64
 """Launcher and supervisor run as the same user, and their threads count against the kernel's limit, too."""
 _LONGEST_BACKOFF = 60.0
+_SPREAD_SECONDS = 10.0
+"""So far apart agents begin again that waited for the same vendor."""
 _MUTE_STARTS = 2
 """An agent that ends by itself so often before it has said anything cannot work: another start would end alike."""
 _GO_ON = (
@@ -274,6 +276,9 @@ class Round:
         Spool.remove(self._spool_file)
         self.index, self._why = self.index + 1, why
         if not purpose:
+            if means.board.state.vendor_down:
+                await means.vendor_answers()
+                await asyncio.sleep(_SPREAD_SECONDS * means.jitter())
             await asyncio.sleep(backoff(self._deaths, means.jitter()))
 
     async def _note_restart(self) -> None:

@@ -16,6 +16,7 @@ from axiom.manifests.hidden_tests import hidden_mounts
 from axiom.manifests.naming import identity_of
 from axiom.manifests.one_shot import OneShot, one_shot
 from axiom.manifests.pods import Egress, Images, Owner, PodInput, certificate_of, photographs, sandbox_pod
+from axiom.planning.briefing import MOST_PAUSE_SECONDS
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.jobs import CopyArchive, CopyVolume, FetchGit, PushBranch
 from axiom_sandbox.protocol.launching import Layer
@@ -109,7 +110,7 @@ def test_the_pod_is_closed(role: Role) -> None:
     assert spec["enableServiceLinks"] is False
     assert spec["restartPolicy"] == "Never"
     assert spec["terminationGracePeriodSeconds"] == 60
-    assert spec["activeDeadlineSeconds"] == 1200 + 3600
+    assert spec["activeDeadlineSeconds"] == 1200 + 3600 + MOST_PAUSE_SECONDS
     assert spec["securityContext"] == {
         "runAsNonRoot": True,
         "runAsUser": 1000,

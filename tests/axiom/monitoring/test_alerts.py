@@ -188,6 +188,10 @@ CASES = {
         },
         90,
     ),
+    "AxiomVendorDown": Case(
+        {'axiom_vendor_breaker_open{host="api.example"}': "1x60"},
+        {'axiom_vendor_breaker_open{host="api.example"}': "1 1 1 0x60"},
+    ),
     "AxiomUpstreamFailing": Case(
         {
             'axiom_egress_requests_total{agent_class="a",route="/m",status="5xx"}': "0+3x60",

@@ -58,9 +58,18 @@ class Census:
     sandboxes: list[SandboxView] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
 
+    open: dict[str, float] = field(default_factory=dict)
+
     @property
     def reconciler(self) -> Census:
         return self
+
+    @property
+    def vendors(self) -> Census:
+        return self
+
+    def states(self) -> list[tuple[tuple[str], float]]:
+        return [((host,), value) for host, value in self.open.items()]
 
     def waiting(self) -> list[float]:
         return self.waits
@@ -301,6 +310,13 @@ def test_of_agents_that_work_the_fullest_slowest_and_most_talkative_are_shown_by
     assert world.value("axiom_agent_context_percent_highest", agent_class="codex") == 80
     assert world.value("axiom_agent_output_per_second_lowest", agent_class="codex") == 20
     assert world.value("axiom_agent_talk_in_row_highest", agent_class="codex") == 3
+
+
+def test_a_vendor_whose_breaker_is_open_is_shown_by_its_host() -> None:
+    world = World()
+    world.metrics.watch(Census(open={"api.example": 1.0, "other.example": 0.0}))
+    assert world.value("axiom_vendor_breaker_open", host="api.example") == 1
+    assert world.value("axiom_vendor_breaker_open", host="other.example") == 0
 
 
 def test_before_the_lease_is_held_nothing_is_there() -> None:

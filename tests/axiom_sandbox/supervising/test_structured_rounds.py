@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.axiom_sandbox.supervising.benches import Bench, Mortal, dying, open_bench, start
+from tests.axiom_sandbox.supervising.benches import PATIENCE, Bench, Mortal, dying, open_bench, start
 from tests.fakes.structured_agent import command
 
 from axiom.channel import CommandRefusedError
@@ -22,6 +22,7 @@ from axiom_sandbox.protocol.channel import (
     Phase,
     Session,
     SetBudget,
+    SetVendor,
     StartAgent,
     Stop,
     TellAgent,
@@ -263,6 +264,29 @@ async def test_a_budget_that_only_the_end_of_a_turn_shows_to_be_spent_lets_no_fu
         assert state.overspent
         assert state.rounds[0].claim.says is Saying.SUCCESS
         assert [item["round"] for item in bench.events("budget")] == [1]
+
+
+async def test_an_agent_that_dies_while_its_vendor_is_away_is_started_again_once_that_is_back(
+    tmp_path: Path,
+) -> None:
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(claude([["say", "I begin."], ["hear"], ["die"]], WORK))
+        await life.until(lambda state: bool(state.agent and state.agent.activity is Activity.THINKING))
+        await life.send(SetVendor(down="api.example"))
+        await life.send(TellAgent(text="die", by="somebody"))
+        async with asyncio.timeout(PATIENCE):
+            while not bench.events("resumed"):
+                await asyncio.sleep(0.02)
+        await life.end()
+        life = await bench.begin()
+        state = await life.until(lambda state: state.phase is Phase.RUNNING)
+        assert state.vendor_down == "api.example", "a restart of the supervisor forgets nothing"
+        assert len(bench.events("agent_started")) == 1
+        await life.send(SetVendor(down=""))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert state.rounds[0].claim.says is Saying.SUCCESS
+        assert len(bench.events("agent_started")) == 2
 
 
 ELSEWHERE = Session(id="5e5510e4-0000-4000-8000-000000000000", lost=("Bash (b7)",))

@@ -1,0 +1,98 @@
+"""A task whose agent's vendor does not answer waits, and its deadline stands meanwhile. Pure.
+
+What is in flight is not touched: an agent that runs goes on, its calls are let out, and it tries again by its own rules.
+"""
+
+from __future__ import annotations
+
+from axiom.api.agenttask import VendorPause
+from axiom.api.conditions import ConditionType, Reason
+from axiom.planning.actions import Action, WriteStatus
+from axiom.planning.briefing import MOST_PAUSE_SECONDS
+from axiom.planning.observed import SandboxView, VendorDown
+from axiom.planning.present import Present
+from axiom.planning.statuses import has_reason, is_true, rfc3339, with_condition
+from axiom.planning.steps import send
+from axiom_sandbox.protocol.channel import SetVendor
+
+
+def stand_still(present: Present) -> tuple[Action, ...]:
+    """Writes that the task begins, or ceases, to wait for a vendor; nothing where that is written already."""
+    vendor, known = present.observed.vendor, present.status.vendor_pause or VendorPause()
+    if vendor is not None and known.since is None and known.seconds < MOST_PAUSE_SECONDS:
+        pause = VendorPause(
+            host=vendor.host, since=rfc3339(present.now), seconds=known.seconds, times=known.times + 1
+        )
+        status = present.status.model_copy(update={"vendor_pause": pause})
+        if is_true(status, ConditionType.RUNNING):
+            status = with_condition(
+                status, present.now, ConditionType.RUNNING, True, Reason.WAITING_FOR_VENDOR, why(vendor)
+            )
+        else:
+            status = (
+                with_condition(
+                    status,
+                    present.now,
+                    ConditionType.SANDBOX_READY,
+                    False,
+                    Reason.WAITING_FOR_VENDOR,
+                    why(vendor),
+                )
+                if not present.had_sandbox
+                else status
+            )
+        return (WriteStatus(status),)
+    if known.since is not None and (vendor is None or present.seconds_of_pause >= MOST_PAUSE_SECONDS):
+        seconds = min(round(present.seconds_of_pause), MOST_PAUSE_SECONDS)
+        pause = known.model_copy(update={"since": None, "seconds": seconds})
+        status = present.status.model_copy(update={"vendor_pause": pause})
+        if has_reason(status, ConditionType.RUNNING, Reason.WAITING_FOR_VENDOR):
+            status = with_condition(
+                status,
+                present.now,
+                ConditionType.RUNNING,
+                True,
+                Reason.AGENT_RUNNING,
+                f"round {status.round}",
+            )
+        if has_reason(status, ConditionType.SANDBOX_READY, Reason.WAITING_FOR_VENDOR):
+            status = with_condition(
+                status,
+                present.now,
+                ConditionType.SANDBOX_READY,
+                False,
+                Reason.CREATING,
+                "creating the sandbox",
+            )
+        return (WriteStatus(status),)
+    return ()
+
+
+def pause_so_far(present: Present) -> VendorPause | None:
+    """What a task that ends has waited; it does not any more."""
+    known = present.status.vendor_pause
+    if known is None or known.since is None:
+        return known
+    return known.model_copy(update={"since": None, "seconds": round(present.seconds_of_pause)})
+
+
+def why(vendor: VendorDown) -> str:
+    """For a person. What is left is told in steps, as it is written whenever it changes."""
+    return f"{vendor.host} does not answer; limits.deadline stands until it does, for at most {MOST_PAUSE_SECONDS // 3600} h"
+
+
+def pause_name(present: Present) -> str:
+    """Tells waits, and the times between them, apart: for the keys of commands."""
+    pause = present.status.vendor_pause or VendorPause()
+    return f"{pause.times}-{'down' if pause.since else 'up'}"
+
+
+def tell_vendor(present: Present, agent: SandboxView) -> tuple[Action, ...]:
+    """An agent that was started is told whether one that dies is to be started again now."""
+    pause, state = present.status.vendor_pause, agent.state
+    if pause is None or state is None or state.deadline_ms is None or agent.over:
+        return ()
+    wanted = pause.host if pause.since else ""
+    if state.vendor_down == wanted:
+        return ()
+    return (send(agent, f"vendor-{pause_name(present)}", SetVendor(down=wanted)),)

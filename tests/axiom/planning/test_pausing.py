@@ -1,0 +1,154 @@
+"""A task whose vendor does not answer: nothing new begins, and its deadline stands."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.axiom.planning.test_planner import world
+from tests.fakes.simulated_world import SimulatedSandbox, World
+
+from axiom.api.agenttask import TaskState
+from axiom.api.conditions import ConditionType, Reason
+from axiom.planning.actions import Send
+from axiom.planning.briefing import MOST_PAUSE_SECONDS
+from axiom.planning.observed import Presence, VendorDown
+from axiom.planning.statuses import condition, is_true
+from axiom_sandbox.protocol.channel import Phase, SetDeadline, SetVendor
+from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.protocol.verdicts import Verdict
+
+DOWN = VendorDown("api.example", 20)
+
+
+def settled(played: World, most: int = 20) -> World:
+    """As many steps as it takes until nothing is written or created any more."""
+    for _ in range(most):
+        writes = played.writes.copy()
+        played.step()
+        if played.writes == writes:
+            return played
+    raise AssertionError(played.task.status)
+
+
+def at_work(**spec: object) -> tuple[World, SimulatedSandbox]:
+    played = world(**spec)
+    for _ in range(20):
+        played.step()
+        for sandbox in played.sandboxes.values():
+            if sandbox.identity.role is Role.AGENT and sandbox.state.phase is Phase.RUNNING:
+                return played, sandbox
+        played.progress()
+    raise AssertionError(played.task.status)
+
+
+def reason(played: World, kind: ConditionType) -> Reason:
+    found = condition(played.task.status, kind)
+    assert found is not None
+    return found.reason
+
+
+def finished(played: World) -> World:
+    for _ in range(60):
+        if is_true(played.task.status, ConditionType.COMPLETE):
+            return played
+        played.step()
+        played.progress()
+    raise AssertionError(played.task.status)
+
+
+def test_no_sandbox_is_started_until_the_vendor_is_back_and_then_it_is() -> None:
+    played = world()
+    played.vendor = DOWN
+    settled(played)
+    assert played.created == []
+    assert reason(played, ConditionType.SANDBOX_READY) is Reason.WAITING_FOR_VENDOR
+    found = condition(played.task.status, ConditionType.SANDBOX_READY)
+    assert found is not None
+    assert (
+        found.message == "api.example does not answer; limits.deadline stands until it does, for at most 4 h"
+    )
+    played.now += timedelta(hours=2)
+    settled(played)
+    assert played.created == []
+    played.vendor = None
+    assert finished(played).task.status.verdict is Verdict.PASS
+    pause = played.task.status.vendor_pause
+    assert pause is not None
+    assert (pause.since, pause.seconds, pause.times, pause.host) == (None, 7200, 1, "api.example")
+
+
+def test_the_deadline_stands_for_an_agent_that_runs_and_goes_on_afterwards() -> None:
+    played, _ = at_work(limits={"deadline": "20m"})
+    played.now += timedelta(minutes=15)
+    played.vendor = DOWN
+    settled(played)
+    assert reason(played, ConditionType.RUNNING) is Reason.WAITING_FOR_VENDOR
+    assert played.task.status.state is TaskState.RUNNING
+    played.now += timedelta(minutes=50)
+    settled(played)
+    assert not is_true(played.task.status, ConditionType.COMPLETE)
+    played.vendor = None
+    settled(played)
+    assert reason(played, ConditionType.RUNNING) is Reason.AGENT_RUNNING
+    played.now += timedelta(minutes=4)
+    settled(played)
+    assert not is_true(played.task.status, ConditionType.COMPLETE), "a minute is left"
+    played.now += timedelta(minutes=2)
+    for _ in range(10):
+        played.step()
+        played.progress()
+    assert reason(played, ConditionType.COMPLETE) is Reason.DEADLINE_EXCEEDED
+
+
+def test_the_sandbox_is_told_once_each_time_and_its_deadline_runs_ahead_of_it() -> None:
+    played, sandbox = at_work(limits={"deadline": "1h"})
+    sent: list[object] = []
+
+    def step() -> None:
+        sent.extend(action.envelope.command for action in played.step() if isinstance(action, Send))
+
+    for vendor in (DOWN, None, DOWN, None):
+        played.vendor = vendor
+        for _ in range(12):
+            played.now += timedelta(minutes=1)
+            step()
+            step()
+            assert sandbox.state.deadline_ms is not None
+            left = sandbox.state.deadline_ms / 1000 - played.now.timestamp()
+            assert left > 0, "the supervisor ends nothing that the operator lets go on"
+    assert [command.down for command in sent if isinstance(command, SetVendor)] == [
+        "api.example",
+        "",
+        "api.example",
+        "",
+    ]
+    assert len([command for command in sent if isinstance(command, SetDeadline)]) <= 8
+    assert sandbox.state.vendor_down == ""
+
+
+def test_a_wait_that_is_too_long_counts_and_the_task_ends() -> None:
+    played = world(limits={"deadline": "20m"})
+    played.vendor = DOWN
+    settled(played)
+    played.now += timedelta(seconds=MOST_PAUSE_SECONDS + 60)
+    settled(played)
+    pause = played.task.status.vendor_pause
+    assert pause is not None
+    assert (pause.since, pause.seconds) == (None, MOST_PAUSE_SECONDS)
+    assert not is_true(played.task.status, ConditionType.COMPLETE)
+    played.now += timedelta(minutes=21)
+    settled(played)
+    assert reason(played, ConditionType.COMPLETE) is Reason.DEADLINE_EXCEEDED
+
+
+def test_an_attempt_that_is_lost_while_the_vendor_is_away_is_followed_once_it_is_back() -> None:
+    played, sandbox = at_work()
+    played.vendor = DOWN
+    settled(played)
+    sandbox.presence = Presence.GONE
+    settled(played)
+    assert played.task.status.attempt == 2
+    assert [one.attempt for one in played.created if one.role is Role.AGENT] == [1]
+    assert reason(played, ConditionType.SANDBOX_READY) is Reason.WAITING_FOR_VENDOR
+    played.vendor = None
+    assert finished(played).task.status.verdict is Verdict.PASS
