@@ -20,7 +20,7 @@ from tests.axiom.gateway.test_streaming import World, identity, make_task, seal,
 from tests.fakes.api_server import FakeApiServer, fake_api_server
 from tests.fakes.trusted_side import FakeTrustedSide, fake_trusted_side
 
-from axiom.api.agenttask import AgentTask
+from axiom.api.agenttask import AgentTask, LedgerReference
 from axiom.cluster.api import Api
 from axiom.evidence.asking import ClusterOptions, GatewayClient
 from axiom.evidence.segments import EvidenceError
@@ -35,6 +35,7 @@ from axiom.storage.folder import FolderStore
 from axiom.storage.keys import blob_key
 from axiom_sandbox.protocol.approvals import Permission
 from axiom_sandbox.protocol.channel import AnswerApproval, Phase, Question, TellAgent
+from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.terminal.seeking import pack
 
 SECRET = "ghp_" + "aZ3bY4cX5dW6eV7fU8gT9hS0iR1jQ2kP3lO4"
@@ -257,6 +258,19 @@ async def test_a_picture_that_a_tool_wrote_is_served_unmasked_or_not_at_all(clie
     assert "original=true" in said
     assert (await client.get(f"{path}&original=true", token="good"))[0] == 403
     assert (await client.get(f"{path}&original=true", token="best"))[:2] == (200, "application/octet-stream")
+
+
+async def test_a_picture_that_a_criterion_compared_is_served_unmasked_too(client: Client) -> None:
+    picture = b"a page"
+    verifier = identity().model_copy(update={"role": Role.VERIFIER, "round": 1, "trial": 1})
+    await keep_blob(client.store, verifier, "screenshot-file-1", digest(picture), picture)
+    path = f"t/screenshot?digest={digest(picture)}&original=true"
+    assert (await client.get(path, token="best"))[0] == 404  # no round of the task names this verifier yet
+    ledger = LedgerReference(path=f"{verifier.prefix}/ledger/", records=1, head="h")
+    rounds = [told_task().status.rounds[0].model_copy(update={"verifier_ledger": ledger})]
+    status = told_task().status.model_copy(update={"rounds": rounds})
+    client.world.moments = [told_task().model_copy(update={"status": status})]
+    assert (await client.get(path, token="best"))[:2] == (200, "application/octet-stream")
 
 
 async def test_two_checkpoints_are_told_apart_also_where_the_namespace_has_keys(

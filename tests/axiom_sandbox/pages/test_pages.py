@@ -117,7 +117,7 @@ async def test_a_hostile_page_is_photographed_and_reaches_nothing_but_the_loopba
 async def test_a_page_that_stops_the_browser_gives_no_picture_and_leaves_no_process() -> None:
     browser, _ = in_rooms()
     with site({"/": "<script>while (true);</script>"}) as served:
-        taken = await browser.take(shot(served.port, seconds=3))
+        taken = await browser.take(shot(served.port, seconds=2))
     assert (taken.shown.error, taken.picture) == ("the browser took too long", b"")
     assert not children_that_live()
 

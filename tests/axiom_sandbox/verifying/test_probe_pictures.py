@@ -10,11 +10,14 @@ import pytest
 from tests.axiom_sandbox.verifying.projects import Bench, put
 from tests.axiom_sandbox.verifying.test_probe import HEALTH, PORT, RIGHT, SERVE, server
 
+from axiom_sandbox.protocol.criteria import ProbePicture
 from axiom_sandbox.protocol.events import CriterionChecked, Screenshot
 from axiom_sandbox.protocol.pages import Shown
 from axiom_sandbox.protocol.verdicts import Verdict
+from axiom_sandbox.verifying.judging import Ran, Run
 from axiom_sandbox.verifying.pictures import Pixels, read_png, to_png
-from axiom_sandbox.verifying.rooms import Look, Seen
+from axiom_sandbox.verifying.rooms import Job, Look, Outcome, Seen
+from axiom_sandbox.verifying.views import View, view
 
 pytestmark = pytest.mark.sandbox
 
@@ -103,32 +106,51 @@ async def test_a_page_that_differs_by_more_fails_with_its_score(bench: Bench) ->
     assert view["browser"] == "Chromium/1[31m"  # nothing that a terminal would obey
 
 
+def looked_at(
+    shown: Pixels | Shown, baseline: Pixels | str, picture: Mapping[str, object] | None = None
+) -> View:
+    """What one picture comes to, without a room."""
+    job = Job("probe", ("x",), {}, "/", 1.0)
+    outcome = Outcome(seen=(shows(shown)(Look(PORT, "/", WIDTH, HEIGHT, 1.0)),))
+    asked = ProbePicture.model_validate({**HOME, **(picture or {})})
+    return view(asked, baseline, Ran(Run({}, job), outcome), 0)
+
+
 @pytest.mark.parametrize(
-    ("picture", "verdict"),
+    ("picture", "problem"),
     [
-        ({"maxDifferencePercent": 4}, Verdict.PASS),
-        ({"maxDifferencePercent": 3}, Verdict.FAIL),
-        (
-            {"masks": [{"left": 0, "top": 0, "width": 100, "height": 2}], "maxDifferencePercent": 0},
-            Verdict.PASS,
-        ),
-        (
-            {"masks": [{"left": 0, "top": 0, "width": 100, "height": 1}], "maxDifferencePercent": 2},
-            Verdict.FAIL,
-        ),
-        ({"masks": [{"left": 0, "top": 0, "width": 100, "height": 50}]}, Verdict.INCONCLUSIVE),
+        ({"maxDifferencePercent": 4}, ""),
+        ({"maxDifferencePercent": 3}, "differs from its baseline in 4.00% of its pixels; 3% may."),
+        ({"masks": [{"left": 0, "top": 0, "width": 100, "height": 2}], "maxDifferencePercent": 0}, ""),
+        ({"masks": [{"left": 0, "top": 0, "width": 100, "height": 1}]}, "in 2.05% of its pixels; 2% may."),
     ],
 )
-async def test_the_criterion_says_what_may_differ(
-    bench: Bench, picture: dict[str, object], verdict: Verdict
-) -> None:
-    assert (await check(bench, painted(2), picture=picture))[0] is verdict
+def test_the_criterion_says_what_may_differ(picture: dict[str, object], problem: str) -> None:
+    found = looked_at(painted(2), painted(), picture)
+    assert (found.problem.endswith(problem), found.unclear) == (True, "")
+    assert bool(found.problem) is bool(problem)
 
 
-async def test_a_baseline_of_another_size_fails(bench: Bench) -> None:
-    verdict, message = await check(bench, painted(), base={"home.png": painted(width=99)})
-    assert verdict is Verdict.FAIL
-    assert "Picture home (/home?x=1) has 100x50 pixels, and its baseline 99x50." in message
+def test_a_picture_that_is_all_masked_proves_nothing() -> None:
+    found = looked_at(painted(2), painted(), {"masks": [{"left": 0, "top": 0, "width": 100, "height": 50}]})
+    assert found.unclear.endswith("is covered by its masks, so nothing of it was compared.")
+
+
+def test_a_baseline_of_another_size_fails() -> None:
+    found = looked_at(painted(), painted(width=99))
+    assert found.problem == "Picture home (/home?x=1) has 100x50 pixels, and its baseline 99x50."
+    assert [file.name for file in found.pictures] == ["home/picture", "home/baseline"]
+
+
+def test_without_a_browser_nothing_is_decided() -> None:
+    found = looked_at(Shown(error="install a browser"), painted())
+    assert (found.problem, found.pictures) == ("", ())
+    assert found.unclear == "Picture home (/home?x=1) was not taken: install a browser."
+
+
+def test_a_page_that_the_server_does_not_show_fails() -> None:
+    found = looked_at(Shown(error="the page cannot be opened", refused=True), painted())
+    assert found.problem == "Picture home (/home?x=1) was not taken: the page cannot be opened."
 
 
 async def test_a_missing_baseline_is_inconclusive_with_the_cure_and_the_picture(bench: Bench) -> None:
@@ -176,19 +198,6 @@ async def test_two_runs_that_disagree_are_inconclusive(bench: Bench) -> None:
     assert "In one of two runs all was well, in the other: Picture home" in message
 
 
-async def test_without_a_browser_nothing_is_decided(bench: Bench) -> None:
-    verdict, message = await check(bench, Shown(error="install a browser"))
-    assert (verdict, message) == (
-        Verdict.INCONCLUSIVE,
-        "Picture home (/home?x=1) was not taken: install a browser.",
-    )
-
-
-async def test_a_page_that_the_server_does_not_show_fails(bench: Bench) -> None:
-    verdict, message = await check(bench, Shown(error="the page cannot be opened", refused=True))
-    assert (verdict, "was not taken: the page cannot be opened." in message) == (Verdict.FAIL, True)
-
-
 async def test_an_answer_that_is_wrong_decides_before_any_picture(bench: Bench) -> None:
     verdict, message = await check(bench, painted(), requests=[{"path": "/nowhere"}])
     assert (verdict, "has the status 404" in message) == (Verdict.FAIL, True)
@@ -199,17 +208,3 @@ async def test_pictures_need_no_requests(bench: Bench) -> None:
         Verdict.PASS,
         "1 pictures look like their baselines, in each of 2 runs.",
     )
-
-
-async def test_a_server_that_ends_before_its_picture_is_taken_fails(bench: Bench) -> None:
-    bench.room.looking = shows(
-        Shown(error="the page cannot be opened (net::ERR_CONNECTION_REFUSED)", refused=True)
-    )
-    dying = RIGHT.replace(
-        "if path == '/health': return",
-        "if path == '/health': return threading.Timer(0.1, os._exit, (0,)).start() or",
-    )
-    asked = {"argv": ["python3", "server.py"], "port": PORT, "requests": [HEALTH], "pictures": [HOME]}
-    files = server("import threading\n" + dying + SERVE)
-    (result,) = (await bench.verify({"README.md": ""}, put(files), {"name": "p", "probe": asked})).results
-    assert result.verdict is Verdict.FAIL
