@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from e2e.cluster.connection import load
 from e2e.support.chart import build_storage_image
-from e2e.support.images import AGENTS, build_agent_image, build_product_images
+from e2e.support.images import AGENTS, build_agent_image, build_browser_image, build_product_images
 
 
 def main() -> None:
@@ -16,6 +16,7 @@ def main() -> None:
         images.sandbox,
         images.verifier,
         images.control_plane,
+        build_browser_image(connection, images),
         build_storage_image(connection),
         *(build_agent_image(connection, agent) for agent in agents),
     ):
