@@ -711,10 +711,12 @@ def _refusals() -> Row:
         "The way out: the egress proxy",
         (
             lines(
-                "Refused",
-                "Requests that the proxy answered itself. no_route: an agent tried what its class does not open.",
+                "Refused, and noticed",
+                "Requests that the proxy answered itself (no_route: an agent tried what its class does not open), and plain"
+                " answers that mean to talk a model into something, by rule.",
                 "short",
                 Query(_increase("axiom_egress_denials_total", by="reason", window="5m"), "{{reason}}"),
+                Query(_increase("axiom_egress_signals_total", by="rule", window="5m"), "noticed: {{rule}}"),
             ),
             lines(
                 "Requests by class",
