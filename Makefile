@@ -110,7 +110,7 @@ captures: .venv/ready ## Record anew what the real CLIs say (needs npm and Node)
 	$(RUN) python -m tests.captures.screens
 	$(RUN) python -m tests.captures.screens --older
 
-cheats: setup ## Every cheat and every honest solution on every task, in real clean rooms: about an hour
+cheats: setup ## Every cheat and every honest solution on every task, in real clean rooms: about an hour and a half
 	$(RUN) pytest tests -m cheats -n 2
 	$(RUN) python -m tests.cheats
 
@@ -144,7 +144,7 @@ audit-online: build/audit/ready ## Known vulnerabilities of what is locked; asks
 	for file in operator/requirements.txt sandbox-image/requirements.txt sandbox-image/verifier/requirements.txt; do \
 		$(AUDIT)/pip-audit --disable-pip --require-hashes --strict --requirement $$file || exit 1; done
 	cd sandbox-image/launcher && go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
-	for agent in sandbox-image/agents/*/; do (cd $$agent && npm audit --package-lock-only --omit=dev) || exit 1; done
+	for agent in sandbox-image/agents/*/ sandbox-image/verifier/jest/; do (cd $$agent && npm audit --package-lock-only --omit=dev) || exit 1; done
 
 sbom: build/audit/ready launcher ## CycloneDX lists of what the images hold, in build/sbom; of Debian's packages: hack/sbom_deb.py
 	@mkdir -p build/sbom
