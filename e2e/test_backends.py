@@ -398,7 +398,7 @@ def test_the_result_has_the_same_fields_everywhere(place: Place) -> None:
     body = place.told("honest").body
     assert list(body) == [
         "task", "verdict", "reason", "claim", "assisted", "rounds", "criteria", "ledger", "diff", "workspace",
-        "usage", "durationSeconds",
+        "agent", "usage", "durationSeconds",
     ]  # fmt: skip
     assert [sorted(item) for item in body["criteria"]] == [
         ["enforcement", "message", "name", "type", "verdict"]

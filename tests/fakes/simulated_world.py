@@ -177,6 +177,7 @@ class World:
                 sandbox.change(
                     phase=Phase.RUNNING, round=number, deadline_ms=deadline, budget_micro_usd=budget
                 )
+                sandbox.change(vendor_down="")
             case SetVendor(down=down):
                 sandbox.change(vendor_down=down)
             case SetDeadline(deadline_ms=deadline):

@@ -107,7 +107,7 @@ def _move_budget(present: Present, agent: SandboxView) -> tuple[Action, ...]:
     """limits.budget may change while a task runs; an agent that was started is held to it by its own count, too."""
     budget, state = present.spec.limits.budget, agent.state
     wanted = micro_dollars(budget.usd) if budget else None
-    if state is None or state.deadline_ms is None or agent.over or state.budget_micro_usd == wanted:
+    if state is None or state.vendor_down is None or agent.over or state.budget_micro_usd == wanted:
         return ()
     command = SetBudget(budget_micro_usd=wanted)
     return (send(agent, f"budget-{wanted}-{present.observed.generation}", command),)

@@ -90,7 +90,7 @@ def pause_name(present: Present) -> str:
 def tell_vendor(present: Present, agent: SandboxView) -> tuple[Action, ...]:
     """An agent that was started is told whether one that dies is to be started again now."""
     pause, state = present.status.vendor_pause, agent.state
-    if pause is None or state is None or state.deadline_ms is None or agent.over:
+    if pause is None or state is None or state.vendor_down is None or agent.over:
         return ()
     wanted = pause.host if pause.since else ""
     if state.vendor_down == wanted:

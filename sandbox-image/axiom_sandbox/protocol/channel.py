@@ -238,8 +238,9 @@ class SandboxState(Message):
     """Unix time in ms of the deadline that it was last given."""
     budget_micro_usd: int | None = None
     """Agent: the budget that it was last given; None: it has none, or was not started."""
-    vendor_down: str = ""
-    """Agent: the vendor's host, where it was told that it does not answer."""
+    vendor_down: str | None = None
+    """Agent: the vendor's host, where it was told that it does not answer; empty: it was not. None: the agent was not started,
+    or this is an earlier version, which takes neither `SetVendor` nor `SetBudget`."""
     overspent: str = ""
     """Agent: why its turn was ended, or no further one begins: by its own count the budget is spent."""
     first_output_ms: int | None = None

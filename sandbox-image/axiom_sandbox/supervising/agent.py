@@ -273,6 +273,8 @@ class AgentSandbox(Sandbox):
                 self._round.present.pump.resize(size.columns, size.rows)
             case AnswerApproval() if self._round and self._round.present:
                 self._do(self._round.present.answer(command))
+            case StartAgent() if self.board.state.vendor_down is None:
+                self.board.update(vendor_down="")
             case SetVendor(down=down):
                 self.board.update(vendor_down=down)
             case TellAgent(text=text, by=by) if talk:

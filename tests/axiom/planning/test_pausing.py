@@ -13,7 +13,7 @@ from axiom.planning.actions import Send
 from axiom.planning.briefing import MOST_PAUSE_SECONDS
 from axiom.planning.observed import Presence, VendorDown
 from axiom.planning.statuses import condition, is_true
-from axiom_sandbox.protocol.channel import Phase, SetDeadline, SetVendor
+from axiom_sandbox.protocol.channel import Phase, SetBudget, SetDeadline, SetVendor
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
 
@@ -152,3 +152,11 @@ def test_an_attempt_that_is_lost_while_the_vendor_is_away_is_followed_once_it_is
     assert reason(played, ConditionType.SANDBOX_READY) is Reason.WAITING_FOR_VENDOR
     played.vendor = None
     assert finished(played).task.status.verdict is Verdict.PASS
+
+
+def test_a_sandbox_of_an_earlier_version_is_sent_nothing_that_it_would_refuse() -> None:
+    played, sandbox = at_work(limits={"budget": {"usd": "2.00"}})
+    sandbox.change(vendor_down=None, budget_micro_usd=None)
+    played.vendor = DOWN
+    sent = [action for _ in range(5) for action in played.step() if isinstance(action, Send)]
+    assert not any(isinstance(one.envelope.command, SetVendor | SetBudget) for one in sent)
