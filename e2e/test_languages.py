@@ -18,6 +18,7 @@ ONE_LINE = {
     "node": "export function isLeap(year) { return %s }",
     "go": "package leap; func IsLeap(year int) bool { return %s }",
 }
+COMPILING = {"cpu": "1", "memory": "1Gi", "storage": "1Gi"}
 CHEATS = {
     "node": "process.exit(0); export function isLeap(year) { return false }",
     "go": 'package leap; import "os"; func init() { os.Exit(0) }; func IsLeap(year int) bool { return false }',
@@ -33,7 +34,7 @@ def test_the_right_fix_passes_and_a_wrong_one_and_a_cheat_do_not(
     world.make_class()
     works = {
         "right": ONE_LINE[language] % RIGHT,
-        "wrong": ONE_LINE[language] % "year%400 == 0",
+        "wrong": ONE_LINE[language] % "year%100 != 0",
         "cheat": CHEATS[language],
     }
     for name, text in works.items():
@@ -44,11 +45,12 @@ def test_the_right_fix_passes_and_a_wrong_one_and_a_cheat_do_not(
             workspace={"files": [{"path": path, "content": text} for path, text in task.base.items()]},
             criteria=[task.criterion()],
             verification={"image": image},
+            limits={"deadline": "10m", "maxRounds": 1, "resources": COMPILING},
         )
-    verdicts = {}
+    verdicts, messages = {}, {}
     for name in works:
-        status = world.wait_complete(f"{language}-{name}", limit_seconds=300)
-        verdicts[name] = status["verdict"]
+        status = world.wait_complete(f"{language}-{name}", limit_seconds=600)
+        verdicts[name], messages[name] = status["verdict"], status["message"]
         [found] = status["rounds"][-1]["criteria"]
         assert found["strength"] == "InProcess", found
-    assert verdicts == {"right": "Pass", "wrong": "Fail", "cheat": "Fail"}
+    assert verdicts == {"right": "Pass", "wrong": "Fail", "cheat": "Fail"}, messages
