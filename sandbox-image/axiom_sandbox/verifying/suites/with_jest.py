@@ -35,8 +35,8 @@ class JestAdapter(Adapter):
     conventions = Conventions(
         is_test_file,
         SETTINGS | _BABEL | _SETUPS | frozenset(_CONFIGURATIONS),
-        folders=FOLDERS | {"__mocks__"},
-        owned=frozenset({"node_modules"}),
+        folders=FOLDERS,
+        owned=frozenset({"node_modules", "__mocks__"}),
         code=CODE,
     )
     suffixes = CODE
