@@ -133,6 +133,20 @@ async def test_results_that_differ_between_two_runs_are_inconclusive(bench: Benc
     assert "2 runs disagree" in found.results[0].message
 
 
+@pytest.mark.parametrize(
+    ("broken", "verdict"), [({2, 3, 4}, Verdict.INCONCLUSIVE), ({2, 3, 4, 5}, Verdict.FAIL)]
+)
+async def test_a_test_of_the_base_that_fails_by_luck_twice_does_not_fail_honest_work(
+    bench: Bench, broken: set[int], verdict: Verdict
+) -> None:
+    unlucky = "def is_leap(year):\n    return year % 4 == 0 and year % 100 != 0\n"
+    bench.room.before = lambda job: (
+        (bench.room.tree / "src/leap.py").write_text(unlucky) if len(bench.room.jobs) in broken else None
+    )
+    found = await bench.verify(LEAP, FIX, LEAP_CRITERION)
+    assert (found.verdict, len(bench.room.jobs)) == (verdict, 5), found.results[0].message
+
+
 async def test_the_base_is_checked_once_for_criteria_that_ask_the_same(bench: Bench) -> None:
     await bench.verify(LEAP, FIX, LEAP_CRITERION, LEAP_CRITERION | {"name": "again"})
     assert len(bench.room.jobs) == 5

@@ -6,7 +6,7 @@ test that must fail of its own.
 Pass: on the base every `failToPass` id fails and every `passToPass` id passes; in both runs on the candidate every
 test that these ids stand for is reported passed, with the nonce, its own body having run, and nothing was tampered
 with. Fail: in both runs an id does not pass (skipped, missing and unreported are not passed), or the code under test
-meddled with the run. Inconclusive: the base does not behave as the criterion says, the two runs disagree, or tests
+meddled with the run; where nothing fails but tests that passed on the base, in two further runs, too. Inconclusive: the base does not behave as the criterion says, the two runs disagree, or tests
 could not be run at all.
 With `mutation` a candidate that passes is run on, each time with a small fault in a function that the agent changed
 (`mutating`): too few that the named tests, or the agent's own, notice are a Fail, and none that could be tried Inconclusive.
@@ -58,6 +58,7 @@ ADAPTERS: dict[Runner, Adapter] = {
 }
 CHANNEL = "reports"
 _RUNS = 2
+_MORE_RUNS = 2
 _PATIENCE, _START_SECONDS = 10, 30
 """How much slower tests may be while the code under test has a process of its own."""
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
@@ -106,6 +107,7 @@ class TestsVerifier(Verifier[TestsCriterion]):
         evidence = {
             "base": _describe(base),
             "runs": [_describe(result) for result in found.results],
+            "again": [_describe(result) for result in found.again],
             "disregarded": [clean(path, 300) for path in unseen[:50]],
         }
         if subject.hidden:
@@ -154,6 +156,9 @@ class _Runs:
     """The candidate, as often as it is asked for."""
     second_opinion: _Result | None = None
     """The candidate in one process with its tests, after it failed in a process of its own."""
+    again: tuple[_Result, ...] = ()
+    """Further runs beside its tests, where nothing fails but tests that passed on the base: a test that now passes and now
+    fails must not fail honest work."""
 
     @property
     def strength(self) -> Strength:
@@ -166,7 +171,9 @@ def _sort(spec: TestsCriterion, done: Sequence[Ran]) -> _Runs:
     required = base.reading.collected or {}
     rest = [_read(spec, ran, required) for ran in done[1:]]
     apart = rest.pop(0) if _tries_apart(spec) and rest else None
-    return _Runs(base, apart, tuple(rest[:_RUNS]), rest[_RUNS] if len(rest) > _RUNS else None)
+    results, later = rest[:_RUNS], rest[_RUNS:]
+    is_apart = bool(later) and results[0].ran.run.strength is Strength.PROCESS
+    return _Runs(base, apart, tuple(results), later.pop(0) if is_apart else None, tuple(later))
 
 
 def _next(spec: TestsCriterion, subject: Subject, done: Sequence[Ran]) -> tuple[Source, Strength] | None:
@@ -185,7 +192,24 @@ def _next(spec: TestsCriterion, subject: Subject, done: Sequence[Ran]) -> tuple[
         return Source.CANDIDATE, Strength.PROCESS if alike else Strength.IN_PROCESS
     if alike and not found.second_opinion and not all(result.passed for result in found.results):
         return Source.CANDIDATE, Strength.IN_PROCESS
+    if len(found.again) < _MORE_RUNS and _may_be_luck(spec, found):
+        return Source.CANDIDATE, Strength.IN_PROCESS
     return None
+
+
+def _may_be_luck(spec: TestsCriterion, found: _Runs) -> bool:
+    """In every run what had to be mended passes, and other tests fail in the ordinary way."""
+    if not spec.fail_to_pass:
+        return False
+    runs = [*found.results, *((found.second_opinion,) if found.second_opinion else ()), *found.again]
+    return all(
+        not result.passed
+        and not _could_not_run(spec, result)
+        and not _meddling(found.base, result)
+        and all(result.states[test_id][0] is State.PASSED for test_id in spec.fail_to_pass)
+        and all(state in (State.PASSED, State.FAILED) for state, _ in result.states.values())
+        for result in runs
+    )
 
 
 def _tries_apart(spec: TestsCriterion) -> bool:
@@ -609,7 +633,7 @@ def _compare(spec: TestsCriterion, found: _Runs) -> tuple[Verdict, str]:
     base, results = found.base, found.results
     if found.second_opinion:
         return _with_second_opinion(spec, found, found.second_opinion)
-    return _compare_runs(spec, base, results)
+    return _compare_runs(spec, base, [*results, *found.again])
 
 
 def _coverage(
@@ -638,7 +662,7 @@ def _with_second_opinion(spec: TestsCriterion, found: _Runs, other: _Result) -> 
     """In a process of its own the candidate does not pass. That counts only if it does not pass beside its tests, either:
     honest code may do what cannot be passed on, and there nobody is failed for it.
     """
-    beside = _compare_runs(spec, found.base, [other])
+    beside = _compare_runs(spec, found.base, [other, *found.again])
     if beside[0] is not Verdict.PASS:
         return beside
     verdict, message = _compare_runs(spec, found.base, found.results)
@@ -664,7 +688,7 @@ def _compare_runs(spec: TestsCriterion, base: _Result, results: Sequence[_Result
         return Verdict.PASS, f"{len(_ids(spec))} tests pass in {_RUNS} runs{ADAPTERS[spec.runner].order}."
     if any(result.passed for result in results):
         failing = next(result for result in results if not result.passed)
-        return Verdict.INCONCLUSIVE, f"{_RUNS} runs disagree. In one of them:\n{_failures(failing)}"
+        return Verdict.INCONCLUSIVE, f"{len(results)} runs disagree. In one of them:\n{_failures(failing)}"
     if base.ran.outcome.timed_out and all(result.ran.outcome.timed_out for result in results):
         return (
             Verdict.INCONCLUSIVE,
