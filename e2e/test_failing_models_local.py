@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.captures.clis import CLAUDE, CODEX, Cli
+from tests.captures.clis import CLAUDE, CODEX, GEMINI, Cli
 
 from e2e.support.local_runs import Story, run_locally, task_on
-from e2e.support.real_clis import HONEST, agent_class, played
+from e2e.support.real_clis import HONEST, agent_class, needs_node, played
 
-pytestmark = [pytest.mark.e2e, pytest.mark.sandbox]
+pytestmark = pytest.mark.sandbox
 
 SILENCES = {"hungAfter": "20s", "waitHungAfter": "60s", "resumes": 3}
 FAULTS: dict[str, dict[str, Any]] = {
@@ -23,9 +23,21 @@ every_agent_that_says_so = pytest.mark.parametrize(
 )
 
 
-async def run(folder: Path, cli: Cli, *steps: dict[str, Any]) -> Story:
+every_agent_in_both_modes = pytest.mark.parametrize(
+    ("cli", "mode"),
+    [
+        pytest.param(cli, mode, id=f"{cli.name}-{mode}", marks=mark)
+        for cli in (CLAUDE, CODEX)
+        for mode, mark in (("Structured", pytest.mark.e2e), ("Terminal", pytest.mark.campaign))
+    ],
+)
+
+
+async def run(
+    folder: Path, cli: Cli, *steps: dict[str, Any], mode: str = "Structured", silent: str = "20s"
+) -> Story:
     document = agent_class(cli)
-    document["spec"]["silences"] = SILENCES
+    document["spec"] |= {"silences": {**SILENCES, "hungAfter": silent}, "mode": mode}
     again = [[*HONEST]] * 3
     script = played([*steps, *HONEST], *again)
     return await run_locally(folder, task_on(folder / "leap", maxRounds=1), document, script)
@@ -35,6 +47,7 @@ def activities(story: Story) -> list[str]:
     return [item["state"]["activity"] for item in story.events("state")]
 
 
+@pytest.mark.e2e
 @every_agent_that_says_so
 async def test_a_server_that_refuses_and_is_overloaded_is_waited_for(cli: Cli, tmp_path: Path) -> None:
     story = await run(tmp_path, cli, FAULTS["limited"], FAULTS["overloaded"])
@@ -44,10 +57,42 @@ async def test_a_server_that_refuses_and_is_overloaded_is_waited_for(cli: Cli, t
     assert activities(story)[-2:] == ["Idle", "Exited"]
 
 
-async def test_a_server_that_hangs_ends_in_a_process_that_goes_on(tmp_path: Path) -> None:
-    story = await run(tmp_path, CLAUDE, {"shell": "touch begun; rm begun"}, {"hang": 1})
+def check_order(story: Story) -> None:
+    told = [
+        payload["state"]["activity"] if event == "state" else payload.get("action", event)
+        for event, payload in ((record["event"], record["payload"]) for record in story.records)
+        if event in ("state", "intervention", "agent_exited", "resumed")
+    ]
+    order = [told.index(what) for what in ("Hung", "resume", "agent_exited", "resumed")]
+    assert order == sorted(order), told
+
+
+@every_agent_in_both_modes
+async def test_a_server_that_hangs_ends_in_a_process_that_goes_on(
+    cli: Cli, mode: str, tmp_path: Path
+) -> None:
+    story = await run(tmp_path, cli, {"shell": "touch begun; rm begun"}, {"hang": 1}, mode=mode, silent="40s")
     assert story.code == 0, story.told
-    assert "Hung" in activities(story)
-    [resumed] = story.events("resumed")
-    assert "silent for" in resumed["why"]
+    check_order(story)
+    first, *_, last = story.events("agent_exited")
+    assert first["code"] != 0, "it was interrupted, and ended"
+    assert last["code"] == 0 or mode == "Terminal"
+    resumed = story.events("resumed")
+    assert "silent for" in resumed[0]["why"]
+    assert not any(item["fresh"] for item in resumed)
     assert len({item["session"] for item in story.events("session")}) == 1
+
+
+@pytest.mark.campaign
+@needs_node
+async def test_gemini_that_hangs_goes_on_at_last_in_a_fresh_session_if_it_does_not_come_into_its_own(
+    tmp_path: Path,
+) -> None:
+    story = await run(tmp_path, GEMINI, {"shell": "touch begun; rm begun"}, {"hang": 1})
+    assert story.code == 0, story.told
+    check_order(story)
+    assert story.events("agent_exited")[0]["code"] != 0
+    resumed = story.events("resumed")
+    assert not resumed[0]["fresh"], "its own session is tried first"
+    sessions = {item["session"] for item in story.events("session")}
+    assert len(sessions) == 1 + sum(item["fresh"] for item in resumed)

@@ -35,10 +35,13 @@ class Story:
     def diff(self) -> str:
         return Path(self.body["diff"]).read_text()
 
-    def events(self, name: str) -> list[dict[str, Any]]:
+    @property
+    def records(self) -> list[dict[str, Any]]:
         lines = content(Path(self.body["ledger"]["path"])).splitlines()
-        records = [json.loads(line) for line in lines if line]
-        return [record["payload"] for record in records if record["event"] == name]
+        return [json.loads(line) for line in lines if line]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [record["payload"] for record in self.records if record["event"] == name]
 
 
 def content(folder: Path) -> bytes:
