@@ -26,9 +26,11 @@ DOCKERFILES = [
 
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_parent_is_an_argument_so_that_it_can_be_named_by_digest(file: Path) -> None:
-    parents = re.findall(r"^FROM (\S+)", file.read_text(), re.MULTILINE)
+    text = file.read_text()
+    parents = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    arguments = re.findall(r"^ARG (\w+)=", text.partition("FROM ")[0], re.MULTILINE)
     assert parents
-    assert set(parents) <= {"${DEBIAN}", "${VERIFIER}"}
+    assert set(parents) <= {f"${{{name}}}" for name in arguments}
 
 
 def test_what_was_built_is_named_with_its_digest() -> None:
