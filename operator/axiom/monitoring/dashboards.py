@@ -444,7 +444,7 @@ def _waiting() -> Row:
                 "short",
                 Query("sum by (reason) (axiom_tasks_waiting)", "{{reason}}"),
                 Query("sum(axiom_approvals_waiting)", "an approval"),
-                Query("max by (host) (axiom_vendor_breaker_open) > 0", "{{host}} does not answer"),
+                Query("max by (vendor) (axiom_vendor_breaker_open) > 0", "{{vendor}} does not answer"),
                 stacked=True,
             ),
             lines(

@@ -316,7 +316,7 @@ class Metrics:
             "axiom_vendor_breaker_open",
             "1: the API of this host does not answer; no sandbox of classes that use it is started, no agent that died is"
             " started again, and deadlines stand. 0: it answers. Hosts that never failed are left out.",
-            Label("host", bounded_by="the upstreams of the AgentClasses' metered routes"),
+            Label("vendor", bounded_by="the upstreams of the AgentClasses' metered routes"),
             samples=lambda: self._census.vendors.states() if self._census else (),
         )
         instruments.computed(

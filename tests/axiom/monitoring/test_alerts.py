@@ -189,8 +189,8 @@ CASES = {
         90,
     ),
     "AxiomVendorDown": Case(
-        {'axiom_vendor_breaker_open{host="api.example"}': "1x60"},
-        {'axiom_vendor_breaker_open{host="api.example"}': "1 1 1 0x60"},
+        {'axiom_vendor_breaker_open{vendor="api.example"}': "1x60"},
+        {'axiom_vendor_breaker_open{vendor="api.example"}': "1 1 1 0x60"},
     ),
     "AxiomUpstreamFailing": Case(
         {

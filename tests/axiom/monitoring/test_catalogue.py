@@ -17,7 +17,7 @@ from axiom.monitoring.instruments import Definition, Instruments, Kind, Process,
 from axiom.reconciling.metrics import Metrics as OperatorMetrics
 
 ROOT = Path(__file__).parents[3]
-BOUNDED_BY_THE_INSTALLATION = {"agent_class", "host", "route", "model", "version", "python"}
+BOUNDED_BY_THE_INSTALLATION = {"agent_class", "vendor", "route", "model", "version", "python"}
 BOUNDED_BY_THE_CODE = {"kind", "verb", "resource", "page"}
 
 each = pytest.mark.parametrize("metric", definitions(), ids=lambda metric: f"{metric.process}-{metric.name}")

@@ -315,8 +315,8 @@ def test_of_agents_that_work_the_fullest_slowest_and_most_talkative_are_shown_by
 def test_a_vendor_whose_breaker_is_open_is_shown_by_its_host() -> None:
     world = World()
     world.metrics.watch(Census(open={"api.example": 1.0, "other.example": 0.0}))
-    assert world.value("axiom_vendor_breaker_open", host="api.example") == 1
-    assert world.value("axiom_vendor_breaker_open", host="other.example") == 0
+    assert world.value("axiom_vendor_breaker_open", vendor="api.example") == 1
+    assert world.value("axiom_vendor_breaker_open", vendor="other.example") == 0
 
 
 def test_before_the_lease_is_held_nothing_is_there() -> None:
