@@ -112,6 +112,7 @@ class Bench:
         """Puts a text in the place of a file, for builds alone."""
         ours = self.folder / f"{len(self.replaced)}.go"
         ours.write_text(text)
+        os.utime(ours, (0, 0))  # Go before 1.25 looks for a package of new files in the real directory alone
         self.replaced[str(path)] = str(ours)
 
     def build(self, package: Package, number: int) -> None:
