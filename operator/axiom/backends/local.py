@@ -29,7 +29,6 @@ from axiom_sandbox.protocol.launching import Expectation, Network
 from axiom_sandbox.supervising.settings import SETTINGS_VARIABLE, Inside, SandboxSettings
 
 CHANNEL = "channel.sock"
-TRUSTED_COMMAND = (sys.executable, "-m", "axiom_sandbox", "run")
 LAUNCHER_THREADS = 16
 """Threads of the launcher and of bubblewrap, besides the agent's own."""
 _MAX_SUPERVISOR_STARTS = 6
@@ -169,7 +168,7 @@ class LocalSandbox(ABC):
     # --- the trusted side -------------------------------------------------------------------------------------
 
     def _trusted_command(self) -> list[str]:
-        return list(TRUSTED_COMMAND)
+        return trusted_command()
 
     async def _start_supervisor(self) -> None:
         """The first one may be an understudy; whoever takes the place of one that died is new."""
@@ -210,6 +209,11 @@ class LocalSandbox(ABC):
             await asyncio.sleep(0.01)
 
 
+def trusted_command() -> list[str]:
+    """Starts the trusted side on this machine."""
+    return [sys.executable, "-m", "axiom_sandbox", "run"]
+
+
 def own_environment() -> dict[str, str]:
     """What processes of ours are told of this machine's environment."""
     return {
@@ -222,7 +226,7 @@ def own_environment() -> dict[str, str]:
 async def begin_understudy(role: Role) -> asyncio.subprocess.Process:
     """A trusted side that waits to be told which sandbox is its own. Ends with the process that began it."""
     return await asyncio.create_subprocess_exec(
-        *TRUSTED_COMMAND,
+        *trusted_command(),
         "--told",
         role.value,
         env=own_environment(),

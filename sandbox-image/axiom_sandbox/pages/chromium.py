@@ -212,7 +212,10 @@ def _settle(browser: Devtools, page: str) -> bool:
                     budget=SETTLING_MS,
                     **start,
                 )
-    browser.call("Page.stopLoading", page)
+    try:
+        browser.call("Page.stopLoading", page)
+    except BrowserError as error:  # it has not even begun to show the page
+        raise BrowserError("the browser took too long") from error
     browser.call("Emulation.setVirtualTimePolicy", page, policy="advance")
     return False
 

@@ -229,7 +229,7 @@ class Looker:
         except OSError:
             pass  # closed to us, or gone meanwhile, as the next look will tell
         content = (change.digest, change.size)
-        if self._fresh.pop(path, None) != content:
+        if self._fresh.pop(path, None) != content or not was_there:
             seen.changes.append(change)
         if is_fresh:
             self._fresh[path] = content

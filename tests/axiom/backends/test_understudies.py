@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from axiom.backends.local import TRUSTED_COMMAND, own_environment
+from axiom.backends.local import own_environment, trusted_command
 from axiom.backends.understudies import Understudies
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.supervising.settings import SandboxSettings
@@ -72,6 +72,6 @@ async def test_what_nobody_took_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_trusted_side_that_is_told_nothing_ends_by_itself() -> None:
-    command = [*TRUSTED_COMMAND, "--told", Role.VERIFIER.value]
+    command = [*trusted_command(), "--told", Role.VERIFIER.value]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, env=own_environment(), check=False, timeout=60)
     assert ended.returncode == 0

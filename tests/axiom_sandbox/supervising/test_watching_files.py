@@ -232,6 +232,17 @@ async def test_without_news_of_the_kernel_everything_is_looked_at(
     await watched.watch.close()
 
 
+def test_a_file_that_comes_back_as_it_was_is_told_again(tmp_path: Path) -> None:
+    looker = Looker(tmp_path, None)
+    looker.begin()
+    (tmp_path / "a").write_text("a")
+    assert [change.kind for change in looker.look_everywhere().changes] == [A]
+    (tmp_path / "a").unlink()
+    assert [change.kind for change in looker.look_everywhere().changes] == [D]
+    (tmp_path / "a").write_text("a")
+    assert [change.kind for change in looker.look_everywhere().changes] == [A]
+
+
 MOVES = st.lists(
     st.tuples(
         st.sampled_from(["write", "unlink", "rename", "mkdir", "rmdir", "link", "chmod"]),

@@ -24,7 +24,7 @@ from tests.axiom_sandbox.verifying.projects import Bench, Work, put
 from axiom_sandbox.protocol.conduct import Conduct, Noticed
 from axiom_sandbox.protocol.events import CriterionChecked
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
-from axiom_sandbox.verifying import driver, scanning, secrets
+from axiom_sandbox.verifying import scanning, secrets
 from axiom_sandbox.verifying.scanning import FORMS_IN_FILES, Scanner
 
 SEED = random.Random(7)
@@ -156,13 +156,8 @@ async def test_honest_work_passes(bench: Bench, honest: str) -> None:
     assert await check(bench, HONEST[honest]) == (Verdict.PASS, "No secret was added.")
 
 
-async def test_the_agent_s_last_words_are_looked_through(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lay_out = driver._lay_out
-    monkeypatch.setattr(
-        driver, "_lay_out", lambda *given: lay_out(*given[:3], f"done, with {TOKEN}", *given[4:])
-    )
+async def test_the_agent_s_last_words_are_looked_through(bench: Bench) -> None:
+    bench.said = f"done, with {TOKEN}"
     verdict, message = await check(bench, {"app.py": ""})
     assert (verdict, "the agent's last words:1 GitHub token: ghp_… (40 characters)" in message) == (
         Verdict.FAIL,
@@ -193,10 +188,9 @@ LEAKED = Conduct(
     ],
 )
 async def test_what_the_agents_sandbox_noticed_in_its_output_counts_where_it_is_asked_for(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, output: bool, conduct: Conduct | None, expected: Verdict
+    bench: Bench, output: bool, conduct: Conduct | None, expected: Verdict
 ) -> None:
-    lay_out = driver._lay_out
-    monkeypatch.setattr(driver, "_lay_out", lambda *given: lay_out(*given[:4], conduct, *given[5:]))
+    bench.conduct = conduct
     verdict, message = await check(bench, {"app.py": ""}, output=output)
     assert verdict is expected, message
     if expected is Verdict.FAIL:
