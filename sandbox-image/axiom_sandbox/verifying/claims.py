@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from axiom_sandbox.protocol.agents import Statement, StatementKind
-from axiom_sandbox.protocol.changes import ChangeKind
+from axiom_sandbox.protocol.changes import CandidateSource, ChangeKind
 from axiom_sandbox.protocol.conduct import Conduct, ToolUse
 from axiom_sandbox.protocol.criteria import CriterionType
 from axiom_sandbox.protocol.events import Compared
@@ -64,6 +64,8 @@ def _hold(
             return _tests_pass(conduct, results)
         case StatementKind.COMMAND_RAN:
             return (_ran_in_words if statement.in_words else _ran)(statement, conduct)
+        case _ if subject.candidate_source is CandidateSource.MESSAGE:
+            return None, "the workspace was not captured: what the final message holds was verified"
         case StatementKind.FILE_WRITTEN:
             return _written(statement, conduct, subject)
         case StatementKind.FILE_DELETED:

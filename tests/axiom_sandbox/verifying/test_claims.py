@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from axiom_sandbox.protocol.agents import Statement, StatementKind
-from axiom_sandbox.protocol.changes import Change, ChangeKind, Changes, Entry, EntryKind, Finding
+from axiom_sandbox.protocol.changes import (
+    CandidateSource,
+    Change,
+    ChangeKind,
+    Changes,
+    Entry,
+    EntryKind,
+    Finding,
+)
 from axiom_sandbox.protocol.conduct import Conduct, ToolUse, Touched
 from axiom_sandbox.protocol.criteria import CriterionType, Enforcement
 from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
@@ -159,3 +168,11 @@ def test_what_is_told_is_bounded_and_clean() -> None:
     found = disagreements(compare(subject(Conduct(speaks=True, statements=lies)), ()))
     assert len(found) == MAX_DISAGREEMENTS
     assert all("\x1b" not in one.claimed and len(one.claimed) <= 300 for one in found)
+
+
+def test_a_file_of_the_workspace_is_no_disagreement_where_the_message_was_verified() -> None:
+    conduct = Conduct(statements=(said(StatementKind.FILE_WRITTEN, "notes.md"),), speaks=True, watched=True)
+    assert disagreements(compare(subject(conduct), ()))
+    given = replace(subject(conduct), candidate_source=CandidateSource.MESSAGE)
+    [compared] = compare(given, ())
+    assert compared.agrees is None
