@@ -88,7 +88,6 @@ def stories(site: str) -> dict[str, tuple[tuple[str, ...], list[Object]]]:
         "vetoed": (greets, [CHANGED, judged("strict")]),
         "advised": (greets, [CHANGED, judged("strict", enforcement="Advisory")]),
         "agreed": (greets, [CHANGED, judged("kind")]),
-        "own-vendor": (greets, [CHANGED, judged("own")]),
         "cites": ((f'write note.md It says "{QUOTATION}, in June 2021" ({site}/landlock).', "exit 0"), [cited()]),
         "misquotes": ((f'write note.md "Landlock was removed in Linux 5.14" ({site}/landlock).', "exit 0"), [cited()]),
         "dead-link": ((f"write note.md See {site}/nothing for more.", "exit 0"), [cited()]),
@@ -140,7 +139,7 @@ def judge(name: str, vendor: str, model_name: str, url: str) -> Object:
 def told(cluster: Connection, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     folder, key, name = tmp_path_factory.mktemp("helped"), f"sk-{secrets.token_hex(24)}", new_name()
     image, address = build_agent_image(cluster, "plain"), cluster.machine_address
-    verdicts = {"strict": "FAIL", "kind": "PASS", "own": "PASS"}
+    verdicts = {"strict": "FAIL", "kind": "PASS"}
     with ExitStack() as stack:
         judges = {
             one: stack.enter_context(
@@ -174,7 +173,6 @@ def told(cluster: Connection, images: Images, tmp_path_factory: pytest.TempPathF
                     "judges": [
                         judge("strict", "Google", "gemini-x", judges["strict"].url),
                         judge("kind", "Anthropic", "claude-x", judges["kind"].url),
-                        judge("own", "OpenAI", "gpt-x", judges["own"].url),
                     ],
                     "egress": {
                         "destinations": [{"host": host, "ports": [], "http": {"ports": [server.server_port]}}]
@@ -223,10 +221,14 @@ def test_a_judge_that_has_nothing_against_it_lets_it_pass(told: Told) -> None:
     assert told.statuses["agreed"]["verdict"] == "Pass", told.statuses["agreed"]["message"]
 
 
-def test_a_judge_of_the_agents_own_vendor_is_never_asked(told: Told) -> None:
-    assert told.statuses["own-vendor"]["verdict"] == "Inconclusive"
-    assert "same vendor as the agent's own model" in told.result("own-vendor", "judged")["message"]
-    assert told.judges["own"].requests() == []
+def test_a_judge_of_the_agents_own_vendor_is_refused(told: Told) -> None:
+    judges = [judge("own", "OpenAI", "gpt-x", told.judges["kind"].url)]
+    patch = json.dumps({"spec": {"judges": judges}})
+    refused = told.kubectl.run(
+        "patch", "agentclass", class_name(told.kubectl), "--type=merge", "--patch", patch
+    )
+    assert refused.returncode != 0
+    assert "of the same vendor as the agent's own model" in refused.stderr
 
 
 def test_judges_are_asked_with_a_key_that_no_evidence_holds(told: Told) -> None:
