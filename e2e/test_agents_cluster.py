@@ -91,7 +91,7 @@ def stories_of(agent: str, mode: str) -> dict[str, Story]:
             [[{"shell": "touch permitted.txt && rm permitted.txt"}, *HONEST]],
             {"approvals": {"rules": [asking]}},
         ),
-        "told": Story([[BUSY, {"say": "I have waited."}], HONEST]),
+        "told": Story([[BUSY, *HONEST], HONEST]),
         "killed": Story([dying, [{"shell": "rm half.txt begun.txt"}, *HONEST]]),
         "two-rounds": Story(turns_of("two_rounds.json")),
         "faults": Story([[*FAULTS, *HONEST], HONEST]),
@@ -241,7 +241,7 @@ def outcomes(
 def playing(folder: Path, cast: Cast, address: str, key: str) -> Any:
     script = folder / f"{cast.name}.json"
     script.write_text(json.dumps({"turns": STORIES[cast].turns}))
-    return model(script, address, key, folder / f"{cast.name}.jsonl")
+    return model(script, address, key, folder / f"{cast.name}.jsonl", watched_for=TOLD)
 
 
 @every()
@@ -303,8 +303,8 @@ def test_what_a_person_says_in_mid_turn_reaches_the_model(outcomes: dict[Cast, O
     assert outcome.status["assisted"]
     [told] = [item for item in outcome.payloads("user_msg") if item["by"]]
     assert told["text"] == TOLD
-    assert {request["turn"] for request in outcome.requests if request["items"]} == {1, 2}
     assert len(outcome.payloads("agent_started")) == 1
+    assert any(request["holds"] for request in outcome.requests)
 
 
 @every("killed")

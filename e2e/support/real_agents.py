@@ -64,10 +64,16 @@ class Outcome:
 
 
 @contextmanager
-def model(script: Path, address: str, key: str, log: Path, *, asides: bool = True) -> Iterator[Model]:
-    """Without `asides` a request that offers no tools is part of the story, as a judge's question is."""
+def model(
+    script: Path, address: str, key: str, log: Path, *, asides: bool = True, watched_for: str = ""
+) -> Iterator[Model]:
+    """Without `asides` a request that offers no tools is part of the story, as a judge's question is.
+
+    The log tells which requests hold the text `watched_for`.
+    """
     command = [
         *(() if asides else ("--no-asides",)),
+        f"--watch-for={watched_for}",
         "--script",
         str(script),
         "--host",

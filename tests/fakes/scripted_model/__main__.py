@@ -37,6 +37,7 @@ def main() -> int:
         action="store_true",
         help="a request that offers no tools is part of the story, as a judge's question is",
     )
+    parser.add_argument("--watch-for", default="", help="the log tells which requests hold this text")
     options = parser.parse_args()
     try:
         script = load_script(options.script)
@@ -52,6 +53,7 @@ def main() -> int:
                 host=options.host,
                 port=options.port,
                 asides=not options.no_asides,
+                watched_for=options.watch_for,
             )
         )
     )

@@ -27,6 +27,7 @@ from .conversations import Item, Request, UnplayableError
 from .script import Break, Close, HttpError, Script, Wait
 
 MAX_REQUEST_BYTES = 64 * 2**20
+_BODY = web.RequestKey("body", bytes)
 HANG_POLL_SECONDS = 0.2
 """How often it is seen whether an agent that is kept waiting has hung up."""
 
@@ -45,6 +46,8 @@ class RequestRecord:
     conversation: str | None = None
     turn: int | None = None
     answered: int | None = None
+    holds: bool = False
+    """Whether the text that is watched for stood in it."""
 
 
 class ScriptedModel:
@@ -67,8 +70,13 @@ class ScriptedModel:
         port: int = 0,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         asides: bool = True,
+        watched_for: str = "",
     ) -> None:
-        """Without `asides` a request that offers no tools is part of the story: a judge's question is one."""
+        """Without `asides` a request that offers no tools is part of the story: a judge's question is one.
+
+        `watched_for`: the log tells which requests hold this text.
+        """
+        self._watched_for = watched_for.encode()
         self._asides = asides
         self.requests: list[RequestRecord] = []
         self._script = script
@@ -139,7 +147,7 @@ class ScriptedModel:
     async def _play(
         self, request: web.Request, vendor: ModuleType, read: Callable[[bytes], Request]
     ) -> web.StreamResponse:
-        body = await request.read()
+        body = request[_BODY] = await request.read()
         if not self._may(request):
             return self._refuse(request, vendor, 401, "Incorrect API key provided.")
         try:
@@ -232,6 +240,7 @@ class ScriptedModel:
             path=request.path,
             status=status,
             key_digest=None if key is None else hashlib.sha256(key.encode()).hexdigest(),
+            holds=bool(self._watched_for) and self._watched_for in request.get(_BODY, b""),
         )
         if asked is not None:
             record = replace(

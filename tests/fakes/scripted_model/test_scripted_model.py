@@ -275,8 +275,16 @@ async def test_the_log_tells_who_asked_what_without_the_key(tmp_path: Path) -> N
         "conversation": "session-1",
         "turn": 1,
         "answered": 0,
+        "holds": False,
     }
     assert "secret-key" not in log.read_text()
+
+
+async def test_the_log_tells_which_requests_hold_a_text() -> None:
+    async with ScriptedModel(script([{"say": "Done."}]), watched_for="mind the gap") as model:
+        await post(model, request_body([user("Go.")]))
+        await post(model, request_body([user("Go, and mind the gap.")]))
+    assert [request.holds for request in model.requests] == [False, True]
 
 
 async def test_models_can_be_listed_and_nothing_else_is_there() -> None:
