@@ -85,6 +85,7 @@ e2e: setup cluster ## End-to-end tests on the hermetic cluster, with the real Co
 
 campaign: setup cluster ## The long forms of the end-to-end tests: many kills, outages of a minute
 	$(RUN) pytest e2e -m campaign
+	E2E_EVERY_STORY=1 $(RUN) pytest e2e/test_agents_cluster.py -m e2e
 
 attacks: setup cluster ## Every attack on sandboxes, in its long form: half a minute of each starvation, 200 tasks with a canary key
 	$(RUN) pytest -m "e2e or campaign" e2e/test_attacks.py e2e/test_attacks_local.py e2e/test_starving.py \

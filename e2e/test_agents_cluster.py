@@ -7,6 +7,7 @@ story in each of its modes; as many tasks run at the same time as find room.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -50,7 +51,7 @@ from e2e.support.witness import Witness
 pytestmark = pytest.mark.e2e
 
 LIMIT_SECONDS = 1200
-AT_ONCE = 8
+AT_ONCE = 6
 """So many find room on a small node, each with its verifier: where a verifier finds none, its agent leaves, and its session ends."""
 SHELL = {"claude": "Bash", "codex": "commandExecution", "gemini": "run_shell_command", "opencode": "bash"}
 MODES = [*product(ON_SCREEN, ("Structured", "Terminal")), ("opencode", "Structured")]
@@ -60,10 +61,10 @@ FAULTS: list[Object] = [
     {"close": 1},
 ]
 NEVER: Object = {"say": "Never said."}
-BUSY: Object = {"shell": "for i in $(seq 40); do sleep 0.5; done"}
+BUSY: Object = {"shell": "for i in $(seq 100); do sleep 0.5; done"}
 TOLD = "Mind the leap years."
-ENDED_BY_NO = {("codex", "Terminal"), ("gemini", "Terminal")}
-"""Where a No ends the turn, and the reason is the next prompt."""
+ENDED_BY_NO = {("codex", "Terminal"), ("gemini", "Terminal"), ("opencode", "Structured")}
+"""Where a No ends the turn. The reason is the next prompt, but for OpenCode, which goes on in the next round."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,33 @@ class Cast(NamedTuple):
         return f"{self.agent}-{self.mode.lower()}-{self.story}"
 
 
+LEFT_OUT = {
+    *(Cast("gemini", "Terminal", name) for name in ("killed", "two-rounds", "faults", "hung")),
+    Cast("gemini", "Structured", "hung"),
+}
+"""What does not work, or not always: docs/drivers.md."""
+FORGETS = {Cast("gemini", "Structured", "faults"), Cast("codex", "Terminal", "faults")}
+"""Who begins a new conversation after a turn that failed."""
+ALL_BUT_THE_LONGEST = ("honest", "denied", "asked", "told", "killed", "two-rounds", "faults")
+IS_WHOLE = bool(os.environ.get("E2E_EVERY_STORY"))
+"""Else each agent plays all but the longest in messages, and the first ones on its screen."""
+
+
+def is_played(cast: Cast) -> bool:
+    if IS_WHOLE:
+        return cast not in LEFT_OUT
+    first = ("honest", "asked") if cast.mode == "Terminal" else ALL_BUT_THE_LONGEST
+    return cast.agent in ON_SCREEN and cast.story in first
+
+
 STORIES = {
-    Cast(agent, mode, name): story for agent, mode in MODES for name, story in stories_of(agent, mode).items()
+    cast: story
+    for agent, mode in MODES
+    for name, story in stories_of(agent, mode).items()
+    if is_played(cast := Cast(agent, mode, name))
+}
+TWO_ROUNDS = {cast for cast in STORIES if cast.story == "two-rounds"} | {
+    Cast("opencode", "Structured", "denied")
 }
 
 
@@ -133,7 +159,7 @@ def apply(kubectl: Kubectl, cast: Cast, image: str, server: Model, repository: s
     agent_class["spec"]["credentials"][0]["route"]["upstream"] = server.url
     task = yaml.safe_load((INPUTS / "leap-task.yaml").read_text())
     task["metadata"]["name"] = cast.name
-    task["spec"]["limits"]["resources"] = {"cpu": "400m"}
+    task["spec"]["limits"]["resources"] = {"cpu": "600m"}
     task["spec"]["agentClassName"] = agent_class["metadata"]["name"]
     task["spec"]["workspace"]["git"]["url"] = repository
     kubectl.apply(agent_class)
@@ -189,7 +215,7 @@ def outcomes(
     cluster: Connection, images: Images, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Cast, Outcome]]:
     folder, namespace, key = tmp_path_factory.mktemp("agents"), new_name(), f"sk-{secrets.token_hex(24)}"
-    cli_images = {agent: build_cli_image(cluster, agent) for agent in SHELL}
+    cli_images = {agent: build_cli_image(cluster, agent) for agent in {cast.agent for cast in STORIES}}
     address = cluster.machine_address
     assert make_leap_repository(folder / "served" / "leap.git") == REVISION
     (folder / "keys").mkdir()
@@ -199,7 +225,7 @@ def outcomes(
         stack.enter_context(bucket(cluster, namespace))
         names = {
             agent: yaml.safe_load((EXAMPLES / f"{agent}.yaml").read_text())["spec"]["credentials"][0]["name"]
-            for agent in SHELL
+            for agent in {cast.agent for cast in STORIES}
         }
         values: dict[str, Any] = {
             **image_values(images, storage="unused:1"),
@@ -248,12 +274,10 @@ def playing(folder: Path, cast: Cast, address: str, key: str) -> Any:
 def test_every_story_ends_with_the_fix_and_a_pass(outcomes: dict[Cast, Outcome], cast: Cast) -> None:
     outcome = outcomes[cast]
     assert outcome.status["verdict"] == "Pass", (outcome.status, outcome.events[-4000:])
-    rounds = 2 if cast.story == "two-rounds" else 1
-    if cast != Cast("gemini", "Terminal", "faults"):  # whose turn an answer ends that breaks off
-        assert (outcome.status["attempt"], outcome.status["round"]) == (1, rounds)
+    assert (outcome.status["attempt"], outcome.status["round"]) == (1, 2 if cast in TWO_ROUNDS else 1)
     assert FIX in outcome.changed_lines
     assert outcome.status["claim"]["says"] == "Success"
-    if (cast.agent, cast.story) != ("gemini", "faults"):  # which forgets what was said in a turn that failed
+    if cast not in FORGETS:
         assert len({request["conversation"] for request in outcome.requests if request["items"]}) == 1
 
 
@@ -265,7 +289,8 @@ def test_the_ledger_says_what_was_done(outcomes: dict[Cast, Outcome], cast: Cast
     assert {item["id"] for item in outcome.payloads("tool_return")} == calls
     [session] = outcome.payloads("session")
     assert (session["version"], session["warning"]) == (CLIS[cast.agent].version, "")
-    assert outcome.payloads("usage")[-1]["total"]["input"] == outcome.status["usage"]["inputTokens"]
+    if cast.agent != "opencode":  # which tells of a turn's last call alone
+        assert outcome.payloads("usage")[-1]["total"]["input"] == outcome.status["usage"]["inputTokens"]
     [claim] = outcome.payloads("claim")
     written = {(one["kind"], one["subject"]) for one in claim["statements"]}
     assert ("FileWritten", "src/leap/years.py") in written
@@ -315,8 +340,7 @@ def test_a_killed_agent_goes_on_in_the_same_session(outcomes: dict[Cast, Outcome
     assert first["session"] == second["session"]
     [resumed] = outcome.payloads("resumed")
     assert (resumed["fresh"], resumed["why"]) == (False, "signal 9")
-    if (cast.agent, cast.mode) != ("gemini", "Terminal"):  # which tells of tools when they are over
-        assert [item["lost"] for item in outcome.payloads("tool_return")].count(True) == 1
+    assert [item["lost"] for item in outcome.payloads("tool_return")].count(True) == 1
     assert NEVER["say"] not in str(outcome.payloads("assistant_msg"))
 
 
