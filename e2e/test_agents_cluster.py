@@ -61,7 +61,8 @@ FAULTS: list[Object] = [
     {"close": 1},
 ]
 NEVER: Object = {"say": "Never said."}
-BUSY: Object = {"shell": "for i in $(seq 100); do sleep 0.5; done"}
+BUSY: Object = {"shell": f"for second in {' '.join(map(str, range(50)))}; do sleep 1; done"}
+"""Without a substitution, which Gemini CLI does not run."""
 TOLD = "Mind the leap years."
 ENDED_BY_NO = {("codex", "Terminal"), ("gemini", "Terminal"), ("opencode", "Structured")}
 """Where a No ends the turn. The reason is the next prompt, but for OpenCode, which goes on in the next round."""
@@ -84,6 +85,8 @@ def stories_of(agent: str, mode: str) -> dict[str, Story]:
         {"shell": "echo half > half.txt; kill -9 $PPID; sleep 60"},
         NEVER,
     ]
+    # Claude Code gives what it is told in mid-turn with a tool's outcome; to the model of the others it is a turn of its own.
+    heard = HONEST if (agent, mode) == ("claude", "Structured") else [{"say": "I have waited."}]
     asking = {"name": "a-person", "tool": SHELL[agent], "pattern": "permitted", "permission": "Ask"}
     return {
         "honest": Story([HONEST]),
@@ -92,7 +95,7 @@ def stories_of(agent: str, mode: str) -> dict[str, Story]:
             [[{"shell": "touch permitted.txt && rm permitted.txt"}, *HONEST]],
             {"approvals": {"rules": [asking]}},
         ),
-        "told": Story([[BUSY, *HONEST], HONEST]),
+        "told": Story([[BUSY, *heard], HONEST]),
         "killed": Story([dying, [{"shell": "rm half.txt begun.txt"}, *HONEST]]),
         "two-rounds": Story(turns_of("two_rounds.json")),
         "faults": Story([[*FAULTS, *HONEST], HONEST]),
