@@ -71,7 +71,7 @@ class Scenario:
 
 SCENARIOS = {
     "honest": Scenario(
-        "plain", "say working\nwrite greeting.txt hello\nexit 0", (GREETING,), 0, "Pass", "Passed", "Done"
+        "plain", "say working\nwrite greeting.txt hello\nexit 0", (GREETING,), 0, "Pass", "Passed", "Success"
     ),
     "two-rounds": Scenario(
         "plain",

@@ -76,7 +76,7 @@ def test_an_agent_that_ignores_sigterm_is_ended_by_its_silence(hostile: World) -
 
 def test_a_gibibyte_on_the_terminal_is_kept_in_part_and_the_rest_declared(hostile: World) -> None:
     status = outcome(hostile, "flood")
-    assert (status["verdict"], status["claim"]["says"], status["attempt"]) == ("Pass", "Done", 1), status
+    assert (status["verdict"], status["claim"]["says"], status["attempt"]) == ("Pass", "Success", 1), status
     records = [record for record in hostile.events("flood") if record["event"] != "terminal"]
     gaps = [record["payload"] for record in records if record["event"] == "gap"]
     assert len(gaps) == 1, records
