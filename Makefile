@@ -68,7 +68,7 @@ test-launcher:
 	cd sandbox-image/launcher && go test ./...
 
 test-python:
-	$(RUN) pytest tests -m "not e2e and not cheats" -n 4 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=85
+	$(RUN) pytest tests -m "not e2e and not cheats" -n 6 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 image: .venv/ready launcher ## Build the images with buildah: see sandbox-image/README.md
 	$(RUN) python -m e2e.support.images
