@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -28,6 +26,7 @@ from e2e.cluster.connection import Connection
 from e2e.inputs.leap_repository import REVISION, make_leap_repository
 from e2e.support.buckets import bucket
 from e2e.support.chart import image_values
+from e2e.support.command_line import Person
 from e2e.support.images import Images, build_cli_image
 from e2e.support.kubernetes import Kubectl, Object
 from e2e.support.local_runs import INPUTS
@@ -169,20 +168,12 @@ def apply(kubectl: Kubectl, cast: Cast, image: str, server: Model, repository: s
     kubectl.apply(task)
 
 
-class Person:
+class Helper:
     """Answers agents that ask, and tells those something that are at work, by the command line, each until it is done."""
 
-    def __init__(self, kubectl: Kubectl, gateway: str, folder: Path, models: Mapping[Cast, Model]) -> None:
-        self._kubectl, self._gateway, self._token, self._models = kubectl, gateway, folder / "person", models
-        account = f"--serviceaccount={kubectl.namespace}:person"
-        rule = ("--verb=create", "--resource=agenttasks.axiom.dev/interventions")
-        kubectl("create", "serviceaccount", "person")
-        kubectl("create", "role", "person", *rule)
-        kubectl("create", "rolebinding", "person", "--role=person", account)
-        self._token.write_text(kubectl("create", "token", "person", "--duration=1h").strip())
+    def __init__(self, person: Person, models: Mapping[Cast, Model]) -> None:
+        self._person, self._models = person, models
         self._done: set[str] = set()
-        self.refusals: list[str] = []
-        """What did not get through, and was tried again."""
 
     def look(self, statuses: Mapping[str, Object]) -> None:
         """Does what is to be done by now."""
@@ -195,22 +186,10 @@ class Person:
             elif cast.story == "told" and any(item["items"] for item in self._models[cast].requests()):
                 self._axiom(cast, "tell", cast.name, TOLD)
 
-    def _axiom(self, cast: Cast, *arguments: str) -> None:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "axiom.cli.main", *arguments, "--cluster"),
-                *("--gateway", self._gateway, "--token-file", str(self._token)),
-                *("--namespace", self._kubectl.namespace),
-                *("--kubeconfig", self._kubectl.connection.kubeconfig),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        if done.returncode == 0:
+    def _axiom(self, cast: Cast, *words: str) -> None:
+        """What does not get through is tried again."""
+        if self._person.axiom(*words)[0] == 0:
             self._done.add(cast.name)
-        else:
-            self.refusals.append(f"{cast.name}: {done.stderr}")
 
 
 @pytest.fixture(scope="module")
@@ -241,12 +220,13 @@ def outcomes(
             team(cluster, lambda kubectl: [f"{cast.name}-{kubectl.namespace}" for cast in STORIES])
         )
         here = stack.enter_context(forwarded_gateway(admin))
-        person = Person(kubectl, here, folder, models)
+        rule = "create agenttasks.axiom.dev/interventions"
+        helper = Helper(Person(kubectl, here, folder, "person", rule), models)
         to_come = deque(sorted(STORIES, key=lambda cast: cast.story != "hung"))  # which takes longest
         begun: set[str] = set()
 
         def direct(statuses: Mapping[str, Object]) -> list[str]:
-            person.look(statuses)
+            helper.look(statuses)
             while to_come and sum(not is_complete(statuses.get(name, {})) for name in begun) < AT_ONCE:
                 cast = to_come.popleft()
                 apply(kubectl, cast, cli_images[cast.agent], models[cast], f"{git.url}/leap.git")

@@ -14,8 +14,9 @@ from minio import Minio
 
 from axiom.storage.ciphers import MAGIC
 from e2e.cluster.connection import Connection
+from e2e.support.command_line import axiom
 from e2e.support.world import World
-from e2e.test_evidence import Reader, axiom
+from e2e.test_evidence import reader
 
 pytestmark = pytest.mark.e2e
 
@@ -102,7 +103,7 @@ def test_a_namespaces_inputs_and_evidence_can_be_read_with_its_keys_alone(
     code, _, said = axiom("ledger", "verify", where, **{**reach, "AXIOM_S3_KEYRING": str(other)})
     assert (code, f"encrypted with the key '{namespace}.1'" in said) == (3, True), said
 
-    viewer = Reader(world, tmp_path, original=False)
+    viewer = reader(world, tmp_path, original=False)
     code, shown, said = viewer.axiom("ledger", "show", "sealed", "--slot", "agent")
     assert (code, WORD in shown) == (0, True), said
     code, screen, said = viewer.axiom("replay", "sealed", "--print")

@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from e2e.support.command_line import Person, axiom
 from e2e.support.kubernetes import Object
 from e2e.support.world import World
 
 pytestmark = pytest.mark.e2e
 
 
-def axiom(*words: str, **environment: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of the command line, away from any terminal."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "axiom.cli.main", *words],
-        capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **environment},
-    )  # fmt: skip
-    return ended.returncode, ended.stdout, ended.stderr
-
-
-class Reader:
-    """Somebody with a token, and the command line."""
-
-    def __init__(self, world: World, folder: Path, *, original: bool) -> None:
-        kubectl = world.kubectl
-        name = "auditor" if original else "viewer"
-        resources = "agenttasks.axiom.dev" + (",agenttasks.axiom.dev/original" if original else "")
-        kubectl("create", "serviceaccount", name)
-        kubectl("create", "role", name, "--verb=get", f"--resource={resources}")
-        account = f"--serviceaccount={kubectl.namespace}:{name}"
-        kubectl("create", "rolebinding", name, f"--role={name}", account)
-        self.token = folder / name
-        self.token.write_text(kubectl("create", "token", name).strip())
-        self.options = (
-            "--cluster", "--gateway", world.control_plane.gateway_url, "--namespace", kubectl.namespace,
-            "--kubeconfig", kubectl.connection.kubeconfig, "--token-file", str(self.token),
-        )  # fmt: skip
-
-    def axiom(self, *words: str) -> tuple[int, str, str]:
-        return axiom(*words, *self.options)
+def reader(world: World, folder: Path, *, original: bool) -> Person:
+    """Somebody who may read tasks, and perhaps what is masked for others."""
+    name = "auditor" if original else "viewer"
+    resources = "agenttasks.axiom.dev" + (",agenttasks.axiom.dev/original" if original else "")
+    return Person(world.kubectl, world.control_plane.gateway_url, folder, name, f"get {resources}")
 
 
 @pytest.fixture
@@ -60,7 +34,7 @@ def test_ledgers_are_read_proven_and_replayed_through_the_gateway(
     world: World, task: Object, tmp_path: Path
 ) -> None:
     assert task
-    viewer = Reader(world, tmp_path, original=False)
+    viewer = reader(world, tmp_path, original=False)
     code, shown, said = viewer.axiom("ledger", "show", "told", "--slot", "agent")
     assert code == 0, said
     assert "task_declared" in shown
@@ -79,7 +53,7 @@ def test_ledgers_are_read_proven_and_replayed_through_the_gateway(
     code, files, said = viewer.axiom("replay", "told", "--files")
     assert (code, "Added    greeting.txt" in files) == (0, True), said
 
-    auditor = Reader(world, tmp_path, original=True)
+    auditor = reader(world, tmp_path, original=True)
     code, proofs, said = auditor.axiom("ledger", "verify", "told", "--json")
     assert code == 0, proofs + said
     ledgers = {ledger["ledger"]: ledger for ledger in json.loads(proofs)["ledgers"]}

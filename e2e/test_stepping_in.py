@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.fakes import structured_agent
 
+from e2e.support.command_line import Person
 from e2e.support.kubernetes import Object
 from e2e.support.world import World, condition, has_condition
 
@@ -31,31 +29,8 @@ def make_asking_class(world: World, *plan: list[str], within: str = "10m") -> No
     )
 
 
-def token_of(world: World, name: str, *rules: str) -> str:
-    """A token of a service account that may do this."""
-    world.kubectl("create", "serviceaccount", name)
-    account = f"--serviceaccount={world.kubectl.namespace}:{name}"
-    for number, rule in enumerate(rules):
-        verb, _, resource = rule.partition(" ")
-        world.kubectl("create", "role", f"{name}-{number}", f"--verb={verb}", f"--resource={resource}")
-        world.kubectl("create", "rolebinding", f"{name}-{number}", f"--role={name}-{number}", account)
-    return world.kubectl("create", "token", name).strip()
-
-
-def axiom(world: World, folder: Path, token: str, *arguments: str) -> Any:
-    file = folder / "token"
-    file.write_text(token)
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "axiom.cli.main", *arguments, "--cluster"),
-            *("--gateway", world.control_plane.gateway_url, "--token-file", str(file)),
-            *("--namespace", world.kubectl.namespace),
-            *("--kubeconfig", world.kubectl.connection.kubeconfig),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def person(world: World, folder: Path, name: str, rule: str) -> Person:
+    return Person(world.kubectl, world.control_plane.gateway_url, folder, name, rule)
 
 
 def payloads(records: list[Object], event: str) -> list[Object]:
@@ -72,14 +47,14 @@ def test_a_person_answers_an_agent_and_tells_it_something(world: World, tmp_path
     assert "axiom approve asks" in condition(waiting, "Running")["message"]
     assert any(event["reason"] == "WaitingForApproval" for event in world.told("asks"))
 
-    reader = token_of(world, "onlooker", "get agenttasks.axiom.dev")
-    refused = axiom(world, tmp_path, reader, "approve", "asks")
-    assert (refused.returncode, "may not create agenttasks/interventions" in refused.stderr) == (3, True)
+    onlooker = person(world, tmp_path, "onlooker", "get agenttasks.axiom.dev")
+    code, _, said = onlooker.axiom("approve", "asks")
+    assert (code, "may not create agenttasks/interventions" in said) == (3, True)
 
-    steps_in = token_of(world, "helper", "create agenttasks.axiom.dev/interventions")
-    answered = axiom(world, tmp_path, steps_in, "approve", "asks", "--message", "go on")
-    assert answered.returncode == 0, answered.stderr
-    assert axiom(world, tmp_path, steps_in, "tell", "asks", "mind the leap years").returncode == 0
+    helper = person(world, tmp_path, "helper", "create agenttasks.axiom.dev/interventions")
+    code, _, said = helper.axiom("approve", "asks", "--message", "go on")
+    assert code == 0, said
+    assert helper.axiom("tell", "asks", "mind the leap years")[0] == 0
 
     status = world.wait_complete("asks")
     assert (status["verdict"], status["assisted"]) == ("Pass", True)

@@ -3,7 +3,6 @@
 import http.client
 import json
 import socket
-import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 from e2e.cluster.base_images import DEBIAN
 from e2e.cluster.connection import Connection, load
 from e2e.cluster.errors import ClusterError
+from e2e.cluster.forwarding import forwarded
 from e2e.cluster.layout import METADATA_ADDRESS, Cluster
 from e2e.cluster.metadata import ANSWER
 from e2e.cluster.shell import run
@@ -242,19 +242,11 @@ def _to_machine(cluster: Cluster, kubectl: Kubectl) -> None:
 
 
 def _port_forward(kubectl: Kubectl) -> None:
-    command = [
-        f"{kubectl.connection.bin_dir}/kubectl", "--kubeconfig", kubectl.connection.kubeconfig,
-        "--namespace", _NAMESPACE, "port-forward", "pod/server", ":8080",
-    ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
-        try:
-            assert forward.stdout is not None
-            # "Forwarding from 127.0.0.1:PORT -> 8080"
-            port = int(forward.stdout.readline().split("127.0.0.1:")[1].split()[0])
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-                assert answer.status == http.client.OK
-        finally:
-            forward.terminate()
+    with (
+        forwarded(kubectl.connection, _NAMESPACE, "server", 8080) as port,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer,
+    ):
+        assert answer.status == http.client.OK
 
 
 def _boundary(cluster: Cluster, kubectl: Kubectl) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 from e2e.cluster.connection import Connection
+from e2e.cluster.forwarding import forwarded
 from e2e.cluster.waiting import wait_until
 from e2e.support.chart import Release
 from e2e.support.images import ROOT
@@ -188,20 +189,11 @@ def gateway_url(admin: Kubectl) -> str:
 
 @contextmanager
 def forwarded_gateway(admin: Kubectl) -> Iterator[str]:
-    """The gateway's address on this machine, as `kubectl port-forward` gives it to people: without TLS, tokens go nowhere else."""
+    """The gateway's address on this machine: without TLS, tokens go nowhere else."""
     selector = "app.kubernetes.io/component=gateway"
     pod = admin("get", "pods", "--selector", selector, "--output", "jsonpath={.items[0].metadata.name}")
-    command = [
-        *(f"{admin.connection.bin_dir}/kubectl", "--kubeconfig", admin.connection.kubeconfig),
-        *("--namespace", admin.namespace, "port-forward", "--address", "127.0.0.1", f"pod/{pod}", ":8080"),
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forward:
-        assert forward.stdout is not None
-        try:
-            port = int(forward.stdout.readline().split("127.0.0.1:")[1].split()[0])
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            forward.terminate()
+    with forwarded(admin.connection, admin.namespace, pod, 8080) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def new_name() -> str:
