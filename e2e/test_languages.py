@@ -30,7 +30,7 @@ def test_the_right_fix_passes_and_a_wrong_one_and_a_cheat_do_not(
     world: World, cluster: Connection, images: Images, language: str
 ) -> None:
     task: OtherTask = LANGUAGES[language]
-    image = build_verifier_image(cluster, language, images.verifier)
+    image = build_verifier_image(cluster, language, images)
     world.make_class()
     works = {
         "right": ONE_LINE[language] % RIGHT,

@@ -67,11 +67,22 @@ def build_product_images(connection: Connection, root: Path = ROOT) -> Images:
 def build_browser_image(connection: Connection, images: Images) -> str:
     """The image that photographs pages, on top of the trusted side's; its name. Raises ClusterError."""
     dockerfile = ROOT / "sandbox-image" / "browser" / "Dockerfile"
-    inputs = [dockerfile, ROOT / "e2e" / "cluster" / "base_images.py"]
-    tag = f"{digest_of_files(inputs)[:8]}{images.sandbox.rpartition(':')[2][:8]}"
-    image = image_name(connection, "axiom-browser", tag)
+    return _build_on(connection, "axiom-browser", dockerfile, "SANDBOX", images.sandbox)
+
+
+def build_verifier_image(connection: Connection, variant: str, images: Images) -> str:
+    """The image of a clean room of another kind, on top of the default one; its name. Raises ClusterError."""
+    dockerfile = ROOT / "sandbox-image" / "verifier" / f"{variant}.Dockerfile"
+    return _build_on(connection, f"axiom-verifier-{variant}", dockerfile, "VERIFIER", images.verifier)
+
+
+def _build_on(connection: Connection, name: str, dockerfile: Path, argument: str, parent: str) -> str:
+    """An image made of its Dockerfile's folder and of its parent, which the Dockerfile's argument names."""
+    inputs = [dockerfile.parent, ROOT / "e2e" / "cluster" / "base_images.py"]
+    tag = f"{digest_of_files(inputs)[:8]}{parent.rpartition(':')[2][:8]}"
+    image = image_name(connection, name, tag)
     if not has_image(connection, image):
-        provide_image(connection, image, dockerfile, dockerfile.parent, {"SANDBOX": images.sandbox})
+        provide_image(connection, image, dockerfile, ROOT, {argument: parent})
     return image
 
 
@@ -100,19 +111,6 @@ def build_cli_image(connection: Connection, name: str) -> str:
         f"agent-{name}",
         inputs,
         lambda image: provide_image(connection, image, source / "Dockerfile", source),
-    )
-
-
-def build_verifier_image(connection: Connection, variant: str, verifier: str) -> str:
-    """The image of a clean room of another kind, on the default one; its name. Raises ClusterError."""
-    source = ROOT / "sandbox-image" / "verifier"
-    return _unless_there(
-        connection,
-        f"axiom-verifier-{variant}",
-        [source, ROOT / "e2e" / "cluster" / "base_images.py"],
-        lambda image: provide_image(
-            connection, image, source / f"{variant}.Dockerfile", ROOT, {"VERIFIER": verifier}
-        ),
     )
 
 
