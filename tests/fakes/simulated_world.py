@@ -332,6 +332,16 @@ class World:
                 return self.task
         raise AssertionError(f"not complete after {steps} steps: {self.task.status}")
 
+    def until_the_agent_works(self, steps: int = 20) -> SimulatedSandbox:
+        """The agent's sandbox, once its agent works."""
+        for _ in range(steps):
+            self.step()
+            for sandbox in self.sandboxes.values():
+                if sandbox.identity.role is Role.AGENT and sandbox.state.phase is Phase.RUNNING:
+                    return sandbox
+            self.progress()
+        raise AssertionError(f"no agent works after {steps} steps: {self.task.status}")
+
     def random_step(self, chance: random.Random, loss: float) -> None:
         there = [sandbox for sandbox in self.sandboxes.values() if sandbox.presence is Presence.RUNNING]
         if there and chance.random() < loss:

@@ -13,7 +13,7 @@ from axiom.planning.actions import Send
 from axiom.planning.briefing import MOST_PAUSE_SECONDS
 from axiom.planning.observed import Presence, VendorDown
 from axiom.planning.statuses import condition, is_true
-from axiom_sandbox.protocol.channel import Phase, SetBudget, SetDeadline, SetVendor
+from axiom_sandbox.protocol.channel import SetBudget, SetDeadline, SetVendor
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
 
@@ -31,14 +31,9 @@ def settled(played: World, most: int = 20) -> World:
 
 
 def at_work(**spec: object) -> tuple[World, SimulatedSandbox]:
+    """A task whose agent works."""
     played = world(**spec)
-    for _ in range(20):
-        played.step()
-        for sandbox in played.sandboxes.values():
-            if sandbox.identity.role is Role.AGENT and sandbox.state.phase is Phase.RUNNING:
-                return played, sandbox
-        played.progress()
-    raise AssertionError(played.task.status)
+    return played, played.until_the_agent_works()
 
 
 def reason(played: World, kind: ConditionType) -> Reason:

@@ -11,8 +11,7 @@ from axiom.api.agenttask import TaskState
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.statuses import condition
 from axiom_sandbox.protocol.agents import Fill, Vitals
-from axiom_sandbox.protocol.channel import Phase, Question
-from axiom_sandbox.protocol.identity import Role
+from axiom_sandbox.protocol.channel import Question
 from axiom_sandbox.protocol.verdicts import Verdict
 
 QUESTION = Question(
@@ -28,13 +27,7 @@ QUESTION = Question(
 def at_work(**spec: object) -> tuple[World, SimulatedSandbox]:
     """A task whose agent works."""
     played = world(**spec)
-    for _ in range(20):
-        played.step()
-        for sandbox in played.sandboxes.values():
-            if sandbox.identity.role is Role.AGENT and sandbox.state.phase is Phase.RUNNING:
-                return played, sandbox
-        played.progress()
-    raise AssertionError(played.task.status)
+    return played, played.until_the_agent_works()
 
 
 def running(played: World) -> tuple[Reason, str]:
