@@ -81,16 +81,8 @@ class BubblewrapBackend:
 class BubblewrapSandbox(LocalSandbox):
     """One sandbox. Its untrusted side is bubblewrap's child."""
 
-    def __init__(
-        self,
-        spec: SandboxSpec,
-        folder: Path,
-        changed: Callable[[], None],
-        understudies: Understudies | None = None,
-    ) -> None:
-        super().__init__(spec, folder, changed, understudies)
-        self._bwrap: asyncio.subprocess.Process | None = None
-        self._group: ControlGroup | None = None
+    _bwrap: asyncio.subprocess.Process | None = None
+    _group: ControlGroup | None = None
 
     def settings(self) -> SandboxSettings:
         """What the trusted side is told."""

@@ -23,8 +23,8 @@ PACKAGES = (
 
 def main() -> None:
     """Reads the plan, runs each file, reports."""
-    node = _part("run_node.py")
-    relay = _part("relay.py")
+    relay = _relay()
+    node = relay.load("run_node.py")
     plan, send = relay.begin(PARTS)
     if problem := node.unfit():
         send("unable", reason=problem)
@@ -71,8 +71,8 @@ def _has_jest(plan: dict[str, Any]) -> bool:
     return any(Path(place, "jest", "package.json").exists() for place in places)
 
 
-def _part(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(f"axiom_{Path(name).stem}", Path(__file__).parent / name)
+def _relay() -> Any:
+    spec = importlib.util.spec_from_file_location("axiom_relay", Path(__file__).parent / "relay.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
