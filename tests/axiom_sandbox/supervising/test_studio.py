@@ -74,7 +74,9 @@ async def test_a_process_that_draws_for_too_long_is_ended() -> None:
 
 
 async def test_a_process_that_says_nonsense_is_ended() -> None:
-    studio = Studio(command=(sys.executable, "-c", "import os; os.write(1, b'\\xff' * 64)"))
+    studio = Studio(
+        command=(sys.executable, "-c", "import os, sys; os.write(1, b'\\xff' * 64); sys.stdin.buffer.read()")
+    )
     with pytest.raises(StudioError, match="a message of 4294967295 bytes"):
         await studio.draw(frame("one"))
     assert not studio.is_open
