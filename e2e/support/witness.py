@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,14 +40,10 @@ class Witness:
 
     def look_for(self, secret: bytes, folder: Path) -> None:
         """Looks for it in every file of pods' volumes on the node; where it is found becomes a text."""
-        for path in folder.glob("*/volumes/kubernetes.io~empty-dir/**/*"):
-            try:
-                if path.is_file() and not path.is_symlink() and path.stat().st_size < _LARGEST_FILE:
-                    self.files_seen += 1
-                    if secret in path.read_bytes():
-                        self.texts[f"file {path}"] = secret.decode()
-            except OSError:
-                continue  # has gone meanwhile
+        for volumes in folder.glob("*/volumes/kubernetes.io~empty-dir"):
+            for inner, _, names in os.walk(volumes):  # folders that go meanwhile are passed over
+                for path in (Path(inner, name) for name in names):
+                    self._look_into(path, secret)
 
     def logs_of(self, text: str) -> str:
         """The logs of all containers in pods whose names hold a text."""
@@ -55,6 +52,15 @@ class Witness:
     def environments_of(self, program: str) -> list[str]:
         """The environments of all processes of a program."""
         return [held for what, held in self.environments.items() if what.endswith(f" {program}")]
+
+    def _look_into(self, path: Path, secret: bytes) -> None:
+        try:
+            if path.is_file() and not path.is_symlink() and path.stat().st_size < _LARGEST_FILE:
+                self.files_seen += 1
+                if secret in path.read_bytes():
+                    self.texts[f"file {path}"] = secret.decode()
+        except OSError:
+            return  # has gone meanwhile
 
     def _read_log(self, path: str, what: str) -> None:
         try:
