@@ -35,6 +35,7 @@ pytestmark = [
 ]
 
 TASKS = 200
+AT_ONCE = 8
 LIMIT_SECONDS = 2400
 CREDENTIAL = "canary"
 
@@ -116,12 +117,8 @@ def test_a_key_that_two_hundred_tasks_use_is_nowhere_but_in_its_secret(
         class_name = f"canary-{kubectl.namespace}"
         kubectl("create", "namespace", kubectl.namespace)
         kubectl.apply(asking_class(class_name, agent_image("plain"), vendor, CREDENTIAL))
-        items = [task(number, class_name) for number in range(TASKS)]
-        kubectl(
-            "create", "-f", "-", document={"apiVersion": "v1", "kind": "List", "items": items}, timeout=300
-        )
         witness = Witness(kubectl.api(), (kubectl.namespace, release.namespace))
-        statuses = wait_complete(kubectl, witness, key)
+        statuses = play(kubectl, witness, class_name, key)
         stored = read_bucket(client, name)
         texts = {
             **witness.texts,
@@ -147,17 +144,22 @@ def test_a_key_that_two_hundred_tasks_use_is_nowhere_but_in_its_secret(
     assert sum("metrics" in what for what in texts) >= 4
 
 
-def wait_complete(kubectl: Kubectl, witness: Witness, key: str) -> dict[str, Object]:
+def play(kubectl: Kubectl, witness: Witness, class_name: str, key: str) -> dict[str, Object]:
+    """Runs all tasks, some at once, looking for the key meanwhile; their statuses."""
     path = f"/apis/axiom.dev/v1alpha1/namespaces/{kubectl.namespace}/agenttasks"
     pods = the_node().pod_folder("x").parent
+    to_come = [task(number, class_name) for number in range(TASKS)]
     statuses: dict[str, Object] = {}
 
     def missing() -> str | None:
+        going = sum(not is_complete({"status": status}) for status in statuses.values())
+        if coming := [to_come.pop() for _ in range(min(AT_ONCE - going, len(to_come)))]:
+            kubectl("create", "-f", "-", document={"apiVersion": "v1", "kind": "List", "items": coming})
         witness.look()
         witness.look_for(key.encode(), pods)
         statuses.update((one["metadata"]["name"], one.get("status", {})) for one in witness.api.list(path)[0])
         going = sum(not is_complete({"status": status}) for status in statuses.values())
-        return f"{going} are not complete" if going else None
+        return f"{going} are not complete, {len(to_come)} not begun" if going or to_come else None
 
     wait_until("the tasks to be complete", missing, limit_seconds=LIMIT_SECONDS, interval_seconds=0.5)
     return statuses
