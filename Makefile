@@ -117,7 +117,8 @@ captures: .venv/ready ## Record anew what the real CLIs say (needs npm and Node)
 
 cheats: setup ## Every cheat and every honest solution on every task, in real clean rooms: about an hour and a half
 	$(RUN) pytest tests -m cheats -n 2
-	$(RUN) python -m tests.cheats
+	for language in python node jest go; do $(RUN) python -m tests.cheats --language $$language --record || exit 1; done
+	$(RUN) python -m bench --only cheats
 
 real-projects: setup ## Right and wrong solutions and cheats on real projects from the package registry: about 20 minutes
 	$(RUN) python -m tests.real_projects

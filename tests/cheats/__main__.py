@@ -8,6 +8,7 @@ import sys
 import time
 
 from tests.cheats.other_tasks import missing
+from tests.cheats.recording import counts, record
 from tests.cheats.running import LANGUAGES, cheats, decide_all, elsewhere, honest, sample
 
 
@@ -21,7 +22,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--language", default="", choices=["python", *LANGUAGES], help="one alone")
     parser.add_argument("--part", default="1/1", help="K/N: every Nth case, from the Kth on")
+    parser.add_argument("--record", action="store_true", help="for docs/benchmarks.md; needs --language")
     given = parser.parse_args()
+    if given.record and (not given.language or given.only or given.sample or given.isolation != "Auto"):
+        parser.error(
+            "--record is for all cases of one --language or a --part of them, decided as users' are."
+        )
     cases = [*cheats(), *honest()] if given.language in ("", "python") else []
     for program in LANGUAGES:
         if given.language in ("", program):
@@ -35,8 +41,11 @@ def main() -> None:
         cases = sample(cases, min(given.sample, len(cases)), given.seed)
     began = time.monotonic()
     tally = asyncio.run(decide_all(cases, given.isolation, given.at_once))
+    seconds = time.monotonic() - began
     print(tally.table())
-    print(f"{len(cases)} cases in {time.monotonic() - began:.0f} s, isolation {given.isolation}")
+    print(f"{len(cases)} cases in {seconds:.0f} s, isolation {given.isolation}")
+    if given.record:
+        record(given.language, given.part, counts(tally, seconds))
     sys.exit(bool(tally.wrong))
 
 
