@@ -249,6 +249,7 @@ UNTOLD = (
     "axiom_claim_disagreements_total",
     "axiom_egress_signals_total",
     "axiom_vendor_breaker_open",
+    "axiom_vendor_next_try_timestamp_seconds",
 )
 """The agent of the load speaks no protocol, its model answers, and what it answers holds nothing to notice."""
 

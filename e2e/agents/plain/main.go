@@ -9,6 +9,7 @@
 //	call PATH         asks $MODEL_URL/PATH with the key $MODEL_KEY; writes the answer to the file "answer"
 //	poll PATH         asks as call does, again and again until the answer is 200, at the latest after 5 minutes
 //	post PATH         the same as call, by POST, as models are asked
+//	insist PATH       the same as poll, by POST
 //	exit CODE         ends
 package main
 
@@ -49,7 +50,9 @@ func main() {
 		case "post":
 			call(http.MethodPost, rest, "{}")
 		case "poll":
-			poll(rest)
+			poll(http.MethodGet, rest, "")
+		case "insist":
+			poll(http.MethodPost, rest, "{}")
 		case "exit":
 			code, err := strconv.Atoi(rest)
 			check(err)
@@ -95,10 +98,10 @@ func call(method, path, sent string) {
 }
 
 // Whatever goes wrong meanwhile, such as a proxy that is being replaced, is tried again.
-func poll(path string) {
+func poll(method, path, sent string) {
 	until := time.Now().Add(5 * patience)
 	for time.Now().Before(until) {
-		if status, body, err := ask(http.MethodGet, path, ""); err == nil && strings.HasPrefix(status, "200 ") {
+		if status, body, err := ask(method, path, sent); err == nil && strings.HasPrefix(status, "200 ") {
 			write("answer " + status + " " + body)
 			return
 		}

@@ -98,6 +98,11 @@ class Exchange:
     signals: tuple[str, ...] = ()
     """Rules by which the answer means to talk a model into something."""
 
+    @property
+    def waited(self) -> float:
+        """Seconds since the vendor was asked."""
+        return time.monotonic() - self.admitted if self.admitted is not None else 0.0
+
 
 def create_app(
     settings: ProxySettings,
@@ -287,6 +292,8 @@ class _Proxy:
             upstream = await self._ask(request, admitted, exchange)
         except asyncio.CancelledError:
             self._charge_unanswered(request, admitted, exchange)
+            if exchange.waited >= self._settings.patience_seconds and not exchange.awaiting_agent:
+                self._note_weather(admitted, exchange, None)
             raise
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             if isinstance(error, TimeoutError):

@@ -28,6 +28,8 @@ class ProxySettings:
 
     connect_seconds: float = 10
     """Longest time to resolve the vendor's name, to connect and to agree on TLS."""
+    patience_seconds: float = 60
+    """An agent that gives up a call of a model after so long says that its vendor does not answer."""
     idle_seconds: float = 600
     """Longest silence of a vendor or of an agent in the middle of a request. Requests as such have no time limit."""
     recheck_seconds: float = 5

@@ -446,6 +446,7 @@ def _waiting() -> Row:
                 Query("sum(axiom_approvals_waiting)", "an approval"),
                 Query("max by (vendor) (axiom_vendor_breaker_open) > 0", "{{vendor}} does not answer"),
                 stacked=True,
+                width=6,
             ),
             lines(
                 "The longest wait",
@@ -453,6 +454,19 @@ def _waiting() -> Row:
                 "s",
                 Query("max by (reason) (axiom_tasks_waiting_longest_seconds)", "{{reason}}"),
                 Query("max(axiom_approvals_waiting_longest_seconds)", "an approval"),
+                Query(
+                    "max by (vendor) (clamp_min(axiom_vendor_next_try_timestamp_seconds - time(), 0))",
+                    "until {{vendor}} is tried again",
+                ),
+                width=6,
+            ),
+            lines(
+                "Vendors that fail",
+                "Which share of the tasks that asked a vendor within five minutes fails by its fault. From half of them on, and"
+                " two at least, all wait for it.",
+                "percentunit",
+                Query("max by (vendor) (axiom_vendor_failing_ratio)", "{{vendor}}"),
+                width=6,
             ),
             lines(
                 "Sandboxes",
@@ -460,6 +474,7 @@ def _waiting() -> Row:
                 "short",
                 Query("sum by (role, phase) (axiom_sandboxes) > 0", "{{role}} {{phase}}"),
                 stacked=True,
+                width=6,
             ),
         ),
     )

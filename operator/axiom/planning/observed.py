@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from axiom.api.agentclass import AgentClass
@@ -108,8 +109,9 @@ class VendorDown:
     """The API of a vendor that the task's agent asks does not answer."""
 
     host: str
-    next_try_seconds: float
-    """Until one task tries whether it is back."""
+    since: datetime
+    next_try: datetime
+    """When one task tries whether it is back, or did so last and has not been answered yet."""
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,11 @@ def pause_so_far(present: Present) -> VendorPause | None:
 
 
 def why(vendor: VendorDown) -> str:
-    """For a person. What is left is told in steps, as it is written whenever it changes."""
-    return f"{vendor.host} does not answer; limits.deadline stands until it does, for at most {MOST_PAUSE_SECONDS // 3600} h"
+    """For a person. It changes, and is written, once for each try."""
+    return (
+        f"{vendor.host} has not answered since {rfc3339(vendor.since)}; one task tries next at {rfc3339(vendor.next_try)}."
+        f" limits.deadline stands until it answers, for at most {MOST_PAUSE_SECONDS // 3600} h"
+    )
 
 
 def pause_name(present: Present) -> str:

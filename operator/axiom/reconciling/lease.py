@@ -3,6 +3,8 @@
 A Lease alone fences nothing (writes carry versions and UIDs for that); it keeps two operators from doing the same work, and
 one that was paused for longer than the Lease lasts from writing what it had in mind before. Clocks of two machines are never compared: a holder counts as gone when its Lease did not change for its whole
 duration by our own monotonic clock.
+
+What the next operator has to know, and nothing else tells, lies beside it as annotations: it costs no write of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -58,6 +60,12 @@ class Lease:
         """When the last successful renewal began, by our clock."""
         self._seen = ""
         self._seen_at = 0.0
+        self._notes: Callable[[], Mapping[str, str]] = dict
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """The annotations as they are: until `keep`, as the last holder left them."""
+        return dict(self._held["metadata"].get("annotations") or {}) if self._held else {}
 
     async def acquire(self) -> None:
         """Returns once we hold it, however long that takes."""
@@ -69,8 +77,9 @@ class Lease:
             await self._sleep(self._settings.renew_every * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
         log.info("the Lease %s is ours (%s)", self._settings.name, self._settings.identity)
 
-    async def keep(self) -> None:
-        """Renews for ever. Raises LeaseLostError."""
+    async def keep(self, notes: Callable[[], Mapping[str, str]] = dict) -> None:
+        """Renews for ever, and writes down these annotations with it. Raises LeaseLostError."""
+        self._notes = notes
         while True:
             await self._sleep(self._settings.renew_every)
             began = self._clock()
@@ -98,7 +107,8 @@ class Lease:
         """Lets go, so that the next operator need not wait. Trouble is logged: the Lease runs out by itself."""
         if self._held is None:
             return
-        body = {**self._held, "spec": {**self._held["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}}
+        spec = {**self._held["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+        body = {**self._held, "metadata": self._with_notes(self._held["metadata"]), "spec": spec}
         try:
             await self._api.replace(LEASES, self._settings.namespace, self._settings.name, body)
         except ApiError as error:
@@ -166,4 +176,13 @@ class Lease:
                 "spec": spec,
             }
             return await self._api.create(LEASES, settings.namespace, body)
-        return await self._api.replace(LEASES, settings.namespace, settings.name, {**lease, "spec": spec})
+        body = {**lease, "metadata": self._with_notes(lease["metadata"]), "spec": spec}
+        return await self._api.replace(LEASES, settings.namespace, settings.name, body)
+
+    def _with_notes(self, metadata: Object) -> Object:
+        notes = self._notes()
+        return (
+            {**metadata, "annotations": {**(metadata.get("annotations") or {}), **notes}}
+            if notes
+            else metadata
+        )

@@ -28,6 +28,7 @@ from axiom_sandbox.protocol.verdicts import ClaimAbout, Saying, Verdict, combine
 
 NONE = "None"
 """The value of a label where there is nothing to name."""
+_Samples = Iterable[tuple[Sequence[str], float]]
 
 _PHASE_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 _TASK_BUCKETS = (2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200)
@@ -135,8 +136,14 @@ class Census(Protocol):
 class Breakers(Protocol):
     """The breakers of the vendors' APIs."""
 
-    def states(self) -> Iterable[tuple[Sequence[str], float]]:
-        """For each host 1 where its breaker is not closed, else 0."""
+    def states(self) -> _Samples:
+        """For each host 1 where its breaker holds all back, else 0."""
+
+    def next_tries(self) -> _Samples:
+        """For each host whose breaker is not closed: when the next task tries, in seconds since the epoch."""
+
+    def shares(self) -> _Samples:
+        """For each host: which share of the tasks that asked it lately fails."""
 
 
 class Queue(Protocol):
@@ -312,13 +319,32 @@ class Metrics:
                 AGENT_CLASS,
                 samples=functools.partial(self._vitals, of, min if of is _pace else max),
             )
-        instruments.computed(
-            "axiom_vendor_breaker_open",
-            "1: the API of this host does not answer; no sandbox of classes that use it is started, no agent that died is"
-            " started again, and deadlines stand. 0: it answers. Hosts that never failed are left out.",
-            Label("vendor", bounded_by="the upstreams of the AgentClasses' metered routes"),
-            samples=lambda: self._census.vendors.states() if self._census else (),
+        vendors: tuple[tuple[str, str, Callable[[Breakers], _Samples]], ...] = (
+            (
+                "axiom_vendor_breaker_open",
+                "1: the API of this host does not answer; no sandbox of classes that use it is started, no agent that died is"
+                " started again, and deadlines stand. 0: it answers, or a single task alone asks it.",
+                lambda vendors: vendors.states(),
+            ),
+            (
+                "axiom_vendor_next_try_timestamp_seconds",
+                "When a task tries next whether this host answers, in seconds since the epoch; in the past while one does."
+                " Hosts that answer are left out.",
+                lambda vendors: vendors.next_tries(),
+            ),
+            (
+                "axiom_vendor_failing_ratio",
+                "Share of the tasks whose last call of a model, within five minutes, failed by the fault of this host.",
+                lambda vendors: vendors.shares(),
+            ),
         )
+        for name, text, told in vendors:
+            instruments.computed(
+                name,
+                text,
+                Label("vendor", bounded_by="the upstreams of the AgentClasses' metered routes"),
+                samples=functools.partial(self._of_vendors, told),
+            )
         instruments.computed(
             "axiom_sandboxes",
             "Sandboxes there are; phase Pending until the trusted side was heard of.",
@@ -530,6 +556,9 @@ class Metrics:
                 asking[name].append(max((self._now() - since).total_seconds(), 0))
         for name, seconds in asking.items():
             yield (name,), summary(seconds) if seconds else 0
+
+    def _of_vendors(self, told: Callable[[Breakers], _Samples]) -> _Samples:
+        return told(self._census.vendors) if self._census else ()
 
     def _vitals(
         self, of: Callable[[Vitals], int | None], which: Callable[[list[int]], int]

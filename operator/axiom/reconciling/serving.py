@@ -70,7 +70,7 @@ class Operator:
         self.narrator = Narrator(api, settings.lease.identity)
         around = surroundings(settings)
         applier = Applier(api, self.pods, self.tasks, self.sandboxes, connect, around, fence)
-        self.vendors = Vendors()
+        self.vendors = Vendors(clock)
         self.collector = Collector(
             finder(api, settings.namespace),
             asker(around.token_key, clock),
@@ -194,10 +194,11 @@ async def _act(
     await watcher.fill()
     if api.server_time is not None:
         clock.set(api.server_time)
+    operator.vendors.go_on_from(lease.notes)
     parts = [
         asyncio.create_task(part)
         for part in (
-            lease.keep(),
+            lease.keep(operator.vendors.notes),
             watcher.run(),
             operator.narrator.run(),
             operator.collector.run(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from tests.axiom.planning.test_planner import world
 from tests.fakes.simulated_world import SimulatedSandbox, World
@@ -17,7 +18,8 @@ from axiom_sandbox.protocol.channel import SetBudget, SetDeadline, SetVendor
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
 
-DOWN = VendorDown("api.example", 20)
+SINCE = datetime(2026, 1, 1, 11, 59, tzinfo=UTC)
+DOWN = VendorDown("api.example", SINCE, SINCE + timedelta(seconds=30))
 
 
 def settled(played: World, most: int = 20) -> World:
@@ -42,6 +44,12 @@ def reason(played: World, kind: ConditionType) -> Reason:
     return found.reason
 
 
+def message(played: World, kind: ConditionType) -> str:
+    found = condition(played.task.status, kind)
+    assert found is not None
+    return found.message
+
+
 def finished(played: World) -> World:
     for _ in range(60):
         if is_true(played.task.status, ConditionType.COMPLETE):
@@ -57,10 +65,9 @@ def test_no_sandbox_is_started_until_the_vendor_is_back_and_then_it_is() -> None
     settled(played)
     assert played.created == []
     assert reason(played, ConditionType.SANDBOX_READY) is Reason.WAITING_FOR_VENDOR
-    found = condition(played.task.status, ConditionType.SANDBOX_READY)
-    assert found is not None
-    assert (
-        found.message == "api.example does not answer; limits.deadline stands until it does, for at most 4 h"
+    assert message(played, ConditionType.SANDBOX_READY) == (
+        "api.example has not answered since 2026-01-01T11:59:00.000Z; one task tries next at 2026-01-01T11:59:30.000Z."
+        " limits.deadline stands until it answers, for at most 4 h"
     )
     played.now += timedelta(hours=2)
     settled(played)
@@ -93,6 +100,21 @@ def test_the_deadline_stands_for_an_agent_that_runs_and_goes_on_afterwards() -> 
         played.step()
         played.progress()
     assert reason(played, ConditionType.COMPLETE) is Reason.DEADLINE_EXCEEDED
+
+
+def test_each_try_is_told_once_by_those_who_wait_and_by_those_who_run() -> None:
+    waiting, (running, _) = world(), at_work()
+    for played, kind in ((waiting, ConditionType.SANDBOX_READY), (running, ConditionType.RUNNING)):
+        played.vendor = DOWN
+        settled(played)
+        for number in range(1, 4):
+            played.vendor = replace(DOWN, next_try=SINCE + timedelta(minutes=number))
+            written = played.writes["status"]
+            for _ in range(5):
+                played.now += timedelta(seconds=10)
+                played.step()
+            assert f"next at 2026-01-01T12:0{number - 1}" in message(played, kind)
+            assert played.writes["status"] == written + 1
 
 
 def test_the_sandbox_is_told_once_each_time_and_its_deadline_runs_ahead_of_it() -> None:

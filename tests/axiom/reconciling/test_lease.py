@@ -167,3 +167,22 @@ async def test_a_lease_counts_from_when_it_was_asked_for(api: Api) -> None:
     clock.now += 1
     with pytest.raises(LeaseLostError):
         mine.check()
+
+
+async def test_what_a_holder_notes_is_written_with_its_renewals_and_found_by_the_next(
+    server: FakeApiServer, api: Api
+) -> None:
+    first, clock = {"axiom.dev/a": "1"}, Clock()
+    mine = lease(api, clock)
+    await mine.acquire()
+    assert mine.notes == {}
+    keeping = asyncio.create_task(mine.keep(lambda: first))
+    while clock.naps < 3:
+        await asyncio.sleep(0)
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    first = {"axiom.dev/a": "2"}
+    await mine.release()
+    other = lease(api, Clock(), "other")
+    await other.acquire()
+    assert other.notes == {"axiom.dev/a": "2"}

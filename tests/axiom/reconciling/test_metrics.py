@@ -71,6 +71,12 @@ class Census:
     def states(self) -> list[tuple[tuple[str], float]]:
         return [((host,), value) for host, value in self.open.items()]
 
+    def next_tries(self) -> list[tuple[tuple[str], float]]:
+        return [((host,), 1.8e9) for host, value in self.open.items() if value]
+
+    def shares(self) -> list[tuple[tuple[str], float]]:
+        return [((host,), 0.75 * value) for host, value in self.open.items()]
+
     def waiting(self) -> list[float]:
         return self.waits
 
@@ -317,6 +323,8 @@ def test_a_vendor_whose_breaker_is_open_is_shown_by_its_host() -> None:
     world.metrics.watch(Census(open={"api.example": 1.0, "other.example": 0.0}))
     assert world.value("axiom_vendor_breaker_open", vendor="api.example") == 1
     assert world.value("axiom_vendor_breaker_open", vendor="other.example") == 0
+    assert world.value("axiom_vendor_next_try_timestamp_seconds", vendor="api.example") == 1.8e9
+    assert world.value("axiom_vendor_failing_ratio", vendor="api.example") == 0.75
 
 
 def test_before_the_lease_is_held_nothing_is_there() -> None:
