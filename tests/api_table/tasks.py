@@ -250,6 +250,21 @@ GOOD = [
         "with less than its class",
         {"spec.capabilities": {"writePaths": ["src", "docs/out"], "destinations": ["pypi.org"]}},
     ),
+    Case(
+        "with a stricter rule for a full context",
+        {"spec.capabilities": {"context": {"atPercent": 60, "then": "Stop"}}},
+    ),
+    Case("with the rule of its class for a full context", {"spec.capabilities": {"context": {}}}),
+    Case(
+        "with another thing than Stop to be done about a full context",
+        {"spec.capabilities": {"context": {"then": "Compact"}}},
+        Refused("spec.capabilities.context.then", "Stop"),
+    ),
+    Case(
+        "with a context that is full from the start",
+        {"spec.capabilities": {"context": {"atPercent": 9}}},
+        Refused("spec.capabilities.context.atPercent", "10"),
+    ),
     Case("with nothing of its class", {"spec.capabilities": {"writePaths": [], "destinations": []}}),
     Case(
         "with a path to write to outside its workspace",

@@ -752,15 +752,37 @@ def routed(spec: AgentClassSpec) -> list[Credential]:
 
 
 def capability_fault(agent_class: AgentClass, task: AgentTaskSpec) -> str:
-    """Which destination of the task its class does not open, and the cure; empty if there is none."""
+    """Which capability of the task its class does not give, and the cure; empty if there is none."""
     opened = {one.host for one in agent_class.spec.egress.destinations}
     beyond = [host for host in task.capabilities.destinations or () if host not in opened]
     if not beyond:
-        return ""
+        return _context_fault(agent_class, task)
     return (
         f"capabilities.destinations names {', '.join(beyond)}, which AgentClass {agent_class.name!r} does not open;"
         " a task has less than its class, never more: remove it, or add it to the class's egress.destinations"
     )
+
+
+def _context_fault(agent_class: AgentClass, task: AgentTaskSpec) -> str:
+    wanted, given = task.capabilities.context, agent_class.spec.context
+    if wanted is None:
+        return ""
+    if not agent_class.spec.speaks:
+        return (
+            f"capabilities.context needs an agent that says how full its context is, and driver Generic of AgentClass"
+            f" {agent_class.name!r} does not; remove it, or take a class with a driver of its own"
+        )
+    if given is None and (wanted.at_percent is None or wanted.then is None):
+        return (
+            f"capabilities.context can only stop a turn, as AgentClass {agent_class.name!r} has no context that could be made"
+            " stricter; write both atPercent and then: Stop, or add context to the class"
+        )
+    if given is not None and wanted.at_percent is not None and wanted.at_percent > given.at_percent:
+        return (
+            f"capabilities.context.atPercent is {wanted.at_percent}, and AgentClass {agent_class.name!r} acts from"
+            f" {given.at_percent} on; a task has less than its class, never more: write {given.at_percent} or less, or remove it"
+        )
+    return ""
 
 
 def judge_fault(agent_class: AgentClass, criteria: Sequence[Criterion]) -> str:

@@ -236,6 +236,23 @@ class Resources(ApiModel):
     """Bytes that workspace and home may hold."""
 
 
+class StricterAct(StrEnum):
+    """What a task may have done about a full context in place of what its class says."""
+
+    STOP = "Stop"
+    """The turn ends, as a claim that was not finished."""
+
+
+class ContextCapability(ApiModel):
+    """Something is done about the agent's context earlier than its class says, or its turn ends in place of that."""
+
+    at_percent: Annotated[int, Field(ge=10, le=99)] | None = None
+    """From this share of what its model can hold on, which is no more than the class's context.atPercent. Unset: as the class
+    says."""
+    then: StricterAct | None = None
+    """What. Unset: as the class says."""
+
+
 class Capabilities(ApiModel):
     """Less than what the class lets its agents do. Nothing here gives more."""
 
@@ -244,6 +261,8 @@ class Capabilities(ApiModel):
     Home and /tmp stay writable. Unset: the whole workspace. Rests on Landlock."""
     destinations: Annotated[list[HostName], Field(max_length=64)] | None = None
     """Which of the class's egress.destinations the agent may reach; unset: all of them."""
+    context: ContextCapability | None = None
+    """A stricter rule for a context that fills up than context of the class. Where the class has none, atPercent and then."""
 
 
 class Limits(ApiModel):

@@ -6,14 +6,23 @@ from datetime import datetime, timedelta
 
 import yaml
 
-from axiom.api.agentclass import AgentClass, AgentClassSpec, PageShots, Silences, is_measured, mcp_prefix
-from axiom.api.agenttask import AgentTask
+from axiom.api.agentclass import (
+    AgentClass,
+    AgentClassSpec,
+    ContextSettings,
+    PageShots,
+    Silences,
+    is_measured,
+    mcp_prefix,
+)
+from axiom.api.agenttask import AgentTask, ContextCapability
 from axiom.api.usage import micro_dollars
 from axiom_sandbox.protocol.agents import AgentMode
 from axiom_sandbox.protocol.approvals import Approvals
 from axiom_sandbox.protocol.changes import CandidateSource
 from axiom_sandbox.protocol.channel import (
     AgentProgram,
+    ContextAct,
     ContextPolicy,
     Envelope,
     HomeFile,
@@ -91,6 +100,15 @@ def patience_of(silences: Silences) -> Patience:
     )
 
 
+def context_policy(given: ContextSettings | None, own: ContextCapability | None) -> ContextPolicy | None:
+    """What the class says of a full context, made stricter by the task: the smaller share, and Stop if it asks for that."""
+    percents = [one.at_percent for one in (given, own) if one and one.at_percent is not None]
+    act = ContextAct.STOP if own and own.then else given and given.then
+    if not percents or act is None:
+        return None
+    return ContextPolicy(percent=min(percents), act=act, window=given.window if given else None)
+
+
 def _page(page: PageShots) -> PagePictures:
     return PagePictures(
         port=page.port,
@@ -129,11 +147,7 @@ def start_command(
             ),
             approvals=spec.approvals or Approvals(),
             patience=patience_of(spec.silences),
-            context=ContextPolicy(
-                percent=spec.context.at_percent, act=spec.context.then, window=spec.context.window
-            )
-            if spec.context
-            else None,
+            context=context_policy(spec.context, task.spec.capabilities.context),
             terminal=TerminalSize(columns=spec.terminal.columns, rows=spec.terminal.rows),
             pictures=PictureSettings(
                 terminal=spec.screenshots.terminal,

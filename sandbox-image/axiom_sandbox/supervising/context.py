@@ -1,4 +1,4 @@
-"""What is done about a context that fills up: the class's policy, and what takes its place where that cannot be, or was no help. Pure."""
+"""What is done about a context that fills up: the policy of class and task, and what takes its place where that cannot be, or was no help. Pure."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def deed_for(
     limit = policy.percent + (MARGIN if by_itself and wanted is ContextAct.COMPACT else 0)
     if percent is None or percent < limit:
         return None
-    why = f"its context is {percent}% full, and context.atPercent of its class is {policy.percent}"
+    why = f"its context is {percent}% full, and context.atPercent is {policy.percent}"
     if len(acts) >= MOST_ACTS:
         return Deed(ContextAct.STOP, f"{why}; something was done about that {MOST_ACTS} times in this round")
     if acts and not helped:

@@ -73,7 +73,7 @@ def test_a_deed_says_why_for_a_person() -> None:
     )
     assert found == Deed(
         SUMMARISE,
-        "its context is 85% full, and context.atPercent of its class is 80; this agent cannot be told to compact it in this mode",
+        "its context is 85% full, and context.atPercent is 80; this agent cannot be told to compact it in this mode",
     )
 
 
