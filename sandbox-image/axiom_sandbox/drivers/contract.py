@@ -87,7 +87,7 @@ class Step:
     close: bool = False
     """Standard input ends after that."""
     typed: str = ""
-    """Typed on the terminal once it rests, as a bracketed paste and Enter."""
+    """Pasted on the terminal once it rests, and entered."""
     keys: bytes = b""
     """Pressed on the terminal at once."""
 

@@ -288,7 +288,7 @@ class PromptDelivery(StrEnum):
     STDIN = "Stdin"
     """On standard input, which then ends."""
     TYPED = "Typed"
-    """Typed on the terminal, as a bracketed paste followed by Enter."""
+    """Pasted on the terminal, and entered: marked as a paste where the program asks for that, else line by line."""
 
 
 class HomeFile(Message):

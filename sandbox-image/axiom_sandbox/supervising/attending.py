@@ -35,7 +35,6 @@ from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
 from axiom_sandbox.supervising.vigil import Vigil
 from axiom_sandbox.supervising.vitals import Before, overspent, vitals_of
 from axiom_sandbox.supervising.watchdog import Watchdog
-from axiom_sandbox.terminal.keys import bracketed_paste
 from axiom_sandbox.terminal.recording import Recording
 from axiom_sandbox.terminal.screens import ScreenState, View
 
@@ -212,18 +211,18 @@ class Attendance:
 
     async def _feed(self, first: Step) -> None:
         """What an agent at its terminal is told once."""
-        taken = True
+        lost = ""
         if (stdin := self._handover.fds.pop("stdin", None)) is not None:
             try:
-                taken = await write_all(stdin, first.write)
+                if not await write_all(stdin, first.write):
+                    lost = "the agent did not read all of what it was told"
             finally:
                 os.close(stdin)
             await self._means.link.close_fd(self._process, "stdin")
         if first.typed and self.pump:
-            taken = await self.pump.type(bracketed_paste(first.typed) + b"\r")
-        if not taken:
-            detail = "the agent did not read all of what it was told"
-            await self._means.record(Intervention(by="supervisor", action="prompt", detail=detail))
+            lost = await self.pump.paste(first.typed)
+        if lost:
+            await self._means.record(Intervention(by="supervisor", action="prompt", detail=lost))
 
     def _talk_with(self, driver: Driver) -> Talk | None:
         means = self._means

@@ -18,9 +18,18 @@ from typing import Any
 from axiom_sandbox.protocol.events import Event, Gap, Terminal
 from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.terminal.casts import CastReader, parse_header
+from axiom_sandbox.terminal.keys import bracketed_paste, entered_lines
 from axiom_sandbox.terminal.live import INTERVAL_SECONDS, LiveScreen
 from axiom_sandbox.terminal.recording import Code, Recording, RecordingError
-from axiom_sandbox.terminal.screens import EmulatorMissingError, Screen, ScreenState, View, make_screen, play
+from axiom_sandbox.terminal.screens import (
+    BRACKETED_PASTE,
+    EmulatorMissingError,
+    Screen,
+    ScreenState,
+    View,
+    make_screen,
+    play,
+)
 
 _READ_BYTES = 64 * 1024
 _PIECE_BYTES = 8 * 1024
@@ -29,6 +38,9 @@ TAIL_BYTES = 16 * 1024
 _LOOKED_AT_BYTES = 256 * 1024
 _NOTE_SECONDS = 0.5
 _TYPING_SECONDS = 10.0
+_MARKS_SECONDS = 4.0
+LONGEST_LINE = 4095
+"""Bytes of a line that a terminal of Linux holds for a program that reads whole lines."""
 _MOST_ANSWERS = 4096
 """Bytes of answers that wait while something is typed; more are dropped."""
 
@@ -120,10 +132,23 @@ class TerminalPump:
         await _within(grace, self._hung_up)
         self._finished.set()
 
-    async def type(self, data: bytes) -> bool:
-        """Types once the agent has shown something and rests. False if it did not read all of it within 10 s."""
+    async def paste(self, text: str) -> str:
+        """Types text and Enter once the agent has shown something and rests, marked as pasted if the program asks for that, as a
+        terminal does. Returns what was lost of it, for a person; empty: nothing."""
         await self._rest()
-        return await self.press(data)
+        marked = await self._wants_marks()
+        typed = bracketed_paste(text) if marked else entered_lines(text)
+        cut = (
+            not marked and self._takes_lines and any(len(line) > LONGEST_LINE for line in typed.split(b"\r"))
+        )
+        if not await self.press(typed + b"\r"):
+            return "the agent did not read all of what it was told"
+        if cut:
+            return (
+                f"the agent's terminal takes lines of at most {LONGEST_LINE} bytes, and the end of a longer one of its prompt was"
+                " lost; promptDelivery Stdin or Argument loses nothing"
+            )
+        return ""
 
     async def press(self, data: bytes) -> bool:
         """Types at once. False if the agent did not read all of it within 10 s."""
@@ -185,6 +210,22 @@ class TerminalPump:
             return termios.tcgetattr(self._fd)
         except (OSError, termios.error):
             return None
+
+    async def _wants_marks(self) -> bool:
+        """A program asks for marks a moment after it has drawn; one that takes whole lines never does."""
+        await _within(_MARKS_SECONDS, self.shows)
+        until = asyncio.get_running_loop().time() + _MARKS_SECONDS
+        while (view := self.screen.view()) is not None and BRACKETED_PASTE not in view.modes:
+            if self._takes_lines or asyncio.get_running_loop().time() >= until:
+                return False
+            await asyncio.sleep(INTERVAL_SECONDS)
+        return True
+
+    @property
+    def _takes_lines(self) -> bool:
+        """The kernel holds what is typed until Enter, and no more of a line than fits."""
+        attributes = self.attributes()
+        return attributes is not None and bool(attributes[3] & termios.ICANON)
 
     async def _rest(self, first: float = 3.0, quiet: float = 0.3, most: float = 10.0) -> None:
         """A full-screen program drops what is typed before it listens; one that has drawn and rests does listen."""

@@ -15,7 +15,12 @@ def bracketed_paste(text: str) -> bytes:
     Nothing in the text can end the paste or press a key: the end sequence goes, and so does every control
     character but line ends and tabs. A lone surrogate becomes a question mark.
     """
-    return _BEGIN + plain_text(text).replace("\n", "\r").encode(errors="replace") + _END
+    return _BEGIN + entered_lines(text) + _END
+
+
+def entered_lines(text: str) -> bytes:
+    """Text → the bytes of its lines, each but the last entered: a paste into a program that does not ask for marks."""
+    return plain_text(text).replace("\n", "\r").encode(errors="replace")
 
 
 def plain_text(text: str) -> str:

@@ -18,7 +18,7 @@ from axiom_sandbox.supervising.agent import AgentSandbox
 from axiom_sandbox.supervising.board import Board, write_durably
 from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.supervising.settings import SandboxSettings
-from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
+from axiom_sandbox.supervising.terminal_pump import LONGEST_LINE, TerminalPump, recorded_tail
 from axiom_sandbox.supervising.usage import ENTRY_BYTES, folder_bytes
 from axiom_sandbox.terminal.recording import Recording
 
@@ -151,16 +151,42 @@ async def test_a_terminal_that_is_held_open_is_left_after_the_grace(tmp_path: Pa
     os.close(desk.agent)
 
 
-async def test_typing_waits_for_a_reader_and_gives_up_on_one_that_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("shown", "raw", "read"),
+    [
+        pytest.param(b"ready> ", False, b"one\ntwo\n", id="lines"),
+        pytest.param(b"ready> \x1b[?2004h", True, b"\x1b[200~one\rtwo\x1b[201~\r", id="marks"),
+        pytest.param(b"ready> \x1b[?2004h\x1b[?2004l", False, b"one\ntwo\n", id="marks no more"),
+    ],
+)
+async def test_what_is_pasted_is_marked_where_the_program_asks_for_that_and_else_entered_line_by_line(
+    tmp_path: Path, shown: bytes, raw: bool, read: bytes
+) -> None:
     desk = Desk(tmp_path)
+    if raw:
+        tty.setraw(desk.agent)
     running = asyncio.create_task(desk.pump.run())
-    os.write(desk.agent, b"ready> ")
-    assert await desk.pump.type(b"hello\r")
-    assert os.read(desk.agent, 100) == b"hello\n"
+    os.write(desk.agent, shown)
+    assert await desk.pump.paste("one\ntwo") == ""
+    found = b""
+    while len(found) < len(read):
+        found += os.read(desk.agent, 100)
+    assert found == read
     os.close(desk.agent)
     await desk.pump.finish(10)
     await running
-    assert '"i", "hello' in desk.file.read_text() or '"i","hello' in desk.file.read_text()
+    assert any(line.startswith("[") and '"i"' in line for line in desk.file.read_text().splitlines())
+
+
+async def test_a_line_that_a_terminal_does_not_hold_is_said_to_be_cut(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    running = asyncio.create_task(desk.pump.run())
+    os.write(desk.agent, b"ready> ")
+    assert "at most 4095 bytes" in await desk.pump.paste("x" * (LONGEST_LINE + 1))
+    assert len(os.read(desk.agent, 10_000)) == LONGEST_LINE + 1, "with its end"
+    os.close(desk.agent)
+    await desk.pump.finish(10)
+    await running
 
 
 async def test_a_program_that_asks_its_terminal_is_answered_whoever_types_besides(tmp_path: Path) -> None:
