@@ -121,9 +121,11 @@ async def test_a_task_whose_budget_is_spent_ends(world: World, proxy: Accounts) 
     assert (status["verdict"], status["state"]) == ("Fail", "Complete")
     assert (status["usage"]["costUsd"], status["usage"]["requests"]) == ("0.110001", 2)
     assert status["usage"].get("proxies", []) == []
-    shown = world.metrics.render().decode()
-    assert 'axiom_tokens_total{agent_class="plain",kind="output"} 11000.0' in shown
-    assert 'axiom_cost_usd_total{agent_class="plain",verdict="Fail"} 0.110001' in shown
+    tokens = 'axiom_tokens_total{agent_class="plain",kind="output"} 11000.0'
+    await world.until(lambda: tokens in world.metrics.render().decode())  # counted once the write is answered
+    assert (
+        'axiom_cost_usd_total{agent_class="plain",verdict="Fail"} 0.110001' in world.metrics.render().decode()
+    )
 
 
 async def test_a_budget_without_prices_is_refused_until_there_are_some(world: World) -> None:
