@@ -20,6 +20,7 @@ from axiom.storage.store import (
     UnavailableError,
     digest_of,
 )
+from axiom_sandbox.durable import sync_folder
 
 _UNFINISHED = ".unfinished"
 """Folder of what is being written; hidden from keys, which never begin with a dot."""
@@ -79,7 +80,7 @@ class FolderStore:
         path = self._root / key
         with suppress(MissingError), _explained(key):
             path.unlink()
-            _fsync(path.parent)
+            sync_folder(path.parent)
 
     def _put(self, key: str, source: Path | bytes) -> PutResult:
         path = self._root / key
@@ -121,7 +122,7 @@ class FolderStore:
 
     def _make_name_durable(self, path: Path) -> None:
         for folder in path.parents:
-            _fsync(folder)
+            sync_folder(folder)
             if folder == self._root:
                 return
 
@@ -161,11 +162,3 @@ def _explained(key: str) -> Iterator[None]:
         raise MissingError(key) from error
     except OSError as error:
         raise UnavailableError(f"{key}: the folder cannot be used: {error.strerror}") from error
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -21,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from axiom_sandbox import durable
 from axiom_sandbox.ledger import files
 from axiom_sandbox.ledger.errors import (
     LedgerBusyError,
@@ -371,7 +372,7 @@ class Ledger:
             self._descriptor = files.create_raw(self._folder, len(self._extents))
         assert self._descriptor is not None
         if data:
-            files.write_durably(self._descriptor, data)
+            durable.write_durably(self._descriptor, data)
         if group.cut:
             self._close_raw()
         return len(data)

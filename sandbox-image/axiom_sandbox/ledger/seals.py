@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from axiom_sandbox.ledger.errors import LedgerCorruptError
-from axiom_sandbox.ledger.files import replace_durably
+from axiom_sandbox.durable import replace_durably
 
 _NAME = "seals.json"
 

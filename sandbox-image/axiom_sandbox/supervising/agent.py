@@ -20,6 +20,7 @@ from typing import Any
 
 from axiom_sandbox.drivers.contract import Driver, Ended, Place, Said, UnsupportedError
 from axiom_sandbox.drivers.registry import make_driver
+from axiom_sandbox.durable import replace_durably
 from axiom_sandbox.protocol.changes import CandidateSource
 from axiom_sandbox.protocol.channel import (
     AnswerApproval,
@@ -73,7 +74,6 @@ from axiom_sandbox.snapshots.messages import Given, code_in
 from axiom_sandbox.snapshots.texts import texts_of
 from axiom_sandbox.snapshots.trees import Amount, Tree
 from axiom_sandbox.supervising.attending import Means
-from axiom_sandbox.supervising.board import write_durably
 from axiom_sandbox.supervising.browser import Browser
 from axiom_sandbox.supervising.camera import Camera
 from axiom_sandbox.supervising.capturing import PATCH, capture_given, capture_workspace, final_message
@@ -829,7 +829,7 @@ class AgentSandbox(Sandbox):
         self._base_tree = base
         if self._awaits_other_files:
             await self._begin_from(self.settings.checkpoint, self.board.state.restored)
-        write_durably(self.folder / _BASED, str(time.time_ns()).encode())
+        replace_durably(self.folder / _BASED, str(time.time_ns()).encode())
 
     async def _begin_from(self, digest: str, known: Restored | None) -> None:
         number = 0

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from axiom_sandbox.drivers.contract import Driver, Step, Turn, UnsupportedError
 from axiom_sandbox.drivers.screen import ScreenDriver
+from axiom_sandbox.durable import replace_durably
 from axiom_sandbox.protocol.agents import Vitals
 from axiom_sandbox.protocol.approvals import Decision, decide
 from axiom_sandbox.protocol.channel import AnswerApproval, StartAgent, TerminalSize
 from axiom_sandbox.protocol.checkpoints import Manifest
 from axiom_sandbox.protocol.events import ApprovalAsked, BudgetSpent, ContextActed, Gap, Intervention
 from axiom_sandbox.protocol.launching import Exit
-from axiom_sandbox.supervising.board import Board, write_durably
+from axiom_sandbox.supervising.board import Board
 from axiom_sandbox.supervising.camera import Camera
 from axiom_sandbox.supervising.context import Deed, deed_for, percent_of
 from axiom_sandbox.supervising.conversation import Conversation, Talk
@@ -207,7 +208,7 @@ class Attendance:
         first = self._means.driver.begin(self._turn)
         if not fed.exists():
             await self._feed(first)
-            write_durably(fed, b"")
+            replace_durably(fed, b"")
 
     async def _feed(self, first: Step) -> None:
         """What an agent at its terminal is told once."""
@@ -268,7 +269,7 @@ class Attendance:
             if not known:
                 await talk.do(lambda: means.driver.begin(self._turn))
                 await talk.told()
-                write_durably(fed, b"")
+                replace_durably(fed, b"")
             for answer in means.answers():
                 if answer.question in means.driver.memory.questions:
                     await self.answer(answer)

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from axiom_sandbox.durable import replace_durably
 from axiom_sandbox.protocol.channel import Blob, LedgerHead, Phase, SandboxState
 from axiom_sandbox.protocol.identity import Identity
 from axiom_sandbox.protocol.pictures import SCREENSHOT
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Replaces a file so that a crash leaves the old content or the new, never a part. For the owner alone."""
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 class Board:
@@ -53,7 +37,7 @@ class Board:
             update={**changes, "revision": self._state.revision + 1, "updated_ms": self._now_ms()}
         )
         try:
-            write_durably(self._file, self.state.model_dump_json().encode())
+            replace_durably(self._file, self.state.model_dump_json().encode())
         finally:
             self._changed.set()
             self._changed = asyncio.Event()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from axiom_sandbox.durable import replace_durably
 from axiom_sandbox.protocol.launching import (
     MAX_PACKET_BYTES,
     PROTOCOL,
@@ -26,7 +27,6 @@ from axiom_sandbox.protocol.launching import (
     Processes,
     Start,
 )
-from axiom_sandbox.supervising.board import write_durably
 
 _MAX_FDS = 32
 _HELLO_TIMEOUT = 2.0
@@ -340,7 +340,7 @@ class LauncherLink:
         digest = hashlib.sha256(nonce.encode()).hexdigest()
         if self._pin_file.exists():
             return "" if self._pin_file.read_text() == digest else "the nonce is not the pinned one"
-        write_durably(self._pin_file, digest.encode())
+        replace_durably(self._pin_file, digest.encode())
         return ""
 
     def _readable(self, connection: _Connection) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from axiom_sandbox import VERSION
+from axiom_sandbox.durable import replace_durably
 from axiom_sandbox.ledger.errors import LedgerClosedError, LedgerFailedError
 from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.protocol.channel import (
@@ -49,7 +50,7 @@ from axiom_sandbox.snapshots.archives import digest_of, read_tree, unpack
 from axiom_sandbox.snapshots.errors import SnapshotError
 from axiom_sandbox.snapshots.trees import Amount, Tree
 from axiom_sandbox.snapshots.writing import clear
-from axiom_sandbox.supervising.board import Board, write_durably
+from axiom_sandbox.supervising.board import Board
 from axiom_sandbox.supervising.judging_isolation import judge
 from axiom_sandbox.supervising.launcher_link import Hello, LauncherError, LauncherLink, LauncherLostError
 from axiom_sandbox.supervising.settings import SandboxSettings
@@ -409,7 +410,7 @@ class Sandbox(ABC):
         envelope = envelope.model_copy(update={"taken_ms": _now_ms()})
         taken = [*self._commands, envelope]
         lines = (one.model_dump_json().encode() + b"\n" for one in taken)
-        write_durably(self.folder / "commands.jsonl", b"".join(lines))
+        replace_durably(self.folder / "commands.jsonl", b"".join(lines))
         self._commands = taken
         self._note_deadline(envelope)
         self._carry_out(command)

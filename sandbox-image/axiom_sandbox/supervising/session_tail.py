@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from axiom_sandbox.supervising.board import write_durably
+from axiom_sandbox.durable import replace_durably
 
 _AT_ONCE_BYTES = 1024 * 1024
 _MOST_ENTRIES = 20_000
@@ -38,7 +38,7 @@ class SessionTail:
         self._at = 0
         if not noted.exists():
             known = {inode: size for pattern in patterns for _, size, inode in self._found(pattern)}
-            write_durably(noted, json.dumps(known).encode())
+            replace_durably(noted, json.dumps(known).encode())
         self._before: dict[str, int] = json.loads(noted.read_bytes())
         """Sizes by inode: a file that is renamed is the same."""
 

@@ -83,9 +83,9 @@ async def test_concurrent_appends_are_committed_in_groups(
     open_ledger: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    write = ledger_module.files.write_durably
+    write = ledger_module.durable.write_durably
     monkeypatch.setattr(
-        ledger_module.files,
+        ledger_module.durable,
         "write_durably",
         lambda fd, data: (written.append(data.count(b"\n")), write(fd, data)),
     )

@@ -15,7 +15,7 @@ from axiom_sandbox.protocol.channel import Blob, FailureReason, LedgerHead, Phas
 from axiom_sandbox.protocol.events import Event, Gap, Terminal
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.supervising.agent import AgentSandbox
-from axiom_sandbox.supervising.board import Board, write_durably
+from axiom_sandbox.supervising.board import Board
 from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.supervising.terminal_pump import LONGEST_LINE, TerminalPump, recorded_tail
@@ -68,13 +68,6 @@ async def test_a_disk_that_refuses_is_told_and_the_change_holds_until_then(tmp_p
     with pytest.raises(FileNotFoundError):
         held.update(phase=Phase.FAILED)
     assert held.state.phase is Phase.FAILED
-
-
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
-    write_durably(tmp_path / "f", b"old")
-    write_durably(tmp_path / "f", b"new")
-    assert (tmp_path / "f").read_bytes() == b"new"
-    assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
 class Desk:
