@@ -358,9 +358,10 @@ class ClaudeDriver(ClaudeWords):
                 return ()
 
     def _result(self, message: dict[str, Any]) -> Iterable[Event]:
+        compacted = self._compacting  # until its usage is told
         yield self._usage(message)
         yield from self._window(message["modelUsage"])
-        if self._compacting:
+        if compacted:
             self._ask_for_context()
             return  # the prompt's own turn follows
         if message.get("queued_turn_count"):

@@ -57,7 +57,7 @@ class JsonLinesDriver(Driver):
         """One message → its events; None: it is not known, and is kept whole. May call `say`.
 
         KeyError, TypeError, ValueError and AttributeError (pydantic's ValidationError is a ValueError) say that the message
-        is not of the form that it should have: then it is kept whole, too.
+        is not of the form that it should have: then it is kept whole, too, behind what was made of it before that was found.
         """
 
     @abstractmethod
@@ -132,15 +132,18 @@ class JsonLinesDriver(Driver):
     # --- one line ---------------------------------------------------------------------------------------------
 
     def _line(self, line: Line) -> Iterable[Event]:
+        """What it comes to. Lazily: each event is remembered before the next is made."""
         message = _object(line)
         if message is None:
-            return self._unknown(_MALFORMED, line)
+            yield from self._unknown(_MALFORMED, line)
+            return
         try:
-            events = self.receive(message)
-            known = None if events is None else tuple(events)
+            if (events := self.receive(message)) is not None:
+                yield from events
+                return
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-            known = None
-        return self._unknown(self.kind_of(message), line) if known is None else known
+            pass  # not of the form that it should have
+        yield from self._unknown(self.kind_of(message), line)
 
     def kind_of(self, message: dict[str, Any]) -> str:
         """What the agent calls this kind of message."""

@@ -91,10 +91,8 @@ class OpenCodeDriver(AcpDriver):
 
     def thought(self, text: str) -> Iterable[Event]:
         """It thinks in pieces, and never says that it has thought."""
-        said = tuple(self.then())
-        if said:
-            self._delta = ""  # all of it is said there
-        return (*said, *self.delta(text, reasoning=True))
+        yield from self.then()
+        yield from self.delta(text, reasoning=True)
 
     def _filled(self, update: dict[str, Any]) -> Iterable[Event]:
         used, window = whole_number(update.get("used")), whole_number(update.get("size"))
