@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from axiom_sandbox.drivers.contract import Command, Place, Sight, Step, Turn
+from axiom_sandbox.drivers.contract import Command, Place, Turn
 from axiom_sandbox.drivers.expanding import environment, expand, variables
 from axiom_sandbox.drivers.gemini import KEEP, PRESET, WINDOW, GeminiWords
 from axiom_sandbox.drivers.json_lines import input_of, text_of
@@ -103,12 +103,11 @@ class GeminiTerminalDriver(GeminiWords, ScreenDriver):
 
     # --- what it shows ----------------------------------------------------------------------------------------
 
-    def see(self, sight: Sight) -> Step:
-        """As every agent on its terminal; its version stands above the first prompt."""
+    def glance(self, view: View) -> None:
+        """Its version stands above the first prompt, and nowhere else."""
         if not self._version:
-            found = (match for line in sight.view.lines if (match := _VERSION.search(line)))
+            found = (match for line in view.lines if (match := _VERSION.search(line)))
             self._version = next((match[1] for match in found), "")
-        return super().see(sight)
 
     def read(self, view: View) -> Shown:
         """By its title, and the dialog that stands at the end."""

@@ -255,8 +255,12 @@ class ScreenDriver(JsonLinesDriver):
 
     # --- what is seen -----------------------------------------------------------------------------------------
 
+    def glance(self, view: View) -> None:
+        """Learns from a screen what the session's file does not tell. Nothing follows from it."""
+
     def see(self, sight: Sight) -> Step:
         """A screen → what it says, and the keys that follow from it. Pure, given what was seen before."""
+        self.glance(sight.view)
         if self.memory.outcome:
             return Step()
         shown = self.read(sight.view)

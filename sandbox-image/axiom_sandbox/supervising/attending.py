@@ -45,6 +45,8 @@ _LEAVING_GRACE = 10.0
 _INTERRUPT_GRACE = 10.0
 _EXIT_SECONDS = 30.0
 _HANG_UP_GRACE = 0.5
+_TAKING_UP_SECONDS = 30.0
+"""How long the end of a process waits until it is known what an earlier life of the supervisor had heard of it."""
 _LOOK_SECONDS = 1.0
 _EMULATOR_SECONDS = 5.0
 """How long the end of a process waits for the emulator, which takes longer to load than some commands to run."""
@@ -121,6 +123,8 @@ class Attendance:
         """In this process its context was seen below the limit."""
         self._due: dict[str, float] = {}
         """When each question to a person is over, by the clock that only goes forward."""
+        self._taken_up = asyncio.Event()
+        """What an earlier life of the supervisor recorded of the talk is known: what it says from now on is new."""
         self.pump: TerminalPump | None = None
         self.conversation = self._talk_with(means.driver)
         limits = means.start.envelope.limits
@@ -261,9 +265,12 @@ class Attendance:
     async def _converse(self, talk: Talk, fed: Path) -> None:
         means, known = self._means, fed.exists()
         turn = replace(self._turn, heard=tuple(means.history.heard))
+        if known and self.pump and means.driver.on_screen:
+            await _within(_EMULATOR_SECONDS, self.pump.shows.wait())
         if known and not await talk.take_up(turn, means.history.spoken):
             reason = "the supervisor was started again; what the agent was in the middle of saying is lost"
             await means.record(Gap(what="conversation", start=0, end=0, size=0, reason=reason))
+        self._taken_up.set()
         reading = asyncio.ensure_future(talk.run())
         try:
             if not known:
@@ -469,6 +476,7 @@ class Attendance:
     async def _hear_the_last(self, talking: asyncio.Future[None]) -> None:
         """What it wrote before it ended. A process left behind may hold its standard output open."""
         if self.conversation:
+            await _within(_TAKING_UP_SECONDS, self._taken_up.wait())
             await _within(_HANG_UP_GRACE, asyncio.shield(talking))
             talking.cancel()
             await asyncio.gather(talking, return_exceptions=True)

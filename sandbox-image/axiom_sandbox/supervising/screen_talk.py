@@ -74,9 +74,11 @@ class ScreenTalk(Talk):
             self._typed.set()
 
     async def take_up(self, turn: Turn, recorded: Iterable[Event]) -> bool:
-        """Goes on where an earlier life of this process was; its part of the file is read anew."""
+        """Goes on where an earlier life of this process was; its part of the file is read anew, beside the screen as it is."""
         known = list(recorded)
         self._driver.resume(turn)
+        if self.pump and (view := self.pump.screen.view()):
+            self._screen_driver.glance(view)
         self._driver.recall([event for event in known if isinstance(event, _FROM_SCREEN)])
         seen = [event for event in known if not isinstance(event, (*_FROM_SCREEN, AssistantDelta))]
         found = list[Event]()

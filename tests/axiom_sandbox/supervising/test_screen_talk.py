@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,13 @@ from axiom_sandbox.protocol.events import (
     ApprovalGiven,
     AssistantDelta,
     Event,
+    SessionOpened,
     TurnEnded,
 )
 from axiom_sandbox.supervising.screen_talk import ScreenTalk
 from axiom_sandbox.supervising.session_tail import SessionTail
+from axiom_sandbox.supervising.terminal_pump import TerminalPump
+from axiom_sandbox.terminal.recording import Recording
 from axiom_sandbox.terminal.screens import make_screen
 
 TURN = Turn(1, PROMPT, session=SESSION)
@@ -32,6 +37,8 @@ class Agent:
 
     def __init__(self, name: DriverName, folder: Path) -> None:
         self.name, self.home, self.noted = name, folder / "home", folder / "before"
+        self.shown = b""
+        self._recording = folder / "recording.cast"
         patterns = new_driver(name).record_files(TURN)
         self.file = self.home / patterns[0].replace("**", "2026").replace("*", "x")
         self.file.parent.mkdir(parents=True)
@@ -52,6 +59,7 @@ class Agent:
         for line in lines:
             match line:
                 case {"screen": data}:
+                    self.shown += data.encode("latin-1")
                     screen.feed(data.encode("latin-1"))
                 case {"file": data}:
                     self.write(data)
@@ -80,14 +88,38 @@ class Agent:
             driver, tail, record, lambda: None, settled, lambda: 0.0,
             lambda asked: decide(APPROVALS, asked.tool, asked.input),
         )  # fmt: skip
-        assert await talk.take_up(TURN, list(self.recorded))
+        with self.terminal() as talk.pump:
+            assert await talk.take_up(TURN, list(self.recorded))
         return talk
+
+    @contextmanager
+    def terminal(self) -> Iterator[TerminalPump]:
+        """The agent's, as it was taken over: it shows what it showed."""
+        master, slave = os.openpty()
+        recording = Recording.open(self._recording, COLUMNS, ROWS, title="")
+
+        async def nothing(_: object) -> int:
+            return 0
+
+        async def unseen(_: bytes) -> None: ...
+
+        pump = TerminalPump(master, recording, nothing, lambda _: None, 0, unseen, (COLUMNS, ROWS))
+        screen = make_screen(COLUMNS, ROWS)
+        screen.feed(self.shown)
+        pump.screen.attach(screen)
+        try:
+            yield pump
+        finally:
+            pump.screen.close()
+            recording.close()
+            os.close(master)
+            os.close(slave)
 
 
 def lasting(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """Without what clocks make of them, what is shown for the moment alone, and the version, which Gemini's screen alone tells."""
+    """Without what clocks make of them, and what is shown for the moment alone."""
     return [
-        event.model_dump(exclude={"duration_ms", "output_per_second", "version", "warning"})
+        event.model_dump(exclude={"duration_ms", "output_per_second"})
         for event in events
         if not isinstance(event, AssistantDelta)
     ]
@@ -110,6 +142,9 @@ async def test_wherever_it_is_killed_nothing_of_the_file_is_missing_or_told_twic
         once = Agent(name, tmp_path / f"{killed}-once")
         once.live(lines[: killed + 1])
         assert lasting(added) == lasting(once.recorded[before:]), killed
+        assert all(event.version for event in added if isinstance(event, SessionOpened)), (
+            "its screen tells it"
+        )
         now = len(agent.recorded)
         await agent.take_up()
         assert len(agent.recorded) == now, "a third life finds nothing new"
