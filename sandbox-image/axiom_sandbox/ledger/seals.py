@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from axiom_sandbox.ledger.errors import LedgerCorruptError
 from axiom_sandbox.durable import replace_durably
+from axiom_sandbox.ledger.errors import LedgerCorruptError
 
 _NAME = "seals.json"
 

@@ -22,19 +22,20 @@ from axiom_sandbox.protocol.events import ApprovalAsked, BudgetSpent, ContextAct
 from axiom_sandbox.protocol.launching import Exit
 from axiom_sandbox.supervising.board import Board
 from axiom_sandbox.supervising.camera import Camera
-from axiom_sandbox.supervising.context import Deed, deed_for, percent_of
+from axiom_sandbox.supervising.context import Deed
 from axiom_sandbox.supervising.conversation import Conversation, Talk
 from axiom_sandbox.supervising.descriptors import write_all
 from axiom_sandbox.supervising.history import ENDED_BY_WATCHDOG, RESUMED_BY_WATCHDOG, History
 from axiom_sandbox.supervising.launcher_link import Handover, LauncherLink
 from axiom_sandbox.supervising.questions import denied_at_the_limit, granted, open_questions
+from axiom_sandbox.supervising.restraints import BudgetRestraint, ContextRestraint
 from axiom_sandbox.supervising.screen_talk import ScreenTalk
 from axiom_sandbox.supervising.session_tail import SessionTail
 from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.supervising.spool import Spool
 from axiom_sandbox.supervising.terminal_pump import TerminalPump, recorded_tail
 from axiom_sandbox.supervising.vigil import Vigil
-from axiom_sandbox.supervising.vitals import Before, overspent, vitals_of
+from axiom_sandbox.supervising.vitals import Before, vitals_of
 from axiom_sandbox.supervising.watchdog import Watchdog
 from axiom_sandbox.terminal.recording import Recording
 from axiom_sandbox.terminal.screens import ScreenState, View
@@ -70,8 +71,7 @@ class Means:
     look_at_terminal: Callable[[bytes], Awaitable[None]]
     seconds_left: Callable[[], float]
     terminal_size: Callable[[], TerminalSize]
-    budget: Callable[[], int | None]
-    """What the task may spend, in micro-dollars, as it was last told."""
+    budget: BudgetRestraint
     answers: Callable[[], list[AnswerApproval]]
     """Answers that people gave, in order."""
     jitter: Callable[[], float]
@@ -83,13 +83,6 @@ class Means:
     still: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while everything untrusted is frozen and read: nothing is started, and nothing let go on."""
     clock: Callable[[], float] = time.monotonic
-
-    def overspent(self, number: int) -> BudgetSpent | None:
-        """Whether the agent has spent the budget, by its own count, and that is not recorded yet."""
-        known = self.history.overspent
-        found = overspent(number, self.budget(), self.start.spent_micro_usd, self.board.state.vitals)
-        told = known and found and (known.round, known.budget_micro_usd) == (number, found.budget_micro_usd)
-        return None if told else found
 
 
 class Attendance:
@@ -116,11 +109,11 @@ class Attendance:
         """What its terminal showed at the end."""
         self.lost: tuple[str, ...] = ()
         """Tools that ran when it ended."""
-        self._overspent: asyncio.Future[BudgetSpent] = asyncio.get_running_loop().create_future()
-        self._minds_context = minds_context
-        self._filled: asyncio.Future[Deed] = asyncio.get_running_loop().create_future()
-        self._was_below = False
-        """In this process its context was seen below the limit."""
+        self._context = ContextRestraint(
+            means.start.program.context if minds_context else None, means.driver, means.history, turn
+        )
+        self._restrained: asyncio.Future[BudgetSpent | Deed] = asyncio.get_running_loop().create_future()
+        """What the process is ended for in order."""
         self._due: dict[str, float] = {}
         """When each question to a person is over, by the clock that only goes forward."""
         self._taken_up = asyncio.Event()
@@ -293,19 +286,18 @@ class Attendance:
         watching = asyncio.ensure_future(self._watchdog.watch())
         looking = asyncio.ensure_future(self._keep_looking())
         over = asyncio.ensure_future(self._over())
-        tasks = (exiting, watching, looking, over, self._overspent, self._filled)
+        tasks = (exiting, watching, looking, over, self._restrained)
         hung = ""
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if not exiting.done():
                 if over.done():
                     await self._let_go(exiting)
-                elif self._overspent.done():
-                    await self._end_overspent(self._overspent.result(), exiting, over)
                 elif watching.done():
                     await self._end_for_good(watching.result(), exiting)
-                elif self._filled.done():
-                    await self._end_filled(self._filled.result(), exiting, over)
+                elif self._restrained.done():
+                    await self._note_restraint(self._restrained.result())
+                    await self._end_in_order(exiting, over)
                 elif self._may_resume:
                     hung = looking.result()
                     await self._end_hung(hung, exiting, over)
@@ -358,8 +350,7 @@ class Attendance:
         if not means.driver.structured:
             return ""
         means.board.show(vitals=self._vitals())
-        self._mind_the_budget()
-        self._mind_the_context()
+        self._mind_restraints()
         if running:
             self._show_questions()
         if look.events:
@@ -382,35 +373,13 @@ class Attendance:
             pace if pace is not None else known.output_per_second if known else None,
         )
 
-    def _mind_the_context(self) -> None:
-        means, policy, memory = self._means, self._means.start.program.context, self._means.driver.memory
-        fill, compacts = (
-            memory.fill,
-            self._turn.compact and not memory.has_compacted and not memory.has_spoken,
-        )
-        if policy is None or fill is None or not memory.fill_is_of_this_process or compacts:
+    def _mind_restraints(self) -> None:
+        if self._restrained.done():
             return
-        if not self._minds_context or self._filled.done():
-            return
-        if known := means.history.unserved(self._turn.round):
-            self._filled.set_result(Deed(known.act, known.why))
-            return
-        percent = percent_of(policy, fill)
-        self._was_below |= percent is not None and percent < policy.percent
-        deed = deed_for(
-            policy,
-            fill,
-            [event.act for event in means.history.acts.get(self._turn.round, ())],
-            helped=self._was_below,
-            compacts=means.driver.compacts,
-            by_itself=means.driver.compacts_by_itself,
-        )
-        if deed:
-            self._filled.set_result(deed)
-
-    def _mind_the_budget(self) -> None:
-        if not self._overspent.done() and (found := self._means.overspent(self._turn.round)):
-            self._overspent.set_result(found)
+        means = self._means
+        spent = means.budget.spent(self._turn.round, means.board.state.vitals)
+        if found := spent or self._context.called_for():
+            self._restrained.set_result(found)
 
     async def _let_go(self, exiting: asyncio.Future[Exit]) -> None:
         """Its turn is over: it may end by itself, for a while."""
@@ -427,24 +396,14 @@ class Attendance:
         self._means.history.ended_by_us[self._turn.round] = why
         await self._terminate(exiting)
 
-    async def _end_overspent(
-        self, found: BudgetSpent, exiting: asyncio.Future[Exit], over: asyncio.Future[None]
-    ) -> None:
-        """The budget is spent."""
-        await self._means.record(found)
-        await self._end_in_order(exiting, over)
-
-    async def _end_filled(
-        self, deed: Deed, exiting: asyncio.Future[Exit], over: asyncio.Future[None]
-    ) -> None:
-        """Its context is nearly full: ends its turn in order; what follows is the round's affair."""
-        fill = self._means.driver.memory.fill
-        assert fill is not None
-        if self._means.history.unserved(self._turn.round) is None:
-            await self._means.record(
-                ContextActed(round=self._turn.round, act=deed.act, fill=fill, why=deed.why)
-            )
-        await self._end_in_order(exiting, over)
+    async def _note_restraint(self, found: BudgetSpent | Deed) -> None:
+        """Its budget is spent, or its context nearly full; what follows is the round's affair."""
+        means, number, fill = self._means, self._turn.round, self._means.driver.memory.fill
+        if isinstance(found, BudgetSpent):
+            await means.record(found)
+        elif means.history.unserved(number) is None:
+            assert fill is not None
+            await means.record(ContextActed(round=number, act=found.act, fill=fill, why=found.why))
 
     async def _end_in_order(self, exiting: asyncio.Future[Exit], over: asyncio.Future[None]) -> None:
         """Asks it to leave what it is doing, so that its turn ends by itself; then ends it."""

@@ -14,30 +14,27 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from axiom_sandbox.protocol.agents import AgentState
 from axiom_sandbox.protocol.changes import Entry, EntryKind
-from axiom_sandbox.protocol.channel import Blob, LedgerHead
+from axiom_sandbox.protocol.channel import Blob
 from axiom_sandbox.protocol.checkpoints import (
     MOST_NAMES,
     Changed,
     CheckpointTaken,
-    DriverMoment,
     Keeping,
     LedgerPosition,
     Manifest,
     Part,
     PartName,
-    TerminalMoment,
     Why,
     WorkspaceMoment,
 )
-from axiom_sandbox.protocol.events import Intervention
 from axiom_sandbox.snapshots.errors import StateTooLargeError
 from axiom_sandbox.snapshots.ignoring import Ignoring
 from axiom_sandbox.snapshots.paths import is_git, printable
 from axiom_sandbox.snapshots.states import Memory, Node, State, StateLimits, take, write_state
 from axiom_sandbox.snapshots.trees import MIB, Selection, Tree
 from axiom_sandbox.supervising.board import Board
+from axiom_sandbox.supervising.moments import Moment
 from axiom_sandbox.supervising.settings import SandboxSettings
 
 HOME_LIMITS = StateLimits(max_files=50_000, max_bytes=1024 * MIB)
@@ -46,25 +43,6 @@ KEPT = 2
 _LISTED = 16
 _PREFIX = "checkpoint-"
 _CACHES = frozenset({".cache", ".npm"})
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What is known of the agent, besides its files."""
-
-    round: int
-    turn_over: bool
-    last_prompt: str
-    state: AgentState | None
-    driver: DriverMoment
-    terminal: TerminalMoment | None
-    tail: bytes
-    """The last output of its terminal."""
-    screen: bytes
-    """What shows its screen again; empty: it is not known."""
-    interventions: tuple[Intervention, ...]
-    interventions_so_far: int
-    ledger: LedgerHead
 
 
 class Checkpointer:

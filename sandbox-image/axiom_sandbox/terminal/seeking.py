@@ -8,12 +8,14 @@ a binary search and the unpacking of one frame.
 from __future__ import annotations
 
 import json
+import os
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import SEEK_END, BufferedReader, BytesIO
 from itertools import islice
+from pathlib import Path
 from typing import BinaryIO
 
 import zstandard
@@ -73,6 +75,20 @@ def pack(source: BinaryIO, target: BinaryIO) -> None:
     index = compressor.compress(json.dumps(columns).encode())
     content = index + _FOOTER.pack(len(index), _MAGIC)
     target.write(_HEAD.pack(_SKIPPABLE, len(content)) + content)
+
+
+def packed_recording(recording: Path) -> Path:
+    """Packs a recording into a file beside it, durably; itself where the disk has no room for that, or it is no recording."""
+    packed = recording.with_suffix(".cast.zst")
+    try:
+        with recording.open("rb") as source, packed.open("wb") as target:
+            pack(source, target)
+            target.flush()
+            os.fsync(target.fileno())
+    except (OSError, BadCastError):
+        packed.unlink(missing_ok=True)
+        return recording
+    return packed
 
 
 def has_index(file: BinaryIO) -> bool:

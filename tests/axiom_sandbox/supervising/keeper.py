@@ -14,7 +14,8 @@ from axiom_sandbox.protocol.checkpoints import DriverMoment, Why
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.snapshots.archives import digest_of, pack, read_tree
 from axiom_sandbox.supervising.board import Board
-from axiom_sandbox.supervising.checkpointing import Checkpointer, Moment
+from axiom_sandbox.supervising.checkpointing import Checkpointer
+from axiom_sandbox.supervising.moments import Moment
 from axiom_sandbox.supervising.settings import SandboxSettings
 
 IDENTITY = Identity(namespace="n", task="t", task_id="u", attempt=1, role=Role.AGENT)
