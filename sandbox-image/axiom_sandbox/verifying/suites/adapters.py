@@ -60,3 +60,11 @@ class Adapter(ABC):
         """SHA-256 of our own copy of the program, in hexadecimal; it says the same of itself."""
         parts = [(TOOLS / part).read_bytes() for part in (self.tool, *self.parts)]
         return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+class RelayedAdapter(Adapter):
+    """One whose tests run in a process of another language: `tool` is a runner that `relay.py` lets run."""
+
+    def argv(self, place: Place) -> tuple[str, ...]:
+        """The relay, and what it is to let run."""
+        return (place.python, "-I", "-B", f"{place.tools}/relay.py", self.tool)

@@ -7,14 +7,14 @@ from typing import Any
 
 from axiom_sandbox.verifying.judging import Side, Source, environment
 from axiom_sandbox.verifying.rooms import Place
-from axiom_sandbox.verifying.suites.adapters import Adapter
+from axiom_sandbox.verifying.suites.adapters import RelayedAdapter
 from axiom_sandbox.verifying.suites.pinning import Conventions, Pins
 
 _ENDING = "_test.go"
 _SETTINGS = frozenset({"go.mod", "go.sum", "go.work", "go.work.sum"})
 
 
-class GoAdapter(Adapter):
+class GoAdapter(RelayedAdapter):
     """`go test`."""
 
     name = "go test"

@@ -9,7 +9,7 @@ from typing import Any
 
 from axiom_sandbox.verifying.judging import Side, Source
 from axiom_sandbox.verifying.rooms import Place
-from axiom_sandbox.verifying.suites.adapters import Adapter
+from axiom_sandbox.verifying.suites.adapters import RelayedAdapter
 from axiom_sandbox.verifying.suites.pinning import Conventions, Pins, parents
 from axiom_sandbox.verifying.suites.with_node import CODE, FOLDERS, SETTINGS, is_test_file, modules
 
@@ -26,12 +26,12 @@ _SETUPS = frozenset(
 )
 
 
-class JestAdapter(Adapter):
+class JestAdapter(RelayedAdapter):
     """Jest."""
 
     name = "Jest"
     tool = "run_jest.py"
-    parts = ("run_node.py", "relay.py", "run_pytest.py", "jest_witness.cjs")
+    parts = ("run_node.py", "relay.py", "run_pytest.py", "witness.cjs", "jest_witness.cjs")
     conventions = Conventions(
         is_test_file,
         SETTINGS | _BABEL | _SETUPS | frozenset(_CONFIGURATIONS),

@@ -8,7 +8,7 @@ from typing import Any
 
 from axiom_sandbox.verifying.judging import Side, Source
 from axiom_sandbox.verifying.rooms import Place
-from axiom_sandbox.verifying.suites.adapters import Adapter
+from axiom_sandbox.verifying.suites.adapters import RelayedAdapter
 from axiom_sandbox.verifying.suites.pinning import Conventions, Pins, name_of, parents
 
 CODE = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".jsx", ".tsx")
@@ -31,12 +31,12 @@ def modules(layout: Mapping[str, Source], pins: Pins) -> list[str]:
     ]
 
 
-class NodeAdapter(Adapter):
+class NodeAdapter(RelayedAdapter):
     """`node --test`."""
 
     name = "node --test"
     tool = "run_node.py"
-    parts = ("relay.py", "run_pytest.py", "node_witness.mjs")
+    parts = ("relay.py", "run_pytest.py", "witness.cjs", "node_witness.mjs")
     conventions = Conventions(
         is_test_file, SETTINGS, folders=FOLDERS, owned=frozenset({"node_modules"}), code=CODE
     )

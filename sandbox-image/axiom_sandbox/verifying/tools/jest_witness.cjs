@@ -5,8 +5,8 @@
 // the test, that the body was called and came to its end, and that Jest noted no error. What the realm's own objects say of a
 // test's name or outcome does not count, as the code under test can reach them.
 'use strict'
-const { createHmac, createSecretKey, Hmac } = require('node:crypto')
 const assert = require('node:assert')
+const { Hmac } = require('node:crypto')
 const events = require('node:events')
 const fs = require('node:fs')
 const inspector = require('node:inspector')
@@ -14,54 +14,19 @@ const Module = require('node:module')
 const path = require('node:path')
 const util = require('node:util')
 const vm = require('node:vm')
-const { fileURLToPath } = require('node:url')
+const witness = require('./witness.cjs')
 
 const { apply, ownKeys, getOwnPropertyDescriptor } = Reflect
-const { parse, stringify } = JSON
+const { parse } = JSON
 const { isArray } = Array
-const { captureStackTrace } = Error
-const { readFileSync, writeSync, closeSync } = fs
-const { update, digest } = Hmac.prototype
+const { readFileSync } = fs
 const { SourceMap } = Module
 const call = Function.prototype.call
-const startsWith = call.bind(String.prototype.startsWith)
-const includes = call.bind(String.prototype.includes)
 const WeakMapOf = WeakMap
 const weakGet = call.bind(WeakMap.prototype.get)
 const weakSet = call.bind(WeakMap.prototype.set)
-const fromUrl = fileURLToPath
-
-const { told, key } = (() => {
-  const feed = readFileSync(3)
-  closeSync(3)
-  const told = parse(feed.subarray(32).toString())
-  const key = createSecretKey(feed.subarray(0, 32))
-  feed.fill(0)
-  return { told, key }
-})()
-
-let count = 0
-function encode(value) {
-  // Nothing that the workspace can put on a prototype has a say in this.
-  if (isArray(value)) {
-    let text = '['
-    for (let i = 0; i < value.length; i++) text += (i ? ',' : '') + encode(value[i])
-    return text + ']'
-  }
-  if (typeof value === 'object' && value !== null) {
-    let text = '{'
-    const keys = ownKeys(value)
-    for (let i = 0; i < keys.length; i++) text += (i ? ',' : '') + stringify(keys[i]) + ':' + encode(value[keys[i]])
-    return text + '}'
-  }
-  return stringify(value) ?? 'null'
-}
-function send(kind, fields) {
-  const body = encode({ __proto__: null, n: count++, kind, ...fields })
-  const mac = createHmac('sha256', key)
-  apply(update, mac, [body])
-  writeSync(4, `${apply(digest, mac, ['hex']).slice(0, 32)} ${body}\n`)
-}
+const { caller, startsWith, includes } = witness
+const { told, send } = witness.open()
 
 // --- whether somebody replaced what tests rest on ---
 
@@ -76,8 +41,7 @@ const FOUNDATIONS = {
 }
 const INTRINSICS = ['Object', 'Function', 'Array', 'String', 'Number', 'Boolean', 'RegExp', 'Map', 'Set', 'WeakMap', 'Promise', 'Error',
   'TypeError', 'Symbol', 'JSON', 'Math', 'Reflect', 'Proxy']
-const VOLATILE = new Set(['Error.prepareStackTrace', 'Error.stackTraceLimit', 'process.exitCode', 'process.argv', 'process.env',
-  'process.title', 'process._exiting', 'process.domain', 'Module.prototype', 'process.on', 'process.exit', 'process.reallyExit'])
+const CHANGING = ['Module.prototype', 'process.on', 'process.exit', 'process.reallyExit']
 for (const space of [fs, util, vm, Module, assert]) {
   for (const key of ownKeys(space)) {
     try {
@@ -90,27 +54,10 @@ for (const space of [fs, util, vm, Module, assert]) {
 const parts = []
 const seen = { __proto__: null }
 function note(spaces) {
-  for (const owner of ownKeys(spaces)) {
-    const space = spaces[owner]
-    if ((typeof space !== 'object' && typeof space !== 'function') || space === null) continue
-    for (const key of ownKeys(space)) {
-      const name = `${owner}.${String(key)}`
-      const found = getOwnPropertyDescriptor(space, key)
-      if (!VOLATILE.has(name) && (typeof found.value === 'function' || found.get)) {
-        parts[parts.length] = { name, space, key, value: found.value, get: found.get }
-      }
-    }
-  }
+  for (const part of witness.note(spaces, CHANGING)) parts[parts.length] = part
 }
 function noteChanges() {
-  for (let i = 0, left = 20; i < parts.length && left; i++) {
-    const { name, space, key, value, get } = parts[i]
-    const now = getOwnPropertyDescriptor(space, key)
-    if (now === undefined || now.value !== value || (value === undefined && now.get !== get)) {
-      seen[name] = true
-      left--
-    }
-  }
+  witness.noteChanges(parts, seen)
 }
 function noteRealm(realm, globals) {
   const spaces = { __proto__: null }
@@ -132,28 +79,11 @@ function noteRealm(realm, globals) {
 
 // --- whose code registers a test, and what becomes of its body ---
 
-const ours = { __proto__: null }
-for (const one of told.ours) ours[`${told.workspace}/${one}`] = true
+const ours = witness.paths(told, told.ours)
 
 function isOurs() {
-  const { prepareStackTrace: before, stackTraceLimit: limit } = Error
-  const holder = {}
-  try {
-    Error.stackTraceLimit = 60
-    Error.prepareStackTrace = (_, sites) => sites
-    captureStackTrace(holder, isOurs)
-    const sites = holder.stack
-    for (let i = 0; i < sites.length; i++) {
-      let name = sites[i].getFileName() ?? ''
-      if (startsWith(name, 'file:')) name = fromUrl(name)
-      if (name === '' || startsWith(name, 'node:') || startsWith(name, told.tools) || includes(name, '/node_modules/')) continue
-      return name in ours
-    }
-    return false
-  } finally {
-    Error.prepareStackTrace = before
-    Error.stackTraceLimit = limit
-  }
+  const name = caller(told, 61, (name) => includes(name, '/node_modules/'))
+  return name !== undefined && name in ours
 }
 
 const records = new WeakMapOf()
@@ -239,7 +169,7 @@ function messageOf(error) {
   }
 }
 
-function witness(Base) {
+function environment(Base) {
   return class extends Base {
     handleTestEvent(event, state) {
       switch (event.name) {
@@ -275,31 +205,14 @@ function witness(Base) {
 
 // --- coverage ---
 
-const measured = { __proto__: null }
-for (const one of told.measured) measured[`${told.workspace}/${one}`] = one
-const session = told.measured.length ? new inspector.Session() : null
-const post = inspector.Session.prototype.post
-function ask(method, given) {
-  let found
-  apply(post, session, [method, given ?? {}, (error, answer) => { found = answer }])
-  return found
-}
-function begin() {
-  session.connect()
-  ask('Debugger.enable')
-  ask('Profiler.enable')
-  ask('Profiler.startPreciseCoverage', { callCount: true, detailed: true })
-}
+const measured = witness.paths(told, told.measured)
+let ask = null
 function cover() {
   const files = { __proto__: null }
-  for (const { url, scriptId, functions } of ask('Profiler.takePreciseCoverage')?.result ?? []) {
-    let name = url
-    try {
-      if (startsWith(name, 'file:')) name = fromUrl(name)
-    } catch {
-      continue
-    }
-    if (name in measured) files[measured[name]] = linesThatRan(ask('Debugger.getScriptSource', { scriptId })?.scriptSource ?? '', functions)
+  for (const { name, script } of witness.runsOf(ask)) {
+    if (!(name in measured)) continue
+    const source = ask('Debugger.getScriptSource', { scriptId: script.scriptId })?.scriptSource ?? ''
+    files[measured[name]] = linesThatRan(source, script.functions)
   }
   send('coverage', { files })
 }
@@ -312,9 +225,7 @@ function mapOf(source) {
   }
 }
 function linesThatRan(source, functions) {
-  // Inner ranges are more exact than outer ones, and V8 gives outer ones first.
-  const counts = new Int32Array(source.length).fill(1)
-  for (const { ranges } of functions) for (const { startOffset, endOffset, count } of ranges) counts.fill(count, startOffset, endOffset)
+  const counts = witness.countsOf(source, functions)
   const map = mapOf(source)
   const shift = source.indexOf('{') >= 0 && startsWith(source, '({"Object.<anonymous>"') ? source.indexOf('{', 2) + 1 : 0
   const ran = new Set()
@@ -361,7 +272,10 @@ function strangers(configs) {
 
 async function main() {
   const file = `${told.workspace}/${told.file}`
-  if (session) begin()
+  if (told.measured.length) {
+    ask = witness.record()
+    ask('Debugger.enable')
+  }
   send('hello', { node: process.version })
   try {
     const tools = toolsOf(file)
@@ -377,7 +291,7 @@ async function main() {
     if (/^\s*(?:\*|\/\*\*?)\s*@jest-environment\s/m.test(readFileSync(file, 'utf8'))) throw new Error('it asks for an environment of its own (@jest-environment); name it in the configuration')
     const loaded = require(configs[0].testEnvironment)
     note(FOUNDATIONS) // as the packages of the base left them
-    module.exports = witness(loaded.default ?? loaded.TestEnvironment ?? loaded)
+    module.exports = environment(loaded.default ?? loaded.TestEnvironment ?? loaded)
     const { results } = await tools.core.runCLI({ ...argv, testEnvironment: __filename }, [argv.rootDir])
     const broken = results.testResults.find((one) => one.testExecError)
     if (broken) send('broken', { message: messageOf(broken.testExecError).slice(0, 1000) })
@@ -386,7 +300,7 @@ async function main() {
     send('broken', { message: messageOf(error).slice(0, 1000) })
   }
   send('tampered', { parts: ownKeys(seen) })
-  if (session) cover()
+  if (ask) cover()
   send('end', {})
 }
 main().then(() => process.exit(0))

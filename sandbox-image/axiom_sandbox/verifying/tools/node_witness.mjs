@@ -3,61 +3,23 @@
 // It is loaded before anything of the workspace, binds what it reports with, and puts a double in the place of node:test
 // that notes whose code registers a test, and whether its body was called and came to its end. What the test runner says
 // of a test counts beside that, not alone.
-import { createHmac, createSecretKey, Hmac } from 'node:crypto'
 import assert from 'node:assert'
 import events from 'node:events'
 import fs from 'node:fs'
-import inspector from 'node:inspector'
+import { Hmac } from 'node:crypto'
 import Module from 'node:module'
 import stream from 'node:stream'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import util from 'node:util'
 import original from 'node:test'
+import witness from './witness.cjs'
 
-const { apply, ownKeys, getOwnPropertyDescriptor } = Reflect
-const { parse, stringify } = JSON
-const { isArray } = Array
-const { captureStackTrace } = Error
-const { readFileSync, writeSync, closeSync } = fs
-const { update, digest } = Hmac.prototype
-const call = Function.prototype.call
-const startsWith = call.bind(String.prototype.startsWith)
+const { apply, ownKeys } = Reflect
+const { stringify } = JSON
+const { readFileSync } = fs
 const getPrototypeOf = Object.getPrototypeOf
-const fromUrl = fileURLToPath
-const here = new URL('.', import.meta.url).href
-
-const { told, key } = (() => {
-  const feed = readFileSync(3)
-  closeSync(3)
-  const told = parse(feed.subarray(32).toString())
-  const key = createSecretKey(feed.subarray(0, 32))
-  feed.fill(0)
-  return { told, key }
-})()
-
-let count = 0
-function encode(value) {
-  // Nothing that the workspace can put on a prototype has a say in this.
-  if (isArray(value)) {
-    let text = '['
-    for (let i = 0; i < value.length; i++) text += (i ? ',' : '') + encode(value[i])
-    return text + ']'
-  }
-  if (typeof value === 'object' && value !== null) {
-    let text = '{'
-    const keys = ownKeys(value)
-    for (let i = 0; i < keys.length; i++) text += (i ? ',' : '') + stringify(keys[i]) + ':' + encode(value[keys[i]])
-    return text + '}'
-  }
-  return stringify(value) ?? 'null'
-}
-function send(kind, fields) {
-  const body = encode({ __proto__: null, n: count++, kind, ...fields })
-  const mac = createHmac('sha256', key)
-  apply(update, mac, [body])
-  const line = `${apply(digest, mac, ['hex']).slice(0, 32)} ${body}\n`
-  writeSync(4, line)
-}
+const { caller, note, noteChanges, startsWith, includes } = witness
+const { told, send } = witness.open()
 
 // --- whether somebody replaced what tests rest on ---
 
@@ -72,60 +34,15 @@ const FOUNDATIONS = {
   'Hmac.prototype': Hmac.prototype, 'node:test': original,
 }
 const SURROUNDINGS = { process, fs, globalThis, 'fs.promises': fs.promises, Module }
-const VOLATILE = new Set(['Error.prepareStackTrace', 'Error.stackTraceLimit', 'process.exitCode', 'process.argv', 'process.env',
-  'process.title', 'process._exiting', 'process.domain', 'globalThis.performance'])
-function note(spaces) {
-  const parts = []
-  for (const owner of ownKeys(spaces)) {
-    for (const key of ownKeys(spaces[owner])) {
-      const name = `${owner}.${String(key)}`
-      const found = getOwnPropertyDescriptor(spaces[owner], key)
-      if (!VOLATILE.has(name) && (typeof found.value === 'function' || found.get)) {
-        parts.push({ name, space: spaces[owner], key, value: found.value, get: found.get })
-      }
-    }
-  }
-  return parts
-}
-function changes(parts) {
-  const found = []
-  for (let i = 0; i < parts.length && found.length < 20; i++) {
-    const { name, space, key, value, get } = parts[i]
-    const now = getOwnPropertyDescriptor(space, key)
-    if (now === undefined || now.value !== value || (value === undefined && now.get !== get)) found[found.length] = name
-  }
-  return found
-}
 
 // --- the double of node:test ---
 
 const bodies = { __proto__: null } // name of a test → what is known of the bodies of tests that are called so
 const seen = { __proto__: null }
-function noteChanges(parts) {
-  const found = changes(parts)
-  for (let i = 0; i < found.length; i++) seen[found[i]] = true
-}
 
 function isOurs() {
-  const { prepareStackTrace: before, stackTraceLimit: limit } = Error
-  const holder = {}
-  try {
-    Error.stackTraceLimit = 20
-    Error.prepareStackTrace = (_, sites) => sites
-    captureStackTrace(holder, isOurs)
-    const sites = holder.stack
-    for (let i = 0; i < sites.length; i++) {
-      let name = sites[i].getFileName() ?? ''
-      if (startsWith(name, 'file:')) name = fromUrl(name)
-      if (name === '' || startsWith(name, 'node:') || startsWith(name, told.tools)) continue
-      if (startsWith(name, 'data:')) continue
-      return name in ours || !startsWith(name, told.workspace) || name.includes('/node_modules/')
-    }
-    return false
-  } finally {
-    Error.prepareStackTrace = before
-    Error.stackTraceLimit = limit
-  }
+  const name = caller(told, 21, (name) => startsWith(name, 'data:'))
+  return name !== undefined && (name in ours || !startsWith(name, told.workspace) || includes(name, '/node_modules/'))
 }
 
 function known(name) {
@@ -141,13 +58,13 @@ function watched(register) {
     if (!isOurs()) known(name).foreign++
     if (at >= 0) {
       const begin = (context) => {
-        noteChanges(foundations)
-        noteChanges(surroundings)
+        noteChanges(foundations, seen)
+        noteChanges(surroundings, seen)
         watchSubtests(context)
         send('start', { test: name })
       }
       const end = () => {
-        noteChanges(foundations)
+        noteChanges(foundations, seen)
         known(name).ended++
       }
       given[at] =
@@ -235,44 +152,27 @@ export default async function* report(source) {
   if (taken) return
   taken = true
   for await (const event of source) take(event)
-  noteChanges(foundations)
-  noteChanges(surroundings)
+  noteChanges(foundations, seen)
+  noteChanges(surroundings, seen)
   send('tampered', { parts: ownKeys(seen) })
-  if (session) cover()
+  if (ask) cover()
   send('end', {})
   yield ''
 }
 
 // --- coverage ---
 
-const measured = { __proto__: null }
-for (const path of told.measured) measured[`${told.workspace}/${path}`] = path
-const session = told.measured.length ? new inspector.Session() : null
-const post = inspector.Session.prototype.post
-function begin() {
-  session.connect()
-  apply(post, session, ['Profiler.enable'])
-  apply(post, session, ['Profiler.startPreciseCoverage', { callCount: true, detailed: true }])
-}
+const measured = witness.paths(told, told.measured)
+let ask = null
 function cover() {
-  apply(post, session, ['Profiler.takePreciseCoverage', (error, answer) => {
-    const files = { __proto__: null }
-    for (const script of answer?.result ?? []) {
-      let name = script.url
-      try {
-        if (startsWith(name, 'file:')) name = fromUrl(name)
-      } catch {
-        continue
-      }
-      if (name in measured) files[measured[name]] = linesThatRan(readFileSync(name, 'utf8'), script.functions)
-    }
-    send('coverage', { files })
-  }])
+  const files = { __proto__: null }
+  for (const { name, script } of witness.runsOf(ask)) {
+    if (name in measured) files[measured[name]] = linesThatRan(readFileSync(name, 'utf8'), script.functions)
+  }
+  send('coverage', { files })
 }
 function linesThatRan(source, functions) {
-  // Inner ranges are more exact than outer ones, and V8 gives outer ones first.
-  const counts = new Int32Array(source.length).fill(1)
-  for (const { ranges } of functions) for (const { startOffset, endOffset, count } of ranges) counts.fill(count, startOffset, endOffset)
+  const counts = witness.countsOf(source, functions)
   const ran = []
   let line = 1
   let runs = false
@@ -294,8 +194,7 @@ function linesThatRan(source, functions) {
 
 // --- how it begins ---
 
-const ours = { __proto__: null }
-for (const path of told.ours) ours[`${told.workspace}/${path}`] = true
+const ours = witness.paths(told, told.ours)
 const names = Object.keys(original).filter((name) => name !== 'default' && /^[a-z]\w*$/i.test(name))
 const text = `import { double } from ${stringify(import.meta.url)}; export default double; export const { ${names.join(', ')} } = double;`
 const doubleUrl = `data:text/javascript,${encodeURIComponent(text)}`
@@ -320,9 +219,9 @@ Module._load = function (request, ...rest) {
 
 const file = `${told.workspace}/${told.file}`
 process.argv[1] = file
-const foundations = note(FOUNDATIONS)
-const surroundings = note(SURROUNDINGS)
-if (session) begin()
+const foundations = note(FOUNDATIONS, [])
+const surroundings = note(SURROUNDINGS, ['globalThis.performance'])
+if (told.measured.length) ask = witness.record()
 send('hello', { node: process.version })
 const { name: sentinel, left, right } = told.sentinel
 async function main() {

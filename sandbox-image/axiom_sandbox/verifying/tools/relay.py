@@ -1,5 +1,5 @@
 """What the runners share whose tests run in a process of another language: they start it, read what a witness of ours in
-it says, and pass that on to the driver.
+it says, and pass that on to the driver. Runs as `python -I -B relay.py RUNNER`, and hands itself to the runner's `main`.
 
 This process never runs code of the workspace, and is closed to those that do. The witness gets a secret of its own on
 descriptor 3, before anything of the workspace is loaded, and signs each line on descriptor 4 as `suites/reports.py`
@@ -264,3 +264,12 @@ class Suite:
     def _covers(self, test: str, name: str) -> bool:
         whole_file = "::" not in test and name.startswith(f"{test}::")
         return name == test or whole_file or name.startswith(test + self._separator)
+
+
+def main() -> None:
+    """Lets a runner of this folder run."""
+    load(sys.argv[1]).main(sys.modules[__name__])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Builds the packages of named Go tests, runs each in a process of its own beside `go_witness.txt`, and reports.
 
-Runs as `python -I -B run_go.py`. The witness is laid over the standard library with `-overlay`, and package testing, in a
+Runs as `python -I -B relay.py run_go.py`. The witness is laid over the standard library with `-overlay`, and package testing, in a
 copy for this build, tells it when a test begins and how it ended; a test that must fail is laid over each package. All is
 built before anything of the workspace runs. Tests come in random order.
 """
@@ -8,14 +8,12 @@ built before anything of the workspace runs. Tests come in random order.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import posixpath
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,9 +148,8 @@ class Bench:
             return ""
 
 
-def main() -> None:
+def main(relay: Any) -> None:
     """Reads the plan, builds all, runs each, reports."""
-    relay = _relay()
     plan, send = relay.begin(PARTS)
     with tempfile.TemporaryDirectory(prefix="go-", ignore_cleanup_errors=True) as folder:
         bench = Bench(plan, Path(folder))
@@ -354,17 +351,3 @@ def _digest(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return ""
-
-
-def _relay() -> Any:
-    spec = importlib.util.spec_from_file_location("axiom_relay", Path(__file__).parent / "relay.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-if __name__ == "__main__":
-    main()

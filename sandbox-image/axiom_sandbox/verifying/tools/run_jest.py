@@ -1,17 +1,15 @@
 """Runs files of tests with Jest, each in a process of its own beside `jest_witness.cjs`, and reports.
 
-Runs as `python -I -B run_jest.py`. Files come in random order; a file's tests in their own, as in Jest they may rest on one another.
+Runs as `python -I -B relay.py run_jest.py`. Files come in random order; a file's tests in their own, as in Jest they may rest on one another.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-PARTS = ("run_jest.py", "run_node.py", "relay.py", "run_pytest.py", "jest_witness.cjs")
+PARTS = ("run_jest.py", "run_node.py", "relay.py", "run_pytest.py", "witness.cjs", "jest_witness.cjs")
 PACKAGES = (
     "/node_modules",
     "/usr/local/share/node_modules",
@@ -21,9 +19,8 @@ PACKAGES = (
 """Where an image may keep packages; those of the base come first."""
 
 
-def main() -> None:
+def main(relay: Any) -> None:
     """Reads the plan, runs each file, reports."""
-    relay = _relay()
     node = relay.load("run_node.py")
     plan, send = relay.begin(PARTS)
     if problem := node.unfit():
@@ -69,17 +66,3 @@ def _has_jest(plan: dict[str, Any]) -> bool:
             places.append(str(folder / "node_modules"))
             folder = folder.parent
     return any(Path(place, "jest", "package.json").exists() for place in places)
-
-
-def _relay() -> Any:
-    spec = importlib.util.spec_from_file_location("axiom_relay", Path(__file__).parent / "relay.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-if __name__ == "__main__":
-    main()

@@ -1,25 +1,22 @@
 """Runs files of tests with Node.js's own runner, each in a process of its own beside `node_witness.mjs`, and reports.
 
-Runs as `python -I -B run_node.py`. Files come in random order; a file's tests in their own, as node:test knows no other.
+Runs as `python -I -B relay.py run_node.py`. Files come in random order; a file's tests in their own, as node:test knows no other.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-PARTS = ("run_node.py", "relay.py", "run_pytest.py", "node_witness.mjs")
+PARTS = ("run_node.py", "relay.py", "run_pytest.py", "witness.cjs", "node_witness.mjs")
 SEPARATOR = " > "
 OLDEST = 20
 
 
-def main() -> None:
+def main(relay: Any) -> None:
     """Reads the plan, runs each file, reports."""
-    relay = _relay()
     plan, send = relay.begin(PARTS)
     if problem := unfit():
         send("unable", reason=problem)
@@ -115,17 +112,3 @@ def code_lines(path: str) -> list[int]:
         if rest.strip("{}()[];, ") and not rest.startswith("//"):
             found.append(number)
     return found
-
-
-def _relay() -> Any:
-    spec = importlib.util.spec_from_file_location("axiom_relay", Path(__file__).parent / "relay.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-if __name__ == "__main__":
-    main()
