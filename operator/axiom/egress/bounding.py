@@ -20,6 +20,8 @@ MOST_OUTPUT_TOKENS = 131_072
 """Of an answer whose question sets no limit: models give less."""
 ADDED_TOKENS = 8_192
 """What a vendor may put beside a question: how its tools are used, the least of a picture."""
+TOKENS_PER_SECOND = 100
+"""That a model writes while nobody hears of it: rather more than most do."""
 _MOST_OBJECTS = 50_000
 """Of those that may tell something; a question with more of them is not looked through."""
 
@@ -46,13 +48,14 @@ _TELLING = (
     | _FILES
     | _REFERENCES
     | _DECLARATIONS
-    | {"execution", "model", "name", "tools", "type", "url"}
+    | {"execution", "model", "name", "stream", "tools", "type", "url"}
 )
 _OTHER = "other"
 """Stands for all keys that tell nothing."""
 _NOTHING: Mapping[str, Any] = {}
 _ONLY_OTHERS: Mapping[str, Any] = {_OTHER: True}
 
+_STREAMS = ":streamGenerateContent"
 _MODEL_IN_PATH = re.compile(r"/models/([^/:]+):[^/]*$")
 
 
@@ -63,9 +66,21 @@ class Bound(NamedTuple):
     """Tokens of its answer."""
     cost: int | None
     """Micro-dollars."""
+    is_streamed: bool = False
+    """The answer comes as it is written: as long as nothing came, nothing was."""
+
+    def unheard(self, seconds: float) -> int:
+        """Tokens that may have been written in this time, of an answer of which nothing came."""
+        if self.is_streamed:
+            return 0
+        return min(
+            int(seconds * TOKENS_PER_SECOND), MOST_OUTPUT_TOKENS if self.output is None else self.output
+        )
 
 
 UNBOUNDED = Bound(None, None)
+UNREAD = Bound(None, None, is_streamed=True)
+"""Of a question that nobody looked at, as there is no budget: what was not heard of its answer is not estimated."""
 
 
 def bound_of(path: str, body: bytes, tariffs: Sequence[Tariff]) -> Bound:
@@ -75,15 +90,18 @@ def bound_of(path: str, body: bytes, tariffs: Sequence[Tariff]) -> Bound:
         question = json.loads(body.decode("utf-8"), object_pairs_hook=reader.take)
     except (ValueError, RecursionError):
         return UNBOUNDED
-    if not isinstance(question, dict) or reader.is_unclear or _refers(question):
+    if not isinstance(question, dict) or reader.is_unclear:
         return UNBOUNDED
+    is_streamed = question.get("stream") is True or unquote(path).endswith(_STREAMS)
+    if _refers(question):
+        return Bound(None, None, is_streamed)
     output = _most_output(question)
     found = _MODEL_IN_PATH.search(unquote(path))
     model = found[1] if found else question.get("model")
     tariff = tariff_of(tariffs, model) if isinstance(model, str) else None
     if output is None or tariff is None:
-        return Bound(output, None)
-    return Bound(output, tariff.most(len(body) + ADDED_TOKENS, output))
+        return Bound(output, None, is_streamed)
+    return Bound(output, tariff.most(len(body) + ADDED_TOKENS, output), is_streamed)
 
 
 class _Reader:

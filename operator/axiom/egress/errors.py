@@ -53,6 +53,8 @@ class Refusal(StrEnum):
     BAD_PATH = "axiom_bad_path"
     PATH_TOO_LONG = "axiom_path_too_long"
     BAD_METHOD = "axiom_bad_method"
+    MALFORMED = "axiom_malformed"
+    """Not HTTP/1.0 or 1.1, or what two readers could cut in two ways."""
     UPGRADE_UNSUPPORTED = "axiom_upgrade_unsupported"
     SLOW_REQUEST = "axiom_slow_request"
     NO_CREDENTIAL = "axiom_no_credential"
@@ -76,6 +78,7 @@ _STATUS = {
     Refusal.BAD_PATH: 400,
     Refusal.PATH_TOO_LONG: 414,
     Refusal.BAD_METHOD: 405,
+    Refusal.MALFORMED: 400,
     Refusal.UPGRADE_UNSUPPORTED: 501,
     Refusal.SLOW_REQUEST: 408,
     Refusal.NO_CREDENTIAL: 503,

@@ -1,12 +1,14 @@
 """Which headers pass, in either direction. Pure.
 
 What an agent says about who it is, or where it comes from, never reaches a vendor: its own credentials would let it
-carry data into an account of its own. What a vendor says about the credential never reaches an agent.
+carry data into an account of its own. Nor does what would have the vendor read another method or path than were judged. What a
+vendor says about the credential never reaches an agent. Names are compared as servers do that take `_` for `-`.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -23,14 +25,22 @@ _HOP_BY_HOP = frozenset({
     "te", "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
 _CREDENTIALS = frozenset({
-    "api-key", "authorization", "cookie", "proxy-authorization", "set-cookie", "set-cookie2",
+    "api-key", "authorization", "cookie", "cookie2", "proxy-authorization", "set-cookie", "set-cookie2",
     "x-amz-security-token", "x-api-key", "x-goog-api-key",
 })  # fmt: skip
 _REQUEST_ONLY = frozenset({
-    "accept-encoding", "expect", "forwarded", "host", "via", "x-forwarded-for", "x-forwarded-host",
-    "x-forwarded-port", "x-forwarded-proto", "x-real-ip",
+    "accept-encoding", "client-ip", "content-length", "expect", "forwarded", "host", "true-client-ip", "via", "x-host",
+    "x-http-method", "x-http-method-override", "x-method-override",
 })  # fmt: skip
+_OF_REQUESTS = re.compile(
+    r"x-(?:forwarded|original|real|rewrite)-.*"  # another origin, or another target
+    r"|(?:.*-)?(?:auth|authentication|authorization|token|api-?key|auth-key|subscription-key|secret|password)"
+)
 _RESPONSE_ONLY = frozenset({"alt-svc", "content-encoding"})
+_OF_MEASURED = frozenset({"x-goog-fieldmask"})
+"""Leaves numbers out of an answer that is measured."""
+DECODED = frozenset({"", "deflate", "gzip", "identity"})
+"""Encodings of an answer that it is decoded from before it is handed on."""
 
 
 def find_token(headers: Headers) -> str | None:
@@ -74,9 +84,12 @@ def to_upstream(headers: Headers, route: Route, token: str, key: str) -> CIMulti
     The answer is asked for without compression, so that it can be searched for the key as it streams.
     """
     dropped = (
-        _HOP_BY_HOP | _CREDENTIALS | _REQUEST_ONLY | _named_by_connection(headers) | {route.header.lower()}
+        _HOP_BY_HOP | _CREDENTIALS | _REQUEST_ONLY | _named_by_connection(headers) | {_plain(route.header)}
     )
-    passed = _passing(headers, dropped, [token, key])
+    if route.metered:
+        dropped |= _OF_MEASURED
+    given = CIMultiDict(pair for pair in headers.items() if not _OF_REQUESTS.fullmatch(_plain(pair[0])))
+    passed = _passing(given, dropped, [token, key])
     _keep_length(headers, passed)
     passed["Accept-Encoding"] = "identity"
     if key:
@@ -90,7 +103,7 @@ def to_client(headers: Headers, route: Route, token: str, key: str) -> CIMultiDi
     `Content-Length` is left out when the vendor compressed the answer nevertheless, because it is handed on plain.
     """
     dropped = (
-        _HOP_BY_HOP | _CREDENTIALS | _RESPONSE_ONLY | _named_by_connection(headers) | {route.header.lower()}
+        _HOP_BY_HOP | _CREDENTIALS | _RESPONSE_ONLY | _named_by_connection(headers) | {_plain(route.header)}
     )
     passed = _passing(headers, dropped, [token, key])
     if is_compressed(headers):
@@ -100,12 +113,29 @@ def to_client(headers: Headers, route: Route, token: str, key: str) -> CIMultiDi
 
 def is_compressed(headers: Headers) -> bool:
     """Whether the body is encoded in any way."""
-    return headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}
+    return encoding_of(headers) not in {"", "identity"}
+
+
+def is_framed_oddly(headers: Headers) -> bool:
+    """Whether two readers could find the body's end in two places, or one finds it within an encoding that nobody reads here."""
+    codings = headers.getall("Transfer-Encoding", [])
+    return bool(codings) and (
+        [one.strip().lower() for one in codings] != ["chunked"] or "Content-Length" in headers
+    )
+
+
+def encoding_of(headers: Headers) -> str:
+    """How the body is encoded, in small letters; several encodings together are one text."""
+    return ", ".join(headers.getall("Content-Encoding", [])).strip().lower()
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def _named_by_connection(headers: Headers) -> frozenset[str]:
     values = ",".join(headers.getall("Connection", []))
-    return frozenset(name.strip().lower() for name in values.split(",") if name.strip())
+    return frozenset(_plain(name.strip()) for name in values.split(",") if name.strip())
 
 
 def _passing(headers: Headers, dropped: frozenset[str], secrets: Iterable[str]) -> CIMultiDict[str]:
@@ -113,11 +143,13 @@ def _passing(headers: Headers, dropped: frozenset[str], secrets: Iterable[str]) 
     return CIMultiDict(
         (name, value)
         for name, value in headers.items()
-        if name.lower() not in dropped and not any(secret in value or secret in name for secret in secrets)
+        if _plain(name) not in dropped
+        and value.replace("\t", " ").isprintable()  # some servers end a line at other characters than we do
+        and not any(secret in value or secret in name for secret in secrets)
     )
 
 
 def _keep_length(headers: Headers, passed: CIMultiDict[str]) -> None:
-    # `Connection: content-length` must not turn a body of known length into one without end
+    # in one spelling; `Connection: content-length` must not turn a body of known length into one without end
     if "Content-Length" in headers:
-        passed["Content-Length"] = headers["Content-Length"]
+        passed["Content-Length"] = str(int(headers["Content-Length"]))

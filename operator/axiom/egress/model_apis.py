@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -171,6 +172,11 @@ MODEL_APIS = (
 )
 
 _HARMLESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+_PLAIN_PARAMETERS: Mapping[str, re.Pattern[str]] = {
+    "alt": re.compile("sse|json"), "api-version": re.compile(".*"), "beta": re.compile(".*"), "prettyprint": re.compile(".*"),
+    "quotauser": re.compile(".*"), "stream": re.compile(".*"),
+}  # fmt: skip
+"""Parameters, and their values, with which a call stays one, and its answer tells its usage."""
 
 
 class Kind(Enum):
@@ -189,16 +195,25 @@ class Request(NamedTuple):
 
     kind: Kind
     api: ModelApi | None = None
+    is_plain: bool = True
+    """False: a parameter may leave the usage out of the answer, or make another request of it (Google's `fields`, `$req`)."""
 
 
-def classify(method: str, path: str) -> Request:
-    """A request by its method and path (percent-encoded, without query)."""
-    if method in _HARMLESS_METHODS:
-        return Request(Kind.FREE)
+def classify(method: str, path: str, parameters: Mapping[str, str] = MappingProxyType({})) -> Request:
+    """A request by its method, its path (percent-encoded, without query), and its query's parameters."""
     path = unquote(path)
-    for api in MODEL_APIS:
-        if method == "POST" and api.calls.search(path):
-            return Request(Kind.CALL, api)
-        if method == "POST" and api.free.search(path):
-            return Request(Kind.FREE, api)
-    return Request(Kind.UNKNOWN)
+    called = next((api for api in MODEL_APIS if api.calls.search(path)), None)
+    if method == "POST" and called:
+        return Request(Kind.CALL, called, _are_plain(parameters))
+    if method in _HARMLESS_METHODS:
+        # by Google's $httpMethod a GET may be a call
+        return Request(Kind.UNKNOWN if called and parameters else Kind.FREE)
+    free = next((api for api in MODEL_APIS if api.free.search(path)), None)
+    return Request(Kind.FREE, free) if method == "POST" and free else Request(Kind.UNKNOWN)
+
+
+def _are_plain(parameters: Mapping[str, str]) -> bool:
+    return all(
+        name in _PLAIN_PARAMETERS and _PLAIN_PARAMETERS[name].fullmatch(value)
+        for name, value in parameters.items()
+    )

@@ -19,18 +19,19 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http import HttpProcessingError
 from aiohttp.typedefs import Handler
 from yarl import URL
 
 from axiom.egress import asking, destinations, model_apis, routing
 from axiom.egress import headers as passing
 from axiom.egress.accounting import Accounts
-from axiom.egress.bounding import UNBOUNDED, Bound, bound_of
+from axiom.egress.bounding import UNBOUNDED, UNREAD, Bound, bound_of
 from axiom.egress.directory import ArmedRoute, Directory, Standing
 from axiom.egress.errors import Refusal, RefusedError, SpentError, TokenError, TokenFault
 from axiom.egress.metering import BYTES_PER_TOKEN, Certainty, Meter, Reading
@@ -56,6 +57,7 @@ _MOST_HELD = 32 * 1024**2
 
 audit_log = logging.getLogger("axiom.egress.audit")
 """One JSON object for each request."""
+_PROXY: web.AppKey[_Proxy] = web.AppKey("proxy")
 
 _LOOKS_LIKE_TOKEN = re.compile(rf"{re.escape(PREFIX)}[A-Za-z0-9_.-]*")
 _NO_DEFAULTS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -93,7 +95,7 @@ class Exchange:
     """The next thing that has to come is a part of the agent's request."""
     ahead: deque[bytes] = field(default_factory=deque)
     """Parts of the request's body that were read and not handed on yet; an empty one is its end."""
-    bound: Bound = UNBOUNDED
+    bound: Bound = UNREAD
     """The most that a model's answer can be."""
     signals: tuple[str, ...] = ()
     """Rules by which the answer means to talk a model into something."""
@@ -127,6 +129,7 @@ def create_app(
     app.cleanup_ctx.append(proxy.run_session)
     # no routes of aiohttp's: they match a path that was decoded already
     app.middlewares.append(proxy.take)
+    app[_PROXY] = proxy
     return app
 
 
@@ -140,6 +143,7 @@ def create_runner(
     return web.AppRunner(
         app,
         access_log=None,
+        logger=_ServersLogger(app[_PROXY].note_malformed),
         handle_signals=False,
         handler_cancellation=True,
         auto_decompress=False,
@@ -149,6 +153,21 @@ def create_runner(
         max_headers=MAX_HEADERS,
         shutdown_timeout=shutdown_seconds,
     )
+
+
+class _ServersLogger(logging.LoggerAdapter[logging.Logger]):
+    """What the HTTP server says, without what it could not read: that holds what an agent wrote, its token, too."""
+
+    def __init__(self, note_malformed: Callable[[str | None], None]) -> None:
+        super().__init__(logging.getLogger("axiom.egress.server"), {})
+        self._note_malformed = note_malformed
+
+    def log(self, level: int, msg: object, *args: object, **more: Any) -> None:
+        """As Logger.log."""
+        if isinstance(more.get("exc_info"), HttpProcessingError):
+            self._note_malformed(str(args[0]) if args and args[0] else None)
+        else:
+            super().log(level, msg, *args, **more)
 
 
 def create_operations_app(
@@ -238,7 +257,17 @@ class _Proxy:
         """Takes every request, so that no other answer than ours is possible."""
         return await self.handle(request)
 
+    def note_malformed(self, peer: str | None) -> None:
+        """Bytes came from this address that are no request."""
+        self._metrics.count_denial(Refusal.MALFORMED)
+        refused = {"event": "egress", "peer": peer, "status": 400, "refusal": Refusal.MALFORMED}
+        audit_log.info("%s", json.dumps(refused))
+
     async def _serve(self, request: web.Request, exchange: Exchange) -> web.StreamResponse:
+        if request.version not in (HttpVersion10, HttpVersion11) or passing.is_framed_oddly(request.headers):
+            raise RefusedError(
+                Refusal.MALFORMED, "write HTTP/1.1, with one Content-Length, or chunks and no other encoding"
+            )
         is_tunnel = request.method == "CONNECT"
         forwards = is_tunnel or destinations.is_absolute(request.raw_path)
         token, grant = await self._authenticate(request, exchange, forwards=forwards)
@@ -273,6 +302,7 @@ class _Proxy:
 
     async def _look_ahead(self, request: web.Request, admitted: Admitted, exchange: Exchange) -> None:
         """Reads a question as far as it may be held here, to tell what its answer can cost."""
+        exchange.bound = UNBOUNDED
         size, is_whole = 0, not request.body_exists
         try:
             while not is_whole and size < _LARGEST_QUESTION and self._held < _MOST_HELD:
@@ -298,7 +328,7 @@ class _Proxy:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             if isinstance(error, TimeoutError):
                 self._charge_unanswered(request, admitted, exchange)
-            if not exchange.awaiting_agent:
+            if not exchange.awaiting_agent and not isinstance(error, ValueError):
                 self._note_weather(admitted, exchange, None)
             raise _failure(error, admitted, exchange, self._settings) from error
         self._note_weather(admitted, exchange, upstream.status)
@@ -419,14 +449,16 @@ class _Proxy:
         target = routing.resolve(request.method, request.raw_path, [item.route for item in armed])
         exchange.route, exchange.host = target.route.prefix, urlsplit(target.route.upstream).hostname or ""
         _check_upgrade(request)
-        asked = model_apis.classify(request.method, target.path)
+        parameters = routing.parameters_of(request.raw_path.partition("?")[2])
+        asked = model_apis.classify(request.method, target.path, parameters)
         if not target.route.metered:
             asked = model_apis.Request(model_apis.Kind.FREE)
         self._check_budget(grant, asked)
         return Admitted(grant, token, target, _key_of(armed, target), asked)
 
     def _check_budget(self, grant: Grant, asked: model_apis.Request) -> None:
-        if message := self._accounts.refusal(grant, asked.kind):
+        kind = asked.kind if asked.is_plain else model_apis.Kind.UNKNOWN
+        if message := self._accounts.refusal(grant, kind):
             raise _spent(message, asked.api)
 
     def _read(self, token: str | None) -> Grant:
@@ -496,7 +528,8 @@ class _Proxy:
             reason=_reason(upstream.reason, admitted.key),
             headers=passing.to_client(upstream.headers, admitted.target.route, admitted.token, admitted.key),
         )
-        if not request.content.is_eof():
+        if not request.content.is_eof() or "Upgrade" in request.headers:
+            # what follows is the rest of the question, or of another protocol that was not taken up
             response.force_close()
         await response.prepare(request)
         redactor, meter = Redactor(admitted.key), _meter_of(upstream, admitted)
@@ -544,7 +577,8 @@ class _Proxy:
         """The vendor works on a question whose answer nobody waits for any more."""
         if admitted.request.kind is model_apis.Kind.CALL and exchange.up and not exchange.awaiting_agent:
             asked = -(-_plain_size(request, exchange) // BYTES_PER_TOKEN)
-            reading = Reading(Certainty.ESTIMATED, model_apis.Tokens(asked), "")
+            written = exchange.bound.unheard(time.monotonic() - (exchange.admitted or exchange.started))
+            reading = Reading(Certainty.ESTIMATED, model_apis.Tokens(asked, output=written), "")
             self._put_on_account(admitted.grant, reading)
 
     def _put_on_account(self, grant: Grant, reading: Reading) -> None:
@@ -715,12 +749,17 @@ def _check_upgrade(request: web.Request) -> None:
 
 
 def _check_answer(upstream: aiohttp.ClientResponse, exchange: Exchange) -> None:
-    """What follows a 101 is no HTTP: nobody would search it for the key, or count it."""
+    """What follows a 101 is no HTTP, and what is not decoded no text: nobody would search it for the key, or count it."""
     if upstream.status < 200:
-        upstream.close()
-        raise RefusedError(
-            Refusal.UPSTREAM_FAILED, f"{exchange.host} wants another protocol ({upstream.status})"
-        )
+        wants = f"another protocol ({upstream.status})"
+    elif passing.encoding_of(upstream.headers) not in passing.DECODED or passing.is_framed_oddly(
+        upstream.headers
+    ):
+        wants = "an encoding of its answer that was not asked for, and is not read here"
+    else:
+        return
+    upstream.close()
+    raise RefusedError(Refusal.UPSTREAM_FAILED, f"{exchange.host} wants {wants}")
 
 
 def _key_of(armed: Sequence[ArmedRoute], target: routing.Target) -> str:

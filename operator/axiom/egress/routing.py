@@ -1,7 +1,8 @@
 """From a request's target to the vendor's address, or to a refusal. Pure.
 
 What is judged is what is sent: the target is never decoded and encoded again. Anything that two readers could read
-differently (dot segments, encoded slashes, backslashes, control bytes, other forms than `/path?query`) is refused.
+differently (dot segments, encoded slashes, backslashes, control bytes, other forms than `/path?query`) is refused, and so is a
+query that says who asks: whoever may give credentials of its own can carry data into an account of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_plus, unquote_to_bytes
 
 from axiom.api.agentclass import Route
 from axiom.egress.errors import Refusal, RefusedError
@@ -23,6 +24,11 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _TELLING_ESCAPE = re.compile(r"%(2[eEfF]|5[cC]|25|23|3[fFbB]|[01][0-9A-Fa-f]|7[fF])")
 """Escapes of . / \\ % # ? ; and of control characters: decoded once more, they change what the path means."""
 _SLASHES = re.compile(r"/{2,}")
+_CREDENTIALS = frozenset({
+    "access_token", "api-key", "api_key", "apikey", "auth_token", "authorization", "key", "oauth_token", "subscription-key",
+    "x-api-key", "x-goog-api-key",
+})  # fmt: skip
+"""Parameters that vendors take for who asks; Google takes them with a $ before them, too."""
 
 
 class Target(NamedTuple):
@@ -46,6 +52,10 @@ def resolve(method: str, target: str, routes: Iterable[Route]) -> Target:
     """
     check_method(method)
     path, mark, query = _split(target)
+    if own := sorted(_CREDENTIALS.intersection(parameters_of(query))):
+        raise RefusedError(
+            Refusal.BAD_PATH, f"the query holds a credential ({own[0]}); send the token in a header instead"
+        )
     first, slash, rest = path[1:].partition("/")
     if not first:
         raise RefusedError(
@@ -55,6 +65,14 @@ def resolve(method: str, target: str, routes: Iterable[Route]) -> Target:
         if route.prefix == f"/{first}":
             return Target(route, _join(route.upstream, slash + rest) + mark + query, path)
     raise RefusedError(Refusal.NO_ROUTE, f"the attempt's AgentClass opens no route /{first}")
+
+
+def parameters_of(query: str) -> dict[str, str]:
+    """Name → value of a query's parameters, decoded, as vendors read their names: in any case, with or without a $."""
+    pairs = (pair.partition("=") for pair in re.split("[&;]", query) if pair)
+    return {
+        unquote_plus(name).strip().removeprefix("$").lower(): unquote_plus(value) for name, _, value in pairs
+    }
 
 
 def check_method(method: str) -> None:

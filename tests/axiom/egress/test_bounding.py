@@ -54,7 +54,7 @@ def test_every_vendors_limits_are_known(more: dict[str, Any], output: int) -> No
 def test_googles_model_is_named_by_the_path() -> None:
     body = json.dumps({"contents": []}).encode()
     most = MOST_OUTPUT_TOKENS
-    assert bound(body, GOOGLE) == Bound(most, cost(len(body), most, 10, 40))
+    assert bound(body, GOOGLE) == Bound(most, cost(len(body), most, 10, 40), is_streamed=True)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,26 @@ def test_what_depends_on_what_is_not_in_the_question_has_none(more: dict[str, An
 )
 def test_what_is_not_understood_has_none(body: bytes) -> None:
     assert bound(body) == UNBOUNDED
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "seconds", "tokens"),
+    [
+        ({"max_tokens": 8_000}, "/v1/messages", 10.0, 1_000),
+        ({"max_tokens": 500}, "/v1/messages", 10.0, 500),
+        ({"max_tokens": 8_000, "stream": False}, "/v1/messages", 10.0, 1_000),
+        ({"max_tokens": 8_000, "stream": True}, "/v1/messages", 10.0, 0),
+        ({"max_tokens": 8_000, "stream": "yes"}, "/v1/messages", 10.0, 1_000),
+        ({"previous_response_id": "r", "stream": True}, "/v1/responses", 10.0, 0),
+        ({"contents": []}, GOOGLE, 10.0, 0),
+        ({"contents": []}, GOOGLE.replace("streamG", "g"), 10.0, 1_000),
+        (b"no JSON", "/v1/messages", 10_000.0, MOST_OUTPUT_TOKENS),
+    ],
+)
+def test_an_answer_of_which_nothing_came_may_have_been_written_all_the_same(
+    body: Any, path: str, seconds: float, tokens: int
+) -> None:
+    assert bound(body, path).unheard(seconds) == tokens
 
 
 def test_a_model_without_a_price_has_no_cost() -> None:

@@ -44,6 +44,11 @@ def test_the_token_is_found_where_clients_put_keys(given: CIMultiDict[str], toke
         ("TE", "trailers"), ("Trailer", "X-T"), ("Transfer-Encoding", "chunked"), ("Upgrade", "h2c"),
         ("HTTP2-Settings", "x"), ("Proxy-Connection", "close"), ("Host", "proxy"), ("Expect", "100-continue"),
         ("Via", "1.1 x"), ("Forwarded", "for=1.2.3.4"), ("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-Host", "x"),
+        ("X-Forwarded-Prefix", "/admin"), ("X-Original-URL", "/admin"), ("X-Rewrite-URL", "/admin"), ("X-Host", "x"),
+        ("X-HTTP-Method-Override", "POST"), ("X-HTTP-Method", "POST"), ("X-Method-Override", "POST"),
+        ("X_Api_Key", "mine"), ("Transfer_Encoding", "chunked"), ("X_HTTP_Method_Override", "POST"), ("True-Client-IP", "x"),
+        ("Ocp-Apim-Subscription-Key", "mine"), ("X-Auth-Token", "mine"), ("Private-Token", "mine"), ("apikey", "mine"),
+        ("X-Goog-Iam-Authorization-Token", "mine"), ("X-Goog-FieldMask", "candidates"),
     ],
 )  # fmt: skip
 def test_what_must_not_reach_a_vendor_does_not(pair: tuple[str, str]) -> None:
@@ -53,6 +58,27 @@ def test_what_must_not_reach_a_vendor_does_not(pair: tuple[str, str]) -> None:
         "Accept-Encoding": "identity",
         "Authorization": f"Bearer {CANARY}",
     }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "session_id",
+        "Mcp-Session-Id",
+        "Idempotency-Key",
+        "anthropic-beta",
+        "X-Stainless-Lang",
+        "OpenAI-Project",
+        "X-Author",
+    ],
+)
+def test_what_vendors_need_passes(name: str) -> None:
+    assert to_upstream(headers((name, "1")), ROUTE, TOKEN, CANARY)[name] == "1"
+
+
+def test_fields_are_chosen_where_nothing_is_measured() -> None:
+    other = ROUTE.model_copy(update={"metered": False})
+    assert to_upstream(headers(("X-Goog-FieldMask", "*")), other, TOKEN, CANARY)["X-Goog-FieldMask"] == "*"
 
 
 def test_what_connection_names_is_removed_but_not_what_the_proxy_sets() -> None:

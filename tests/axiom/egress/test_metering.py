@@ -335,3 +335,28 @@ def test_a_vendor_that_fails_in_the_middle_is_estimated(path: str, body: Any) ->
 )
 def test_requests_are_told_apart(method: str, path: str, kind: Kind) -> None:
     assert classify(method, path).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("parameters", "is_plain"),
+    [
+        ({}, True),
+        ({"alt": "sse"}, True),
+        ({"beta": "true", "api-version": "2025-01-01"}, True),
+        ({"fields": "candidates"}, False),
+        ({"alt": "media"}, False),
+        ({"alt": "sse\n"}, False),
+        ({"callback": "f"}, False),
+        ({"httpmethod": "GET", "req": "{}"}, False),
+    ],
+)
+def test_a_parameter_that_may_hide_what_a_call_costs_is_seen(
+    parameters: dict[str, str], is_plain: bool
+) -> None:
+    found = classify("POST", f"{GEMINI}:generateContent", parameters)
+    assert (found.kind, found.is_plain) == (Kind.CALL, is_plain)
+
+
+def test_a_get_that_may_be_a_call_is_none_that_is_free() -> None:
+    assert classify("GET", f"{GEMINI}:generateContent", {"httpmethod": "POST"}).kind is Kind.UNKNOWN
+    assert classify("GET", "/openai/v1/models", {"limit": "20"}).kind is Kind.FREE

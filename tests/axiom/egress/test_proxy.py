@@ -304,6 +304,21 @@ async def test_hostile_headers_reach_nobody(vendor: Vendor, way: Way, fields: st
     assert vendor.requests == []
 
 
+async def test_what_is_no_request_is_counted_and_nothing_of_it_is_written_down(
+    vendor: Vendor, way: Way, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for field in (f"x-api-key: {make_token()}\x01", f"x-api-key: {make_token()}{'x' * 20_000}"):
+        head = f"GET /openai/v1/x HTTP/1.1\r\nHost: proxy\r\n{field}\r\nConnection: close\r\n\r\n"
+        assert (await send_raw(way.socket, head.encode()))[:13] in {b"HTTP/1.1 400 ", b"HTTP/1.0 400 "}
+    assert (await send_raw(way.socket, b"\x16\x03\x01\x02\x00"))[:13] in {b"HTTP/1.1 400 ", b"HTTP/1.0 400 "}
+    said = [record for record in caplog.records if record.name != "asyncio"]
+    assert [json.loads(record.message)["refusal"] for record in said] == ["axiom_malformed"] * 3
+    assert not any(record.exc_info for record in said)
+    assert "axm1." not in caplog.text
+    assert count(way.metrics, "axiom_egress_denials_total", reason="axiom_malformed") == 3
+
+
 async def test_what_follows_a_refused_request_is_not_read_as_the_next(vendor: Vendor, way: Way) -> None:
     inner = f"GET /openai/smuggled HTTP/1.1\r\nHost: x\r\nx-api-key: {make_token()}\r\n\r\n".encode()
     head = f"POST /openai/v1/x HTTP/1.1\r\nHost: x\r\nContent-Length: {len(inner)}\r\n\r\n".encode()

@@ -6,7 +6,7 @@ import pytest
 from tests.fakes.vendor import credential
 
 from axiom.egress.errors import Refusal, RefusedError
-from axiom.egress.routing import MAX_TARGET_LENGTH, resolve
+from axiom.egress.routing import MAX_TARGET_LENGTH, parameters_of, resolve
 
 ROUTES = [
     credential("https://api.openai.com", "/openai").route,
@@ -72,6 +72,21 @@ def test_a_path_without_a_route_is_not_found(target: str) -> None:
 )  # fmt: skip
 def test_a_hostile_path_is_refused(target: str) -> None:
     assert refusal_of(target) is Refusal.BAD_PATH
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "key=mine", "a=1&key=mine", "a=1;key=mine", "%6bey=mine", "Key=mine", "$key=mine", "%24key=", "+key=mine", "key",
+        "access_token=mine", "oauth_token=mine", "api-key=mine", "api_key=mine", "subscription-key=mine", "&&key=x&",
+    ],
+)  # fmt: skip
+def test_an_agent_does_not_say_who_it_is_in_the_query(query: str) -> None:
+    assert refusal_of(f"/openai/v1/models?{query}") is Refusal.BAD_PATH
+
+
+def test_parameters_are_read_as_vendors_read_them() -> None:
+    assert parameters_of("%24Fields=a%2Cb&alt=sse;x&") == {"fields": "a,b", "alt": "sse", "x": ""}
 
 
 def test_a_path_that_is_too_long_is_refused() -> None:

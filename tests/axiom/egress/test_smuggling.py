@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from tests.axiom.egress.test_proxy import send_raw
 from tests.fakes.vendor import CANARY, Way, credential, make_token, run_way
 
@@ -161,20 +162,44 @@ TRICKS = {
     "a GET with a length": post(f"Content-Length: {len(SMUGGLED)}", SMUGGLED, "GET /openai/v1/x HTTP/1.1"),
     "an absolute target with a user": post("Content-Length: 0", SMUGGLED, "POST http://axiom@127.0.0.1/openai/v1/x HTTP/1.1"),
     "the proxy's own address as target": post("Content-Length: 0", SMUGGLED, "POST http://proxy/openai/v1/x HTTP/1.1"),
+    "TE within gzip": post("Transfer-Encoding: gzip, chunked", b"0\r\n\r\n" + SMUGGLED),
+    "TE without a value": post("Transfer-Encoding: \r\nContent-Length: 5", b"hello" + SMUGGLED),
+    "TE after a comma": post("Transfer-Encoding: ,chunked", b"0\r\n\r\n" + SMUGGLED),
+    "TE with a parameter": post("Transfer-Encoding: chunked;q=1", b"0\r\n\r\n" + SMUGGLED),
+    "TE by underscore": post("Transfer_Encoding: chunked\r\nContent-Length: 5", b"hello" + SMUGGLED),
+    "a length by underscore": post("Content_Length: 0\r\nContent-Length: 5", b"hello" + SMUGGLED),
+    "a length with zeros before": post("Content-Length: 0000005", b"hello" + SMUGGLED),
+    "a length with a point": post("Content-Length: 5.0", b"hello" + SMUGGLED),
+    "a length of 0 on a GET": post("Content-Length: 0", SMUGGLED, "GET /openai/v1/x HTTP/1.1"),
+    "a chunk's size of -0": post("Transfer-Encoding: chunked", b"-0\r\n\r\n" + SMUGGLED),
+    "a chunk's size and a tab": post("Transfer-Encoding: chunked", b"5\t\r\nhello\r\n0\r\n\r\n" + SMUGGLED),
+    "a chunk without a size": post("Transfer-Encoding: chunked", b"\r\nhello\r\n0\r\n\r\n" + SMUGGLED),
+    "a chunk that ends in CR": post("Transfer-Encoding: chunked", b"5\r\nhello\rX0\r\n\r\n" + SMUGGLED),
+    "an extension with CR": post("Transfer-Encoding: chunked", b"5;a\rb\r\nhello\r\n0\r\n\r\n" + SMUGGLED),
+    "TE as a trailer": post("Transfer-Encoding: chunked", b"0\r\nTransfer-Encoding: chunked\r\n\r\n" + SMUGGLED),
+    "trailers without end": post("Transfer-Encoding: chunked", b"0\r\n" + b"X: y\r\n" * 5000 + b"\r\n" + SMUGGLED),
+    "another line end": post("X: a\x85Content-Length: 9\r\nContent-Length: 5", b"hello" + SMUGGLED),
+    "HTTP/2 in the line": post("X: y", SMUGGLED, "POST /openai/v1/x HTTP/2.0"),
+    "HTTP/0.9 in the line": post("X: y", SMUGGLED, "POST /openai/v1/x HTTP/0.9"),
+    "an upgrade among others": post("Upgrade: x, websocket\r\nConnection: Upgrade", SMUGGLED),
+    "an upgrade to TLS": post("Upgrade: TLS/1.0\r\nConnection: Upgrade", SMUGGLED),
     "TRACE in small letters": post("Max-Forwards: 0", SMUGGLED, "trace /openai/v1/x HTTP/1.1"),
 }  # fmt: skip
 HONEST_BODIES = {b"", b"hello", SMUGGLED}
 """SMUGGLED as the body that a GET declared."""
 
 
+@pytest.mark.parametrize("connection", [b"close", b"keep-alive"])
 async def test_of_a_request_that_could_be_cut_in_two_ways_one_whole_one_reaches_the_vendor_or_nothing(
-    tmp_path: Path,
+    tmp_path: Path, connection: bytes
 ) -> None:
     wrong = {}
     async with raw_way(tmp_path) as (vendor, way):
         for trick, sent in TRICKS.items():
             vendor.connections.clear()
-            answer = await send_raw(way.socket, sent)
+            kept = sent.replace(b"Connection: close", b"Connection: " + connection)
+            # what is no request of this attempt's ends the connection
+            answer = await send_raw(way.socket, kept + b"GET /end HTTP/1.1\r\nHost: proxy\r\n\r\n")
             await vendor.left()
             try:
                 check_request(vendor, answer)
@@ -190,6 +215,8 @@ def check_request(vendor: RawVendor, answer: bytes) -> None:
         assert b"smuggled" not in line
         assert body in HONEST_BODIES, body
         assert not {"upgrade", "http2-settings", "trailer", "expect", "te"} & set(headers), headers
+        assert not any("_" in name or "\x85" in value for name, value in headers.items()), headers
+        assert headers.get("content-length", "0") == str(len(body)) or "transfer-encoding" in headers
         assert headers["host"] == f"127.0.0.1:{vendor.port}"
     assert answer.count(b"HTTP/1.1 200 OK") <= 1, answer
     assert CANARY.encode() not in answer
@@ -199,6 +226,7 @@ ANSWERS = {
     "another protocol": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: raw\r\nConnection: Upgrade\r\n\r\n",
     "hints before": b"HTTP/1.1 103 Early Hints\r\nLink: " + CANARY.encode() + b"\r\n\r\n" + OK,
     "a second answer": OK + b"HTTP/1.1 200 OK\r\nX: " + CANARY.encode() + b"\r\nContent-Length: 0\r\n\r\n",
+    "chunks of gzip": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 60\r\n\r\nok",
     "a length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     "the key as a trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Key: " + CANARY.encode() + b"\r\n\r\n",

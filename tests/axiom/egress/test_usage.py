@@ -154,12 +154,7 @@ async def test_an_agent_that_does_not_wait_for_an_answer_pays_for_its_question(
         return web.Response()
 
     vendor.answer = silent
-
-    async def ask() -> None:
-        async with priced.request("POST", "/openai/v1/responses", data=b"q" * 400):
-            pass
-
-    asking = asyncio.create_task(ask())
+    asking = asyncio.create_task(call(priced, "/v1/responses"))
     async with asyncio.timeout(20):
         await asked.wait()
         asking.cancel()
@@ -167,6 +162,32 @@ async def test_an_agent_that_does_not_wait_for_an_answer_pays_for_its_question(
         while priced.accounts.usage_of(TASK) is None:
             await asyncio.sleep(0.01)
     assert (usage(priced).estimated, usage(priced).input_tokens, usage(priced).unpriced) == (1, 100, 0)
+
+
+@pytest.mark.parametrize(("streams", "limit", "written"), [(False, 3, 3), (True, 3, 0)])
+async def test_under_a_budget_it_pays_for_an_answer_that_may_have_been_written_meanwhile(
+    vendor: Vendor, tmp_path: Path, streams: bool, limit: int, written: int
+) -> None:
+    async def silent(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    vendor.answer = silent
+    settings = replace(
+        LOOPBACK, idle_seconds=0.2
+    )  # a hundred tokens a second are more than the limit by then
+    async with run_way(tmp_path, [credential(vendor.url)], prices=PRICES, settings=settings) as way:
+        assert await ask(way, question(max_output_tokens=limit, stream=streams), budget=10**6) == 502
+        assert (usage(way).estimated, usage(way).output_tokens) == (1, written)
+
+
+async def test_an_encoding_that_is_not_read_here_is_no_answer(vendor: Vendor, priced: Way) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"?", headers={"Content-Type": JSON, "Content-Encoding": encodings.pop()})
+
+    encodings, asked = ["compress", "gzip, gzip", "aes128gcm", "br", "zstd"], 5
+    vendor.answer = answer
+    assert [(await call(priced, "/v1/responses"))[0] for _ in range(asked)] == [502] * asked
 
 
 async def test_a_vendor_that_breaks_off_is_estimated(vendor: Vendor, priced: Way) -> None:
@@ -341,6 +362,21 @@ async def test_under_a_budget_only_what_is_measured_or_free_goes_out(vendor: Ven
         assert (await call(priced, path, budget=1, method=method))[0] == status, path
     assert (await call(priced, "/v1/images/generations"))[0] == 200
     assert usage(priced).unmeasured == 1
+
+
+async def test_under_a_budget_nothing_is_asked_that_could_leave_the_usage_out_of_its_answer(
+    vendor: Vendor, priced: Way
+) -> None:
+    answer = {"modelVersion": "gemini-2.5-flash", "candidates": [{"finishReason": "STOP"}]}
+    usage_told = {"promptTokenCount": 1, "candidatesTokenCount": 1}
+    says(vendor, json.dumps({**answer, "usageMetadata": usage_told}).encode(), JSON)
+    path = "/v1beta/models/gemini-2.5-flash:generateContent"
+    for query, status in (("", 200), ("?alt=sse", 200), ("?fields=candidates", 402), ("?%24Fields=x", 402)):
+        assert (await call(priced, path + query, budget=10**6))[0] == status, query
+    assert (await call(priced, f"{path}?%24httpMethod=POST&%24req=%7B%7D", budget=10**6, method="GET"))[
+        0
+    ] == 402
+    assert (await call(priced, f"{path}?fields=candidates"))[0] == 200
 
 
 async def test_a_service_that_is_no_models_is_neither_measured_nor_stopped(

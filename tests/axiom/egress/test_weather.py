@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from tests.fakes.vendor import LOOPBACK, Vendor, Way, credential, run_way
+from tests.axiom.egress.test_proxy import send_raw
+from tests.fakes.vendor import LOOPBACK, Vendor, Way, credential, make_token, run_way
 
 from axiom.egress.accounting import Question
 from axiom.egress.weather import KEPT_SECONDS, MOST_HOSTS, MOST_TASKS, Fared, Weather
@@ -124,3 +125,12 @@ async def test_a_call_that_an_agent_gave_up_was_not_answered_if_it_had_waited_lo
         await call(way)
         (fared,) = way.accounts.answer(Question(), 0).vendors["127.0.0.1"].by_task.values()
         assert (fared.failed_ago is not None) is counts
+
+
+async def test_what_an_agent_sends_wrong_is_no_failure_of_its_vendor(vendor: Vendor, way: Way) -> None:
+    head = (
+        f"POST /openai/v1/responses HTTP/1.1\r\nHost: p\r\nx-api-key: {make_token()}\r\nConnection: close\r\n"
+    )
+    for field in (b"X-Odd: \xff\xfe", b"X-Odd\xe9: 1"):
+        await send_raw(way.socket, head.encode() + field + b"\r\nContent-Length: 2\r\n\r\n{}")
+    assert failures(way) == []
