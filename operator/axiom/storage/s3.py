@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit
+from xml.etree.ElementTree import ParseError
 
 import certifi
 import urllib3
@@ -272,11 +273,19 @@ class S3Store:
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """As ObjectStore.list."""
-        last: str | None = None
-        while page := await self._do(f"list {prefix}", partial(self._page, prefix, last)):
+        before: Keys = []
+        while page := await self._do(
+            f"list {prefix}", partial(self._page, prefix, before[-1] if before else None)
+        ):
+            odd = not all(key.startswith(prefix) for key in page)
+            if odd or len({*before, *page}) < len(before) + len(page):
+                raise UnavailableError(
+                    f"the object store at {self._settings.endpoint} does not list {prefix} page by page, as ListObjectsV2"
+                    " does: it tells keys twice, or others, so what it says cannot be relied on"
+                )
             for key in page:
                 yield key
-            last = page[-1]
+            before = page
 
     async def _ensure_bucket(self) -> None:
         bucket = self._settings.bucket
@@ -450,7 +459,14 @@ class S3Store:
             return await retrying(self._run, operation)
         except (StorageError, FileNotFoundError):
             raise
-        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError, _VanishedError) as error:
+        except (
+            MinioException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+            ValueError,
+            ParseError,
+            _VanishedError,
+        ) as error:
             raise UnavailableError(
                 f"the object store at {self._settings.endpoint} could not {what}: {_reason(error)}"
             ) from error
@@ -545,7 +561,7 @@ def _is_passing(error: BaseException) -> bool:
             return error.code in _PASSING_CODES
         case ServerError():
             return bool(error.status_code >= 500)
-        case InvalidResponseError() | urllib3.exceptions.HTTPError() | _VanishedError():
+        case InvalidResponseError() | ParseError() | urllib3.exceptions.HTTPError() | _VanishedError():
             return True
         case _:
             return False

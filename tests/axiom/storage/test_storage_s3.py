@@ -33,11 +33,11 @@ SETTINGS = S3Settings(
 
 @asynccontextmanager
 async def server_that_answers(
-    status: Status, ahead: timedelta = timedelta(), **headers: str
+    status: Status, ahead: timedelta = timedelta(), says: str = "", **headers: str
 ) -> AsyncIterator[tuple[S3Settings, list[str]]]:
     """A server that plays S3's errors: `status` is a number, or the code of an S3 error with its number.
 
-    Its clock is `ahead` of ours, and it refuses what is dated otherwise.
+    Its clock is `ahead` of ours, and it refuses what is dated otherwise. `says` is what it answers with a number.
     """
     seen: list[str] = []
 
@@ -51,7 +51,8 @@ async def server_that_answers(
         seen.append(f"{request.method} {request.path} {request.headers.get('If-None-Match', '-')}")
         answer = status(request)
         if isinstance(answer, int):
-            return web.Response(status=answer, headers={"ETag": '"0"', **headers})
+            content = {"text": says, "content_type": "application/xml"} if says else {}
+            return web.Response(status=answer, headers={"ETag": '"0"', **headers}, **content)
         code, number = answer.split()
         text = "" if request.method == "HEAD" else f"<Error><Code>{code}</Code><Message>m</Message></Error>"
         return web.Response(status=int(number), text=text, content_type="application/xml")
@@ -317,3 +318,39 @@ async def test_requests_are_dated_by_the_servers_clock_where_ours_is_off(hours: 
         assert await store.exists("a/key")
         store.close()
     assert seen == ["refused", *["HEAD /evidence/a/key -"] * 2]
+
+
+def listing(*keys: str, is_truncated: bool = False) -> str:
+    contents = "".join(
+        f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>1</Size></Contents>"
+        for key in keys
+    )
+    more = str(is_truncated).lower()
+    return f"<ListBucketResult><Name>evidence</Name><IsTruncated>{more}</IsTruncated>{contents}</ListBucketResult>"
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "<<<", "{}", "<html/>", listing("a/1"), listing("a/1", "a/1"), listing("b/1"), listing("a/1", is_truncated=True)],
+)  # fmt: skip
+async def test_a_server_that_lists_what_is_no_list_is_unavailable(said: str) -> None:
+    async with server_that_answers(lambda request: 200, says=said) as (settings, _):
+        store = S3Store(settings)
+        with pytest.raises(UnavailableError, match="list a/"):
+            [key async for key in store.list("a/")]
+        store.close()
+
+
+@pytest.mark.parametrize("said", ["<<<", "<html/>", "gateway time-out"])
+async def test_an_error_that_is_none_of_s3s_is_unavailable(said: str) -> None:
+    async with server_that_answers(lambda request: 400, says=said) as (settings, _):
+        store = S3Store(settings)
+        for doing in (
+            store.get("a/key"),
+            store.put("a/key", b"x"),
+            store.delete("a/key"),
+            store.stat("a/key"),
+        ):
+            with pytest.raises((UnavailableError, UnsuitableError)):
+                await doing
+        store.close()
