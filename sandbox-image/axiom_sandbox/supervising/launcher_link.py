@@ -31,6 +31,8 @@ from axiom_sandbox.protocol.launching import (
 _MAX_FDS = 32
 _HELLO_TIMEOUT = 2.0
 _MAX_GREETINGS = 32
+_LONGEST_SHOWN = 40
+"""Characters of what a stranger says that are told."""
 
 
 class LauncherError(Exception):
@@ -333,9 +335,9 @@ class LauncherLink:
         if not isinstance(hello, dict) or hello.get("type") != "hello":
             return "the first packet is no hello"
         if hello.get("protocol") != PROTOCOL:
-            return f"protocol {hello.get('protocol')!r} instead of {PROTOCOL}"
+            return f"protocol {ascii(hello.get('protocol'))[:_LONGEST_SHOWN]} instead of {PROTOCOL}"
         nonce = hello.get("nonce")
-        if not isinstance(nonce, str) or len(nonce) != 64:
+        if not isinstance(nonce, str) or len(nonce) != 64 or not nonce.isascii():
             return "no nonce"
         digest = hashlib.sha256(nonce.encode()).hexdigest()
         if self._pin_file.exists():

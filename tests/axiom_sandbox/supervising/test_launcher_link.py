@@ -94,6 +94,8 @@ async def test_the_first_nonce_is_pinned_and_another_is_refused(heard: Heard, tm
         ({**HELLO, "protocol": 2}, "protocol 2 instead of 1"),
         ({**HELLO, "nonce": "short"}, "no nonce"),
         ({**HELLO, "nonce": None}, "no nonce"),
+        ({**HELLO, "nonce": "\ud800" * 64}, "no nonce"),
+        ({**HELLO, "protocol": "\x1b]0;" + "x" * 50_000}, f"protocol '\\x1b]0;{'x' * 32} instead of 1"),
     ],
 )
 async def test_whoever_says_no_proper_hello_is_refused(heard: Heard, first: object, reason: str) -> None:
