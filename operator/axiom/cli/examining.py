@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -12,9 +10,9 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from axiom.cli.doctor import Question
+from axiom.cli.showing import print_json, shown
 from axiom.cluster.api import Api
 from axiom.cluster.errors import ApiError, LoginError, NotFoundError, UnavailableError
 from axiom.cluster.kubeconfig import log_in
@@ -90,23 +88,23 @@ def _print(findings: Sequence[Finding], as_json: bool) -> None:
             }
             for finding in findings
         ]
-        sys.stdout.write(json.dumps({"findings": body}, ensure_ascii=False) + "\n")
+        print_json({"findings": body})
         return
     out = Console(highlight=False)
     for finding in findings:
         out.print(
-            f"{_MARKS[finding.level]} [bold]{escape(finding.subject)}[/]: {escape(finding.what)}",
+            f"{_MARKS[finding.level]} [bold]{shown(finding.subject)}[/]: {shown(finding.what)}",
             soft_wrap=True,
         )
         if finding.entry:
-            out.print(f"    {escape(finding.entry.value)}: {escape(finding.meaning)}", soft_wrap=True)
-            out.print(f"    [dim]{escape(finding.page)}[/]")
+            out.print(f"    {shown(finding.entry.value)}: {shown(finding.meaning)}", soft_wrap=True)
+            out.print(f"    [dim]{shown(finding.page)}[/]")
     problems = sum(finding.level is Level.PROBLEM for finding in findings)
     out.print(f"\n{problems} problem{'' if problems == 1 else 's'}" if problems else "\nnothing is wrong")
 
 
 def _leave(message: str, as_json: bool) -> NoReturn:
-    Console(stderr=True, highlight=False).print(escape(message), style="red", soft_wrap=True)
+    Console(stderr=True, highlight=False).print(shown(message), style="red", soft_wrap=True)
     if as_json:
-        sys.stdout.write(json.dumps({"error": {"message": message}}, ensure_ascii=False) + "\n")
+        print_json({"error": {"message": message}})
     raise typer.Exit(DoctorExit.COULD_NOT_LOOK)

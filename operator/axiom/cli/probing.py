@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 import tempfile
 from enum import IntEnum
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from axiom.api.agentclass import AgentClassSpec
@@ -24,6 +21,7 @@ from axiom.backends.host import find_launcher
 from axiom.backends.leftovers import PREFIX, claim, remove_scratch
 from axiom.backends.names import BackendName
 from axiom.cli.probe import ProbeOrder
+from axiom.cli.showing import print_json, shown
 from axiom.probing.explaining import explain
 from axiom.probing.report import Report
 
@@ -48,7 +46,7 @@ def perform_probe(order: ProbeOrder) -> NoReturn:
     except CannotRunError as error:
         _leave(console, order.as_json, ProbeExit.COULD_NOT_RUN, str(error))
     if order.as_json:
-        sys.stdout.write(json.dumps(report.as_json(), ensure_ascii=False) + "\n")
+        print_json(report.as_json())
     else:
         _print(report)
     raise typer.Exit(ProbeExit.HELD if report.passed else ProbeExit.FAILED)
@@ -118,7 +116,7 @@ def _print(report: Report) -> None:
     for item in report.assertions:
         if not item.ok:
             told = explain(item)
-            out.print(f"[red]✗ {item.name}[/]: {told.meaning}\n    cure: {escape(told.cure)}", soft_wrap=True)
+            out.print(f"[red]✗ {item.name}[/]: {told.meaning}\n    cure: {shown(told.cure)}", soft_wrap=True)
     out.print()
     for layer in report.layers:
         mark = "[green]✓[/]" if layer.held == layer.tried else "[red]✗[/]"
@@ -127,7 +125,7 @@ def _print(report: Report) -> None:
         out.print(f"[yellow]missing[/]: {', '.join(report.missing)}; an agent starts without", soft_wrap=True)
     said = "an agent may start" if report.passed else "no agent starts here"
     took = f", {report.took_ms} ms" if report.took_ms else ""
-    out.print(f"\n{escape(report.where)}: {said}{took}", soft_wrap=True)
+    out.print(f"\n{shown(report.where)}: {said}{took}", soft_wrap=True)
 
 
 def _table(report: Report) -> Table:
@@ -137,12 +135,12 @@ def _table(report: Report) -> Table:
         table.add_column(column, overflow="fold")
     for item in report.assertions:
         mark = "[green]✓[/]" if item.ok else "[red]✗[/]"
-        table.add_row(mark, item.name, escape(explain(item).tried), escape(item.detail))
+        table.add_row(mark, item.name, shown(explain(item).tried), shown(item.detail))
     return table
 
 
 def _leave(console: Console, as_json: bool, code: ProbeExit, message: str) -> NoReturn:
-    console.print(escape(message), style="red", soft_wrap=True)
+    console.print(shown(message), style="red", soft_wrap=True)
     if as_json:
-        sys.stdout.write(json.dumps({"error": {"message": message}}, ensure_ascii=False) + "\n")
+        print_json({"error": {"message": message}})
     raise typer.Exit(code)

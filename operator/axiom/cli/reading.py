@@ -18,7 +18,7 @@ from axiom.cli.ledger import Format
 from axiom.cli.places import Where
 from axiom.evidence.files import told_of
 from axiom.evidence.finding import TaskEvidence, find_here
-from axiom.evidence.harmless import one_line, plain, shown_payload
+from axiom.evidence.harmless import one_line, plain, shown_payload, visible_json
 from axiom.evidence.masking import mask_lines
 from axiom.evidence.outcomes import decode_outcome, witnessed
 from axiom.evidence.proving import Proof, prove
@@ -224,10 +224,16 @@ def _print(hit: Hit, *, as_json: bool, marks_context: bool = False) -> None:
     """One record for a person's terminal. Files may have been tampered with: nothing of them is shown unescaped."""
     line = hit.line
     if as_json:
-        sys.stdout.write(line.data.decode(errors="replace").rstrip("\n") + "\n")
+        sys.stdout.write(_as_it_is(line, sys.stdout))
         return
     mark = (":" if hit.is_match else "-") if marks_context else ""
     sys.stdout.write(f"{mark}{_shown(line)}\n")
+
+
+def _as_it_is(line: Line, stream: TextIO) -> str:
+    """For a file or a program, to the byte; on a terminal nothing that it would act on."""
+    text = line.data.decode(errors="replace").rstrip("\n")
+    return f"{visible_json(text) if stream.isatty() else text}\n"
 
 
 def _shown(line: Line) -> str:
@@ -258,7 +264,7 @@ def _export_lines(found: list[TaskEvidence], form: Format, stream: TextIO, where
     ledgers = [ledger for one in found for ledger in one.ledgers]
     lines = (line for ledger in ledgers for line in parsed(_lines(ledger, where)))
     if form is Format.JSONL:
-        stream.writelines(line.data.decode(errors="replace").rstrip("\n") + "\n" for line in lines)
+        stream.writelines(_as_it_is(line, stream) for line in lines)
     else:
         from axiom.evidence.otel import export
 

@@ -41,6 +41,7 @@ from axiom_sandbox.terminal.masking import mask_cast
 from axiom_sandbox.terminal.recording import Code
 from axiom_sandbox.terminal.screens import EmulatorMissingError, Screen, ScreenState, make_screen, play
 from axiom_sandbox.terminal.seeking import SeekableCast, has_index, pack, unpacking
+from axiom_sandbox.terminal.text import drawable
 
 _FRAME_SECONDS = 1 / 30
 _LOOK_SECONDS = 0.2
@@ -254,8 +255,8 @@ class _Canvas:
 
     def draw(self, screen: ScreenState) -> None:
         """Puts it where the last one was."""
-        styled = mask_text(screen.styled) if self._masks else screen.styled
-        body = styled.replace(b"\r\n", b"\x1b[0m\x1b[K\r\n")
+        styled = drawable(screen.styled)
+        body = (mask_text(styled) if self._masks else styled).replace(b"\r\n", b"\x1b[0m\x1b[K\r\n")
         self._stream.write(b"\x1b[?2026h\x1b[H" + body + b"\x1b[0m\x1b[J\x1b[?2026l")
         self._stream.flush()
 

@@ -16,6 +16,7 @@ from typing import Any, Self
 from urllib.parse import quote
 from xml.etree import ElementTree as Xml
 
+from axiom.evidence.harmless import visible_json
 from axiom.running.results import SHOWN
 from axiom_sandbox.protocol.changes import Changes
 from axiom_sandbox.protocol.criteria import Enforcement
@@ -23,7 +24,7 @@ from axiom_sandbox.protocol.verdicts import CriterionResult, Remark, Verdict
 from axiom_sandbox.snapshots.paths import printable
 
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
-_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NO_XML = re.compile("[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MAX_RESULTS = 5000
 """What code scanning takes of one run."""
 
@@ -64,7 +65,7 @@ def as_json(report: Report) -> str:
     """One object in one line; `verdict` and `criteria` as in `axiom run --json`."""
     if report.error:
         body: dict[str, Any] = {"error": {"code": report.error, "message": report.message}}
-        return json.dumps(body, ensure_ascii=False) + "\n"
+        return visible_json(json.dumps(body, ensure_ascii=False)) + "\n"
     changes = report.changes
     body = {
         "verdict": report.verdict,
@@ -92,7 +93,7 @@ def as_json(report: Report) -> str:
     }
     if report.verdict is None:
         body["error"] = {"code": "COULD_NOT_RUN", "message": report.message}
-    return json.dumps(body, ensure_ascii=False) + "\n"
+    return visible_json(json.dumps(body, ensure_ascii=False)) + "\n"
 
 
 # --- JUnit ------------------------------------------------------------------------------------------------------------
@@ -179,7 +180,7 @@ def as_sarif(report: Report) -> str:
         "properties": {"verdict": report.verdict, "message": _unicode(report.message)},
     }
     body = {"$schema": _SARIF, "version": "2.1.0", "runs": [run]}
-    return json.dumps(body, ensure_ascii=False) + "\n"
+    return visible_json(json.dumps(body, ensure_ascii=False)) + "\n"
 
 
 def _rule(result: CriterionResult) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rich.table import Table
 from axiom.api.agenttask import AgentStatus, AgentTaskStatus, RoundStatus
 from axiom.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from axiom.api.usage import UsageStatus
+from axiom.evidence.harmless import plain, visible_json
 from axiom.running.results import Result
 from axiom_sandbox.protocol.progress import Progress as Amount
 from axiom_sandbox.protocol.verdicts import ClaimDisagreement, CriterionResult, Verdict
@@ -102,7 +103,7 @@ class Progress:
     def say(self, line: str) -> None:
         """Prints one line with the time since the start."""
         elapsed = time.monotonic() - self.began
-        self.console.print(f"[dim]{elapsed:6.1f}s[/] {escape(line[:_LONGEST_LINE])}", soft_wrap=True)
+        self.console.print(f"[dim]{elapsed:6.1f}s[/] {shown(line[:_LONGEST_LINE])}", soft_wrap=True)
 
 
 def _round_line(record: RoundStatus) -> str:
@@ -111,10 +112,20 @@ def _round_line(record: RoundStatus) -> str:
     return f"round {record.number}: the agent says {claim}, the verifiers found {verdict}"
 
 
+def shown(text: str) -> str:
+    """For a console of rich's: neither markup nor anything that a terminal acts on."""
+    return escape(plain(text))
+
+
+def print_json(body: object) -> None:
+    """One line on standard output. What a terminal would act on is written as JSON writes it: \\u009b."""
+    sys.stdout.write(visible_json(json.dumps(body, ensure_ascii=False)) + "\n")
+
+
 def print_result(result: Result, as_json: bool) -> None:
     """The table, or the object."""
     if as_json:
-        sys.stdout.write(json.dumps(result.as_json(), ensure_ascii=False) + "\n")
+        print_json(result.as_json())
         return
     out = Console(highlight=False)
     status = result.status
@@ -123,14 +134,14 @@ def print_result(result: Result, as_json: bool) -> None:
     verdict = status.verdict
     colour = COLOURS[verdict] if verdict else "red"
     out.print(
-        f"verdict  [{colour} bold]{verdict.value if verdict else 'none'}[/]  {escape(status.message)}",
+        f"verdict  [{colour} bold]{verdict.value if verdict else 'none'}[/]  {shown(status.message)}",
         soft_wrap=True,
     )
     if status.claim:
         disagreement = "  [yellow](the evidence says otherwise)[/]" if status.claim_disagreement else ""
         out.print(f"claim    {status.claim.says.value}{disagreement}")
     for one in status.claim_disagreements:
-        out.print(f"         {escape(disagreement_line(one))}", soft_wrap=True)
+        out.print(f"         {shown(disagreement_line(one))}", soft_wrap=True)
     if status.assisted:
         rounds = (
             ", ".join(str(record.number) for record in status.rounds if record.assisted)
@@ -143,7 +154,7 @@ def print_result(result: Result, as_json: bool) -> None:
         out.print(f"agent    {line}")
     for name, value in (("diff", result.diff), ("result", result.workspace), ("ledger", result.ledger)):
         if value:
-            out.print(f"{name:8} {escape(value)}", soft_wrap=True)
+            out.print(f"{name:8} {shown(value)}", soft_wrap=True)
 
 
 def disagreement_line(one: ClaimDisagreement) -> str:
@@ -161,7 +172,7 @@ def criteria_table(results: Sequence[CriterionResult], title: str | None = None)
             item.type.value,
             item.enforcement.value,
             f"[{colour}]{item.verdict.value}[/]",
-            escape(item.message),
+            shown(item.message),
         )
     return table
 
@@ -193,8 +204,8 @@ def _agent_line(agent: AgentStatus) -> str:
 
 def leave(console: Console, as_json: bool, code: ExitCode, message: str) -> NoReturn:
     """Ends without a result. Raises typer.Exit."""
-    console.print(escape(message), style="red", soft_wrap=True)
+    console.print(shown(message), style="red", soft_wrap=True)
     if as_json:
         body: dict[str, Any] = {"error": {"code": code.name, "message": message}}
-        sys.stdout.write(json.dumps(body, ensure_ascii=False) + "\n")
+        print_json(body)
     raise typer.Exit(code)

@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
-from rich.markup import escape
 
 from axiom.api.agentclass import AgentClass, judge_fault
 from axiom.api.agenttask import AgentTask, AgentTaskStatus, ImageName
@@ -29,7 +28,15 @@ from axiom.backends.host import find_launcher
 from axiom.backends.names import BackendName
 from axiom.cli.here import cancel_on_signals, credential_variable
 from axiom.cli.reports import Report, as_json, as_junit, as_sarif
-from axiom.cli.showing import COLOURS, ExitCode, Interruption, Progress, criteria_table, exit_code
+from axiom.cli.showing import (
+    COLOURS,
+    ExitCode,
+    Interruption,
+    Progress,
+    criteria_table,
+    exit_code,
+    shown,
+)
 from axiom.cli.verify import Output, VerifyOrder
 from axiom.clocks import SteadyClock
 from axiom.evidence.finding import find_here
@@ -285,15 +292,15 @@ def _print_table(report: Report) -> None:
         out.print(criteria_table(report.results))
     colour = COLOURS[report.verdict] if report.verdict else "red"
     verdict = report.verdict.value if report.verdict else "none"
-    out.print(f"verdict  [{colour} bold]{verdict}[/]  {escape(report.message)}", soft_wrap=True)
+    out.print(f"verdict  [{colour} bold]{verdict}[/]  {shown(report.message)}", soft_wrap=True)
     for name, value in (("diff", report.diff), ("result", report.workspace), ("ledger", report.ledger)):
         if value:
-            out.print(f"{name:8} {escape(str(value))}", soft_wrap=True)
+            out.print(f"{name:8} {shown(str(value))}", soft_wrap=True)
 
 
 def _leave(order: VerifyOrder, console: Console, code: ExitCode, message: str) -> NoReturn:
     """Ends without a result, and says so in the form that was asked for."""
-    console.print(escape(message), style="red", soft_wrap=True)
+    console.print(shown(message), style="red", soft_wrap=True)
     report = Report.without_result(
         code.name, message, order.base, str(order.candidate), shown_path(order.criteria)
     )

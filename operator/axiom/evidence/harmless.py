@@ -24,6 +24,16 @@ def plain(text: str, *, kept: str = _KEPT) -> str:
     )
 
 
+def visible_json(text: str) -> str:
+    r"""JSON in which all that is not visible is escaped, as `\u009b`: it says the same."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character if character in _KEPT or not _is_hidden(character) else _escaped_in_json(character)
+        for character in text
+    )
+
+
 def one_line(text: str, limit: int) -> str:
     """The same without line ends, and cut after `limit` characters."""
     shown = plain(text[: limit + 1], kept="").strip()
@@ -68,3 +78,7 @@ def _escaped(character: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _escaped_in_json(character: str) -> str:
+    return json.dumps(character, ensure_ascii=True)[1:-1] if character != "\x7f" else "\\u007f"

@@ -17,6 +17,8 @@ _INVISIBLE = re.compile(
     "[\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 """Bidirectional controls, and other characters that show nothing. The joiners that emoji need stay."""
+_ACTED_ON = re.compile(r"\x1b(?!\[[0-9;:]*m)|[\x00-\x09\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+"""All controls but line ends, and the beginnings of all escape sequences but those that colour."""
 _TAB = 8
 _LONGEST_PARAMETERS = 32
 _UNDECODABLE = {0xDC00 + byte: byte if byte < 0xA0 else 0xFFFD for byte in range(0x80, 0x100)}
@@ -42,6 +44,14 @@ def printable(data: bytes, limit: int) -> str:
     parser = _Parser(limit)
     parser.feed(data.decode(errors="surrogateescape").translate(_UNDECODABLE))
     return parser.text()
+
+
+def drawable(styled: bytes) -> bytes:
+    """A screen as an emulator writes it down, for a person's terminal: its colours, and nothing else that is acted on.
+
+    A character that an emulator keeps in a cell of its own (DEL) stays one cell wide.
+    """
+    return _INVISIBLE.sub("", _ACTED_ON.sub("\ufffd", styled.decode(errors="replace"))).encode()
 
 
 class _Page:

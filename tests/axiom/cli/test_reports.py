@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import Any
 from xml.etree import ElementTree
 
@@ -179,6 +180,8 @@ def test_hostile_words_stay_words(words: str) -> None:
     assert [case.get("name") for case in suite] == ["a", "b"]
     assert len(check_sarif(as_sarif(hostile))["results"]) == 1
     assert json.loads(as_json(hostile))["criteria"][0]["message"] == name
+    for said in (as_junit(hostile), as_sarif(hostile), as_json(hostile)):
+        assert not {character for character in said if unicodedata.category(character) == "Cc"} - {"\n", "\t"}
 
 
 @pytest.mark.parametrize("verdict", [None, Verdict.INCONCLUSIVE])

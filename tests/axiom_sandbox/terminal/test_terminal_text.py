@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 import unicodedata
 
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axiom_sandbox.terminal.text import printable
+from axiom_sandbox.terminal.screens import make_screen
+from axiom_sandbox.terminal.text import drawable, printable
 
 BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 pieces = st.sampled_from(
@@ -107,3 +109,36 @@ def test_time_grows_no_faster_than_the_input(unit: bytes) -> None:
 
     small = min(seconds(5_000) for _ in range(3))
     assert min(seconds(50_000) for _ in range(3)) < 40 * small + 0.05
+
+
+def drawn(output: bytes) -> str:
+    screen = make_screen(20, 3)
+    screen.feed(output)
+    return drawable(screen.snapshot().styled).decode()
+
+
+@pytest.mark.parametrize(
+    ("output", "shown"),
+    [
+        (b"\x1b]52;c;ZXZpbA==\x07x", "x"),
+        (b"\x1b]0;title\x07\x1b[21tx", "x"),
+        (b'\x1bP$q"p\x1b\\x', "x"),
+        (b"\x1b]8;;http://evil.example/\x1b\\here\x1b]8;;\x1b\\", "here"),
+        (b"\x1b[c\x1b[6nx", "x"),
+        (b"a\x7fb", "a\ufffdb"),
+        ("a\u202eb\u2066c\u200bd".encode(), "abcd"),
+        ("\U0001f469\u200d\U0001f4bb".encode(), "\U0001f469\u200d\U0001f4bb"),
+        (b"\x1b[31mred", "\x1b[0m\x1b[38;5;1mred\x1b[0m"),
+    ],
+)
+def test_a_screen_is_drawn_with_its_colours_and_with_nothing_that_is_acted_on(
+    output: bytes, shown: str
+) -> None:
+    assert drawn(output) == shown
+
+
+@given(outputs)
+def test_whatever_was_written_to_it_nothing_else_of_a_screen_is_acted_on(output: bytes) -> None:
+    text = re.sub(r"\x1b\[[0-9;:]*m|\r\n", "", drawn(output))
+    assert not {character for character in text if unicodedata.category(character) == "Cc"}
+    assert not BIDI & set(text)
