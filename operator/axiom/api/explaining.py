@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -114,6 +115,11 @@ def _similar_field(location: Location, model: type[BaseModel]) -> str:
     for part in outer:
         if isinstance(part, str):
             names = field_models(inner) if (inner := names.get(part)) else {}
-    by_spelling = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(str(unknown).replace("_", "").lower(), by_spelling, n=1)
+    return similar(str(unknown), names)
+
+
+def similar(unknown: str, known: Iterable[str]) -> str:
+    """The name that was probably meant; "" if none is like it."""
+    by_spelling = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(unknown.replace("_", "").lower(), by_spelling, n=1)
     return by_spelling[close[0]] if close else ""

@@ -21,7 +21,7 @@ from axiom.api.agenttask import (
     ObjectName,
     VerificationSpec,
 )
-from axiom.api.explaining import Problem, explain
+from axiom.api.explaining import Problem, explain, similar
 from axiom.api.profile import ProfileError, VerificationProfile, added
 from axiom.api.yaml_files import Document, UnreadableError, read_documents
 from axiom_sandbox.protocol.criteria import Criterion, Enforcement
@@ -200,7 +200,9 @@ def _parse_any(document: Document, source: str) -> AgentTask | AgentClass | Veri
         case None:
             problem = "this field is required; write AgentTask or AgentClass"
         case other:
-            problem = f"{other!r} is neither AgentTask nor AgentClass; correct or remove it"
+            meant = similar(str(other), ("AgentTask", "AgentClass", "VerificationProfile"))
+            cure = f"did you mean {meant}?" if meant else "correct or remove it"
+            problem = f"{other!r} is neither AgentTask nor AgentClass; {cure}"
     raise RefusedError(source, [Problem("kind", problem)])
 
 
@@ -239,6 +241,9 @@ def _one_manifest(objects: _Objects, source: str) -> Manifest:
     wanted = task.spec.agent_class_name
     if wanted not in classes:
         cure = "put the AgentClass in the same file after a line ---, or name its file with --class"
+        if classes:
+            meant = similar(wanted, classes)
+            cure = f"did you mean {meant}?" if meant else f"only {', '.join(sorted(classes))}; {cure}"
         raise RefusedError(
             source, [Problem("spec.agentClassName", f"no AgentClass {wanted!r} was given; {cure}")]
         )

@@ -64,6 +64,10 @@ def open_store(where: str) -> PrunableStore:
     folder = Path(where) if where else default_state()
     root = folder / "store" if (folder / "store").is_dir() else folder
     if not (root / "tasks").is_dir():
+        if not where:
+            raise EvidenceError(
+                f"nothing is kept in {folder} yet: no `axiom run` has ended there; name another folder or s3://BUCKET"
+            )
         raise EvidenceError(f"{folder} is no state folder and no store: it has no folder `tasks`")
     return FolderStore(root)
 

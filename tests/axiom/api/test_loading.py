@@ -145,6 +145,13 @@ def test_document_that_json_cannot_say(write: Any, text: str) -> None:
     assert "holds what JSON cannot say" in refusal(write(head + text))
 
 
+def test_class_of_another_name(write: Any) -> None:
+    said = refusal(write(as_yaml(changed(TASK, {"spec.agentClassName": "codx"}), GOOD_CLASS)))
+    assert "no AgentClass 'codx' was given; did you mean codex?" in said
+    said = refusal(write(as_yaml(changed(TASK, {"spec.agentClassName": "another"}), GOOD_CLASS)))
+    assert "no AgentClass 'another' was given; only codex; put the AgentClass in the same file" in said
+
+
 def test_kind_that_is_missing(write: Any) -> None:
     assert "kind: this field is required; write AgentTask or AgentClass" in refusal(write("spec: {}"))
 
@@ -152,6 +159,8 @@ def test_kind_that_is_missing(write: Any) -> None:
 def test_kind_of_something_else(write: Any) -> None:
     said = refusal(write("apiVersion: v1\nkind: Pod\n"))
     assert "kind: 'Pod' is neither AgentTask nor AgentClass; correct or remove it" in said
+    said = refusal(write("apiVersion: axiom.dev/v1alpha1\nkind: agenttasks\n"))
+    assert "kind: 'agenttasks' is neither AgentTask nor AgentClass; did you mean AgentTask?" in said
 
 
 @pytest.mark.parametrize("version", [None, "v1", "axiom.dev/v1"])
