@@ -18,7 +18,15 @@ import pytest
 
 from e2e.cluster.connection import Connection
 from e2e.cluster.waiting import wait_until
-from e2e.support.attacks import ESCAPES, ON_THE_TRUSTED_SIDE, WAYS, Attempt, attempts, not_refused
+from e2e.support.attacks import (
+    ESCAPES,
+    ON_THE_KERNEL,
+    ON_THE_TRUSTED_SIDE,
+    WAYS,
+    Attempt,
+    attempts,
+    not_refused,
+)
 from e2e.support.chart import Release, build_storage_image, image_values, installed
 from e2e.support.images import Images
 from e2e.support.kubernetes import Kubectl, Object
@@ -142,7 +150,7 @@ def attacked(release: Release, team: Team, vendor: str) -> Attacked:
     token = wait_for_file(team.workspace(victim) / "token")
     targets = places(release, team, victim, vendor)
     reaching = [f"reach {name} {address}" for name, address in targets.items()]
-    attacker = team.attack("attacker", *reaching, "escape", "trusted", "await go")
+    attacker = team.attack("attacker", *reaching, "escape", "kernel", "trusted", "await go")
     thief = team.attack(
         "thief",
         "ask own $MODEL_URL/v1/answer $MODEL_KEY",
@@ -253,6 +261,10 @@ class Reader:
 
 def test_no_known_escape_leads_out(attacked: Attacked) -> None:
     assert not_refused(attacked.attacker, ESCAPES) == {}
+
+
+def test_no_more_of_the_kernel_is_open_than_an_agent_needs(attacked: Attacked) -> None:
+    assert not_refused(attacked.attacker, ON_THE_KERNEL) == {}
 
 
 def test_nothing_is_copied_into_or_out_of_a_sandbox(attacked: Attacked) -> None:

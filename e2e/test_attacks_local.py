@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.support.attacks import ESCAPES, ON_THE_TRUSTED_SIDE, WAYS, Attempt, attempts, not_refused
+from e2e.support.attacks import (
+    ESCAPES,
+    ON_THE_KERNEL,
+    ON_THE_TRUSTED_SIDE,
+    WAYS,
+    Attempt,
+    attempts,
+    not_refused,
+)
 from e2e.support.images import compile_agent
 from e2e.support.local_runs import content
 
@@ -39,7 +47,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Attacked:
         "metadata": {"name": "attack"},
         "spec": {
             "agentClassName": "attacker",
-            "prompt": "escape\ntrusted\nreach machine 127.0.0.1:22\nexit 0",
+            "prompt": "escape\nkernel\ntrusted\nreach machine 127.0.0.1:22\nexit 0",
             "workspace": {"files": [{"path": "README.md", "content": "Attack.\n"}]},
             "criteria": [{"name": "tried", "files": {"expect": [{"path": "attacks.txt"}]}}],
             "limits": {"deadline": "5m", "maxRounds": 1},
@@ -71,6 +79,10 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Attacked:
 
 def test_no_known_escape_leads_out(attacked: Attacked) -> None:
     assert not_refused(attacked.found, ESCAPES) == {}
+
+
+def test_no_more_of_the_kernel_is_open_than_an_agent_needs(attacked: Attacked) -> None:
+    assert not_refused(attacked.found, ON_THE_KERNEL) == {}
 
 
 def test_neither_launcher_nor_supervisor_is_reached(attacked: Attacked) -> None:

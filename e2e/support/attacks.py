@@ -12,6 +12,11 @@ ESCAPES = (
     "host-pid", "release-agent", "ebpf", "packet-socket", "dirty-cow", "dirty-pipe",
 )  # fmt: skip
 """Those that can be tried from inside. `kubectl cp` is an attack on whoever uses it, and tried from outside."""
+ON_THE_KERNEL = (
+    "io-uring", "userfaultfd", "keyring", "perf", "fanotify", "child-traced", "clone3", "terminal-typed", "personality",
+    "launcher-placed", "x32-call", "memory-executed", "setuid-program", "file-capability", "core-dump",
+    "inherited-descriptors", "sysctl", "launcher-accounting",
+)  # fmt: skip
 ON_THE_TRUSTED_SIDE = (
     "launcher-memory", "launcher-memory-by-call", "launcher-environment", "launcher-descriptors", "launcher-traced",
     "launcher-stopped", "launcher-limits", "supervisor-seen", "supervisor-files", "supervisor-socket",

@@ -111,7 +111,7 @@ func becomeArgv(control io.Writer, p *plan) *failure {
 	if err := p.Lockdown.lockLandlock(p.ABI, p.Ports); err != nil {
 		return failAt(stageLandlock, err, "lock with Landlock")
 	}
-	if err := filterFor(p.Lockdown.Network).install(); err != nil {
+	if err := filterFor(p.Lockdown.Network, os.Getppid()).install(); err != nil {
 		return failAt(stageSeccomp, err, "lock with seccomp")
 	}
 	if err := json.NewEncoder(control).Encode(report{Ready: true, Missing: missingLandlock(p.ABI)}); err != nil {

@@ -41,6 +41,7 @@ var deniedCalls = []uintptr{
 	// Kernel interfaces with a long record of holes.
 	unix.SYS_KEYCTL, unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN,
 	unix.SYS_USERFAULTFD, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,
+	unix.SYS_FANOTIFY_INIT, unix.SYS_MIGRATE_PAGES, unix.SYS_PROCESS_MADVISE, unix.SYS_PROCESS_MRELEASE,
 	// Mounts, roots and namespaces.
 	unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_MOVE_MOUNT, unix.SYS_OPEN_TREE, unix.SYS_OPEN_TREE_ATTR,
 	unix.SYS_FSOPEN, unix.SYS_FSMOUNT, unix.SYS_FSCONFIG, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR,
@@ -89,8 +90,9 @@ func (p *instructions) on(call uintptr, block ...unix.SockFilter) {
 	p.add(block...)
 }
 
-// filterFor assembles the filter for a network mode.
-func filterFor(network string) instructions {
+// filterFor assembles the filter for a network mode; launcher is the process
+// whose threads nobody else places.
+func filterFor(network string, launcher int) instructions {
 	var p instructions
 	p.add(load(offArch), jumpEqual(auditArch, 1, 0), ret(actKill), load(offNumber))
 	if x32Bit != 0 {
@@ -109,10 +111,13 @@ func filterFor(network string) instructions {
 		jumpEqual(0xffffffff, 0, 1), ret(actAllow),
 		ret(denied))
 	p.addRanks()
-	// Typing into the terminal on behalf of whoever reads it next.
+	p.addPlaces(launcher)
+	// Typing into the terminal on behalf of whoever reads it next, and line
+	// disciplines, each of which is a module of the kernel's.
 	p.on(unix.SYS_IOCTL, argument(1),
 		jumpEqual(unix.TIOCSTI, 0, 1), ret(denied),
 		jumpEqual(tioclinux, 0, 1), ret(denied),
+		jumpEqual(unix.TIOCSETD, 0, 1), ret(denied),
 		ret(actAllow))
 	// TCP Fast Open connects without connect(), which is where Landlock looks.
 	for _, send := range []struct {
@@ -148,6 +153,25 @@ func (p *instructions) addRanks() {
 	}{{unix.SYS_SETPRIORITY, unix.PRIO_PROCESS}, {unix.SYS_IOPRIO_SET, ioprioWhoProcess}} {
 		p.on(set.call, argument(0), jumpEqual(set.kind, 1, 0), ret(denied), argument(1), jumpEqual(0, 0, 1), ret(actAllow), ret(denied))
 	}
+}
+
+// Threads of the launcher's that are looked at: it makes a dozen at its start.
+const mostThreads = 100
+
+// addPlaces leaves everybody to choose processors for its threads, which
+// libraries do by the threads' numbers, but not for the launcher's: on one
+// processor together with all that spins it would hardly run.
+func (p *instructions) addPlaces(launcher int) {
+	threads, err := numbersIn(fmt.Sprintf("/proc/%d/task", launcher))
+	if err != nil || len(threads) == 0 {
+		threads = []int{launcher}
+	}
+	block := instructions{argument(0)}
+	for _, thread := range threads[:min(len(threads), mostThreads)] {
+		block.add(jumpEqual(uint32(thread), 0, 1), ret(refuse(unix.EPERM)))
+	}
+	block.add(ret(actAllow))
+	p.on(unix.SYS_SCHED_SETAFFINITY, block...)
 }
 
 // addSockets leaves Unix sockets, and TCP where the mode has a network. MPTCP

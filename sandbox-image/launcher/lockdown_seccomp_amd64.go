@@ -8,4 +8,4 @@ const (
 	x32Bit = 0x40000000
 )
 
-var deniedHere = []uintptr{unix.SYS_IOPL, unix.SYS_IOPERM, unix.SYS_CREATE_MODULE}
+var deniedHere = []uintptr{unix.SYS_IOPL, unix.SYS_IOPERM, unix.SYS_CREATE_MODULE, unix.SYS_MODIFY_LDT, unix.SYS_USELIB}

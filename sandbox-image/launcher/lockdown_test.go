@@ -157,7 +157,7 @@ func evaluateAt(t *testing.T, p instructions, data map[uint32]uint32) uint32 {
 
 func TestFilterAnswers(t *testing.T) {
 	eperm, eacces := refuse(unix.EPERM), refuse(unix.EACCES)
-	proxy, none := filterFor(networkStrict), filterFor(networkNone)
+	proxy, none := filterFor(networkStrict, os.Getpid()), filterFor(networkNone, os.Getpid())
 	for _, c := range []struct {
 		what      string
 		filter    instructions
@@ -197,6 +197,11 @@ func TestFilterAnswers(t *testing.T) {
 		{"another's scheduler", proxy, unix.SYS_SCHED_SETATTR, []uint32{1}, eperm},
 		{"one's own place at the disk", proxy, unix.SYS_IOPRIO_SET, []uint32{ioprioWhoProcess, 0}, actAllow},
 		{"another's place at the disk", proxy, unix.SYS_IOPRIO_SET, []uint32{ioprioWhoProcess, 1}, eperm},
+		{"one's own processors", proxy, unix.SYS_SCHED_SETAFFINITY, []uint32{0, 8}, actAllow},
+		{"a thread's processors", proxy, unix.SYS_SCHED_SETAFFINITY, []uint32{noSuchPID, 8}, actAllow},
+		{"the launcher's processors", proxy, unix.SYS_SCHED_SETAFFINITY, []uint32{uint32(os.Getpid()), 8}, eperm},
+		{"asking for the launcher's processors", proxy, unix.SYS_SCHED_GETAFFINITY, []uint32{uint32(os.Getpid()), 8}, actAllow},
+		{"another line discipline", proxy, unix.SYS_IOCTL, []uint32{0, unix.TIOCSETD}, eperm},
 		{"a terminal's size", proxy, unix.SYS_IOCTL, []uint32{0, unix.TIOCGWINSZ}, actAllow},
 		{"typing into a terminal", proxy, unix.SYS_IOCTL, []uint32{0, unix.TIOCSTI}, eperm},
 	} {
@@ -214,7 +219,7 @@ func TestFilterAnswers(t *testing.T) {
 // A filter that is not constant for a call costs time in each of these calls:
 // the kernel remembers the constant ones.
 func TestCommonCallsAreDecidedByNumberAlone(t *testing.T) {
-	p := filterFor(networkLoopback)
+	p := filterFor(networkLoopback, os.Getpid())
 	for _, number := range []uintptr{unix.SYS_READ, unix.SYS_WRITE, unix.SYS_FUTEX, unix.SYS_OPENAT, unix.SYS_EPOLL_PWAIT} {
 		for i := range p {
 			if p[i].Code == unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K && p[i].K == uint32(number) && p[i].Jf > 1 {

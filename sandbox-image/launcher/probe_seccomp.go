@@ -92,6 +92,8 @@ var deniedAttempts = []struct {
 	{"others-scheduler", func(*stagePlan) error { return call(unix.SYS_SCHED_SETSCHEDULER, noSuchPID, 5, nowhere) }},
 	{"others-scheduler-attributes", func(*stagePlan) error { return call(unix.SYS_SCHED_SETATTR, noSuchPID, nowhere, 0) }},
 	{"others-io-priority", func(*stagePlan) error { return call(unix.SYS_IOPRIO_SET, ioprioWhoProcess, noSuchPID, 0) }},
+	{"others-processors", func(p *stagePlan) error { return call(unix.SYS_SCHED_SETAFFINITY, uintptr(p.Launcher), 0, nowhere) }},
+	{"line-discipline", func(*stagePlan) error { return call(unix.SYS_IOCTL, minusOne, unix.TIOCSETD, nowhere) }},
 	{"terminal-input", func(*stagePlan) error { return call(unix.SYS_IOCTL, minusOne, unix.TIOCSTI, nowhere) }},
 	{"terminal-input-high-bits", func(*stagePlan) error { return call(unix.SYS_IOCTL, minusOne, 1<<32|unix.TIOCSTI, nowhere) }},
 	{"console", func(*stagePlan) error { return call(unix.SYS_IOCTL, minusOne, tioclinux, nowhere) }},

@@ -104,7 +104,7 @@ func (p *stagePlan) enter() error {
 		}
 	}
 	if p.Stage != stageFiles {
-		return filterFor(p.Lockdown.Network).install()
+		return filterFor(p.Lockdown.Network, os.Getppid()).install()
 	}
 	return nil
 }

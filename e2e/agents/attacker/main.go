@@ -2,6 +2,7 @@
 // argument, the prompt, is a script: one step a line.
 //
 //	escape               tries every known way out of a sandbox
+//	kernel               goes for the kernel, and for processes that are bound by less
 //	trusted              goes for the launcher and the supervisor
 //	reach NAME HOST:PORT tries to connect over IPv4, over IPv6 and by other protocols than TCP; goes on meanwhile
 //	ask NAME URL TOKEN   asks the egress proxy with a token; the outcome is its status. Both may name variables
@@ -48,6 +49,8 @@ func main() {
 		switch verb, rest := words[0], words[1:]; verb {
 		case "escape":
 			tryAll(escapes)
+		case "kernel":
+			tryAll(onTheKernel)
 		case "trusted":
 			tryAll(onTheTrustedSide)
 		case "reach":

@@ -51,6 +51,8 @@ func child(kind string) {
 	case "descriptors":
 		holdDescriptors()
 		time.Sleep(time.Hour)
+	default:
+		kernelChild(kind)
 	}
 }
 

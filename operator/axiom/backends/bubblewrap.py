@@ -146,11 +146,18 @@ class BubblewrapSandbox(LocalSandbox):
             *_mounts(shown.binds),
             *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),  # noqa: S108
             *("--ro-bind", "/proc/sys", "/proc/sys"),  # root's processes could write there
+            *(part for path in _masked() for part in ("--ro-bind", "/dev/null", path)),
             *links,
             *_mounts(binds),
             *("--remount-ro", "/", "--chdir", "/", "--"),
             *self._launch_command(),
         ]
+
+
+def _masked() -> list[str]:
+    """Files of /proc that container runtimes cover, as far as this kernel has them."""
+    names = ("kcore", "keys", "latency_stats", "sched_debug", "timer_list", "timer_stats")
+    return [f"/proc/{name}" for name in names if Path("/proc", name).exists()]
 
 
 def _mounts(binds: Collection[Bind]) -> list[str]:
