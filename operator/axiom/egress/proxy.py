@@ -577,7 +577,7 @@ class _Proxy:
         """The vendor works on a question whose answer nobody waits for any more."""
         if admitted.request.kind is model_apis.Kind.CALL and exchange.up and not exchange.awaiting_agent:
             asked = -(-_plain_size(request, exchange) // BYTES_PER_TOKEN)
-            written = exchange.bound.unheard(time.monotonic() - (exchange.admitted or exchange.started))
+            written = exchange.bound.unheard(exchange.waited)
             reading = Reading(Certainty.ESTIMATED, model_apis.Tokens(asked, output=written), "")
             self._put_on_account(admitted.grant, reading)
 
