@@ -133,4 +133,4 @@ async def test_what_an_agent_sends_wrong_is_no_failure_of_its_vendor(vendor: Ven
     )
     for field in (b"X-Odd: \xff\xfe", b"X-Odd\xe9: 1"):
         await send_raw(way.socket, head.encode() + field + b"\r\nContent-Length: 2\r\n\r\n{}")
-    assert failures(way) == []
+    assert not any(failures(way))
