@@ -186,18 +186,21 @@ func candidates(name string, env []string) []string {
 	if strings.Contains(name, "/") {
 		return []string{name}
 	}
-	search := defaultPath
-	for _, variable := range env {
-		if value, found := strings.CutPrefix(variable, "PATH="); found {
-			search = value
-			break
-		}
-	}
 	var paths []string
-	for _, directory := range filepath.SplitList(search) {
+	for _, directory := range filepath.SplitList(pathOf(env)) {
 		paths = append(paths, filepath.Join(directory, name))
 	}
 	return paths
+}
+
+// pathOf is where programs are looked for.
+func pathOf(env []string) string {
+	for _, variable := range env {
+		if value, found := strings.CutPrefix(variable, "PATH="); found {
+			return value
+		}
+	}
+	return defaultPath
 }
 
 // execute tries each path. A file that may not be executed is remembered, as

@@ -462,6 +462,9 @@ func (t *processTable) launch(p *process, r *startRequest, pipes *plumbing, port
 	if f != nil {
 		t.kill(p)
 	}
+	if f != nil && f.stage == stageExec && slices.Contains([]unix.Errno{unix.ENOENT, unix.EACCES, unix.ENOEXEC}, f.errno) {
+		f.message = r.unexecuted(f.errno)
+	}
 	return missing, f
 }
 

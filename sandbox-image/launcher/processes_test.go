@@ -302,3 +302,47 @@ func TestInitRefusesWrongArguments(t *testing.T) {
 		}
 	}
 }
+
+func TestWhyAProgramIsNotExecutedIsSaid(t *testing.T) {
+	s := withLauncher(t)
+	folder := t.TempDir()
+	put := func(name, content string, mode os.FileMode) string {
+		path := filepath.Join(folder, name)
+		must(t, os.WriteFile(path, []byte(content), mode))
+		must(t, os.Chmod(path, mode))
+		return path
+	}
+	program, err := os.ReadFile("/bin/sh")
+	must(t, err)
+	loader := loaderOf(program)
+	if loader == "" {
+		t.Skip("this machine's shell needs no loader")
+	}
+	other := slices.Clone(program)
+	other[18], other[19] = 0x34, 0x12 // of a processor that there is none of
+	orphaned := bytes.Replace(program, []byte(loader), []byte(loader[:len(loader)-1]+"~"), 1)
+	script := put("script", "#!/no/such/interpreter -x\n", 0o755)
+	must(t, unix.Mkfifo(filepath.Join(folder, "fifo"), 0o755))
+	for _, c := range []struct {
+		name   string
+		argv   string
+		wanted string
+	}{
+		{"a name", "no-such-program", "no-such-program is in no folder of PATH (" + folder + ")"},
+		{"a path", "/no/such/program", "/no/such/program is not there"},
+		{"a script", script, script + " is there, but /no/such/interpreter, which runs it, is not"},
+		{"a script by its name", "script", script + " is there, but /no/such/interpreter, which runs it, is not"},
+		{"no loader", put("orphaned", string(orphaned), 0o755), "which runs it, is not"},
+		{"another processor", put("other", string(other), 0o755), "is no program for this machine"},
+		{"no first line", put("plain", "echo hello\n", 0o755), "is no program for this machine"},
+		{"not executable", put("data", "#!/bin/sh\n", 0o644), "may not be executed"},
+		{"a folder", folder, folder + " is a directory"},
+		{"a fifo", filepath.Join(folder, "fifo"), "may not be executed"},
+	} {
+		m, _ := s.ask("start", startFields(c.name, c.argv).with("env", []string{"PATH=" + folder}))
+		want(t, c.name+": stage", m.text("stage"), "exec")
+		if said := m.text("message"); !strings.Contains(said, c.wanted) {
+			t.Errorf("%s: %q does not say %q", c.name, said, c.wanted)
+		}
+	}
+}

@@ -34,6 +34,13 @@ from axiom_sandbox.terminal.screens import ScreenState, View
 
 _OWN_THREADS = 64
 """Launcher and supervisor run as the same user, and their threads count against the kernel's limit, too."""
+_IN_IMAGE = "in the class's image (where it has none: on this machine)"
+_START_CURES = {
+    "ENOENT": f"; install it {_IN_IMAGE}, or correct the command",
+    "EACCES": f"; make it executable {_IN_IMAGE}, or correct the command",
+    "ENOEXEC": "; take an image for this machine's processor, or begin the command with what runs the script",
+}
+"""By the error with which a program was not executed."""
 _LONGEST_BACKOFF = 60.0
 _SPREAD_SECONDS = 10.0
 """So far apart agents begin again that waited for the same vendor."""
@@ -332,7 +339,11 @@ class Round:
                 await means.link.thaw()
                 return await means.link.start(request)
         except LauncherError as error:
-            message = f"the agent's command {command.argv[0]!r} cannot be started ({error.stage}: {error})"
+            cure = _START_CURES.get(error.code, "") if error.stage == "exec" else ""
+            message = (
+                f"the agent's command {command.argv[0]!r} (spec.command of its AgentClass) cannot be started:"
+                f" {error.stage}: {error}{cure}"
+            )
             raise SandboxFailedError(FailureReason.START_FAILED, message) from error
 
 

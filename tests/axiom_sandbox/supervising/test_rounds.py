@@ -262,6 +262,8 @@ async def test_a_command_that_is_not_there_says_so(tmp_path: Path) -> None:
         state = await life.until(lambda state: state.phase is Phase.FAILED)
         assert state.failure is not None
         assert state.failure.reason is FailureReason.START_FAILED
+        assert "(spec.command of its AgentClass) cannot be started" in state.failure.message
+        assert "; install it in the class's image" in state.failure.message
         assert "/opt/no/agent" in state.failure.message
         assert not state.rounds
 
