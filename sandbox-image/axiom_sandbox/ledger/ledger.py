@@ -41,6 +41,8 @@ SEGMENT_BYTES = 1024 * 1024
 """A segment is cut before it grows past this, unless a single record does."""
 QUIET_SECONDS = 10.0
 """A segment is cut this long after the last event."""
+OLDEST_SECONDS = 60.0
+"""And at the latest this long after its first."""
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -107,8 +109,8 @@ class Ledger:
         self._committing: asyncio.Task[None] | None = None
         self._cutting: asyncio.Task[None] | None = None
         self._sealing = threading.Lock()
-        self._quiet: asyncio.TimerHandle | None = None
-        self._last_append = 0.0
+        self._due: asyncio.TimerHandle | None = None
+        self._last_append = self._first_append = 0.0
 
     @classmethod
     def open(cls, folder: Path, identity: Identity, clock: Callable[[], datetime]) -> Ledger:
@@ -278,8 +280,8 @@ class Ledger:
         if self._released:
             return
         self._released = True
-        if self._quiet:
-            self._quiet.cancel()
+        if self._due:
+            self._due.cancel()
         self._threads.shutdown(wait=False)
         self._close_raw()
         os.close(self._lock)
@@ -288,6 +290,7 @@ class Ledger:
     # staging: what happens at once, in the order of the calls
 
     def _stage(self, events: tuple[Event, ...]) -> _Group:
+        now = asyncio.get_running_loop().time()
         time, position, lines = self._clock(), self._staged, list[tuple[bytes, Position]]()
         for event in events:
             name, payload = _name_and_payload(event)
@@ -302,14 +305,17 @@ class Ledger:
             position = Position(position.seq + 1, hashed)
             lines.append((line, position))
         for line, position in lines:
-            group = self._add(line, position)
-        self._arm_quiet_timer()
+            group = self._add(line, position, now)
+        self._last_append = now
+        self._arm_timer()
         return group
 
-    def _add(self, line: bytes, position: Position) -> _Group:
+    def _add(self, line: bytes, position: Position, now: float) -> _Group:
         size = len(line) + 1
         if self._planned and self._planned + size > SEGMENT_BYTES:
             self._request_cut()
+        if not self._planned:
+            self._first_append = now
         group = self._gathering()
         group.lines.append(line)
         group.first = group.first or position.seq
@@ -331,21 +337,19 @@ class Ledger:
             self._planned = 0
             self._cuts += 1
 
-    def _arm_quiet_timer(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._last_append = loop.time()
-        if self._quiet is None:
-            self._quiet = loop.call_at(self._last_append + QUIET_SECONDS, self._cut_if_quiet)
+    def _arm_timer(self) -> None:
+        if self._due is None:
+            due = min(self._last_append + QUIET_SECONDS, self._first_append + OLDEST_SECONDS)
+            self._due = asyncio.get_running_loop().call_at(due, self._cut_if_due, due)
 
-    def _cut_if_quiet(self) -> None:
-        self._quiet = None
-        loop, due = asyncio.get_running_loop(), self._last_append + QUIET_SECONDS
+    def _cut_if_due(self, due: float) -> None:
+        self._due = None
         if self._failure or not self._planned:
             return
-        if loop.time() < due:
-            self._quiet = loop.call_at(due, self._cut_if_quiet)
-        else:
+        if due >= min(self._last_append + QUIET_SECONDS, self._first_append + OLDEST_SECONDS):
             self._request_cut()
+        else:
+            self._arm_timer()
 
     # committing and cutting: one group, one segment after the other, in threads
 

@@ -184,6 +184,28 @@ async def test_a_segment_is_cut_ten_seconds_after_the_last_event(
     assert known.records == 2
 
 
+async def test_a_segment_is_cut_at_an_age_also_where_events_never_rest(
+    open_ledger: Open, loop_time: Callable[[float], None]
+) -> None:
+    loop_time(0)
+    ledger = open_ledger()
+    for number in range(15):
+        await ledger.append(note(number))
+        loop_time(4)
+        await asyncio.sleep(0)
+    assert ledger.head.segments == 0
+    known = ledger.head
+    await ledger.append(note(15))
+    loop_time(0)
+    while (known := await ledger.changed(known)).segments == 0:
+        continue
+    assert known.records == 16
+    await ledger.append(note(16))
+    loop_time(9)
+    await asyncio.sleep(0)
+    assert ledger.head.segments == 1
+
+
 async def test_the_bytes_of_a_cut_segment_never_change(open_ledger: Open) -> None:
     ledger = open_ledger()
     await ledger.append(note(1))
