@@ -93,14 +93,19 @@ class SandboxPod:
 
     def kill_supervisor(self) -> None:
         """SIGKILL to the supervisor from outside its namespaces; works where the node is this machine."""
-        container = str(self.status(SUPERVISOR)["containerID"]).removeprefix("containerd://")
-        os.kill(min(_processes_of(container)), signal.SIGKILL)
+        kill_supervisor_of(self.refresh())
 
     def delete(self) -> float:
         """Deletes the pod; the seconds until it was gone."""
         begun = time.monotonic()
         self.kubectl.delete("pod", self.name)
         return time.monotonic() - begun
+
+
+def kill_supervisor_of(pod: Object) -> None:
+    """As `SandboxPod.kill_supervisor`, of any pod as it is now."""
+    status = next(one for one in pod["status"]["initContainerStatuses"] if one["name"] == SUPERVISOR)
+    os.kill(min(_processes_of(str(status["containerID"]).removeprefix("containerd://"))), signal.SIGKILL)
 
 
 @dataclass(frozen=True)

@@ -91,10 +91,14 @@ class World:
 
     def workspace_on_node(self, task: Object) -> Path:
         """The workspace of the task's agent, where the kubelet keeps it."""
+        return self.volume_on_node(task, "files") / "workspace"
+
+    def volume_on_node(self, task: Object, name: str) -> Path:
+        """A volume of the pod of the task's agent."""
         agents = [pod for pod in self.pods(task) if pod["metadata"]["labels"]["axiom.dev/role"] == "agent"]
         pod = max(agents, key=lambda pod: int(pod["metadata"]["labels"]["axiom.dev/attempt"]))
         volumes = the_node().pod_folder(pod["metadata"]["uid"]) / "volumes" / "kubernetes.io~empty-dir"
-        return volumes / "files" / "workspace"
+        return volumes / name
 
     def told(self, name: str) -> list[Object]:
         """The Events about a task."""

@@ -10,7 +10,7 @@ from typing import Self
 
 import aiohttp
 
-from axiom_sandbox.protocol.channel import CommandEnvelope, SandboxState
+from axiom_sandbox.protocol.channel import LEFT_HEADER, CommandEnvelope, SandboxState, StoredSegments
 from axiom_sandbox.protocol.errands import ERRANDS, Errand, Reply
 
 _POLL_SECONDS = 30
@@ -25,6 +25,15 @@ class ChannelError(Exception):
 
 class CommandRefusedError(ChannelError):
     """The trusted side understood the command and refused it: it does not fit its phase."""
+
+
+class RecordsLeftError(ChannelError):
+    """What was asked for has left the sandbox, and is in object storage alone."""
+
+    def __init__(self, message: str, records: int) -> None:
+        self.records = records
+        """Records 1 to this one."""
+        super().__init__(message)
 
 
 class Channel:
@@ -115,6 +124,14 @@ class Channel:
         """Tells that the segment is in object storage."""
         await self._read("POST", f"/v1/segments/{number}/sealed")
 
+    async def let_go_of_segments(self, stored: StoredSegments) -> None:
+        """Tells what object storage gave back of segments that are leaving. Raises CommandRefusedError: they stay."""
+        await self._read("POST", "/v1/segments/stored", data=stored.model_dump_json().encode())
+
+    async def return_segment(self, number: int, packed: bytes) -> None:
+        """Brings back a segment that has left. Raises CommandRefusedError: it is not awaited, or is not the one that left."""
+        await self._read("PUT", f"/v1/segments/{number}", data=packed)
+
     async def fetch_blob(self, digest: str, target: Path) -> None:
         """Copies a blob."""
         await self._pull(f"/v1/blobs/{digest}", target)
@@ -124,7 +141,7 @@ class Channel:
         await self._read("POST", f"/v1/blobs/{digest}/sealed")
 
     async def events(self, start: int = 1) -> AsyncIterator[bytes]:
-        """Ledger lines from seq `start` on, each with its line end; follows until the ledger is closed."""
+        """Ledger lines from seq `start` on, each with its line end; follows until the ledger is closed. Raises RecordsLeftError."""
         try:
             async with self._session.get(f"{self._base}/v1/events?from={start}") as response:
                 await _raise_for(response)
@@ -182,6 +199,8 @@ def pod_context(certificate: str, client: Path, pair: str = "tls") -> ssl.SSLCon
 async def _raise_for(response: aiohttp.ClientResponse) -> None:
     if response.status >= 400:
         said = (await response.text())[:500].strip()
+        if response.status == 410 and (left := response.headers.get(LEFT_HEADER, "")).isdecimal():
+            raise RecordsLeftError(f"the sandbox answered 410: {said}", int(left))
         kind = CommandRefusedError if response.status == 409 else ChannelError
         raise kind(f"the sandbox answered {response.status}: {said}")
 

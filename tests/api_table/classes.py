@@ -115,6 +115,28 @@ CLASS_CASES = [
         {"spec.checkpoints": {"ignore": ["*.log", "/"]}},
         Refused("spec.checkpoints.ignore[1]", "is not a pattern"),
     ),
+    Case("with the shortest hot window", {"spec.ledger": {"hotWindow": "10s"}}),
+    Case("with the longest hot window", {"spec.ledger": {"hotWindow": "719h59m60s"}}),
+    Case(
+        "with a hot window of no time to speak of",
+        {"spec.ledger": {"hotWindow": "9999ms"}},
+        Refused("spec.ledger.hotWindow", "is no hot window; write one from 10s to 720h"),
+    ),
+    Case(
+        "with a hot window of more than a month",
+        {"spec.ledger": {"hotWindow": "999999h"}},
+        Refused("spec.ledger.hotWindow", "is no hot window; write one from 10s to 720h"),
+    ),
+    Case(
+        "with a hot window that cannot be added up",
+        {"spec.ledger": {"hotWindow": "9999999h9999999h9999999h"}},
+        Refused("spec.ledger.hotWindow", "is no hot window"),
+    ),
+    Case(
+        "with a hot window that is no duration",
+        {"spec.ledger": {"hotWindow": "1d"}},
+        Refused("spec.ledger.hotWindow", "is not a duration"),
+    ),
     Case(
         "with checkpoints of no size",
         {"spec.checkpoints": {"maxSize": "0"}},

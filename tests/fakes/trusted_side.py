@@ -13,7 +13,14 @@ from typing import Any
 from aiohttp import web
 
 from axiom.channel import Channel
-from axiom_sandbox.protocol.channel import Blob, CommandEnvelope, Phase, SandboxState
+from axiom_sandbox.protocol.channel import (
+    LEFT_HEADER,
+    Blob,
+    CommandEnvelope,
+    Phase,
+    SandboxState,
+    StoredSegments,
+)
 from axiom_sandbox.protocol.identity import Identity
 
 
@@ -33,6 +40,12 @@ class FakeTrustedSide:
     blobs: dict[str, bytes] = field(default_factory=dict)
     lines: list[bytes] = field(default_factory=list)
     """What /v1/events answers."""
+    left_records: int = 0
+    """Records 1 to this one are in object storage alone."""
+    stored: list[StoredSegments] = field(default_factory=list)
+    """What it was told that object storage gave back."""
+    returned: dict[int, bytes] = field(default_factory=dict)
+    """Segments that were brought back."""
     sealed: list[str] = field(default_factory=list)
     refuses: bool = False
     """Whether commands and uploads are answered with 409."""
@@ -118,7 +131,24 @@ class FakeTrustedSide:
     async def _segment_sealed(self, request: web.Request) -> web.Response:
         number = int(request.match_info["number"])
         self.sealed.append(f"segment {number}")
-        self.update(ledger=self.state.ledger.model_copy(update={"sealed": number}))
+        ledger = self.state.ledger
+        self.update(ledger=ledger.model_copy(update={"sealed": max(number, ledger.sealed)}))
+        return web.Response(status=204)
+
+    async def _segments_stored(self, request: web.Request) -> web.Response:
+        if self.refuses:
+            return web.Response(status=409, text="segment 1 stays")
+        self.stored.append(StoredSegments.model_validate_json(await request.read()))
+        left = self.stored[-1].first + len(self.stored[-1].digests) - 1
+        self.update(ledger=self.state.ledger.model_copy(update={"left": left}))
+        return web.Response(status=204)
+
+    async def _segment_returned(self, request: web.Request) -> web.Response:
+        number = int(request.match_info["number"])
+        if self.refuses or number != self.state.awaits_segment:
+            return web.Response(status=409, text=f"segment {number} is not the one that has left")
+        self.returned[number] = await request.read()
+        self.update(awaits_segment=number + 1 if number < self.state.ledger.left else 0)
         return web.Response(status=204)
 
     async def _blob(self, request: web.Request) -> web.Response:
@@ -132,7 +162,10 @@ class FakeTrustedSide:
         return web.Response(status=204)
 
     async def _events(self, request: web.Request) -> web.Response:
-        return web.Response(body=b"".join(self.lines[int(request.query.get("from", 1)) - 1 :]))
+        start = int(request.query.get("from", 1))
+        if start <= self.left_records:
+            return web.Response(status=410, text="left", headers={LEFT_HEADER: str(self.left_records)})
+        return web.Response(body=b"".join(self.lines[start - 1 :]))
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=2**24)
@@ -149,6 +182,8 @@ class FakeTrustedSide:
                 web.put("/v1/trouble/storage", self._put_storage_trouble),
                 web.get("/v1/segments/{number}", self._segment),
                 web.post("/v1/segments/{number}/sealed", self._segment_sealed),
+                web.post("/v1/segments/stored", self._segments_stored),
+                web.put("/v1/segments/{number}", self._segment_returned),
                 web.get("/v1/blobs/{digest}", self._blob),
                 web.post("/v1/blobs/{digest}/sealed", self._blob_sealed),
             ]

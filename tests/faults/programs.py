@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import hashlib
 import json
 import os
 import sys
@@ -26,7 +27,7 @@ Tell = Callable[[Any], None]
 
 
 def ledger(folder: Path, tell: Tell) -> None:
-    """Appends, cuts, seals and closes."""
+    """Appends, cuts, seals, lets a segment leave, and closes."""
 
     async def live() -> None:
         opened = Ledger.open(folder, IDENTITY, lambda: datetime.now(UTC))
@@ -41,6 +42,9 @@ def ledger(folder: Path, tell: Tell) -> None:
                 await opened.cut("often")
                 opened.mark_sealed(turn + 1)
                 tell(["sealed", turn + 1])
+            digest = hashlib.sha256(opened.segment(1).read_bytes()).hexdigest()
+            await opened.let_go(await opened.prove_stored(1, [digest]))
+            tell(["left", 1])
             await append(99)
             await opened.close()
             tell(["closed", 0])

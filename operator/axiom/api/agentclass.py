@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -18,7 +19,7 @@ from axiom_sandbox.protocol.criteria import Argument, Criterion, CriterionName, 
 from axiom_sandbox.protocol.errands import Seat, Vendor
 from axiom_sandbox.protocol.launching import Layer, Network
 from axiom_sandbox.protocol.model import ApiModel
-from axiom_sandbox.protocol.quantities import DurationText, MoneyText, QuantityText
+from axiom_sandbox.protocol.quantities import DurationText, MoneyText, QuantityText, parse_duration
 
 AbsolutePath = Annotated[
     str,
@@ -451,6 +452,32 @@ class CheckpointSettings(ApiModel):
     """The same, with more bytes in its files."""
 
 
+_SUMMABLE = re2.compile("^([0-9]{1,6}(h|m|s|ms))+$")
+"""What CEL can add up."""
+
+
+def _is_window(text: str) -> bool:
+    is_summable = len(text) <= 16 and _SUMMABLE.search(text)
+    return bool(is_summable) and timedelta(seconds=10) <= parse_duration(text) <= timedelta(hours=720)
+
+
+class LedgerSettings(ApiModel):
+    """How an agent's sandbox keeps its ledger."""
+
+    hot_window: Annotated[
+        DurationText,
+        Check(
+            holds=_is_window,
+            cel=f"self.size() <= 16 && self.matches('{_SUMMABLE.pattern}')"
+            " && duration(self) >= duration('10s') && duration(self) <= duration('720h')",
+            complaint="is no hot window; write one from 10s to 720h",
+        ),
+    ] = "24h"
+    """How long a segment stays in the sandbox once object storage has it. Then it is read back from there, compared, and removed in the
+    sandbox, so that a task of days does not fill the disk of its evidence; who reads the ledger from its beginning gets it from
+    object storage, and the rest from the sandbox. `axiom run` keeps everything for as long as the run lasts."""
+
+
 class OptionalLayer(StrEnum):
     """A layer of isolation that a class may do without."""
 
@@ -600,6 +627,8 @@ class AgentClassSpec(ApiModel):
     """What is done about its context when that fills up. Unset: what the agent does by itself."""
     checkpoints: CheckpointSettings = CheckpointSettings()
     """When what it does is kept, so that it can go on elsewhere."""
+    ledger: LedgerSettings = LedgerSettings()
+    """How long its evidence stays in the sandbox, too."""
     show_criteria: bool = True
     """Whether the agent is told the criteria with the prompt."""
     env: Annotated[list[EnvironmentVariable], Field(max_length=128), Keyed("name")] = []

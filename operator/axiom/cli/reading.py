@@ -161,6 +161,11 @@ def _tell(proof: Proof, *, named: bool) -> None:
     if named:
         typer.echo(f"{plain(proof.name)}:")
     typer.echo(f"{proof.findings.records} records, head {proof.findings.head}")
+    if before := proof.elsewhere.segments:
+        typer.echo(
+            f"segments 1 to {before}, records 1 to {proof.elsewhere.records}, have left this copy for object storage, its seals.json"
+            f" says; what is here was held against record {proof.elsewhere.records}, hash {plain(proof.elsewhere.head)}"
+        )
     for item in proof.findings.gaps:
         unit = "records" if item.gap.what == "ledger" else "bytes"
         typer.echo(
@@ -172,7 +177,8 @@ def _tell(proof: Proof, *, named: bool) -> None:
     for fault in proof.faults:
         typer.echo(f"BROKEN at record {fault.seq} ({fault.fault.value}): {plain(fault.message)}")
     if proof.is_whole:
-        typer.echo("whole: every record follows from the one before")
+        what = "every record that is here" if proof.elsewhere.segments else "every record"
+        typer.echo(f"whole: {what} follows from the one before")
         if not proof.witnessed:
             typer.echo("the end was not checked: give --head with the hash from the task's status")
 

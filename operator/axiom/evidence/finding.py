@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,9 @@ from urllib.parse import urlsplit
 from axiom.evidence.outcomes import decode_outcome, witnessed
 from axiom.evidence.segments import EvidenceError, Segment, StoredLedger
 from axiom.running.places import default_state
+from axiom_sandbox.ledger.checking import ALL_HERE, Elsewhere
+from axiom_sandbox.ledger.errors import LedgerCorruptError
+from axiom_sandbox.ledger.seals import SEALS_FILE, Seals
 
 if TYPE_CHECKING:
     from axiom.api.agenttask import AgentTask
@@ -72,7 +76,10 @@ def _on_disk(path: Path) -> list[TaskEvidence]:
         return [TaskEvidence((StoredLedger(path.name, partial(_read_files, [path])),))]
     direct = sorted(path.glob("*.jsonl*")) or sorted((path / "segments").glob("*.jsonl*"))
     if direct:
+        elsewhere = _elsewhere_of(direct[0].parent.parent / SEALS_FILE)
+        direct = [file for file in direct if _number(file.name) > elsewhere.segments]
         ledger = StoredLedger(_name_of(path), partial(_read_files, _without_doubles(direct)))
+        ledger.elsewhere = elsewhere
         return [TaskEvidence((_witness_beside(path, ledger),))]
     if (path / "result.json").is_file() and path.parent.name == "runs":
         found = _in_folder(path.parent.parent)
@@ -94,6 +101,27 @@ def _witness_beside(folder: Path, ledger: StoredLedger) -> StoredLedger:
         if outcome.is_file() and (reference := _heads(outcome.read_bytes()).get(f"{found[0]}/ledger")):
             ledger.head = reference
     return ledger
+
+
+def _elsewhere_of(seals: Path) -> Elsewhere:
+    """What a sandbox's own ledger says has left it; segments that are still there then were about to be removed."""
+    try:
+        return _elsewhere(seals.read_bytes(), str(seals)) if seals.is_file() else ALL_HERE
+    except OSError as error:
+        raise EvidenceError(f"{seals} cannot be read: {error.strerror}") from error
+
+
+def _elsewhere(seals: bytes, name: str) -> Elsewhere:
+    try:
+        return Seals.parse(seals).elsewhere
+    except LedgerCorruptError as error:
+        raise EvidenceError(f"{name} {error}; so where this ledger begins is not known") from error
+
+
+def _number(name: str) -> int:
+    """Of a segment by the name of its file; those that are named otherwise come behind all."""
+    number = name.partition(".")[0]
+    return int(number) if number.isdecimal() else sys.maxsize
 
 
 def _heads(outcome: bytes) -> dict[str, str]:
@@ -163,8 +191,14 @@ def _arranged(keys: list[str], reading: Callable[[str], Callable[[str], bytes]])
     """Keys of a store → tasks with their ledgers. `reading` gives what reads objects for the tasks of a namespace."""
     read = reading("")
     ledgers: dict[str, list[str]] = {}
+    left: dict[str, Elsewhere] = {}
     for key in keys:
-        if found := _SEGMENT.fullmatch(f"/{key}"):
+        folder, _, name = key.rpartition("/")
+        if name == SEALS_FILE:
+            left[folder] = _elsewhere(read(key), key)
+    for key in keys:
+        found = _SEGMENT.fullmatch(f"/{key}")
+        if found and int(found["number"]) > left.get(found["ledger"].strip("/"), ALL_HERE).segments:
             ledgers.setdefault(found["ledger"].strip("/"), []).append(key)
     tasks: dict[str, AgentTask | None] = {}
     for ledger in ledgers:
@@ -176,17 +210,27 @@ def _arranged(keys: list[str], reading: Callable[[str], Callable[[str], bytes]])
             except (ValueError, EvidenceError):
                 continue  # its ledgers are read without a witness, and say so
     return [
-        _evidence(owner, task, ledgers, reading(_namespace(owner))) for owner, task in sorted(tasks.items())
+        _evidence(owner, task, ledgers, left, reading(_namespace(owner)))
+        for owner, task in sorted(tasks.items())
     ]
 
 
 def _evidence(
-    owner: str, task: AgentTask | None, ledgers: dict[str, list[str]], read: Callable[[str], bytes]
+    owner: str,
+    task: AgentTask | None,
+    ledgers: dict[str, list[str]],
+    left: dict[str, Elsewhere],
+    read: Callable[[str], bytes],
 ) -> TaskEvidence:
     heads = {path: reference.head for path, reference in witnessed(task).items()} if task else {}
     own = sorted((name for name in ledgers if _owner(name) == owner), key=_order)
     stored = tuple(
-        StoredLedger(_shown(name), partial(_read_keys, ledgers[name], read), heads.get(f"{name}/ledger"))
+        StoredLedger(
+            _shown(name),
+            partial(_read_keys, ledgers[name], read),
+            heads.get(f"{name}/ledger"),
+            elsewhere=left.get(name, ALL_HERE),
+        )
         for name in own
     )
     return TaskEvidence(stored, task, read)

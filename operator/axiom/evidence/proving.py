@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from axiom.evidence.segments import StoredLedger
-from axiom_sandbox.ledger.checking import Break, Findings, every_fault, verify
+from axiom_sandbox.ledger.checking import Break, Elsewhere, Findings, every_fault, verify
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Proof:
     """There was a head to compare with."""
     lines: int
     """Lines that could be read."""
+    elsewhere: Elsewhere
+    """What is in object storage, and not in this copy; its records count among those of `findings`."""
 
     @property
     def is_whole(self) -> bool:
@@ -39,6 +41,7 @@ class Proof:
             "witnessed": self.witnessed,
             "records": self.findings.records,
             "head": self.findings.head,
+            "elsewhere": asdict(self.elsewhere) if self.elsewhere.segments else None,
             "broken": _as_json(first) if first else None,
             "faults": [_as_json(fault) for fault in self.faults],
             "damage": list(self.damage),
@@ -50,14 +53,14 @@ def prove(ledger: StoredLedger, head: str | None = None) -> Proof:
     """Against the head that is given, else the witnessed one. Raises EvidenceError."""
     wanted = head if head is not None else ledger.head
     counted = _Counted(ledger.lines())
-    findings = verify(counted, wanted)
+    findings = verify(counted, wanted, ledger.elsewhere)
     for _ in counted:
         pass  # what follows a fault may be damaged, too
     damage = tuple(ledger.damage)
     faults: tuple[Break, ...] = ()
     if findings.broken:
-        faults = every_fault(ledger.lines(), wanted) or (findings.broken,)
-    return Proof(ledger.name, findings, faults, damage, wanted is not None, counted.count)
+        faults = every_fault(ledger.lines(), wanted, ledger.elsewhere) or (findings.broken,)
+    return Proof(ledger.name, findings, faults, damage, wanted is not None, counted.count, ledger.elsewhere)
 
 
 class _Counted:

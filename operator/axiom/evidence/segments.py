@@ -8,6 +8,8 @@ from io import BytesIO
 
 import zstandard
 
+from axiom_sandbox.ledger.checking import ALL_HERE, Elsewhere
+
 LARGEST_SEGMENT = 64 * 1024**2
 """Bytes of a segment's content; more than that was never written."""
 
@@ -31,6 +33,8 @@ class StoredLedger:
     """Its segments in order. Raises EvidenceError."""
     head: str | None = None
     """Hash of the last record where somebody else witnessed it."""
+    elsewhere: Elsewhere = ALL_HERE
+    """What a sandbox's own copy has no more: it is in object storage."""
     damage: list[str] = field(default_factory=list)
     """Filled while lines are read: segments that are not as they were stored."""
 

@@ -1,5 +1,7 @@
 """One sandbox's data: the base and the changes go in, segments and blobs come out into object storage.
 
+What a sandbox may forget of its ledger is read back from there first, and what it needs of that again is brought.
+
 The same on one machine and on a cluster. Every step is safe to repeat, and by several carriers at once: the supervisor
 cut the segments, so all of them copy the same bytes to the same keys.
 """
@@ -7,6 +9,7 @@ cut the segments, so all of them copy the same bytes to the same keys.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +22,7 @@ from axiom.gateway.room import Room
 from axiom.storage.blobs import keep_blob
 from axiom.storage.keys import segment_key
 from axiom.storage.store import ConflictError, CorruptError, MissingError, ObjectStore, StorageError
-from axiom_sandbox.protocol.channel import SUPERSEDED, Blob, Phase, SandboxState
+from axiom_sandbox.protocol.channel import SUPERSEDED, Blob, Phase, SandboxState, StoredSegments
 from axiom_sandbox.protocol.errands import Errand, Reply
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.supervising.restoring import RestoreError, read_manifest
@@ -29,6 +32,10 @@ log = logging.getLogger(__name__)
 _ERRAND_SECONDS = 5
 _SUPPLY_SECONDS = 5
 """Longest pause between two questions for an input that is not there yet."""
+_LEAVING_AT_ONCE = 256
+"""Segments."""
+_KEPT_SECONDS = 600
+"""Before those that stay after all are read back again."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,8 @@ class Carrier:
         self._channel, self._store, self._supply, self._scratch = channel, store, supply, scratch
         self._on_sealed = on_sealed
         self._has_changes = self._has_checkpoint = False
+        self._leave_after = 0.0
+        """Of the event loop's clock."""
 
     async def carry(self, seen: Callable[[SandboxState], None]) -> None:
         """Follows the state and carries. Raises ChannelError when the sandbox is away, storage's errors when that is."""
@@ -171,6 +180,8 @@ class Carrier:
         for blob in state.blobs:
             if not blob.sealed:
                 await self._seal_blob(state.identity, blob)
+        await self._bring_back(state)
+        await self._let_leave(state)
         return waits
 
     async def _supply_inputs(self, state: SandboxState) -> bool:
@@ -261,6 +272,44 @@ class Carrier:
         file.unlink()
         await self._channel.confirm_segment(number)
         self._on_sealed("segment")
+
+    async def _let_leave(self, state: SandboxState) -> None:
+        """Reads back what the sandbox would forget, and tells it what came: it forgets nothing that is not as it has it."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._leave_after:
+            return
+        first, digests = state.ledger.left + 1, list[str]()
+        last = min(state.ledger.leaving, state.ledger.sealed, state.ledger.left + _LEAVING_AT_ONCE)
+        for number in range(first, last + 1):
+            try:
+                stored = await self._store.get(segment_key(state.identity, number))
+            except MissingError as error:
+                log.warning("%s: %s any more; it is stored once more", state.identity.agent_id, error)
+                await self._seal_segment(state, number)
+                break
+            except CorruptError as error:
+                log.error("%s: segment %d stays in its sandbox: %s", state.identity.agent_id, number, error)
+                self._leave_after = loop.time() + _KEPT_SECONDS
+                break
+            digests.append(hashlib.sha256(stored).hexdigest())
+        if not digests:
+            return
+        try:
+            await self._channel.let_go_of_segments(StoredSegments(first=first, digests=tuple(digests)))
+        except CommandRefusedError as error:  # also where another gateway was quicker
+            log.warning("%s: %s", state.identity.agent_id, error)
+            self._leave_after = loop.time() + _KEPT_SECONDS
+
+    async def _bring_back(self, state: SandboxState) -> None:
+        """What has left a sandbox, and is needed there again."""
+        for number in range(state.awaits_segment or state.ledger.left + 1, state.ledger.left + 1):
+            stored = await self._store.get(segment_key(state.identity, number))
+            try:
+                await self._channel.return_segment(number, stored)
+            except CommandRefusedError as error:
+                if (await self._channel.state()).awaits_segment == number:
+                    raise StorageError(str(error)) from error
+                return  # another gateway brings them
 
     async def _seal_blob(self, identity: Identity, blob: Blob) -> None:
         file = self._scratch / blob.digest

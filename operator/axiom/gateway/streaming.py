@@ -1,4 +1,4 @@
-"""A task's events in order, from any of them on: live from the pod while it is there, else from object storage.
+"""A task's events in order, from any of them on: live from the pod as far as that has them, else from object storage.
 
 A stream follows one slot (`agent`, `fetcher`, `copier`, `pusher`, `verifier-<round>-<trial>`) through the attempts of a task. An event's address
 is `<task uid>/<attempt>/<slot>/<seq>`.
@@ -18,10 +18,10 @@ import zstandard
 
 from axiom.api.agenttask import AgentTask
 from axiom.api.conditions import ConditionType
-from axiom.channel import Channel, ChannelError
+from axiom.channel import Channel, ChannelError, RecordsLeftError
 from axiom.planning.statuses import is_true
 from axiom.storage.keys import ledger_prefix
-from axiom.storage.store import ObjectStore
+from axiom.storage.store import ObjectStore, StorageError
 from axiom_sandbox.protocol.identity import Identity, Role
 
 _LARGEST_SEGMENT = 64 * 1024**2
@@ -149,17 +149,29 @@ class Stream:
         return _Prospect.NOTHING if is_over else _Prospect.MORE
 
     async def _ledger(self, position: Position) -> AsyncIterator[tuple[int, bytes]]:
-        """What one ledger has from a seq on: from the pod for as long as that answers, the rest from storage."""
+        """What one ledger has from a seq on: from the pod for as long as that answers, what it has not from storage."""
         identity, following = self._identity(position), position.seq
-        channel = self._world.channel_of(identity)
-        if channel is not None:
+        while (channel := self._world.channel_of(identity)) is not None:
             try:
                 async with channel:
                     async for line in channel.events(following):
                         yield following, line.rstrip(b"\n")
                         following += 1
+                break
+            except RecordsLeftError as error:
+                left = error.records
             except ChannelError:
-                pass  # the pod is going or gone: what is sealed follows from storage
+                break  # the pod is going or gone: what is sealed follows from storage
+            async for number, line in self._sealed(identity, following):
+                if number != following:
+                    break
+                yield number, line
+                following += 1
+            if following <= left:
+                raise StorageError(
+                    f"record {following} of {identity.agent_id} has left its sandbox, and object storage does not have it:"
+                    " something deleted it there"
+                )
         async for number, line in self._sealed(identity, following):
             yield number, line
 

@@ -46,6 +46,7 @@ from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.protocol.launching import Expectation, Layer, Network
 from axiom_sandbox.protocol.pages import BROWSER_FOLDER, BROWSER_SOCKET
+from axiom_sandbox.protocol.quantities import parse_duration
 from axiom_sandbox.supervising.settings import (
     SETTINGS_VARIABLE,
     BrowserSettings,
@@ -481,6 +482,7 @@ def _settings(spec: PodInput) -> SandboxSettings:
             "job": spec.job.job if spec.job else None,
             "workspace_bytes": _workspace_bytes(spec),
             "checkpoint": spec.checkpoint,
+            "hot_window_seconds": _hot_window(spec),
             "browser": BrowserSettings(socket=Path(BROWSER_SOCKET))
             if spec.has_browser
             else BrowserSettings(missing=_NO_BROWSER),
@@ -492,6 +494,13 @@ def _workspace_bytes(spec: PodInput) -> int | None:
     if spec.identity.role is not Role.AGENT:
         return None
     return int(WORKSPACE_SHARE * allowance(spec.resources, spec.agent_class.ceilings).storage)
+
+
+def _hot_window(spec: PodInput) -> float | None:
+    """Of agents alone: others live for minutes."""
+    if spec.identity.role is not Role.AGENT:
+        return None
+    return parse_duration(spec.agent_class.ledger.hot_window).total_seconds()
 
 
 def _inside(spec: PodInput) -> Inside:

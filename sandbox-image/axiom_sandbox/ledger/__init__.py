@@ -1,6 +1,15 @@
 """Bytes in order, provable: an append-only, hash-chained record of what happened in one sandbox."""
 
-from axiom_sandbox.ledger.checking import Break, DeclaredGap, Fault, Findings, every_fault, verify
+from axiom_sandbox.ledger.checking import (
+    ALL_HERE,
+    Break,
+    DeclaredGap,
+    Elsewhere,
+    Fault,
+    Findings,
+    every_fault,
+    verify,
+)
 from axiom_sandbox.ledger.errors import (
     LedgerBusyError,
     LedgerClosedError,
@@ -9,14 +18,19 @@ from axiom_sandbox.ledger.errors import (
     LedgerFailedError,
     MalformedRecordError,
     NoSuchSegmentError,
+    SegmentKeptError,
+    SegmentsLeftError,
 )
 from axiom_sandbox.ledger.files import stored_lines
 from axiom_sandbox.ledger.ledger import Ledger, Position
 from axiom_sandbox.ledger.records import Record, decode
+from axiom_sandbox.ledger.returned import Returned
 
 __all__ = [
+    "ALL_HERE",
     "Break",
     "DeclaredGap",
+    "Elsewhere",
     "Fault",
     "Findings",
     "Ledger",
@@ -29,6 +43,9 @@ __all__ = [
     "NoSuchSegmentError",
     "Position",
     "Record",
+    "Returned",
+    "SegmentKeptError",
+    "SegmentsLeftError",
     "decode",
     "every_fault",
     "stored_lines",

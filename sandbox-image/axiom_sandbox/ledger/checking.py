@@ -71,22 +71,38 @@ class Findings:
         return self.broken is None
 
 
-def every_fault(lines: Iterable[bytes], head: str | None) -> tuple[Break, ...]:
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The beginning of a ledger, where that is kept in another place: whole segments. What is here follows from it."""
+
+    segments: int = 0
+    records: int = 0
+    """In these segments; the last one's seq."""
+    head: str = ORIGIN
+    """Hash of the last of them."""
+
+
+ALL_HERE = Elsewhere()
+
+
+def every_fault(
+    lines: Iterable[bytes], head: str | None, elsewhere: Elsewhere = ALL_HERE
+) -> tuple[Break, ...]:
     """All places where a ledger is not sound, in order; empty where `verify` finds nothing.
 
     After a fault each record is held against its neighbours alone, as if what it says of itself were so: this names
     the damage, and proves nothing of what lies between. Takes the same arguments as `verify`.
     """
-    return _Survey(ORIGIN if head == "" else head).take(lines)
+    return _Survey(ORIGIN if head == "" else head, elsewhere).take(lines)
 
 
 class _Survey:
     """Walks a ledger to its end, whatever it finds."""
 
-    def __init__(self, head: str | None) -> None:
+    def __init__(self, head: str | None, elsewhere: Elsewhere) -> None:
         self._witnessed = head
-        self._seen_witnessed = 0 if head == ORIGIN else None
-        self._expected, self._prev = 1, ORIGIN
+        self._seen_witnessed = elsewhere.records if head == elsewhere.head else None
+        self._expected, self._prev = elsewhere.records + 1, elsewhere.head
         self._found: list[Break] = []
         self._missing: list[tuple[int, int]] = []
         """Ranges of records that did not come where they should have."""
@@ -180,21 +196,25 @@ class _Survey:
 class _Chain:
     """The sound records so far."""
 
-    records: int = 0
-    head: str = ORIGIN
+    records: int
+    head: str
+    before: int
+    """Records that are elsewhere."""
 
 
-def verify(lines: Iterable[bytes], head: str | None) -> Findings:
+def verify(lines: Iterable[bytes], head: str | None, elsewhere: Elsewhere = ALL_HERE) -> Findings:
     """Check a ledger from its first line on.
 
     Args:
         lines: with or without their line feeds. They may come from a hostile place.
         head: the hash that the last record must have, empty where there must be none; or None where nobody
             witnessed it: then a tail that was cut off at the end of a line cannot be found.
+        elsewhere: what comes before the first line and is not here; whoever says so is believed. Its records count among
+            the sound ones.
     """
     head = ORIGIN if head == "" else head
-    sound, gaps = _Chain(), list[DeclaredGap]()
-    witnessed_at = 0 if head == ORIGIN else None
+    sound, gaps = _Chain(elsewhere.records, elsewhere.head, elsewhere.records), list[DeclaredGap]()
+    witnessed_at = elsewhere.records if head == elsewhere.head else None
     rest = iter(lines)
     broken = None
     for line in rest:
@@ -259,7 +279,7 @@ def _unlinked(sound: _Chain, record: Record, rest: Iterator[bytes]) -> Break:
     following = next(_readable(rest), None)
     if following and following.seq == record.seq:
         return Break(record.seq, Fault.INSERTED, f"two records say that they are number {record.seq}")
-    if (following and following.prev != record.hash) or sound.records == 0:
+    if (following and following.prev != record.hash) or sound.records == sound.before:
         return Break(record.seq, Fault.EDITED, f"record {record.seq} is linked to neither neighbour")
     return Break(
         sound.records, Fault.EDITED, f"record {record.seq} was written after another record {sound.records}"

@@ -31,5 +31,17 @@ class NoSuchSegmentError(LedgerError, LookupError):
     """The segment has not been cut yet."""
 
 
+class SegmentsLeftError(NoSuchSegmentError):
+    """These records are not here any more: they are in object storage."""
+
+    def __init__(self, records: int) -> None:
+        self.records = records
+        super().__init__(f"records 1 to {records} have left for object storage; what is here follows them")
+
+
+class SegmentKeptError(LedgerError):
+    """A segment is not let go of: that object storage has it, and what it has, is not proven."""
+
+
 class MalformedRecordError(LedgerError, ValueError):
     """A line that is not a record in canonical form."""

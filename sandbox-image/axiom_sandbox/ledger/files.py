@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
 import zstandard
 
 from axiom_sandbox.durable import replace_durably, sync_folder
-from axiom_sandbox.ledger.checking import Findings, verify
+from axiom_sandbox.ledger.checking import ALL_HERE, Elsewhere, Findings, verify
 from axiom_sandbox.ledger.errors import LedgerCorruptError
+from axiom_sandbox.ledger.records import decode
 
 _LEVEL = 2
 """Of zstd: 3 takes half as much time again for a fortieth of the size."""
@@ -33,6 +35,8 @@ class Extent:
     """The first record's seq."""
     size: int
     """Bytes, uncompressed."""
+    ended: datetime
+    """When its last record was written, by the ledger's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,14 @@ def compress_raw(folder: Path, number: int) -> None:
     raw.unlink()
 
 
+def remove_segments(folder: Path, numbers: Iterable[int]) -> None:
+    """Take segments away for good. What is gone already is no error."""
+    for number in numbers:
+        raw_path(folder, number).unlink(missing_ok=True)
+        cut_path(folder, number).unlink(missing_ok=True)
+    sync_folder(folder / "segments")
+
+
 def compress(data: bytes) -> bytes:
     """One zstd frame with its content's size and checksum; equal input gives equal output."""
     return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(data)
@@ -110,21 +122,23 @@ def decompress(data: bytes) -> bytes:
     return zstandard.ZstdDecompressor().decompress(data)
 
 
-def recover(folder: Path) -> Recovered:
+def recover(folder: Path, elsewhere: Elsewhere = ALL_HERE) -> Recovered:
     """Bring a folder into order after any end: every segment cut, the chain checked, a torn tail gone.
 
     The segment that was being written is cut, too: its copy is fsynced as new bytes, so nothing depends on
-    what the kernel made of the old file's last fsync.
+    what the kernel made of the old file's last fsync. Segments that were noted as being elsewhere, and whose removal
+    was broken off, are removed.
 
     Raises:
         LedgerCorruptError: something that was acknowledged is not as it was. Nothing is changed then.
         OSError: the disk.
     """
-    numbers = _numbers(folder)
-    if numbers != list(range(1, len(numbers) + 1)):
-        raise LedgerCorruptError(f"{folder}: segments are missing; there are {numbers}")
+    found, first = _numbers(folder), elsewhere.segments + 1
+    numbers = [number for number in found if number >= first]
+    if numbers != list(range(first, first + len(numbers))):
+        raise LedgerCorruptError(f"{folder}: segments are missing; there are {found}, from {first} on")
     torn = _torn_tail(folder, numbers[-1]) if numbers else 0
-    extents, findings = _survey(folder, numbers, torn)
+    extents, findings = _survey(folder, numbers, torn, elsewhere)
     if findings.broken:
         raise LedgerCorruptError(f"{folder}: {findings.broken.message}")
     if torn:
@@ -136,6 +150,8 @@ def recover(folder: Path) -> Recovered:
         extents.pop()
     for unfinished in (folder / "segments").glob("*.tmp"):
         unfinished.unlink()
+    if len(found) > len(numbers):
+        remove_segments(folder, (number for number in found if number < first))
     return Recovered(tuple(extents), findings, torn)
 
 
@@ -168,22 +184,32 @@ def _torn_tail(folder: Path, number: int) -> int:
     return len(content) - end
 
 
-def _survey(folder: Path, numbers: list[int], torn: int) -> tuple[list[Extent], Findings]:
-    extents: list[Extent] = []
+def _survey(
+    folder: Path, numbers: list[int], torn: int, elsewhere: Elsewhere
+) -> tuple[list[Extent], Findings]:
+    begun: list[tuple[int, int, bytes]] = []
 
     def lines() -> Iterator[bytes]:
-        seq = 1
+        seq = elsewhere.records + 1
         for number in numbers:
             content = _content(folder, number)
             if number == numbers[-1]:
                 content = content[: len(content) - torn]
-            extents.append(Extent(first=seq, size=len(content)))
-            for line in split(content):
+            held = split(content)
+            begun.append((seq, len(content), held[-1] if held else b""))
+            for line in held:
                 yield line
                 seq += 1
 
-    findings = verify(lines(), head=None)
-    return extents, findings
+    findings = verify(lines(), None, elsewhere)
+    if findings.broken:
+        return [], findings
+    return [Extent(first, size, _time_of(last)) for first, size, last in begun], findings
+
+
+def _time_of(line: bytes) -> datetime:
+    """A segment without a line is about to be removed."""
+    return decode(line).time_utc if line else datetime.max.replace(tzinfo=UTC)
 
 
 def _cut_off(raw: Path, torn: int) -> None:

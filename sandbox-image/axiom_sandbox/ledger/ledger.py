@@ -1,4 +1,4 @@
-"""The ledger of one sandbox while it is written: append, follow, cut, seal.
+"""The ledger of one sandbox while it is written: append, follow, cut, seal, and let go of what is stored elsewhere.
 
 `append` returns when its events are durable. Appends that arrive while the disk is busy are gathered and
 written together: one write and one fdatasync for each group. What an event means is of no concern here, nor is
@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import logging
 import os
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from axiom_sandbox import durable
 from axiom_sandbox.ledger import files
+from axiom_sandbox.ledger.checking import Elsewhere
 from axiom_sandbox.ledger.errors import (
     LedgerBusyError,
     LedgerClosedError,
@@ -30,6 +32,8 @@ from axiom_sandbox.ledger.errors import (
     LedgerFailedError,
     MalformedRecordError,
     NoSuchSegmentError,
+    SegmentKeptError,
+    SegmentsLeftError,
 )
 from axiom_sandbox.ledger.records import ORIGIN, decode, encode
 from axiom_sandbox.ledger.seals import Seals
@@ -46,6 +50,7 @@ OLDEST_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+_UNWRITTEN = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class _Group:
     done: asyncio.Future[None]
     """Resolved once the group is durable, or never will be."""
     lines: list[bytes] = field(default_factory=list)
+    time: datetime = _UNWRITTEN
+    """Of the last line."""
     first: int = 0
     last: Position = Position(0, ORIGIN)
     cut: bool = False
@@ -89,8 +96,11 @@ class Ledger:
         self._folder, self._identity, self._clock, self._lock = folder, identity, clock, lock
         self._torn = recovered.torn
         self._extents = list(recovered.extents)
+        """Of the segments that are here."""
+        self._before = seals.elsewhere.segments
+        """How many are not."""
         self._durable = Position(recovered.findings.records, recovered.findings.head)
-        self._segments = len(self._extents)
+        self._segments = self._begun
         self._seals = seals
         self._closing = seals.closed
         self._released = False
@@ -129,7 +139,8 @@ class Ledger:
             try:
                 _check_owner(folder, identity)
                 seals = Seals.load(folder)
-                return cls(folder, identity, clock, lock, seals, files.recover(folder))
+                recovered = files.recover(folder, seals.elsewhere)
+                return cls(folder, identity, clock, lock, seals, recovered)
             except BaseException:
                 os.close(lock)
                 raise
@@ -145,6 +156,7 @@ class Ledger:
             segments=self._segments,
             sealed=self.sealed,
             sealed_records=self._sealed_records(),
+            left=self.elsewhere.segments,
             closed=self._seals.closed,
         )
 
@@ -153,10 +165,24 @@ class Ledger:
         """The highest n so that segments 1…n are marked as sealed."""
         return self._seals.unbroken
 
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """What is not here any more."""
+        return self._seals.elsewhere
+
+    @property
+    def _begun(self) -> int:
+        """The newest segment's number."""
+        return self._before + len(self._extents)
+
     def _sealed_records(self) -> int:
         """Up to the record before the first that is in no sealed segment."""
-        sealed = self.sealed
-        return self._extents[sealed].first - 1 if sealed < len(self._extents) else self._durable.seq
+        return self._last_of(self.sealed)
+
+    def _last_of(self, number: int) -> int:
+        """The last record of a segment that is cut."""
+        following = number - self._before
+        return self._extents[following].first - 1 if following < len(self._extents) else self._durable.seq
 
     @property
     def torn_bytes(self) -> int:
@@ -201,6 +227,7 @@ class Ledger:
         Ends when the ledger is closed or released. Holds at most one segment in memory, however slow its reader is.
 
         Raises:
+            SegmentsLeftError: what is to come next is not here any more.
             LedgerFailedError: after the last durable line of a ledger that failed.
         """
         seq, number, offset, at = max(from_seq, 1), 0, 0, 1
@@ -211,11 +238,17 @@ class Ledger:
                     return
                 await self._progress.wait()
                 continue
-            held = bisect_right(self._extents, seq, key=lambda extent: extent.first)
-            if held != number:
-                number, offset, at = held, 0, self._extents[held - 1].first
-            end = self._extents[number - 1].size
-            content = await asyncio.to_thread(files.read_segment, self._folder, number, offset, end)
+            self._raise_if_left(seq)
+            index = bisect_right(self._extents, seq, key=lambda extent: extent.first) - 1
+            extent = self._extents[index]
+            if (held := self._before + index + 1) != number:
+                number, offset, at = held, 0, extent.first
+            end = extent.size
+            try:
+                content = await asyncio.to_thread(files.read_segment, self._folder, number, offset, end)
+            except FileNotFoundError:
+                self._raise_if_left(seq)
+                raise
             offset = end
             for line in files.split(content):
                 if at >= seq:
@@ -241,6 +274,8 @@ class Ledger:
         """
         if not 1 <= number <= self._segments:
             raise NoSuchSegmentError(f"segment {number} is not among the {self._segments} that are cut")
+        if number <= (elsewhere := self.elsewhere).segments:
+            raise SegmentsLeftError(elsewhere.records)
         return files.cut_path(self._folder, number)
 
     def mark_sealed(self, number: int) -> None:
@@ -252,8 +287,71 @@ class Ledger:
             NoSuchSegmentError: it has not been cut.
             LedgerFailedError: the disk refuses. The records are not concerned.
         """
+        if 1 <= number <= self.elsewhere.segments:
+            return
         self.segment(number)
-        self._store_seals(lambda seals: Seals(seals.sealed | {number}, seals.closed))
+        self._store_seals(lambda seals: replace(seals, sealed=seals.sealed | {number}))
+
+    def older_than(self, moment: datetime) -> int:
+        """The highest n so that each of the segments 1…n is marked as sealed, and ended before `moment`, or has left."""
+        number, sealed = self._before, self.sealed
+        while number < sealed and self._extents[number - self._before].ended < moment:
+            number += 1
+        return number
+
+    async def prove_stored(self, first: int, digests: Sequence[str]) -> Elsewhere:
+        """Whether what object storage gave back of the segments from `first` on is what lies here; what `let_go` needs.
+
+        Args:
+            first: the oldest segment that is here.
+            digests: SHA-256 in hexadecimal digits of what was read back, one for each segment.
+
+        Raises:
+            SegmentKeptError: it is not, or not proven. Also where one of them is not marked as sealed.
+        """
+        last = first + len(digests) - 1
+        if first != self._before + 1 or not first <= last <= self.sealed:
+            raise SegmentKeptError(
+                f"segments {first} to {last} are not let go of: {self._before} have left, {self.sealed} are sealed"
+            )
+        records = self._last_of(last)
+        try:
+            return await asyncio.to_thread(self._prove, first, digests, records)
+        except OSError as error:
+            raise SegmentKeptError(f"segments {first} to {last} cannot be read here: {error}") from error
+
+    def _prove(self, first: int, digests: Sequence[str], records: int) -> Elsewhere:
+        content = b""
+        for number, stored in enumerate(digests, first):
+            content = files.cut_path(self._folder, number).read_bytes()
+            if (here := hashlib.sha256(content).hexdigest()) != stored:
+                raise SegmentKeptError(
+                    f"segment {number} stays: it has the digest {here} here, and {stored[:64]} in object storage"
+                )
+        last = decode(files.split(files.decompress(content))[-1])
+        if last.seq != records:
+            raise SegmentKeptError(f"segment {number} stays: it ends with record {last.seq}, not {records}")
+        return Elsewhere(number, records, last.hash)
+
+    async def let_go(self, proven: Elsewhere) -> None:
+        """Remove segments that `prove_stored` found in object storage. One at a time.
+
+        That they are elsewhere is noted durably before the first is touched: the next `open` removes what was not.
+
+        Raises:
+            LedgerClosedError: too late.
+            LedgerFailedError: the disk refuses to note it; everything stays. The records are not concerned.
+        """
+        if self._released:
+            raise LedgerClosedError("the ledger is closed")
+        going = range(self._before + 1, proven.segments + 1)
+        await asyncio.to_thread(self._store_seals, lambda seals: seals.without(proven))
+        del self._extents[: proven.segments - self._before]
+        self._before = proven.segments
+        try:
+            await asyncio.to_thread(files.remove_segments, self._folder, going)
+        except OSError as error:
+            _log.warning("segments that have left could not be removed yet: %s", error)
 
     async def close(self) -> None:
         """Make everything durable, cut the last segment, and let nothing follow. Again is harmless.
@@ -265,7 +363,7 @@ class Ledger:
         try:
             if not self._seals.closed and not self._released:
                 await self.cut("closed")
-                await self._in_thread(self._store_seals, lambda seals: Seals(seals.sealed, closed=True))
+                await self._in_thread(self._store_seals, lambda seals: replace(seals, closed=True))
         finally:
             await self.release()
 
@@ -306,6 +404,7 @@ class Ledger:
             lines.append((line, position))
         for line, position in lines:
             group = self._add(line, position, now)
+            group.time = time
         self._last_append = now
         self._arm_timer()
         return group
@@ -358,10 +457,11 @@ class Ledger:
             group = self._queue.popleft()
             begins = bool(group.lines) and not self._writing
             if begins:
-                self._extents.append(files.Extent(first=group.first, size=0))
+                self._extents.append(files.Extent(first=group.first, size=0, ended=group.time))
                 self._writing = True
+            extent = self._extents[-1]
             try:
-                self._extents[-1].size += await self._in_thread(self._write, group, begins)
+                extent.size += await self._in_thread(self._write, group, self._begun if begins else 0)
             except BaseException as error:
                 self._fail(error, group)
                 if isinstance(error, OSError):
@@ -369,11 +469,11 @@ class Ledger:
                 raise
             self._note_durable(group)
 
-    def _write(self, group: _Group, begins: bool) -> int:
-        """Write a group in a thread; returns its size in bytes."""
+    def _write(self, group: _Group, begun: int) -> int:
+        """Write a group in a thread, to a new segment where `begun` is its number; returns its size in bytes."""
         data = b"\n".join((*group.lines, b""))
-        if begins:
-            self._descriptor = files.create_raw(self._folder, len(self._extents))
+        if begun:
+            self._descriptor = files.create_raw(self._folder, begun)
         assert self._descriptor is not None
         if data:
             durable.write_durably(self._descriptor, data)
@@ -383,7 +483,7 @@ class Ledger:
 
     def _note_durable(self, group: _Group) -> None:
         if group.lines:
-            self._durable = group.last
+            self._durable, self._extents[-1].ended = group.last, group.time
         if group.cut:
             self._writing = False
             if not self._cutting or self._cutting.done():
@@ -392,7 +492,7 @@ class Ledger:
         self._wake()
 
     async def _compress_all(self) -> None:
-        while self._segments < len(self._extents) - self._writing:
+        while self._segments < self._begun - self._writing:
             try:
                 await self._in_thread(files.compress_raw, self._folder, self._segments + 1)
             except BaseException as error:
@@ -436,6 +536,10 @@ class Ledger:
             group.done.set_result(None)
         self._queue.clear()
         self._wake()
+
+    def _raise_if_left(self, seq: int) -> None:
+        if seq <= (elsewhere := self.elsewhere).records:
+            raise SegmentsLeftError(elsewhere.records)
 
     def _raise_if_failed(self) -> None:
         if self._failure:

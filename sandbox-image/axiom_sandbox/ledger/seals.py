@@ -1,15 +1,17 @@
-"""What of a ledger must outlive a restart beside its records: which segments are sealed, and that it is closed."""
+"""What of a ledger must outlive a restart beside its records: what is sealed, what has left, and that it is closed."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from axiom_sandbox.durable import replace_durably
+from axiom_sandbox.ledger.checking import ALL_HERE, Elsewhere
 from axiom_sandbox.ledger.errors import LedgerCorruptError
 
-_NAME = "seals.json"
+SEALS_FILE = "seals.json"
+"""Beside the folder of the segments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +19,23 @@ class Seals:
     """The content of `seals.json`. Replaced as a whole, never edited."""
 
     sealed: frozenset[int] = frozenset()
-    """Numbers of segments that are in object storage."""
+    """Numbers of segments that are in object storage, and here."""
     closed: bool = False
+    elsewhere: Elsewhere = ALL_HERE
+    """What is in object storage alone."""
 
     @property
     def unbroken(self) -> int:
-        """The highest n so that 1…n are sealed."""
-        number = 0
+        """The highest n so that 1…n are in object storage."""
+        number = self.elsewhere.segments
         while number + 1 in self.sealed:
             number += 1
         return number
+
+    def without(self, elsewhere: Elsewhere) -> Seals:
+        """The same once these segments are in object storage alone."""
+        kept = frozenset(number for number in self.sealed if number > elsewhere.segments)
+        return replace(self, sealed=kept, elsewhere=elsewhere)
 
     @classmethod
     def load(cls, folder: Path) -> Seals:
@@ -35,16 +44,29 @@ class Seals:
         Raises:
             LedgerCorruptError: the file is not what `store` writes.
         """
-        path = folder / _NAME
         try:
-            stored = json.loads(path.read_bytes())
-            return cls(frozenset(int(number) for number in stored["sealed"]), bool(stored["closed"]))
+            return cls.parse((folder / SEALS_FILE).read_bytes())
         except FileNotFoundError:
             return cls()
-        except (ValueError, KeyError, TypeError) as error:
-            raise LedgerCorruptError(f"{path} cannot be read: {error!r}") from error
+        except LedgerCorruptError as error:
+            raise LedgerCorruptError(f"{folder / SEALS_FILE}: {error}") from error
+
+    @classmethod
+    def parse(cls, data: bytes) -> Seals:
+        """The file's content → the seals. Raises LedgerCorruptError."""
+        try:
+            stored = json.loads(data)
+            elsewhere = ALL_HERE
+            if left := stored.get("elsewhere"):
+                elsewhere = Elsewhere(int(left["segments"]), int(left["records"]), str(left["head"]))
+            sealed = frozenset(int(number) for number in stored["sealed"])
+            return cls(sealed, bool(stored["closed"]), elsewhere)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LedgerCorruptError(f"cannot be read: {error!r}") from error
 
     def store(self, folder: Path) -> None:
         """Make this what the next `load` gives, durably."""
-        stored = {"sealed": sorted(self.sealed), "closed": self.closed}
-        replace_durably(folder / _NAME, json.dumps(stored).encode())
+        stored: dict[str, object] = {"sealed": sorted(self.sealed), "closed": self.closed}
+        if self.elsewhere.segments:
+            stored["elsewhere"] = asdict(self.elsewhere)
+        replace_durably(folder / SEALS_FILE, json.dumps(stored).encode())

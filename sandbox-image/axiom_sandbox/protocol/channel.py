@@ -1,6 +1,7 @@
 """The HTTP channel of a sandbox's trusted side: its state, and the commands it takes.
 
-`GET /v1/state?since=REV` answers a `SandboxState`; `POST /v1/commands` takes a `CommandEnvelope`.
+`GET /v1/state?since=REV` answers a `SandboxState`; `POST /v1/commands` takes a `CommandEnvelope`. Segments of the ledger leave with
+`POST /v1/segments/stored` (`StoredSegments`), and come back with `PUT /v1/segments/N`.
 """
 
 from __future__ import annotations
@@ -98,6 +99,11 @@ class LedgerHead(Message):
     """Segments 1…sealed are in object storage, as the gateway confirmed."""
     sealed_records: int = 0
     """Records in those segments; what follows them would be lost with the pod."""
+    left: int = 0
+    """Segments 1…left are in object storage alone."""
+    leaving: int = 0
+    """Segments up to this one are older than the sandbox's hot window: whoever proves that object storage gives them back lets
+    them leave. Not above `left`: there is none."""
     closed: bool = False
     """Nothing will follow; the last record is in the last segment."""
 
@@ -114,6 +120,21 @@ class Blob(Message):
     size: int
     sealed: bool = False
     """It is in object storage, as the gateway confirmed."""
+
+
+LEFT_HEADER = "X-Axiom-Left"
+"""Of an answer 410: records 1 to this one are in object storage alone."""
+
+
+class StoredSegments(Message):
+    """What object storage gave back of segments that are leaving."""
+
+    first: int
+    """Number of the first; the others follow it."""
+    digests: tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...] = Field(
+        min_length=1, max_length=1000
+    )
+    """SHA-256 of each, packed as the sandbox packed it, in hexadecimal digits."""
 
 
 class Question(Message):
@@ -265,6 +286,8 @@ class SandboxState(Message):
     """The last request for a checkpoint that came."""
     awaits_checkpoint: str = ""
     """Digest of the checkpoint that is to be brought with the base."""
+    awaits_segment: int = 0
+    """Agent: the segment that has left, and that it needs again, as it does all that left after it; 0: none."""
     restored: Restored | None = None
     """What became of the checkpoint that this sandbox was to begin from."""
     gaps: int = 0

@@ -656,6 +656,21 @@ class Gap(Event):
     reason: str
 
 
+class SegmentsLeft(Event):
+    """Segments of this ledger are older than the sandbox's hot window, and object storage gave back each of them as it is here: they
+    are removed from the sandbox. Recorded before that is done, so after a crash the same may be told again."""
+
+    event = "segments_left"
+    first: int
+    """Number of the first segment."""
+    last: int
+    """Number of the last."""
+    records: int
+    """The last record in them."""
+    hash: str
+    """Its hash, from which what stays in the sandbox follows."""
+
+
 class Intervention(Event):
     """Somebody or something outside stepped in."""
 
@@ -740,6 +755,7 @@ KNOWN: dict[str, type[Event]] = {
         VerdictReached,
         ProcessRan,
         Gap,
+        SegmentsLeft,
         Intervention,
         SandboxFailed,
         Closed,

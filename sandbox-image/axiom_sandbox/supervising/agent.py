@@ -61,6 +61,7 @@ from axiom_sandbox.supervising.orders import answers_in, budget_in, is_stopped, 
 from axiom_sandbox.supervising.origin import Origin
 from axiom_sandbox.supervising.photography import Photography
 from axiom_sandbox.supervising.questions import assisted_rounds
+from axiom_sandbox.supervising.recorded import Recorded
 from axiom_sandbox.supervising.restraints import BudgetRestraint
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.saving import Saver
@@ -99,6 +100,7 @@ class AgentSandbox(Sandbox):
         self._checkpointer = Checkpointer(
             settings, self.folder, self._read_base_once, self.board, self.keep_blob
         )
+        self._recorded = Recorded(self)
         self._saver: Saver | None = None
         self._photography: Photography | None = None
         self._lookout = Lookout(super().record, lambda: self.board.state.round)
@@ -114,7 +116,7 @@ class AgentSandbox(Sandbox):
         saver = self._saver = Saver(
             self._checkpointer, self.link, self.board, self.record, self._moment, means.still
         )
-        capturer = Capturer(self, start, self._read_base_once)
+        capturer = Capturer(self, start, self._read_base_once, self._recorded.account)
         await self._watch_files(start)
         if start.checkpoint_seconds:
             self._do(saver.keep_saving(start.checkpoint_seconds, lambda: self._round is not None))
@@ -269,7 +271,7 @@ class AgentSandbox(Sandbox):
             start = start.model_copy(update={"session": restored.driver.session})
         if start.session:
             driver.go_on_in(start.session)
-        history: History = await read_history(self.ledger, driver, earlier)
+        history: History = await read_history(self._recorded.lines(), driver, earlier)
         self._recording = self._open_recording(size_in(self.commands(), start, restored))
         photography = self._photography = Photography(
             self.settings,
@@ -440,6 +442,21 @@ class AgentSandbox(Sandbox):
             rounds=(*self.board.state.rounds, outcome),
             overspent=spent.reason if spent and spent.round == number else "",
         )
+
+    # --- what was recorded ------------------------------------------------------------------------------------
+
+    @property
+    def has_read_its_ledger(self) -> bool:
+        """What it has to know of it, it knows."""
+        return self._recorded.is_minded and (self._means is not None or start_in(self.commands()) is None)
+
+    async def mind_what_leaves(self, records: int) -> None:
+        """What the agent did."""
+        await self._recorded.account.catch_up(records)
+
+    async def receive_segment(self, number: int, chunks: AsyncIterator[bytes]) -> None:
+        """Takes back a segment that had left and is awaited. Raises RefusedError."""
+        await self._recorded.receive(number, chunks)
 
     # --- checkpoints ------------------------------------------------------------------------------------------
 

@@ -8,23 +8,21 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.protocol.changes import CandidateSource
 from axiom_sandbox.protocol.channel import FailureReason, RoundOutcome, StartAgent
-from axiom_sandbox.protocol.events import AssistantMessage, Captured, ClaimMade, TurnEnded, parse_event
+from axiom_sandbox.protocol.events import Captured, ClaimMade
 from axiom_sandbox.snapshots.captures import CaptureResult, capture, capture_files
 from axiom_sandbox.snapshots.comparing import changed_percent
 from axiom_sandbox.snapshots.errors import PatchError, SnapshotError
 from axiom_sandbox.snapshots.messages import Given, code_in, placed
 from axiom_sandbox.snapshots.patches import make_patch
 from axiom_sandbox.snapshots.trees import Tree
-from axiom_sandbox.supervising.recalling import records_of, write_conduct
+from axiom_sandbox.supervising.recalling import Account
 from axiom_sandbox.supervising.sandbox import Sandbox, SandboxFailedError
 from axiom_sandbox.supervising.terminal_pump import TAIL_BYTES
 from axiom_sandbox.terminal.text import printable
 
 PATCH = "diff.patch"
-_SAYINGS = (AssistantMessage, TurnEnded)
 _MOST_FINDINGS = 200
 
 
@@ -79,8 +77,10 @@ def outcome_of(claim: ClaimMade, work: Work | None, assisted: Collection[int]) -
 class Capturer:
     """Of one agent's sandbox. Safe to repeat while everything is frozen: what it gives is the same."""
 
-    def __init__(self, sandbox: Sandbox, start: StartAgent, read_base: Callable[[], Tree]) -> None:
-        self._sandbox, self._start, self._read_base = sandbox, start, read_base
+    def __init__(
+        self, sandbox: Sandbox, start: StartAgent, read_base: Callable[[], Tree], account: Account
+    ) -> None:
+        self._sandbox, self._start, self._read_base, self._account = sandbox, start, read_base, account
 
     async def capture(self, claim: ClaimMade, tail: bytes) -> Work:
         """Captures what a round left, and keeps it. Raises SandboxFailedError.
@@ -115,10 +115,7 @@ class Capturer:
 
     async def _code_given(self, claim: ClaimMade, tail: bytes) -> Given:
         """The files of the agent's final message. One that is not spoken with says it on its terminal."""
-        path, message = (
-            self._start.envelope.message_path,
-            await final_message(self._sandbox.ledger, claim.round),
-        )
+        path, message = self._start.envelope.message_path, await self._account.final_message(claim.round)
         if message is not None:
             return await asyncio.to_thread(code_in, message, path)
         shown = printable(tail, len(tail)) or claim.claim.text
@@ -128,7 +125,7 @@ class Capturer:
         if not claim.statements and not any(one.reads_conduct for one in self._start.envelope.criteria):
             return ""
         file = self._sandbox.folder / f"conduct-{claim.round}.json"
-        await write_conduct(self._sandbox.ledger, self._start.program.speaks, file)
+        await self._account.write_conduct(self._start.program.speaks, file)
         return await self._sandbox.keep_blob(f"conduct-{claim.round}", file)
 
     async def _changed_percent(self, number: int, diff: str, fingerprint: str) -> int | None:
@@ -171,13 +168,3 @@ def _with_patch(base: Path, result: CaptureResult, folder: Path) -> CaptureResul
     except PatchError as error:  # it is for people; what is verified is the archive
         patch.write_text(f"# There is no patch: {error}. The changes archive holds everything.\n")
     return result
-
-
-async def final_message(ledger: Ledger, round: int) -> str | None:
-    """What an agent that is spoken with said last in a round; None: it said nothing, or is not spoken with."""
-    found: str | None = None
-    async for record in records_of(ledger, _SAYINGS):
-        event = parse_event(record.event, record.payload)
-        if isinstance(event, _SAYINGS) and event.round == round and event.text:
-            found = event.text
-    return found

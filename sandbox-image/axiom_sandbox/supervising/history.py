@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import AsyncIterable, Iterable
 from dataclasses import dataclass, field
 
 from axiom_sandbox.drivers.contract import Driver
-from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.ledger.records import decode
 from axiom_sandbox.protocol.channel import ContextAct
 from axiom_sandbox.protocol.events import (
@@ -193,15 +192,14 @@ class History:
                     pass
 
 
-async def read_history(ledger: Ledger, driver: Driver, earlier: Iterable[Intervention] = ()) -> History:
-    """Everything that is durable now, after what `earlier` attempts had to tell."""
-    history, last = History(), ledger.head.records
+async def read_history(
+    lines: AsyncIterable[bytes], driver: Driver, earlier: Iterable[Intervention] = ()
+) -> History:
+    """A ledger from its first record on, after what `earlier` attempts had to tell."""
+    history = History()
     history.note(earlier)
-    if last:
-        async for line in ledger.lines():
-            record = decode(line)
-            if record.event in _KNOWN:
-                history.take((parse_event(record.event, record.payload),), driver)
-            if record.seq >= last:
-                break
+    async for line in lines:
+        record = decode(line)
+        if record.event in _KNOWN:
+            history.take((parse_event(record.event, record.payload),), driver)
     return history

@@ -1,13 +1,16 @@
-"""From an agent's ledger to its `Conduct`: the calls of tools with their returns, and the words, each cut to a size."""
+"""From an agent's ledger to its `Conduct`: the calls of tools with their returns, and the words, each cut to a size.
+
+What the ledger says is taken up once, before it may leave the sandbox, and is bounded.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from axiom_sandbox.ledger.ledger import Ledger
-from axiom_sandbox.ledger.records import Record, decode
+from axiom_sandbox.ledger.records import decode
 from axiom_sandbox.protocol.agents import Statement
 from axiom_sandbox.protocol.conduct import Conduct, Noticed, ToolUse, Touched, Words
 from axiom_sandbox.protocol.events import (
@@ -40,6 +43,7 @@ _KINDS = (
     FilesChanged,
     Gap,
 )
+_MARKS = tuple(f'"event":"{kind.event}"'.encode() for kind in _KINDS)
 _HEAD = 600
 """Bytes of a line within which its event is named."""
 _INPUT, _TEXT, _WORDS = 16_384, 8_192, 32_768
@@ -57,8 +61,8 @@ _BUDGET = 8_000_000
 class Recollection:
     """Takes up records in the order of the ledger. Pure."""
 
-    def __init__(self, speaks: bool) -> None:
-        self._speaks = speaks
+    def __init__(self) -> None:
+        self._final = (0, "")
         self._models: dict[str, None] = {}
         self._tools: dict[str, ToolUse] = {}
         self._done: list[ToolUse] = []
@@ -70,6 +74,11 @@ class Recollection:
         self._file_gaps: list[int] = []
         self._passing, self._begun_elsewhere = 0, False
         self._left, self._left_of_paths = _BUDGET, _PATHS
+
+    def final_message(self, round: int) -> str | None:
+        """What an agent that is spoken with said last in this round, the last so far; None: it said nothing, or is not spoken with."""
+        number, text = self._final
+        return text if number == round else None
 
     def take(self, seq: int, event: Event) -> None:
         """One record."""
@@ -98,11 +107,11 @@ class Recollection:
             case _:
                 pass
 
-    def conduct(self) -> Conduct:
-        """All of it."""
+    def conduct(self, speaks: bool) -> Conduct:
+        """All of it; `speaks` is whether the agent tells what it does."""
         tools = sorted([*self._done, *self._tools.values()], key=lambda use: use.seq)
         return Conduct(
-            speaks=self._speaks,
+            speaks=speaks,
             models=tuple(self._models),
             tools=tuple(tools),
             watched=True,
@@ -152,6 +161,7 @@ class Recollection:
         self._file_gaps.append(seq)
 
     def _said(self, seq: int, number: int, text: str) -> None:
+        self._final = (number, text)
         if self._words and self._words[-1].text == text[:_WORDS]:
             return  # the end of a turn repeats its last message
         kept = self._fitting(text, _WORDS)
@@ -168,25 +178,37 @@ class Recollection:
         return kept
 
 
-async def write_conduct(ledger: Ledger, speaks: bool, target: Path) -> None:
-    """Everything that is durable now."""
-    recollection = Recollection(speaks)
-    async for record in records_of(ledger, _KINDS):
-        recollection.take(record.seq, parse_event(record.event, record.payload))
-    target.write_text(recollection.conduct().model_dump_json())
+class Account:
+    """What the ledger says of the agent, up to one of its records."""
 
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._recollection, self._reading = ledger, Recollection(), asyncio.Lock()
+        self.records = 0
+        """Up to this record."""
 
-async def records_of(ledger: Ledger, kinds: Sequence[type[Event]]) -> AsyncIterator[Record]:
-    """Records of these kinds, of all that is durable now."""
-    marks, last = [f'"event":"{kind.event}"'.encode() for kind in kinds], ledger.head.records
-    if not last:
-        return
-    async for line in ledger.lines():
-        if any(mark in line[:_HEAD] for mark in marks):
-            yield decode(line)
-        if _seq(line) >= last:
-            return
+    def take(self, line: bytes) -> None:
+        """The line that follows."""
+        if any(mark in line[:_HEAD] for mark in _MARKS):
+            record = decode(line)
+            self._recollection.take(record.seq, parse_event(record.event, record.payload))
+        self.records += 1
 
+    async def catch_up(self, last: int) -> None:
+        """Takes up what is durable, up to this record. Raises SegmentsLeftError where some of that is not here any more."""
+        async with self._reading:
+            if self.records >= last:
+                return
+            async for line in self._ledger.lines(self.records + 1):
+                self.take(line)
+                if self.records >= last:
+                    return
 
-def _seq(line: bytes) -> int:
-    return int(line[len(b'{"seq":') : line.index(b",")])
+    async def write_conduct(self, speaks: bool, target: Path) -> None:
+        """Everything that is durable now."""
+        await self.catch_up(self._ledger.head.records)
+        target.write_text(self._recollection.conduct(speaks).model_dump_json())
+
+    async def final_message(self, round: int) -> str | None:
+        """As `Recollection.final_message`, of everything that is durable now."""
+        await self.catch_up(self._ledger.head.records)
+        return self._recollection.final_message(round)

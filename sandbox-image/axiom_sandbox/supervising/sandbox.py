@@ -16,7 +16,12 @@ from pathlib import Path
 
 from axiom_sandbox import VERSION
 from axiom_sandbox.durable import replace_durably
-from axiom_sandbox.ledger.errors import LedgerClosedError, LedgerFailedError
+from axiom_sandbox.ledger.errors import (
+    LedgerClosedError,
+    LedgerFailedError,
+    SegmentKeptError,
+    SegmentsLeftError,
+)
 from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.protocol.channel import (
     Blob,
@@ -29,6 +34,7 @@ from axiom_sandbox.protocol.channel import (
     SetDeadline,
     StartAgent,
     Stop,
+    StoredSegments,
     Verify,
 )
 from axiom_sandbox.protocol.errands import Errand, Reply
@@ -43,6 +49,7 @@ from axiom_sandbox.protocol.events import (
     LauncherConnected,
     SandboxFailed,
     SandboxStarted,
+    SegmentsLeft,
     WorkspaceReady,
 )
 from axiom_sandbox.protocol.progress import Progress
@@ -61,6 +68,8 @@ _END_SECONDS = 2.0
 """How long a launcher that is not connected is waited for at the end."""
 _SAVING_SECONDS = 120.0
 """How long a checkpoint may take before an end that was asked for."""
+_LEAVING_PARTS = 24
+"""Of a hot window: segments leave together once in each, so that few events tell of it."""
 _NOTED_IN_FULL = 16
 _FIRST_PROGRESS_SECONDS, _NEXT_PROGRESS_SECONDS = 10.0, 30.0
 
@@ -102,6 +111,7 @@ class Sandbox(ABC):
         self.saving_seconds = _SAVING_SECONDS
         self.arrived = asyncio.Event()
         """Set when a command or the workspace arrived."""
+        self._leaving = asyncio.Lock()
         self._notes: set[asyncio.Task[object]] = set()
         self._provocations = Counter[str]()
         self._parts = itertools.count()
@@ -146,7 +156,7 @@ class Sandbox(ABC):
     async def _begin(self) -> None:
         restart = self.board.state.revision > 0
         await self.record(SandboxStarted(role=self.settings.identity.role, version=VERSION, restart=restart))
-        self.board.update()
+        self.board.update(awaits_segment=0)
         await self.link.open()
 
     async def _outcome(self) -> Failure | None:
@@ -495,6 +505,51 @@ class Sandbox(ABC):
         finally:
             telling.cancel()
 
+    # --- the hot window of the ledger -------------------------------------------------------------------------
+
+    def _head(self) -> LedgerHead:
+        head, window = self.ledger.head, self.settings.hot_window_seconds
+        if window is None or head.closed or not self.has_read_its_ledger:
+            return head
+        part = window / _LEAVING_PARTS
+        edge = math.floor(datetime.now(UTC).timestamp() / part) * part - window
+        return head.model_copy(update={"leaving": self.ledger.older_than(datetime.fromtimestamp(edge, UTC))})
+
+    @property
+    def has_read_its_ledger(self) -> bool:
+        """Whether nothing of it is still to be read from its beginning."""
+        return True
+
+    async def mind_what_leaves(self, records: int) -> None:
+        """Takes up what this role needs of the ledger up to this record. Raises SegmentsLeftError."""
+
+    async def let_go_of_segments(self, stored: StoredSegments) -> None:
+        """Removes segments that object storage gave back. Raises RefusedError; then they stay.
+
+        What is needed of them is read first, then the ledger tells of it, then it is noted that they are elsewhere, and then they are
+        removed: an end in between loses nothing. Whoever asks for it and does not wait for the answer does not stop it.
+        """
+        await asyncio.shield(asyncio.ensure_future(self._let_go_of_segments(stored)))
+
+    async def _let_go_of_segments(self, stored: StoredSegments) -> None:
+        async with self._leaving:
+            last = stored.first + len(stored.digests) - 1
+            if last > (leaving := self._head().leaving):
+                raise RefusedError(f"segment {last} is not leaving; those up to {leaving} are")
+            try:
+                proven = await self.ledger.prove_stored(stored.first, stored.digests)
+                await self.mind_what_leaves(proven.records)
+                left = SegmentsLeft(first=stored.first, last=last, records=proven.records, hash=proven.head)
+                await self.record(left)
+                await self.ledger.let_go(proven)
+            except (SegmentKeptError, SegmentsLeftError, LedgerClosedError) as error:
+                raise RefusedError(str(error)) from error
+        self.board.update()
+
+    async def receive_segment(self, number: int, chunks: AsyncIterator[bytes]) -> None:
+        """Takes a segment back that had left, where the role has a use for it. Raises RefusedError."""
+        raise RefusedError(f"{self.settings.identity.role} awaits no segment")
+
     # --- evidence ---------------------------------------------------------------------------------------------
 
     async def record(self, *events: Event) -> int:
@@ -550,9 +605,6 @@ class Sandbox(ABC):
     def blob_path(self, digest: str) -> Path:
         """Where a blob lies."""
         return self.folder / "blobs" / digest
-
-    def _head(self) -> LedgerHead:
-        return self.ledger.head
 
     def _launcher_connected(self, hello: Hello) -> None:
         self.note(

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 from pydantic import ValidationError
 
-from axiom_sandbox.protocol.channel import CommandEnvelope
+from axiom_sandbox.ledger.errors import SegmentsLeftError
+from axiom_sandbox.protocol.channel import LEFT_HEADER, CommandEnvelope, StoredSegments
 from axiom_sandbox.protocol.errands import MAX_REPLY, REPLIES
 from axiom_sandbox.supervising.sandbox import RefusedError, Sandbox
 from axiom_sandbox.supervising.settings import SandboxSettings, Tls
@@ -35,6 +36,8 @@ class Channel:
                 web.get("/v1/events", self._events),
                 web.get(r"/v1/segments/{number:\d+}", self._segment),
                 web.post(r"/v1/segments/{number:\d+}/sealed", self._segment_sealed),
+                web.put(r"/v1/segments/{number:\d+}", self._segment_returned),
+                web.post("/v1/segments/stored", self._segments_stored),
                 web.get("/v1/blobs/{digest:[0-9a-f]{64}}", self._blob),
                 web.post("/v1/blobs/{digest:[0-9a-f]{64}}/sealed", self._blob_sealed),
                 web.put("/v1/workspace", self._workspace),
@@ -61,10 +64,16 @@ class Channel:
         return web.Response(text=state.model_dump_json(), content_type="application/json")
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        start, elsewhere = max(_whole(request, "from", 1), 1), self._sandbox.ledger.elsewhere
+        if start <= elsewhere.records:
+            raise SegmentsLeftError(elsewhere.records)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
-        async for line in self._sandbox.ledger.lines(_whole(request, "from", 1)):
-            await response.write(line)
+        try:
+            async for line in self._sandbox.ledger.lines(start):
+                await response.write(line)
+        except SegmentsLeftError:
+            pass  # whoever reads was slower than the hot window, and asks again
         return response
 
     async def _segment(self, request: web.Request) -> web.StreamResponse:
@@ -79,6 +88,18 @@ class Channel:
             raise web.HTTPNotFound(text=f"segment {number} has not been cut")
         await asyncio.to_thread(self._sandbox.ledger.mark_sealed, number)
         self._sandbox.board.update()
+        return web.Response(status=204)
+
+    async def _segment_returned(self, request: web.Request) -> web.Response:
+        await self._sandbox.receive_segment(int(request.match_info["number"]), _chunks(request))
+        return web.Response(status=204)
+
+    async def _segments_stored(self, request: web.Request) -> web.Response:
+        try:
+            stored = StoredSegments.model_validate_json(await request.read())
+        except ValidationError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        await self._sandbox.let_go_of_segments(stored)
         return web.Response(status=204)
 
     async def _blob(self, request: web.Request) -> web.StreamResponse:
@@ -188,6 +209,8 @@ async def _plain_errors(request: web.Request, handler: object) -> web.StreamResp
         response = await handler(request)
     except RefusedError as error:
         return web.Response(status=409, text=f"{error}\n")
+    except SegmentsLeftError as error:
+        return web.Response(status=410, text=f"{error}\n", headers={LEFT_HEADER: str(error.records)})
     assert isinstance(response, web.StreamResponse)
     return response
 

@@ -101,5 +101,7 @@ class SandboxSettings(Message):
     """Seconds to wait for the launcher at the start. In a pod its image is pulled meanwhile."""
     saving_grace: float = 15.0
     """Seconds that a checkpoint may take after SIGTERM; 0: none is taken then."""
+    hot_window_seconds: float | None = None
+    """Agents: how long a segment of the ledger stays once object storage has it; None: for as long as the sandbox does."""
     sealing_grace: float = 20.0
     """Seconds that are left to the gateway, after SIGTERM, to copy what is not sealed yet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from tests.axiom.evidence.runs import AGENT, UID, stored_run
 from typer.testing import CliRunner
 
 from axiom.cli.main import app
+from axiom_sandbox.ledger import Elsewhere, decode
+from axiom_sandbox.ledger.files import decompress, split
+from axiom_sandbox.ledger.seals import Seals
 
 HOSTILE = "\x1b]0;owned\x07 `x` ```\n<script>alert(1)</script> [click](javascript:x) | a | b |\n# Verdict: Pass \u202e"
 
@@ -71,6 +75,56 @@ def test_the_status_of_kubectl_is_a_witness(tmp_path: Path) -> None:
     task["status"]["ledger"]["head"] = "0" * 63 + "1"
     (tmp_path / "task.json").write_text(json.dumps(task))
     assert axiom("verify", run.folder(), "--status", tmp_path / "task.json").exit_code == 1
+
+
+def sandbox_copy(folder: Path) -> tuple[Path, str]:
+    """A sandbox's own ledger, of the segments of which the first is in object storage alone; and its head."""
+    run = stored_run(folder / "store")
+    ledger, segments = folder / "copy" / "ledger", folder / "copy" / "ledger" / "segments"
+    segments.mkdir(parents=True)
+    first, *others = sorted(run.folder().glob("*.zst"))
+    for segment in others:
+        (segments / segment.name).write_bytes(segment.read_bytes())
+    last = decode(split(decompress(first.read_bytes()))[-1])
+    Seals(frozenset({2, 3}), closed=True, elsewhere=Elsewhere(1, last.seq, last.hash)).store(ledger)
+    return ledger, decode(split(decompress(others[-1].read_bytes()))[-1]).hash
+
+
+@pytest.mark.parametrize("part", ["ledger", "ledger/segments", ""])
+def test_a_sandboxs_copy_says_what_has_left_it_instead_of_calling_it_missing(
+    tmp_path: Path, part: str
+) -> None:
+    ledger, head = sandbox_copy(tmp_path)
+    ended = axiom("verify", ledger.parent / part, "--head", head)
+    assert ended.exit_code == 0, ended.stdout
+    assert "segments 1 to 1, records 1 to 2, have left this copy for object storage" in ended.stdout
+    assert "whole: every record that is here follows from the one before" in ended.stdout
+    body = json.loads(axiom("verify", ledger.parent / part, "--json").stdout)
+    assert (body["elsewhere"]["segments"], body["elsewhere"]["records"], body["records"]) == (1, 2, 5)
+
+
+def test_a_sandboxs_copy_must_follow_from_what_has_left_it(tmp_path: Path) -> None:
+    ledger, head = sandbox_copy(tmp_path)
+    whole = Seals.load(ledger)
+    replace(whole, elsewhere=replace(whole.elsewhere, head="1" * 64)).store(ledger)
+    assert axiom("verify", ledger, "--head", head).exit_code == 1
+    whole.store(ledger)
+    (ledger / "segments" / "000002.jsonl.zst").unlink()
+    ended = axiom("verify", ledger, "--head", head)
+    assert ended.exit_code == 1
+    assert "records 3 to 4 missing" in ended.stdout
+    (ledger / "seals.json").write_text("{}")
+    ended = axiom("verify", ledger)
+    assert ended.exit_code == 3
+    assert "where this ledger begins is not known" in ended.stderr
+
+
+def test_a_segment_of_a_copy_whose_removal_was_broken_off_is_no_part_of_it(tmp_path: Path) -> None:
+    ledger, head = sandbox_copy(tmp_path)
+    first = next((tmp_path / "store").rglob("000001.jsonl.zst"))
+    (ledger / "segments" / "000001.jsonl.zst").write_bytes(first.read_bytes())
+    for word in (ledger, ledger.parent):
+        assert axiom("verify", word, "--head", head).exit_code == 0
 
 
 def test_one_ledger_of_several_is_chosen_by_its_slot(tmp_path: Path) -> None:

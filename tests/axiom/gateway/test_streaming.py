@@ -16,6 +16,7 @@ from axiom.gateway.serving import ndjson_frame, sse_frame
 from axiom.gateway.streaming import BadPositionError, Line, Position, Stream, parse_position
 from axiom.storage.folder import FolderStore
 from axiom.storage.keys import segment_key
+from axiom.storage.store import StorageError
 from axiom_sandbox.ledger.ledger import Ledger
 from axiom_sandbox.protocol.channel import Phase
 from axiom_sandbox.protocol.events import Closed, UserMessage
@@ -120,6 +121,39 @@ async def test_what_a_pod_stopped_telling_follows_from_storage(store: FolderStor
         world.sides[identity()] = side
         lines = await collect(Stream(world, store, task, Position()).lines())
     assert [address for address, _ in lines] == [f"u/1/agent/{seq}" for seq in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("start", [1, 2, 3, 4])
+async def test_what_has_left_a_pod_comes_from_storage_and_then_the_pod_goes_on(
+    store: FolderStore, tmp_path: Path, start: int
+) -> None:
+    segments = await write_ledger(tmp_path / "ledger", identity(), 3)
+    await seal(store, identity(), segments[:2])
+    task = make_task(1, complete=True)
+    world = World(task)
+    async with fake_trusted_side(tmp_path, identity(), Phase.RUNNING) as side:
+        side.lines = [
+            line async for line in Ledger.open(tmp_path / "ledger", identity(), datetime.now).lines()
+        ]
+        side.left_records, world.sides[identity()] = 2, side
+        lines = await collect(Stream(world, store, task, Position(seq=start)).lines())
+    assert [address for address, _ in lines] == [f"u/1/agent/{seq}" for seq in range(start, 5)]
+
+
+async def test_what_neither_pod_nor_storage_has_is_not_passed_over(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    segments = await write_ledger(tmp_path / "ledger", identity(), 3)
+    await store.put(segment_key(identity(), 1), segments[0])
+    await store.put(segment_key(identity(), 3), segments[2])
+    task = make_task(1, complete=True)
+    world = World(task)
+    async with fake_trusted_side(tmp_path, identity(), Phase.RUNNING) as side:
+        side.left_records, world.sides[identity()] = 2, side
+        lines = Stream(world, store, task, Position()).lines()
+        assert (await anext(lines)).address == "u/1/agent/1"
+        with pytest.raises(StorageError, match=r"record 2 of .* has left its sandbox"):
+            await anext(lines)
 
 
 async def test_a_stream_goes_on_with_the_next_attempt_and_ends_with_the_task(

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.axiom_sandbox.ledger.appender import acknowledged
+from tests.axiom_sandbox.ledger.appender import acknowledged, storage_of
 from tests.faults.parts import chance_of, kills
 
 from axiom_sandbox.ledger import Ledger, decode, stored_lines, verify
+from axiom_sandbox.ledger.files import cut_path, decompress, split
 from axiom_sandbox.ledger.seals import Seals
 
 APPENDER = Path(__file__).with_name("appender.py")
@@ -59,14 +60,22 @@ def mortals() -> Iterator[Mortals]:
         process.stdin.close()
 
 
-def hashes_in(folder: Path) -> dict[int, str]:
-    return {record.seq: record.hash for record in map(decode, stored_lines(folder))}
+def hashes_of(lines: list[bytes]) -> dict[int, str]:
+    return {record.seq: record.hash for record in map(decode, lines)}
 
 
-async def test_a_ledger_killed_at_any_moment_holds_all_it_acknowledged(
+def whole_ledger(folder: Path) -> list[bytes]:
+    """What has left, from where it went, and what is here."""
+    left = Seals.load(folder).elsewhere.segments
+    stored = (cut_path(storage_of(folder), number).read_bytes() for number in range(1, left + 1))
+    return [*(line for packed in stored for line in split(decompress(packed))), *stored_lines(folder)]
+
+
+async def test_a_ledger_killed_at_any_moment_holds_all_it_acknowledged_and_loses_nothing_that_leaves(
     mortals: Mortals, tmp_path: Path, identity: Any, clock: Any
 ) -> None:
     chance, promised, sealed, total = chance_of("ledger"), dict[int, str](), set[int](), 0
+    left = 0
     for number in range(KILLS):
         folder = tmp_path / str(number // KILLS_OF_ONE_LEDGER)
         if not folder.exists():
@@ -76,12 +85,15 @@ async def test_a_ledger_killed_at_any_moment_holds_all_it_acknowledged(
         promised, sealed = promised | told, sealed | told_sealed
         ledger = Ledger.open(folder, identity, clock)
         await ledger.release()
-        findings = verify(stored_lines(folder), ledger.head.head)
+        lines, seals = whole_ledger(folder), Seals.load(folder)
+        findings = verify(lines, ledger.head.head)
         assert findings.intact, findings.broken
-        held = hashes_in(folder)
+        held = hashes_of(lines)
         assert {seq: held.get(seq) for seq in promised} == promised
-        assert Seals.load(folder).sealed >= sealed
+        assert seals.sealed >= {number for number in sealed if number > seals.elsewhere.segments}
+        left = max(left, ledger.head.left)
     assert total + len(promised) > KILLS
+    assert left > KILLS_OF_ONE_LEDGER
 
 
 @pytest.mark.parametrize("limit", [300, 700, 5_000, 30_000])
@@ -91,7 +103,7 @@ async def test_a_file_that_may_not_grow_fails_the_ledger_and_keeps_what_was_ackn
     promised = acknowledged_until_failed(tmp_path, str(limit))
     ledger = Ledger.open(tmp_path, identity, clock)
     await ledger.close()
-    held = hashes_in(tmp_path)
+    held = hashes_of(list(stored_lines(tmp_path)))
     assert {seq: held.get(seq) for seq in promised} == promised
     assert verify(stored_lines(tmp_path), ledger.head.head).intact
 

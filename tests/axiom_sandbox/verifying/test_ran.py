@@ -312,10 +312,10 @@ async def test_without_an_agent_nothing_is_known(bench: Bench) -> None:
 
 
 def conduct_of(*events: Event) -> Conduct:
-    recollection = Recollection(speaks=True)
+    recollection = Recollection()
     for seq, event in enumerate(events, 1):
         recollection.take(seq, event)
-    return Conduct.model_validate_json(recollection.conduct().model_dump_json())
+    return Conduct.model_validate_json(recollection.conduct(speaks=True).model_dump_json())
 
 
 def test_a_conduct_tells_of_files_and_of_what_was_not_told_of_them() -> None:

@@ -143,10 +143,10 @@ def came_back(number: int, *, ok: bool = True, **more: Any) -> ToolReturn:
 
 
 def conduct_of(*events: Event) -> Conduct:
-    recollection = Recollection(speaks=True)
+    recollection = Recollection()
     for seq, event in enumerate(events, 1):
         recollection.take(seq, event)
-    return recollection.conduct()
+    return recollection.conduct(speaks=True)
 
 
 def test_calls_and_returns_are_put_together_in_the_order_of_the_calls() -> None:
