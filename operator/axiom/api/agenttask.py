@@ -269,7 +269,8 @@ class Limits(ApiModel):
     """What the task may use up."""
 
     deadline: DurationText = "1h"
-    """Longest time from acceptance to verdict. May be changed while the task runs."""
+    """Longest time from acceptance to verdict, without what the task is suspended for, or waits for its model's vendor. May be
+    changed while the task runs."""
     idle: DurationText = "10m"
     """Longest silence of the agent's terminal."""
     max_rounds: Annotated[int, Field(ge=1, le=20)] = 3
@@ -431,8 +432,8 @@ class AgentTaskSpec(ApiModel):
     result: ResultSpec = ResultSpec()
     """What becomes of the result."""
     suspend: bool = False
-    """True takes a checkpoint and ends the pods; false goes on from it, in the same session. Time goes on meanwhile. May be
-    changed while the task runs."""
+    """True takes a checkpoint and ends the pods; false goes on from it, in the same session. limits.deadline stands meanwhile.
+    May be changed while the task runs."""
     rollback_to: Annotated[int, Field(ge=1, le=1000000)] | None = None
     """Number of a checkpoint of this task (status.checkpoints) that its agent goes back to, files and session. Rounds and
     costs stay as they are. To go back to the same one again, remove it first. May be changed while the task runs."""
@@ -552,6 +553,17 @@ class VendorPause(ApiModel):
     """Since when it waits now (RFC 3339); absent: it does not."""
     seconds: int = 0
     """In all, without the present wait. What is longer than four hours counts against the deadline."""
+    times: int = 0
+    """How often."""
+
+
+class Suspension(ApiModel):
+    """How long the task was suspended, in which time limits.deadline stood."""
+
+    since: Timestamp | None = None
+    """Since when it is suspended (RFC 3339); absent: it is not."""
+    seconds: int = 0
+    """In all, without the present suspension."""
     times: int = 0
     """How often."""
 
@@ -749,6 +761,8 @@ class AgentTaskStatus(ApiModel):
     """A person stepped in while the agent worked, so its result is not its own alone; the rounds say in which."""
     vendor_pause: VendorPause | None = None
     """How long it waited for a vendor whose API did not answer. Absent: it never did."""
+    suspension: Suspension | None = None
+    """How long it was suspended. Absent: it never was."""
     agent: AgentStatus | None = None
     """What the agent says of itself."""
     usage: UsageStatus | None = None

@@ -9,7 +9,7 @@ from axiom.planning.actions import Action, CreateSandbox, DeleteSandbox, Wait, W
 from axiom.planning.briefing import TOKEN_PLACEHOLDER, prompt_of, start_command
 from axiom.planning.checkpoints import next_number, shown
 from axiom.planning.observed import Presence, SandboxView, Trouble
-from axiom.planning.pausing import pause_name, tell_vendor, why
+from axiom.planning.pausing import tell_vendor, why
 from axiom.planning.present import Present
 from axiom.planning.rounds import evidence, round_ended, stopped
 from axiom.planning.spending import told_known, told_spend
@@ -17,6 +17,7 @@ from axiom.planning.statuses import round_of, with_condition, with_isolation
 from axiom.planning.steps import (
     RETRY_SECONDS,
     delete,
+    move_deadlines,
     next_attempt,
     note_trouble,
     send,
@@ -30,7 +31,7 @@ from axiom.planning.supplying import (
     workspace_found,
 )
 from axiom.planning.working import working
-from axiom_sandbox.protocol.channel import FailureReason, Phase, SetBudget, SetDeadline
+from axiom_sandbox.protocol.channel import FailureReason, Phase, SetBudget
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
 
@@ -82,24 +83,10 @@ def with_sandbox(present: Present, agent: SandboxView) -> tuple[Action, ...]:
             return next_attempt(present, "its images were changed")
         return note_trouble(with_kept_workspace(present), agent.trouble)
     return (
-        *_move_deadlines(present),
+        *move_deadlines(present),
         *_move_budget(present, agent),
         *tell_vendor(present, agent),
         *_at_phase(present, agent),
-    )
-
-
-def _move_deadlines(present: Present) -> tuple[Action, ...]:
-    """limits.deadline may change while a task runs; every sandbox that was given another one is told."""
-    wanted = int(present.told_deadline.timestamp() * 1000)
-    which = f"{present.observed.generation}-{pause_name(present)}"  # the same deadline may come again
-    return tuple(
-        send(view, f"deadline-{wanted}-{which}", SetDeadline(deadline_ms=wanted))
-        for view in present.current_views()
-        if view.presence is Presence.RUNNING
-        and view.state
-        and not view.over
-        and view.state.deadline_ms not in (None, wanted)
     )
 
 

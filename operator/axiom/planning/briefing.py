@@ -46,9 +46,10 @@ MOST_PAUSE_SECONDS = 4 * 3600
 
 
 def deadline_of(task: AgentTask, accepted: datetime) -> datetime:
-    """When the task's time is over, with what it has waited for a vendor so far."""
-    waited = task.status.vendor_pause.seconds if task.status.vendor_pause else 0
-    return accepted + parse_duration(task.spec.limits.deadline) + timedelta(seconds=waited)
+    """When the task's time is over, with that for which it stood still so far."""
+    pauses = (task.status.vendor_pause, task.status.suspension)
+    stood = sum(pause.seconds for pause in pauses if pause)
+    return accepted + parse_duration(task.spec.limits.deadline) + timedelta(seconds=stood)
 
 
 def budget_of(task: AgentTask) -> int:

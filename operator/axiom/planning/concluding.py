@@ -15,7 +15,7 @@ from axiom.planning.outcomes import (
     outcome_of_failure,
     outcome_of_rounds,
 )
-from axiom.planning.pausing import pause_so_far
+from axiom.planning.pausing import pause_so_far, suspension_so_far
 from axiom.planning.present import Present
 from axiom.planning.pushing import push, with_result
 from axiom.planning.spending import outcome_of_spend
@@ -97,6 +97,7 @@ def _completed(present: Present, outcome: Outcome) -> AgentTaskStatus:
             "message": message[:4096],
             "completion_time": rfc3339(present.now),
             "vendor_pause": pause_so_far(present),
+            "suspension": suspension_so_far(present),
         }
     )
     status = with_isolation(with_evidence(status, agent), present.now, agent)

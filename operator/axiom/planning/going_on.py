@@ -20,6 +20,7 @@ from axiom.planning.statuses import with_condition, with_evidence
 from axiom.planning.steps import (
     begin_from,
     delete,
+    move_deadlines,
     next_attempt,
     send,
     wait_for_gateway,
@@ -35,20 +36,21 @@ _LEAVING_SECONDS = 75.0
 
 
 def suspend(present: Present) -> tuple[Action, ...]:
-    """A checkpoint first, then every pod goes, and the status says so. A verification that is under way is not cut off."""
-    if verifying := _verification_under_way(present):
-        return verifying
-    if leaving := leave(present, Reason.SUSPENDED):
-        return leaving
+    """A checkpoint first, then every pod goes, and the status says so. A verification that is under way is not cut off.
+
+    What runs meanwhile is told that the deadline stands.
+    """
+    if going := _verification_under_way(present) or leave(present, Reason.SUSPENDED):
+        return (*move_deadlines(present), *going)
     status = with_evidence(with_checkpoints(present.status, present.agent), present.agent)
     if not is_kept(present):
         decided = [record for record in status.rounds if record.verdict is not None]
         status = status.model_copy(update={"rounds": decided})
     point = starting_point(status)
     why = (
-        f"spec.suspend is true; {shown(point)} is kept"
+        f"spec.suspend is true, and limits.deadline stands; {shown(point)} is kept"
         if point
-        else "spec.suspend is true; there is no checkpoint"
+        else "spec.suspend is true, and limits.deadline stands; there is no checkpoint"
     )
     if status.checkpoint_trouble:
         why += f", and none could be taken now: {status.checkpoint_trouble}"
@@ -59,8 +61,7 @@ def suspend(present: Present) -> tuple[Action, ...]:
     if there:
         return tuple(delete(view) for view in there)
     status = with_condition(status, present.now, ConditionType.RUNNING, False, Reason.SUSPENDED, why)
-    left = present.seconds_left
-    return write_if_new(present.observed, status) or (Wait(left, "limits.deadline"),)
+    return write_if_new(present.observed, status)
 
 
 def resume(present: Present) -> tuple[Action, ...]:

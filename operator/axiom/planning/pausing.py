@@ -1,11 +1,12 @@
-"""A task whose agent's vendor does not answer waits, and its deadline stands meanwhile. Pure.
+"""A task that is suspended, or whose agent's vendor does not answer, stands still, and so does its deadline. Pure.
 
-What is in flight is not touched: an agent that runs goes on, its calls are let out, and it tries again by its own rules.
+What is in flight while a vendor is away is not touched: an agent that runs goes on, its calls are let out, and it tries again by
+its own rules. A suspended task waits for no vendor: no second counts twice.
 """
 
 from __future__ import annotations
 
-from axiom.api.agenttask import VendorPause
+from axiom.api.agenttask import Suspension, VendorPause
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, WriteStatus
 from axiom.planning.briefing import MOST_PAUSE_SECONDS
@@ -17,8 +18,24 @@ from axiom_sandbox.protocol.channel import SetVendor
 
 
 def stand_still(present: Present) -> tuple[Action, ...]:
-    """Writes that the task begins, or ceases, to wait for a vendor; nothing where that is written already."""
+    """Writes that the deadline begins, or ceases, to stand; nothing where that is written already."""
+    return _for_a_person(present) or _for_a_vendor(present)
+
+
+def _for_a_person(present: Present) -> tuple[Action, ...]:
+    known, wanted = present.status.suspension or Suspension(), present.spec.suspend
+    if wanted is (known.since is not None):
+        return ()
+    if wanted:
+        begun = known.model_copy(update={"since": rfc3339(present.now), "times": known.times + 1})
+        return (WriteStatus(present.status.model_copy(update={"suspension": begun})),)
+    return (WriteStatus(present.status.model_copy(update={"suspension": suspension_so_far(present)})),)
+
+
+def _for_a_vendor(present: Present) -> tuple[Action, ...]:
     vendor, known = present.observed.vendor, present.status.vendor_pause or VendorPause()
+    if present.spec.suspend:
+        vendor = None
     if vendor is not None and known.since is None and known.seconds < MOST_PAUSE_SECONDS:
         pause = VendorPause(
             host=vendor.host, since=rfc3339(present.now), seconds=known.seconds, times=known.times + 1
@@ -76,18 +93,20 @@ def pause_so_far(present: Present) -> VendorPause | None:
     return known.model_copy(update={"since": None, "seconds": round(present.seconds_of_pause)})
 
 
+def suspension_so_far(present: Present) -> Suspension | None:
+    """For how long a task that ends, or is resumed, was suspended; it is not any more."""
+    known = present.status.suspension
+    if known is None or known.since is None:
+        return known
+    return known.model_copy(update={"since": None, "seconds": round(present.seconds_of_suspension)})
+
+
 def why(vendor: VendorDown) -> str:
     """For a person. It changes, and is written, once for each try."""
     return (
         f"{vendor.host} has not answered since {rfc3339(vendor.since)}; one task tries next at {rfc3339(vendor.next_try)}."
         f" limits.deadline stands until it answers, for at most {MOST_PAUSE_SECONDS // 3600} h"
     )
-
-
-def pause_name(present: Present) -> str:
-    """Tells waits, and the times between them, apart: for the keys of commands."""
-    pause = present.status.vendor_pause or VendorPause()
-    return f"{pause.times}-{'down' if pause.since else 'up'}"
 
 
 def tell_vendor(present: Present, agent: SandboxView) -> tuple[Action, ...]:
@@ -98,4 +117,4 @@ def tell_vendor(present: Present, agent: SandboxView) -> tuple[Action, ...]:
     wanted = pause.host if pause.since else ""
     if state.vendor_down == wanted:
         return ()
-    return (send(agent, f"vendor-{pause_name(present)}", SetVendor(down=wanted)),)
+    return (send(agent, f"vendor-{present.pause_name}", SetVendor(down=wanted)),)

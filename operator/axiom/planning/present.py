@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from axiom.api.agenttask import AgentTask, AgentTaskSpec, AgentTaskStatus
+from axiom.api.agenttask import AgentTask, AgentTaskSpec, AgentTaskStatus, VendorPause
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.briefing import MOST_PAUSE_SECONDS, deadline_of
 from axiom.planning.observed import LOSSES, Observed, SandboxView, Trouble
@@ -46,28 +46,48 @@ class Present:
     @property
     def deadline(self) -> datetime:
         """When the task must have a verdict."""
-        known = self.task.status.vendor_pause
-        before = known.seconds if known else 0
-        return deadline_of(self.task, self.accepted) + timedelta(seconds=self.seconds_of_pause - before)
+        known, suspended = self.task.status.vendor_pause, self.task.status.suspension
+        told = (known.seconds if known else 0) + (suspended.seconds if suspended else 0)
+        stood = self.seconds_of_pause + self.seconds_of_suspension
+        return deadline_of(self.task, self.accepted) + timedelta(seconds=stood - told)
 
     @property
     def seconds_of_pause(self) -> float:
-        """For which the deadline stood, the present wait for a vendor included."""
+        """For which the deadline stood, as the vendor did not answer; the present wait included."""
         known = self.task.status.vendor_pause
         if known is None:
             return 0
-        now = (self.now - parse_time(known.since)).total_seconds() if known.since else 0
-        return min(known.seconds + max(now, 0), max(MOST_PAUSE_SECONDS, known.seconds))
+        return min(known.seconds + self._since(known.since), max(MOST_PAUSE_SECONDS, known.seconds))
+
+    @property
+    def seconds_of_suspension(self) -> float:
+        """For which the deadline stood, as the task was suspended; the present suspension included."""
+        known = self.task.status.suspension
+        return known.seconds + self._since(known.since) if known else 0
+
+    @property
+    def stands_still(self) -> bool:
+        """The deadline stands now."""
+        pauses = (self.task.status.vendor_pause, self.task.status.suspension)
+        return any(pause is not None and pause.since is not None for pause in pauses)
+
+    def _since(self, began: str | None) -> float:
+        return max((self.now - parse_time(began)).total_seconds(), 0) if began else 0
 
     @property
     def told_deadline(self) -> datetime:
         """What sandboxes are told: while the deadline stands, an hour more, in steps of ten minutes, so that it is not said
         all the time."""
-        known = self.task.status.vendor_pause
-        if known is None or known.since is None:
+        if not self.stands_still:
             return self.deadline
         later = self.deadline.timestamp() + _STEP_SECONDS * 6
         return datetime.fromtimestamp(later - later % _STEP_SECONDS, self.deadline.tzinfo)
+
+    @property
+    def pause_name(self) -> str:
+        """Tells waits for a vendor, and the times between them, apart: for the keys of commands."""
+        pause = self.status.vendor_pause or VendorPause()
+        return f"{pause.times}-{'down' if pause.since else 'up'}"
 
     @property
     def seconds_left(self) -> float:

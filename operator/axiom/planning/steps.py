@@ -6,10 +6,10 @@ from axiom.api.agenttask import AgentTaskStatus, StartingPoint
 from axiom.api.conditions import ConditionType, Reason
 from axiom.planning.actions import Action, DeleteSandbox, Send, Wait, WriteStatus
 from axiom.planning.checkpoints import shown, starting_point, with_checkpoints
-from axiom.planning.observed import Observed, SandboxView, Trouble
+from axiom.planning.observed import Observed, Presence, SandboxView, Trouble
 from axiom.planning.present import Present
 from axiom.planning.statuses import condition, with_condition, with_isolation
-from axiom_sandbox.protocol.channel import Command, CommandEnvelope
+from axiom_sandbox.protocol.channel import Command, CommandEnvelope, SetDeadline
 
 RETRY_SECONDS = 30.0
 GATEWAY_SECONDS = 30.0
@@ -45,6 +45,20 @@ def write_if_new(observed: Observed, status: AgentTaskStatus) -> tuple[Action, .
 def waiting(present: Present) -> tuple[Action, ...]:
     """Nothing to do before something happens or the deadline passes."""
     return (Wait(max(present.seconds_left, 0.1), "limits.deadline"),)
+
+
+def move_deadlines(present: Present) -> tuple[Action, ...]:
+    """limits.deadline may change while a task runs, and stand; every sandbox that was given another one is told."""
+    wanted = int(present.told_deadline.timestamp() * 1000)
+    which = f"{present.observed.generation}-{present.pause_name}"  # the same deadline may come again
+    return tuple(
+        send(view, f"deadline-{wanted}-{which}", SetDeadline(deadline_ms=wanted))
+        for view in present.current_views()
+        if view.presence is Presence.RUNNING
+        and view.state
+        and not view.over
+        and view.state.deadline_ms not in (None, wanted)
+    )
 
 
 def note_trouble(

@@ -84,6 +84,7 @@ def test_a_suspended_task_goes_on_from_the_checkpoint_that_its_suspension_left()
     played = world()
     until(played, works_on(2))
     change(played, suspend=True)
+    played.step()  # its deadline stands before anything else
     until(played, is_suspended)
     kept = played.task.status.checkpoints
     assert [(one.number, one.reason, one.round) for one in kept] == [(1, Why.TURN, 1), (2, Why.SUSPEND, 2)]
@@ -104,9 +105,11 @@ def test_the_checkpoint_is_stored_before_the_pod_goes() -> None:
     played = world()
     until(played, works_on(1))
     change(played, suspend=True)
+    played.step()
+    assert played.task.status.suspension, "its deadline stands first"
     actions = played.step()
-    [stop] = [one.envelope.command for one in actions if isinstance(one, Send)]
-    assert isinstance(stop, Stop)
+    commands = [one.envelope.command for one in actions if isinstance(one, Send)]
+    [stop] = [command for command in commands if isinstance(command, Stop)]
     assert stop.checkpoint
     played.step()
     assert agent(played).presence is Presence.RUNNING, "its checkpoint is not stored yet"

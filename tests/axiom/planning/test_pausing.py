@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from tests.axiom.planning.test_going_on import change, is_suspended, until, works_on
 from tests.axiom.planning.test_planner import world
 from tests.fakes.simulated_world import SimulatedSandbox, World
 
-from axiom.api.agenttask import TaskState
+from axiom.api.agenttask import Suspension, TaskState, VendorPause
 from axiom.api.conditions import ConditionType, Reason
+from axiom.api.usage import ProxyUsage
 from axiom.planning.actions import Send
 from axiom.planning.briefing import MOST_PAUSE_SECONDS
 from axiom.planning.observed import Presence, VendorDown
+from axiom.planning.present import Present
 from axiom.planning.statuses import condition, is_true
 from axiom_sandbox.protocol.channel import SetBudget, SetDeadline, SetVendor
 from axiom_sandbox.protocol.identity import Role
@@ -177,3 +180,76 @@ def test_a_sandbox_of_an_earlier_version_is_sent_nothing_that_it_would_refuse() 
     played.vendor = DOWN
     sent = [action for _ in range(5) for action in played.step() if isinstance(action, Send)]
     assert not any(isinstance(one.envelope.command, SetVendor | SetBudget) for one in sent)
+
+
+def suspended(played: World) -> World:
+    """Suspends it, and waits until its pods are gone."""
+    change(played, suspend=True)
+    settled(played)
+    until(played, is_suspended)
+    return played
+
+
+def test_the_deadline_stands_for_as_long_as_a_task_is_suspended() -> None:
+    played, _ = at_work(limits={"deadline": "20m"})
+    played.now += timedelta(minutes=15)
+    suspended(played)
+    found = condition(played.task.status, ConditionType.RUNNING)
+    assert found is not None
+    assert "limits.deadline stands" in found.message
+    played.now += timedelta(days=3)
+    assert settled(played).step() == (), "there is nothing to wait for"
+    change(played, suspend=False)
+    until(played, works_on(1))
+    known = played.task.status.suspension
+    assert known == Suspension(seconds=3 * 86400, times=1)
+    assert (
+        played.starts[-1].envelope.limits.deadline_ms
+        == (played.now + timedelta(minutes=5)).timestamp() * 1000
+    )
+    played.now += timedelta(minutes=4)
+    settled(played)
+    assert not is_true(played.task.status, ConditionType.COMPLETE), "a minute is left"
+    played.now += timedelta(minutes=2)
+    for _ in range(10):
+        played.step()
+        played.progress()
+    assert reason(played, ConditionType.COMPLETE) is Reason.DEADLINE_EXCEEDED
+
+
+def test_a_sandbox_that_keeps_its_last_checkpoint_is_told_that_the_deadline_stands() -> None:
+    played, sandbox = at_work(limits={"deadline": "20m"})
+    before = sandbox.state.deadline_ms
+    assert before is not None
+    suspended(played)
+    assert sandbox.state.deadline_ms is not None
+    assert sandbox.state.deadline_ms > before
+
+
+def test_no_second_counts_twice_where_the_vendor_is_away_while_a_task_is_suspended() -> None:
+    played, _ = at_work(limits={"deadline": "20m"})
+    played.vendor = DOWN
+    settled(played)
+    played.now += timedelta(minutes=10)
+    suspended(played)
+    assert played.task.status.vendor_pause == VendorPause(host="api.example", seconds=600, times=1)
+    played.now += timedelta(minutes=20)
+    change(played, suspend=False)
+    settled(played)
+    assert played.task.status.suspension == Suspension(seconds=1200, times=1)
+    assert reason(played, ConditionType.SANDBOX_READY) is Reason.WAITING_FOR_VENDOR
+    played.now += timedelta(minutes=10)
+    present = Present(played.observe(), played.now, played.task.status)
+    assert (present.seconds_of_pause, present.seconds_of_suspension) == (1200, 1200)
+    assert present.seconds_left == 20 * 60
+
+
+def test_a_task_that_ends_while_it_is_suspended_is_not_suspended_any_more() -> None:
+    played, _ = at_work(limits={"budget": {"usd": "1.00"}})
+    suspended(played)
+    played.now += timedelta(minutes=1)
+    played.usage = (ProxyUsage(proxy="a", cost_micro_usd=2_000_000),)
+    for _ in range(10):
+        played.step()
+    assert reason(played, ConditionType.COMPLETE) is Reason.BUDGET_EXCEEDED
+    assert played.task.status.suspension == Suspension(seconds=60, times=1)
