@@ -442,6 +442,30 @@ def test_judges_are_measured_where_that_is_asked_for_and_by_what_may_reach_the_p
     assert {"gateway", "judge-bench"} <= set(callers)
 
 
+def test_decisions_of_people_are_measured_with_where_their_namespaces_are_named_and_by_their_keys() -> None:
+    def job_of(values: Object) -> tuple[dict[str, str], set[str]]:
+        items = render(
+            {
+                "judgeBench": {"schedule": "0 4 * * 0", **values},
+                "objectStorage": {"encryption": {"keysSecretName": "keys"}},
+            }
+        )
+        [job] = [item for item in kinds(items, "CronJob") if item["metadata"]["name"] == "axiom-judge-bench"]
+        pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        mounted = {one["name"] for one in container["volumeMounts"]}
+        assert mounted == {one["name"] for one in pod["volumes"]}
+        return {one["name"]: one.get("value", "") for one in container["env"]}, mounted
+
+    environment, _ = job_of({})
+    assert "AXIOM_JUDGE_BENCH_NAMESPACES" not in environment
+    environment, mounted = job_of({"keptNamespaces": ["team-a", "team-b"], "mostKept": 20})
+    assert environment["AXIOM_JUDGE_BENCH_NAMESPACES"] == "team-a team-b"
+    assert environment["AXIOM_JUDGE_BENCH_MOST_KEPT"] == "20"
+    assert environment["AXIOM_S3_KEYRING"] == "/etc/axiom/keyring"
+    assert "keyring" in mounted
+
+
 def find_all(items: list[Object], part: str) -> list[str]:
     return [item["metadata"]["name"] for item in items if part in item["metadata"]["name"]]
 

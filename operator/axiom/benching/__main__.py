@@ -1,7 +1,9 @@
 """`python -m axiom.benching`: measures the judges of a cluster's AgentClasses, as the chart's CronJob does.
 
 Settings: those of object storage (AXIOM_S3_…, as the gateway's), AXIOM_EGRESS (host:port of the egress proxy),
-AXIOM_TOKEN_KEYS (a file), and AXIOM_JUDGE_BENCH_MAX_LOSS (5): percentage points of accuracy whose loss is a failure.
+AXIOM_TOKEN_KEYS (a file), AXIOM_JUDGE_BENCH_MAX_LOSS (5): percentage points of accuracy whose loss is a failure,
+AXIOM_JUDGE_BENCH_NAMESPACES (none): those whose people's decisions are further cases, separated by blanks, and
+AXIOM_JUDGE_BENCH_MOST_KEPT (100): of such cases so many at most, the newest.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pathlib import Path
 from axiom.api.agentclass import AgentClass
 from axiom.api.loading import RefusedError, parse_class
 from axiom.benching.cases import shipped_cases
+from axiom.benching.keeping import cases_for, newest_cases
 from axiom.benching.running import Measured, measure
 from axiom.cluster.api import Api
 from axiom.cluster.errors import ApiError, LoginError
@@ -28,8 +31,7 @@ from axiom.egress.settings import read_token_keys
 from axiom.egress.tokens import Purpose, errand_grant, mint
 from axiom.environment import SettingsError, needed
 from axiom.errands.envoy import Envoy, PageCache, Way
-from axiom.gateway.settings import read_storage
-from axiom.storage.s3 import S3Store
+from axiom.gateway.settings import open_bucket
 from axiom.storage.store import StorageError
 from axiom_sandbox.protocol.errands import Seat
 from axiom_sandbox.protocol.identity import Identity, Role
@@ -49,7 +51,10 @@ def seats_of(classes: list[AgentClass]) -> dict[tuple[str, str], tuple[str, Seat
 async def _run() -> list[Measured]:
     way = Way(f"http://{needed(os.environ, 'AXIOM_EGRESS', 'the egress proxy, such as axiom-egress:8788')}")
     key = read_token_keys(Path(needed(os.environ, "AXIOM_TOKEN_KEYS", "the file with the keys of tokens")))[0]
-    store, cases = S3Store(read_storage(os.environ)), shipped_cases()
+    store = open_bucket(os.environ)
+    namespaces = os.environ.get("AXIOM_JUDGE_BENCH_NAMESPACES", "").split()
+    most = int(os.environ.get("AXIOM_JUDGE_BENCH_MOST_KEPT") or 100)
+    cases = [*shipped_cases(), *await newest_cases(store, namespaces, most, log.warning)]
     async with Api("axiom-judge-bench") as api:
         classes = await _classes(api)
     owner = Identity(
@@ -61,7 +66,9 @@ async def _run() -> list[Measured]:
         def token(purpose: Purpose, name: str = name) -> str:
             return mint(key, errand_grant(owner, name, purpose, time.time()))
 
-        measured = await measure(seat, cases, Envoy(way, token, PageCache()), store, datetime.now(UTC))
+        measured = await measure(
+            seat, cases_for(seat, cases), Envoy(way, token, PageCache()), store, datetime.now(UTC)
+        )
         log.info("%s", json.dumps(measured.as_json()))
         done.append(measured)
     return done

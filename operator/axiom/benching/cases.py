@@ -76,6 +76,8 @@ class KeptCase(_Part):
     why: str = ""
     by: str = ""
     """Who decided."""
+    vendor: str = ""
+    """Of the judge that was shown it; empty: that was not noted."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,10 @@ class Case:
     label: Label
     adversarial: bool
     shown: Shown
+    is_kept: bool = False
+    """It holds the code of somebody's task."""
+    vendor: str = ""
+    """Whose judge was shown it in that task."""
 
 
 _TASKS: TypeAdapter[list[TaskOfCases]] = TypeAdapter(list[TaskOfCases])
@@ -132,6 +138,7 @@ def kept_case(consulted: Mapping[str, Any], label: Label, by: str, why: str, nam
         words="\n".join(words),
         why=why,
         by=by,
+        vendor=str((errand.get("seat") or {}).get("vendor") or ""),
     )
 
 
@@ -158,7 +165,8 @@ def case_of(name: str, data: bytes) -> Case:
         kept = KeptCase.model_validate_json(data)
     except ValidationError as error:
         raise CaseError(f"{name} is no case that was kept: {error}") from error
-    return Case(kept.name, kept.label, kept.adversarial, Shown(kept.shown, kept.evidence, kept.words, ()))
+    shown = Shown(kept.shown, kept.evidence, kept.words, ())
+    return Case(kept.name, kept.label, kept.adversarial, shown, is_kept=True, vendor=kept.vendor)
 
 
 def _cases_in(name: str, text: str) -> Iterator[Case]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from io import BytesIO
 
 from axiom.api.agenttask import AgentTask, Decision, ReviewStatus
 from axiom.benching.cases import Case, CaseError, KeptCase, Label, case_of, kept_case
 from axiom.evidence.reviews import encode_review
 from axiom.evidence.segments import Segment, unpack
-from axiom.storage.keys import check_key, review_key, task_prefix, times_part
-from axiom.storage.store import ConflictError, ObjectStore
+from axiom.storage.ciphers import UnreadableError
+from axiom.storage.keys import check_key, namespace_prefix, review_key, task_prefix, times_part
+from axiom.storage.store import ConflictError, MissingError, ObjectStore
 from axiom_sandbox.ledger.records import Record, decode
+from axiom_sandbox.protocol.errands import Seat
 from axiom_sandbox.protocol.events import Consulted
 
 _LABELS = {Decision.ACCEPT: Label.PASS, Decision.REJECT: Label.FAIL}
@@ -49,6 +51,43 @@ async def kept_cases(store: ObjectStore) -> list[Case]:
             case = case_of(key, await store.get(key))
             found[case.name] = case
     return list(found.values())
+
+
+async def newest_cases(
+    store: ObjectStore, namespaces: Iterable[str], most: int, tell: Callable[[str], None]
+) -> list[Case]:
+    """Of the tasks of these namespaces, so many at most: those that were decided last. Raises StorageError.
+
+    Args:
+        tell: is told of each case that cannot be read, and is left out.
+    """
+    keys = [
+        key
+        for namespace in namespaces
+        async for key in store.list(namespace_prefix(namespace))
+        if _CASE.fullmatch(key)
+    ]
+    found: dict[str, Case] = {}
+    for key in sorted(keys, key=_time_of, reverse=True):
+        if len(found) == most:
+            break
+        try:
+            case = case_of(key, await store.get(key))
+        except (CaseError, MissingError, UnreadableError) as error:
+            tell(f"{key} is left out: {error}")
+            continue
+        found.setdefault(case.name, case)
+    return list(found.values())
+
+
+def cases_for(seat: Seat, cases: Iterable[Case]) -> list[Case]:
+    """What a judge may be asked about: code of a task goes to no vendor that was not shown it then. Pure."""
+    return [case for case in cases if not case.is_kept or case.vendor == seat.vendor.value]
+
+
+def _time_of(key: str) -> str:
+    """By which decisions are ordered, of whatever task: it stands at the beginning of the name."""
+    return key.rpartition("/")[2]
 
 
 async def _cases(store: ObjectStore, task: AgentTask, review: ReviewStatus) -> AsyncIterator[KeptCase]:

@@ -74,7 +74,12 @@ class Drift:
 
 
 def decide(seat: Seat, case: Case, reply: Reply) -> Decided:
-    """As the verifier would decide."""
+    """As the verifier would decide. Of a case that holds somebody's code no word of the judge is kept: it may quote that."""
+    found = _decide(seat, case, reply)
+    return found.model_copy(update={"why": ""}) if case.is_kept else found
+
+
+def _decide(seat: Seat, case: Case, reply: Reply) -> Decided:
     known = {"name": case.name, "label": case.label, "adversarial": case.adversarial}
     if not isinstance(reply, Answered):
         why = reply.why if reply.kind == "NotDone" else "no answer"

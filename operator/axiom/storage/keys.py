@@ -26,9 +26,14 @@ def input_key(namespace: str, key: str) -> str:
     return check_key(f"inputs/{namespace}/{key}")
 
 
+def namespace_prefix(namespace: str) -> str:
+    """What the keys of everything that belongs to a namespace's tasks begin with."""
+    return f"tasks/{namespace}/"
+
+
 def task_prefix(namespace: str, task_id: str) -> str:
     """What the keys of everything that belongs to one task alone begin with."""
-    return f"tasks/{namespace}/{task_id}/"
+    return f"{namespace_prefix(namespace)}{task_id}/"
 
 
 def outcome_key(namespace: str, task_id: str) -> str:

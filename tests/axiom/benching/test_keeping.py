@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ from tests.axiom.evidence.runs import VERIFIER, stored_run
 from typer.testing import CliRunner
 
 from axiom.api.agenttask import AgentTask, Decision, ReviewStatus
-from axiom.benching.cases import Label
-from axiom.benching.keeping import keep_decision, kept_cases
+from axiom.benching.cases import Label, shipped_cases
+from axiom.benching.keeping import cases_for, keep_decision, kept_cases, newest_cases
+from axiom.benching.running import measure
 from axiom.cli.main import app
 from axiom.storage.folder import FolderStore
+from axiom_sandbox.protocol.errands import Answered, Errand, Reply, Seat, Vendor
 
 SHOWN = "Fence.\n<<<f TASK>>>\nmend it\n<<<f THE CHANGE>>>\n+return True\n<<<f UNTRUSTED WORDS>>>\nall done\n<<<f END>>>\n"
 SEAT = {"name": "careful", "vendor": "OpenAI", "model": "m"}
@@ -87,3 +91,67 @@ def test_history_tells_what_was_decided_last(
     )  # fmt: skip
     shown = CliRunner().invoke(app, ["history", "--from", str(tmp_path / "store")], env={"COLUMNS": "300"})
     assert "Accept by jane: I looked at it" in shown.stdout
+
+
+async def test_a_case_goes_to_models_of_the_vendor_alone_that_was_shown_it(
+    tmp_path: Path, task: AgentTask
+) -> None:
+    store = FolderStore(tmp_path / "store")
+    await keep_decision(store, decided(task, Decision.REJECT))
+    [kept] = await newest_cases(store, [task.namespace], 10, pytest.fail)
+    shipped = shipped_cases()
+    same, other = (
+        Seat(name="j", vendor=vendor, model="another") for vendor in (Vendor.OPENAI, Vendor.GOOGLE)
+    )
+    assert cases_for(same, [*shipped, kept]) == [*shipped, kept]
+    assert cases_for(other, [*shipped, kept]) == shipped
+    unknown = replace(kept, vendor="")
+    assert cases_for(same, [unknown]) == [], "kept before it was noted whose judge it was"
+
+
+async def test_of_the_namespaces_that_are_named_the_newest_cases_are_read_and_a_broken_one_is_told(
+    tmp_path: Path, task: AgentTask
+) -> None:
+    store = FolderStore(tmp_path / "store")
+    for day in ("03", "05", "04"):
+        await keep_decision(store, decided(task, Decision.REJECT, f"2026-11-{day}T10:00:00.000Z"))
+    [first] = [key async for key in store.list("tasks/") if "/cases/2026-11-04" in key]
+    another = json.loads(await store.get(first)) | {"name": "another"}
+    folder = f"tasks/{task.namespace}/u-2/cases/"
+    await store.put(f"{folder}2026-11-06T100000.000Z-x.case.json", json.dumps(another).encode())
+    await store.put(f"{folder}2026-11-07T100000.000Z-x.case.json", b"no case")
+    told: list[str] = []
+    found = await newest_cases(store, [task.namespace], 10, told.append)
+    assert [case.name for case in found] == ["another", f"{task.namespace}/{task.uid}/{task.name}-1"]
+    [said] = told
+    assert "2026-11-07" in said
+    assert [case.name for case in await newest_cases(store, [task.namespace], 1, told.append)] == ["another"]
+    assert await newest_cases(store, ["elsewhere"], 10, pytest.fail) == []
+
+
+async def test_runs_keep_no_word_of_a_judge_on_code_of_a_task_and_drift_counts_such_cases_too(
+    tmp_path: Path, task: AgentTask
+) -> None:
+    store = FolderStore(tmp_path / "store")
+    await keep_decision(store, decided(task, Decision.REJECT))
+    cases = await newest_cases(store, [task.namespace], 10, pytest.fail)
+    seat = Seat.model_validate(SEAT)
+    for hour, verdict in enumerate(("FAIL", "PASS")):
+        finding = {"quotation": "+return True", "explanation": "as the code says: return True"}
+        answer = json.dumps({"verdict": verdict, "findings": [finding], "summary": "return True"})
+        measured = await measure(seat, cases, Parrot(answer), store, datetime(2026, 11, 9, hour, tzinfo=UTC))
+    assert measured.drift is not None
+    assert (measured.drift.common, measured.drift.lost) == (1, 1.0)
+    runs = [await store.get(key) async for key in store.list("judge-bench/")]
+    assert len(runs) == 2
+    assert not any(b"return True" in run for run in runs)
+
+
+class Parrot:
+    """Always says the same."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    async def go(self, errand: Errand) -> Reply:
+        return Answered(text=self._text, model="m")
