@@ -647,6 +647,8 @@ class ResultStatus(ApiModel):
     """The branch that was pushed; empty: none."""
     commit: ObjectKey = ""
     """Its commit."""
+    pushes: int = 0
+    """How often a person had the branch tried once more."""
 
 
 class CheckpointStatus(ApiModel):

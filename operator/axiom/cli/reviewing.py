@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from axiom.api.agenttask import AgentTask, Decision, Review, ReviewStatus
-from axiom.api.conditions import ConditionType
+from axiom.api.conditions import ConditionType, Reason
 from axiom.api.loading import RefusedError, parse_task
 from axiom.benching.keeping import keep_decision
 from axiom.cli.review import Judged
@@ -20,7 +20,7 @@ from axiom.cluster import errors
 from axiom.cluster.api import Api
 from axiom.cluster.kubeconfig import log_in
 from axiom.cluster.resources import AGENT_TASKS, SELF_REVIEWS, Object
-from axiom.planning.statuses import is_true, rfc3339
+from axiom.planning.statuses import has_reason, is_true, rfc3339
 from axiom.running.places import default_state
 from axiom.running.results import kept_outcome, last_run, note_review
 from axiom.storage.folder import FolderStore
@@ -98,6 +98,11 @@ async def _on_cluster(judged: Judged) -> str:
                 f"the task {judged.task!r} is not complete (it is {found.status.state.value}); wait for its end, or delete it"
             )
         review = Review(decision=Decision(judged.decision), by=await _who(api), why=judged.why)
+        if found.spec.review == review and has_reason(found.status, ConditionType.PUSHED, Reason.PUSH_FAILED):
+            raise _CannotError(
+                "this was decided already, in these words; say in others why (--why) the branch is to be"
+                " tried again"
+            )
         follower = _follower(found, review) if review.decision is Decision.AGAIN else None
         patch = {"spec": {"review": review.model_dump(mode="json", by_alias=True)}}
         await api.merge(AGENT_TASKS, namespace, judged.task, patch)

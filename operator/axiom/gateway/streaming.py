@@ -1,6 +1,6 @@
 """A task's events in order, from any of them on: live from the pod as far as that has them, else from object storage.
 
-A stream follows one slot (`agent`, `fetcher`, `copier`, `pusher`, `verifier-<round>-<trial>`) through the attempts of a task. An event's address
+A stream follows one slot (`agent`, `fetcher`, `copier`, `pusher`, `pusher-<trial>`, `verifier-<round>-<trial>`) through the attempts of a task. An event's address
 is `<task uid>/<attempt>/<slot>/<seq>`.
 """
 
@@ -27,7 +27,9 @@ from axiom_sandbox.protocol.identity import Identity, Role
 _LARGEST_SEGMENT = 64 * 1024**2
 _LOOK_AGAIN_SECONDS = 2.0
 _ADDRESS = re.compile(r"(?P<uid>[^/]+)/(?P<attempt>[1-9]\d{0,8})/(?P<slot>[a-z0-9-]+)/(?P<seq>\d{1,18})")
-_SLOT = re.compile(r"agent|fetcher|copier|pusher|verifier-(?P<round>\d{1,4})-(?P<trial>\d{1,4})")
+_SLOT = re.compile(
+    r"agent|fetcher|copier|pusher(-(?P<push>[1-9]\d{0,3}))?|verifier-(?P<round>\d{1,4})-(?P<trial>\d{1,4})"
+)
 
 
 class BadPositionError(ValueError):
@@ -192,7 +194,7 @@ class Stream:
             attempt=position.attempt,
             role=Role(position.slot.partition("-")[0]),
             round=int(found["round"] or 0),
-            trial=int(found["trial"] or 0),
+            trial=int(found["trial"] or found["push"] or 0),
         )
 
 

@@ -39,14 +39,16 @@ class Identity(Message):
     round: int = 0
     """Verifiers: the round that is judged. Else 0."""
     trial: int = 0
-    """Verifiers: 1, or 2 for the one repetition after an inconclusive verification. Else 0."""
+    """Verifiers: 1, or 2 for the one repetition after an inconclusive verification. Pushers: how often a person had the
+    branch tried once more. Else 0."""
 
     @property
     def slot(self) -> str:
-        """`agent`, `fetcher`, `copier`, `pusher`, or `verifier-<round>-<trial>`: the role's name within the attempt."""
-        return (
-            f"{self.role.value}-{self.round}-{self.trial}" if self.role is Role.VERIFIER else self.role.value
-        )
+        """`agent`, `fetcher`, `copier`, `pusher`, `pusher-<trial>`, or `verifier-<round>-<trial>`: the role's name within the
+        attempt."""
+        if self.role is Role.VERIFIER:
+            return f"{self.role.value}-{self.round}-{self.trial}"
+        return f"{self.role.value}-{self.trial}" if self.trial else self.role.value
 
     @property
     def agent_id(self) -> str:

@@ -128,24 +128,56 @@ class Push:
         yield b"\ndone\n"
 
     async def _push(self, git: Git, commit: str) -> None:
-        try:
-            await git("push", "--porcelain", self.target.url, f"{commit}:refs/heads/{self.branch}")
-        except RepositoryError as error:
-            said = str(error)
-            if any(
-                word in said
-                for word in ("fetch first", "non-fast-forward", "[rejected]", "Updates were rejected")
-            ):
-                raise RepositoryError(
-                    f"the branch {self.branch!r} is there already and holds other commits, and nothing is forced; name"
-                    f" another in {self.target.field}.branch, or delete that one"
-                ) from error
-            if "shallow" in said:
-                raise RepositoryError(
-                    f"{self.target.url} does not hold the commit {self.commit} that the task began with; push to a"
-                    " repository that does"
-                ) from error
-            raise
+        async with git.running(
+            "push", "--porcelain", self.target.url, f"{commit}:refs/heads/{self.branch}"
+        ) as process:
+            output, errors = await process.communicate()
+        if process.returncode:
+            raise self._refused(
+                refusal_in(output.decode(errors="replace")), git.failure("push", errors), commit
+            )
+
+    def _refused(self, refusal: Refusal | None, failure: RepositoryError, commit: str) -> RepositoryError:
+        """Why the branch was not taken, and the cure; what else went wrong says git itself."""
+        field, branch, said = self.target.field, self.branch, str(failure)
+        if refusal and not refusal.by_server:
+            return RepositoryError(
+                f"the branch {branch!r} is there already and holds other commits, and nothing is forced; name another in"
+                f" {field}.branch, or delete that one"
+            )
+        if "shallow" in said or (refusal and "shallow" in refusal.why):
+            return RepositoryError(
+                f"{self.target.url} does not hold the commit {commit} that the task began with; push to a repository that"
+                " does"
+            )
+        if refusal:
+            return RepositoryError(
+                f"the server refuses the branch {branch!r}: {printable(refusal.why)}; {said}; where it is protected, or a hook"
+                f" decides, allow it to whoever {field}.credentialsSecret is of, or name another in {field}.branch"
+            )
+        return failure
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A branch that was not taken, by what `git push --porcelain` prints of it."""
+
+    by_server: bool
+    """The server decided; else git itself, as the branch would lose commits."""
+    why: str
+
+
+def refusal_in(output: str) -> Refusal | None:
+    """The line of a reference that was refused: `!`, from and to, `[rejected] (why)`, with tabs between. Pure."""
+    for line in output.splitlines():
+        mark, _, rest = line.partition("\t")
+        if mark != "!":
+            continue
+        said = rest.rpartition("\t")[2]
+        why = said.partition("(")[2].removesuffix(")") or said
+        by_git = said.startswith("[rejected]") or why in ("fetch first", "non-fast-forward")
+        return Refusal(by_server=not by_git, why=why)
+    return None
 
 
 def quoted(path: str) -> bytes:

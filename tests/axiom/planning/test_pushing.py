@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.axiom.planning.test_planner import CLASS, task
-from tests.fakes.simulated_world import SimulatedSandbox, World
+from tests.fakes.simulated_world import DIGEST, SimulatedSandbox, World
 
 from axiom.api.agenttask import AgentTaskStatus, Decision, Review
 from axiom.api.conditions import ConditionStatus, ConditionType, Reason
@@ -18,6 +18,8 @@ from axiom_sandbox.protocol.channel import Failure, FailureReason
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
 
+AGAIN = "once that is mended, `axiom review t --accept` has it tried again"
+THERE_ALREADY = f"the branch 'b' is there already; {AGAIN}"
 GIT = {"git": {"url": "https://git.example/x.git", "revision": "main"}}
 
 
@@ -69,7 +71,7 @@ def test_a_push_that_fails_leaves_the_verdict_and_says_why() -> None:
     played.push_failure = Failure(reason=FailureReason.PUSH_FAILED, message="the branch 'b' is there already")
     status = played.play().status
     assert (status.verdict, status.state) == (Verdict.PASS, "Complete")
-    assert pushed(status) == (ConditionStatus.FALSE, Reason.PUSH_FAILED, "the branch 'b' is there already")
+    assert pushed(status) == (ConditionStatus.FALSE, Reason.PUSH_FAILED, THERE_ALREADY)
     assert status.result is not None
     assert (status.result.branch, bool(status.result.patch)) == ("", True)
 
@@ -83,7 +85,10 @@ def test_a_result_without_changes_is_no_branch() -> None:
 def test_a_pusher_that_is_lost_is_told() -> None:
     played = world()
     played.lose(until_pushing(played))
-    assert pushed(played.play().status)[1:] == (Reason.PUSH_FAILED, "the pusher's pod was lost")
+    assert pushed(played.play().status)[1:] == (
+        Reason.PUSH_FAILED,
+        f"the pusher's pod was lost; {AGAIN}",
+    )
 
 
 def test_a_push_that_never_ends_is_given_up() -> None:
@@ -106,8 +111,8 @@ def test_without_the_commit_that_was_fetched_nothing_is_pushed() -> None:
     assert "was lost with the fetcher's pod" in pushed(status)[2]
 
 
-def decided(played: World, decision: Decision) -> World:
-    review = Review(decision=decision, by="jane", why="it will do")
+def decided(played: World, decision: Decision, why: str = "it will do") -> World:
+    review = Review(decision=decision, by="jane", why=why)
     spec = played.task.spec.model_copy(update={"review": review})
     played.task = played.task.model_copy(update={"spec": spec})
     return played
@@ -139,7 +144,7 @@ def test_a_push_after_a_decision_is_tried_once_and_says_why_it_failed() -> None:
     played.push_failure = Failure(reason=FailureReason.PUSH_FAILED, message="the branch 'b' is there already")
     played.play()
     status = until_still(decided(played, Decision.ACCEPT))
-    assert pushed(status) == (ConditionStatus.FALSE, Reason.PUSH_FAILED, "the branch 'b' is there already")
+    assert pushed(status) == (ConditionStatus.FALSE, Reason.PUSH_FAILED, THERE_ALREADY)
     assert [identity.role for identity in played.created].count(Role.PUSHER) == 1
 
 
@@ -168,3 +173,37 @@ def test_accepting_a_result_without_changes_comes_to_rest() -> None:
     assert pushed(until_still(decided(played, Decision.ACCEPT)))[1:] == (
         Reason.NOT_PUSHED, "the agent changed nothing",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.FAIL])
+def test_a_push_that_failed_is_tried_again_once_a_person_accepts_the_result_after_that(
+    verdict: Verdict,
+) -> None:
+    played = world(verdict)
+    played.push_failure = Failure(reason=FailureReason.PUSH_FAILED, message="no such password")
+    played.play()
+    played.now += timedelta(minutes=1)
+    decided(played, Decision.ACCEPT)
+    status = until_still(played)
+    assert pushed(status)[1] is Reason.PUSH_FAILED
+    assert status.review is not None
+    tried = [identity.slot for identity in played.created if identity.role is Role.PUSHER]
+    assert tried == (["pusher", "pusher-1"] if verdict is Verdict.PASS else ["pusher"])
+    played.push_failure = None
+    played.now += timedelta(minutes=1)
+    status = until_still(decided(played, Decision.ACCEPT, "the Secret is mended"))
+    assert pushed(status)[1] is Reason.BRANCH_PUSHED
+    assert status.result is not None
+    assert (status.result.branch, status.result.digest) == ("b", DIGEST)
+    assert (status.review and status.review.why, status.verdict) == ("the Secret is mended", verdict)
+    assert [identity.role for identity in played.created].count(Role.PUSHER) == len(tried) + 1
+    assert not any(sandbox.presence == "Running" for sandbox in played.sandboxes.values())
+
+
+def test_a_rejection_after_a_push_that_failed_tries_nothing() -> None:
+    played = world()
+    played.push_failure = Failure(reason=FailureReason.PUSH_FAILED, message="no such password")
+    played.play()
+    played.now += timedelta(minutes=1)
+    assert pushed(until_still(decided(played, Decision.REJECT)))[1] is Reason.PUSH_FAILED
+    assert [identity.role for identity in played.created].count(Role.PUSHER) == 1

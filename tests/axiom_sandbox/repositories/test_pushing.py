@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.axiom_sandbox.repositories.test_fetching import commit, git, make
+from tests.fakes.git_server import GitServer, serve_git
 
 from axiom_sandbox.protocol.changes import Change, ChangeKind, Changes, Entry, EntryKind
 from axiom_sandbox.repositories.access import Access, RepositoryError
 from axiom_sandbox.repositories.fetching import Fetch
-from axiom_sandbox.repositories.pushing import Push, _refuse_submodules, quoted
+from axiom_sandbox.repositories.pushing import Push, Refusal, _refuse_submodules, quoted, refusal_in
 from axiom_sandbox.snapshots import capture, read_tree, unpack
+
+PASSWORD = "a-password-of-the-robot"
 
 
 class Project:
@@ -129,6 +134,115 @@ async def test_a_revision_that_the_server_lost_is_told(project: Project) -> None
     await project.begin()
     with pytest.raises(RepositoryError, match="no longer holds the commit"):
         await project.push("1" * 40).of(project.captured(), project.folder / "scratch")
+
+
+class Guarded:
+    """The project at a server that wants a password, over https."""
+
+    def __init__(self, project: Project, server: GitServer) -> None:
+        self.project, self.server = project, server
+        self.credentials, self.authority = project.folder / "secret", project.folder / "ca.crt"
+        self.credentials.mkdir()
+        host = server.url.removeprefix("https://")
+        for key, value in {"host": host, "username": "robot", "password": PASSWORD}.items():
+            (self.credentials / key).write_text(value)
+        self.authority.write_text(server.authority)
+
+    def hook(self, text: str) -> None:
+        """What the server does before it takes a branch."""
+        hook = self.project.folder / "served.git" / "hooks" / "update"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\n{text}\n")
+        hook.chmod(0o755)
+
+    async def push(self, branch: str = "axiom/fix") -> str:
+        base = await self.project.begin()
+        (self.project.work / "new").write_text("n")
+        url, source = f"{self.server.url}/served.git", Access(self.project.url, "spec.workspace.git")
+        target = Access(url, "spec.result.push", self.credentials, "robot", self.authority)
+        push = replace(self.project.push(base, branch), source=source, target=target, protocols="file:https")
+        return await push.of(self.project.captured(), self.project.folder / "scratch")
+
+    async def refusal(self) -> str:
+        """Why nothing was pushed; the changes are as they were, and the server has no such branch."""
+        with pytest.raises(RepositoryError) as caught:
+            await self.push()
+        assert (self.project.folder / "captured").is_dir()
+        assert self.project.served("branch", "--list", "axiom/*") == ""
+        assert PASSWORD not in str(caught.value)
+        assert not caught.value.may_pass
+        return str(caught.value)
+
+
+@pytest.fixture
+def guarded(project: Project) -> Iterator[Guarded]:
+    keys = project.folder / "keys"
+    keys.mkdir()
+    with serve_git(project.folder, keys, password=PASSWORD) as server:
+        yield Guarded(project, server)
+
+
+async def test_a_branch_is_pushed_with_the_password_of_its_secret(guarded: Guarded) -> None:
+    pushed = await guarded.push()
+    assert guarded.project.served("rev-parse", "axiom/fix").strip() == pushed
+
+
+async def test_a_branch_that_the_server_protects_is_told_in_the_servers_words(guarded: Guarded) -> None:
+    guarded.hook('echo "axiom/fix is protected: ask the maintainers" >&2; exit 1')
+    said = await guarded.refusal()
+    assert "the server refuses the branch 'axiom/fix': hook declined" in said
+    assert "axiom/fix is protected: ask the maintainers" in said
+    assert "name another in spec.result.push.branch" in said
+
+
+async def test_a_password_that_is_not_valid_any_more_is_told(guarded: Guarded) -> None:
+    (guarded.credentials / "password").write_text("yesterday's")
+    assert "the server does not accept what the Secret 'robot' holds; correct it" in await guarded.refusal()
+
+
+async def test_a_secret_that_is_gone_is_told(guarded: Guarded) -> None:
+    for key in guarded.credentials.iterdir():
+        key.unlink()
+    assert "the Secret 'robot' does not exist in the task's namespace" in await guarded.refusal()
+
+
+async def test_a_branch_with_other_commits_is_left_as_it_is_over_https_too(guarded: Guarded) -> None:
+    project = guarded.project
+    git(project.origin, "checkout", "-q", "-b", "axiom/fix")
+    other = commit(project.origin, other="o")
+    git(project.origin, "push", "-q", str(project.folder / "served.git"), "axiom/fix")
+    with pytest.raises(RepositoryError, match=r"'axiom/fix' is there already.*nothing is forced"):
+        await guarded.push()
+    assert project.served("rev-parse", "axiom/fix").strip() == other
+
+
+async def test_a_server_that_does_not_answer_may_do_so_later(guarded: Guarded) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+    (guarded.credentials / "host").write_text(f"127.0.0.1:{port}")
+    guarded.server = replace(guarded.server, url=f"https://127.0.0.1:{port}")
+    with pytest.raises(RepositoryError, match="git push failed") as caught:
+        await guarded.push()
+    assert caught.value.may_pass
+
+
+@pytest.mark.parametrize(
+    ("output", "by_server", "why"),
+    [
+        ("!\ta:refs/heads/b\t[rejected] (fetch first)\nDone\n", False, "fetch first"),
+        ("!\ta:refs/heads/b\t[rejected] (non-fast-forward)\n", False, "non-fast-forward"),
+        ("To x\n!\ta:refs/heads/b\t[remote rejected] (hook declined)\n", True, "hook declined"),
+        ("!\ta:refs/heads/b\t[remote rejected] (non-fast-forward)\n", False, "non-fast-forward"),
+        ("!\ta:refs/heads/b\t[remote failure] (no report)\n", True, "no report"),
+    ],
+)
+def test_who_refused_a_branch_is_read_off_what_git_prints(output: str, by_server: bool, why: str) -> None:
+    assert refusal_in(output) == Refusal(by_server, why)
+
+
+def test_a_push_of_which_nothing_was_refused_has_no_refusal() -> None:
+    assert refusal_in("To x\n=\ta:refs/heads/b\t[up to date]\nDone\n") is None
 
 
 def test_changes_inside_a_submodule_are_refused() -> None:
