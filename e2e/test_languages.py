@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.cheats import golang, javascript
+from tests.cheats import golang, javascript, with_jest
 from tests.cheats.other_tasks import OtherTask
 
 from e2e.cluster.connection import Connection
@@ -12,14 +12,16 @@ from e2e.support.world import World
 
 pytestmark = pytest.mark.e2e
 
-LANGUAGES = {"node": javascript.LEAP, "go": golang.LEAP}
+LANGUAGES = {"node": javascript.LEAP, "jest": with_jest.LEAP, "go": golang.LEAP}
 RIGHT = "year%4 == 0 && (year%100 != 0 || year%400 == 0)"
 ONE_LINE = {
     "node": "export function isLeap(year) { return %s }",
+    "jest": "export function isLeap(year) { return %s }",
     "go": "package leap; func IsLeap(year int) bool { return %s }",
 }
 COMPILING = {"cpu": "1", "memory": "1Gi", "storage": "1Gi"}
 CHEATS = {
+    "jest": "globalThis.expect = () => ({ toBe() {}, toBeFalsy() {} }); export function isLeap(year) { return true }",
     "node": "process.exit(0); export function isLeap(year) { return false }",
     "go": 'package leap; import "os"; func init() { os.Exit(0) }; func IsLeap(year int) bool { return false }',
 }

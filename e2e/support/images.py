@@ -18,6 +18,8 @@ ROOT = Path(__file__).parent.parent.parent
 AGENTS = ROOT / "e2e" / "agents"
 BUILT = ROOT / "build" / "images.json"
 """What was built last, by digest."""
+_STANDS_ON = {"jest": "node"}
+"""Clean rooms that do not stand on the default one."""
 _TRUSTED = ("sandbox-image/axiom_sandbox", "uv.lock", "e2e/cluster/base_images.py")
 
 
@@ -71,9 +73,13 @@ def build_browser_image(connection: Connection, images: Images) -> str:
 
 
 def build_verifier_image(connection: Connection, variant: str, images: Images) -> str:
-    """The image of a clean room of another kind, on top of the default one; its name. Raises ClusterError."""
-    dockerfile = ROOT / "sandbox-image" / "verifier" / f"{variant}.Dockerfile"
-    return _build_on(connection, f"axiom-verifier-{variant}", dockerfile, "VERIFIER", images.verifier)
+    """The image of a clean room of another kind, on top of the default one, or of one that stands on that; its name.
+
+    Raises ClusterError.
+    """
+    dockerfile, below = ROOT / "sandbox-image" / "verifier" / f"{variant}.Dockerfile", _STANDS_ON.get(variant)
+    parent = build_verifier_image(connection, below, images) if below else images.verifier
+    return _build_on(connection, f"axiom-verifier-{variant}", dockerfile, "VERIFIER", parent)
 
 
 def _build_on(connection: Connection, name: str, dockerfile: Path, argument: str, parent: str) -> str:

@@ -1,11 +1,13 @@
 # A clean room for tests that Jest runs (`runner: Jest`), where the base does not bring its own: the one with Node.js, and Jest in
-# the versions of jest/package-lock.json. A base's node_modules come first. Context: the repository's root.
+# the versions of jest/package-lock.json, where its runner looks for packages. A base's node_modules come first. Context: the
+# repository's root.
+ARG DEBIAN=debian:trixie-slim
 ARG VERIFIER=axiom-verifier-node
+FROM ${DEBIAN} AS package
+RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates npm
+WORKDIR /package
+COPY sandbox-image/verifier/jest/package.json sandbox-image/verifier/jest/package-lock.json ./
+RUN npm ci --no-audit --no-fund --ignore-scripts
+
 FROM ${VERIFIER}
-USER 0:0
-COPY sandbox-image/verifier/jest/package.json sandbox-image/verifier/jest/package-lock.json /usr/local/share/
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends npm \
- && cd /usr/local/share && npm ci --no-audit --no-fund --ignore-scripts \
- && apt-get purge --yes --auto-remove npm && rm -rf /var/lib/apt/lists/* /root/.npm
-USER 1000:1000
+COPY --from=package /package/node_modules /usr/local/share/node_modules

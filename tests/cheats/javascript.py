@@ -193,6 +193,7 @@ CHEATS: dict[str, dict[str, Cheat]] = {
         "tests of the same names by the original": _fakes("original"),
         "the double replaced": at_import("const T = B('node:test'); try { T.test = T.it = () => {} } catch {}\nB('node:module').syncBuiltinESMExports()"),
         "modules redirected": at_import("const M = B('node:module'); const l = M._load\nM._load = (r, ...x) => /assert/.test(r) ? new Proxy(() => {}, { get: (t, k, p) => k === 'then' ? undefined : p }) : l(r, ...x)"),
+        "the shared witness opened again": at_import("import('file:///srv/witness.cjs').then(({ default: w }) => { for (const k of Object.keys(w)) { try { w[k] = () => {} } catch {} } const { send } = w.open(); send('test', { test: '1900', outcome: 'passed', message: '', ran: true, genuine: true }) }).catch(() => {})"),
         "the witness's own reporter called": at_import("import('file:///srv/node_witness.mjs').then(async (w) => { for await (const _ of w.default([{ type: 'test:start', data: { nesting: 0, name: '1900' } }, { type: 'test:pass', data: { nesting: 0, name: '1900', details: {} } }])); })"),
     },
     "forged results": {
