@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import tarfile
 import uuid
@@ -17,6 +18,7 @@ from tests.fakes.git_server import GitServer, serve_git
 
 from e2e.cluster.connection import Connection
 from e2e.cluster.waiting import wait_until
+from e2e.support.command_line import axiom
 from e2e.support.inputs import put_input
 from e2e.support.kubernetes import Kubectl, Object
 from e2e.support.world import World, condition, has_condition
@@ -304,3 +306,59 @@ def test_a_result_becomes_a_branch_and_one_that_may_not_be_pushed_says_why(
     assert (status["verdict"], refused["reason"]) == ("Pass", "PushFailed")
     assert "is there already and holds other commits, and nothing is forced" in refused["message"]
     assert git(served, "rev-parse", push["branch"]).strip() == commit
+
+
+def test_a_result_that_a_person_accepts_becomes_a_branch_also_where_the_server_refused_it_before(
+    world: World, cluster: Connection, repositories: Git
+) -> None:
+    world.make_class()
+    make_secret(world, repositories)
+    served = repositories.folder / "served" / "app.git"
+    push = {"branch": f"axiom/accepted-{world.kubectl.namespace}", "credentialsSecret": "robot"}
+    protection = served / "hooks" / "update"
+    protection.parent.mkdir(exist_ok=True)
+    protection.write_text('#!/bin/sh\ncase $1 in */accepted-*) echo "it is protected" >&2; exit 1 ;; esac\n')
+    protection.chmod(0o755)
+    person = ("--kubeconfig", cluster.kubeconfig, "--namespace", world.kubectl.namespace)
+
+    def accept(why: str) -> None:
+        code, _, errors = axiom("review", "failed", "--accept", "--why", why, *person)
+        assert code == 0, errors
+
+    try:
+        world.make_task(
+            "failed", "write other.txt x", "exit 0",
+            workspace=git_workspace(repositories), criteria=EXPECT_OUT, result={"push": push},
+        )  # fmt: skip
+        assert world.wait_complete("failed", limit_seconds=180)["verdict"] == "Fail"
+        accept("it will do")
+        refused = world.wait("failed", has_condition("Pushed", "PushFailed"), 180)
+        message = condition(refused, "Pushed")["message"]
+        assert f"the server refuses the branch '{push['branch']}'" in message
+        assert "it is protected" in message
+        assert (refused["status"]["review"]["decision"], refused["status"]["verdict"]) == ("Accept", "Fail")
+    finally:
+        protection.unlink()
+    accept("nothing protects it any more")
+    done = world.wait("failed", has_condition("Pushed", "BranchPushed"), 180)["status"]
+    commit, parent = git(served, "rev-parse", push["branch"], f"{push['branch']}^").split()
+    assert (done["result"]["branch"], done["result"]["commit"]) == (push["branch"], commit)
+    assert parent == repositories.head
+    assert git(served, "show", f"{commit}:other.txt") == "x\n"
+
+    settings = world.control_plane.environment
+    keys = {name: settings[name] for name in ("AXIOM_S3_ENDPOINT", "AXIOM_S3_CREDENTIALS")}
+    where = ("--from", f"s3://{settings['AXIOM_S3_BUCKET']}", "--namespace", world.kubectl.namespace)
+
+    def undecided() -> str | None:
+        _, found, errors = axiom("history", "--json", *where, **keys)
+        rows = [json.loads(line) for line in found.splitlines()]
+        decided = [row["review"]["why"] for row in rows if row["review"]]
+        return None if decided == ["nothing protects it any more"] else f"{decided} {errors}"
+
+    wait_until("the decision to be kept", undecided, limit_seconds=60, interval_seconds=1)
+    world.kubectl("delete", "agenttask", "failed", timeout=120)
+    _, found, errors = axiom("history", "--json", "--rebuild", "--decision", "Accept", *where, **keys)
+    [row] = [json.loads(line) for line in found.splitlines()]
+    assert (row["name"], row["verdict"], row["review"]["decision"]) == ("failed", "Fail", "Accept"), errors
+    assert row["review"]["by"]

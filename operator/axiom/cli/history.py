@@ -12,11 +12,20 @@ from axiom.cli.places import Stored
 def history(
     text: Annotated[
         str,
-        typer.Argument(help="Words that the prompt, the message or the claim must hold.", metavar="[TEXT]"),
+        typer.Argument(
+            help="Words that the prompt, the message, the claim or a person's decision must hold.",
+            metavar="[TEXT]",
+        ),
     ] = "",
     name: Annotated[str, typer.Option("--name", help="The task's name; * stands for anything.")] = "",
     agent_class: Annotated[str, typer.Option("--class", help="Its AgentClass.")] = "",
     verdict: Annotated[str, typer.Option("--verdict", help="Pass, Fail, Inconclusive, or none.")] = "",
+    decision: Annotated[
+        str,
+        typer.Option(
+            "--decision", help="What a person decided last (`axiom review`): Accept, Reject, Again, or none."
+        ),
+    ] = "",
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "",
     since: Annotated[
         str, typer.Option("--since", help="Complete not before this time, or this long ago.", metavar="TIME")
@@ -31,8 +40,10 @@ def history(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Search the history of tasks. Exit code: 0 found, 1 nothing found, 3 not readable."""
+    """Search the history of tasks: what the verifiers found, and what people decided on it since, with who and why.
+
+    Exit code: 0 found, 1 nothing found, 3 not readable."""
     from axiom.cli.remembering import Wanted, print_history
 
-    wanted = Wanted(text, name, agent_class, verdict, namespace, since, until, limit)
+    wanted = Wanted(text, name, agent_class, verdict, decision, namespace, since, until, limit)
     print_history(where, wanted, rebuild=rebuild, as_json=as_json)

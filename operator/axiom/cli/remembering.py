@@ -39,6 +39,7 @@ class Wanted:
     name: str = ""
     agent_class: str = ""
     verdict: str = ""
+    decision: str = ""
     namespace: str = ""
     since: str = ""
     until: str = ""
@@ -63,6 +64,7 @@ class Wanted:
             self.name,
             self.agent_class,
             self.verdict,
+            self.decision,
             self.namespace,
             moment("--since", self.since),
             moment("--until", self.until),

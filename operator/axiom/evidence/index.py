@@ -20,7 +20,7 @@ from axiom.evidence.outcomes import decode_outcome
 from axiom.evidence.reviews import REVIEW, decode_review
 from axiom.planning.statuses import parse_time
 
-_VERSION = 2
+_VERSION = 3
 _OUTCOME = re.compile(r"tasks/[^/]+/[^/]+/outcome\.json")
 _TABLE = """
 CREATE TABLE outcomes (
@@ -28,7 +28,9 @@ CREATE TABLE outcomes (
   cost TEXT, message TEXT, text TEXT
 )
 """
-_REVIEWS = "CREATE TABLE reviews (key TEXT PRIMARY KEY, namespace TEXT, uid TEXT, decided TEXT)"
+_REVIEWS = "CREATE TABLE reviews (key TEXT PRIMARY KEY, namespace TEXT, uid TEXT, decision TEXT, text TEXT, decided TEXT)"
+_LAST_REVIEW = "reviews.key = (SELECT max(key) FROM reviews AS r WHERE r.namespace = outcomes.namespace AND r.uid = outcomes.uid)"
+"""Keys of reviews sort by time."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Wish:
     """A glob."""
     agent_class: str = ""
     verdict: str = ""
+    decision: str = ""
+    """What a person decided last; `none` for tasks on which nobody did."""
     namespace: str = ""
     since: str = ""
     """RFC 3339 in UTC."""
@@ -100,12 +104,15 @@ class Index:
         troubles = []
         for key in sorted({*there} - known):
             try:
-                decided = decode_review(read(key)).model_dump_json(by_alias=True)
+                review = decode_review(read(key))
             except ValueError as error:
                 troubles.append(f"{key}: {error}")
                 continue
-            row = (key, there[key]["namespace"], there[key]["uid"], decided)
-            self._connection.execute("INSERT OR REPLACE INTO reviews VALUES (?, ?, ?, ?)", row)
+            row = (
+                key, there[key]["namespace"], there[key]["uid"], review.decision.value,
+                f"{review.by}\n{review.why}".casefold(), review.model_dump_json(by_alias=True),
+            )  # fmt: skip
+            self._connection.execute("INSERT OR REPLACE INTO reviews VALUES (?, ?, ?, ?, ?, ?)", row)
         return troubles
 
     def search(self, wish: Wish) -> Iterator[dict[str, Any]]:
@@ -115,7 +122,8 @@ class Index:
         for column, value in (
             ("class", wish.agent_class),
             ("verdict", wish.verdict),
-            ("namespace", wish.namespace),
+            ("outcomes.namespace", wish.namespace),
+            ("coalesce(decision, 'none')", wish.decision),
         ):
             if value:
                 conditions.append(f"{column} = ? COLLATE NOCASE")
@@ -129,13 +137,12 @@ class Index:
                 conditions.append(condition)
                 values.append(value)
         for word in wish.words:
-            conditions.append("instr(text, ?) > 0")
+            conditions.append("instr(outcomes.text || coalesce(reviews.text, ''), ?) > 0")
             values.append(word.casefold())
         found = self._connection.execute(
-            "SELECT namespace, name, uid, class, verdict, completed, rounds, cost, message,"  # noqa: S608
-            " (SELECT decided FROM reviews WHERE reviews.namespace = outcomes.namespace AND reviews.uid = outcomes.uid"
-            " ORDER BY reviews.key DESC LIMIT 1) AS review FROM outcomes WHERE"
-            f" {' AND '.join(conditions)} ORDER BY completed DESC, key LIMIT ?",
+            "SELECT outcomes.namespace, name, outcomes.uid, class, verdict, completed, rounds, cost, message,"  # noqa: S608
+            f" decided AS review FROM outcomes LEFT JOIN reviews ON {_LAST_REVIEW} WHERE"
+            f" {' AND '.join(conditions)} ORDER BY completed DESC, outcomes.key LIMIT ?",
             [*values, wish.limit],
         )
         names = [column[0] for column in found.description]

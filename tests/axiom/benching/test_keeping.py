@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -77,8 +78,6 @@ def history(tmp_path: Path) -> Any:
 def test_history_tells_what_was_decided_last(
     tmp_path: Path, task: AgentTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import asyncio
-
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert history(tmp_path)["review"] is None
     store = FolderStore(tmp_path / "store")
@@ -91,6 +90,29 @@ def test_history_tells_what_was_decided_last(
     )  # fmt: skip
     shown = CliRunner().invoke(app, ["history", "--from", str(tmp_path / "store")], env={"COLUMNS": "300"})
     assert "Accept by jane: I looked at it" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "is_found"),
+    [
+        (["--decision", "accept"], True),
+        (["--decision", "Reject"], False),
+        (["--decision", "none"], False),
+        (["JANE looked"], True),
+        (["--verdict", "Fail", "--decision", "Accept", "--rebuild"], True),
+    ],
+)
+async def test_history_is_searched_by_what_people_decided_and_why(
+    tmp_path: Path, task: AgentTask, monkeypatch: pytest.MonkeyPatch, words: list[str], is_found: bool
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    store = FolderStore(tmp_path / "store")
+    where = ("--json", "--from", str(tmp_path / "store"))
+    for decision, day in ((Decision.REJECT, "04"), (Decision.ACCEPT, "05")):
+        await keep_decision(store, decided(task, decision, f"2026-11-{day}T10:00:00.000Z"))
+    ended = await asyncio.to_thread(CliRunner().invoke, app, ["history", *words, *where])
+    rows = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [row["review"]["decision"] for row in rows] == (["Accept"] if is_found else [])
 
 
 async def test_a_case_goes_to_models_of_the_vendor_alone_that_was_shown_it(
