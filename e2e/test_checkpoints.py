@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from e2e.cluster.connection import Connection
 from e2e.cluster.waiting import wait_until
+from e2e.support.command_line import axiom
 from e2e.support.kubernetes import Object
 from e2e.support.ledgers import sealed_ledger
-from e2e.support.world import World, is_running
+from e2e.support.world import World, condition, has_condition, is_running
 
 pytestmark = [
     pytest.mark.e2e,
@@ -87,6 +90,37 @@ def test_a_fork_works_on_from_another_tasks_checkpoint_and_is_judged_against_tha
     forked = world.wait_complete("forked", 180)
     assert (forked["verdict"], forked["forkedFrom"]["task"]) == ("Pass", "first"), forked
     assert forked["workspace"]["digest"] == first["workspace"]["digest"]
+
+
+def test_a_task_that_is_gone_is_forked_out_of_object_storage_by_its_own_namespace_alone(
+    world: World, cluster: Connection
+) -> None:
+    world.make_class()
+    world.make_task("gone", "write mine.txt yes", "exit 0")
+    gone = world.wait_complete("gone", 180)
+    world.kubectl("delete", "agenttask", "gone", timeout=120)
+
+    settings = world.control_plane.environment
+    keys = {name: settings[name] for name in ("AXIOM_S3_ENDPOINT", "AXIOM_S3_CREDENTIALS")}
+    where = ("--from", f"s3://{settings['AXIOM_S3_BUCKET']}", "--namespace", world.kubectl.namespace)
+    prompt = "write greeting.txt hello\nexit 0"
+    code, said, errors = axiom(
+        "fork", "gone", "again", "--prompt", prompt, *where, "--kubeconfig", cluster.kubeconfig, **keys
+    )
+    assert code == 0, said + errors
+    again = world.wait_complete("again", 180)
+    assert (again["verdict"], again["forkedFrom"]["task"]) == ("Pass", "gone"), again
+    assert again["workspace"]["digest"] == gone["workspace"]["digest"]
+
+    code, rows, errors = axiom("checkpoints", "gone", *where, "--json", **keys)
+    assert code == 0, errors
+    kept = json.loads(rows.splitlines()[-1])
+    stored = {"uid": "00000000-0000-0000-0000-000000000000", "attempt": 1, "digest": kept["digest"]}
+    source = {"checkpoint": {"task": "gone", "number": kept["number"], "stored": stored}}
+    world.make_task("stranger", workspace=source)
+    waiting = world.wait("stranger", has_condition("SandboxReady", "WorkspaceFailed"), 120)
+    assert "there is no checkpoint" in condition(waiting, "SandboxReady")["message"]
+    world.kubectl.run("delete", "agenttask", "stranger", "--wait=false")
 
 
 def test_a_rollback_gives_back_the_files_of_its_checkpoint(world: World) -> None:

@@ -1,5 +1,7 @@
 """AgentTasks."""
 
+from typing import Any
+
 from tests.api_table.changes import ABSENT
 from tests.api_table.shape import Case, Refused
 
@@ -63,6 +65,11 @@ def _wrong_type(field: str, says: str, server_wants: str) -> Refused:
     return Refused(field, says, server_says=f"must be of type {server_wants}")
 
 
+_STORED: dict[str, Any] = {
+    "task": "first",
+    "number": 3,
+    "stored": {"uid": "5f2b6c1e-0d3a-4a55-9f0e-2c9d8d7a1b11", "attempt": 1, "digest": "a" * 64},
+}
 _MANY_TESTS = [f"tests/{'deep/' * 20}test_many.py::test_{number:04}" for number in range(1280)]
 LARGEST = {
     "spec.prompt": "ü" * 65536,
@@ -310,6 +317,7 @@ GOOD = [
     ),
     Case("from a checkpoint", {"spec.workspace": {"checkpoint": {"task": "first", "number": 3}}}),
     Case("from the last checkpoint", {"spec.workspace": {"checkpoint": {"task": "first"}}}),
+    Case("from a stored checkpoint", {"spec.workspace": {"checkpoint": _STORED}}),
     Case("that is rolled back", {"spec.rollbackTo": 1}),
     Case("from a repository with submodules", {"spec.workspace.git.submodules": True}),
     Case("from a private repository", {"spec.workspace.git.credentialsSecret": "git-robot"}),
@@ -1068,6 +1076,21 @@ BAD_TASKS = [
             "is too small; write at least 1",
             server_says="greater than or equal to 1",
         ),
+    ),
+    Case(
+        "from a stored checkpoint without its number",
+        {"spec.workspace": {"checkpoint": {"task": "first", "stored": _STORED["stored"]}}},
+        Refused("spec.workspace.checkpoint", "stored is of one checkpoint; write its number, too"),
+    ),
+    Case(
+        "from a stored checkpoint of no task",
+        {"spec.workspace": {"checkpoint": {**_STORED, "stored": {**_STORED["stored"], "uid": "../x"}}}},
+        Refused("spec.workspace.checkpoint.stored.uid", "is not the UID of a task"),
+    ),
+    Case(
+        "from a stored checkpoint without a digest",
+        {"spec.workspace": {"checkpoint": {**_STORED, "stored": {**_STORED["stored"], "digest": "latest"}}}},
+        Refused("spec.workspace.checkpoint.stored.digest", "is not a SHA-256 digest"),
     ),
     Case(
         "from a checkpoint and a task",

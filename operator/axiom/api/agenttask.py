@@ -68,6 +68,7 @@ NO_HARD_CRITERION = "criteria has no Hard criterion, so nothing could fail; make
 JUDGE_ALONE = (
     "a judge can only veto, so nothing would be proved; make a criterion of another type Hard besides"
 )
+STORED_WITHOUT_NUMBER = "stored is of one checkpoint; write its number, too"
 ONE_SOURCE = "only one source may be given"
 IMMUTABLE = (
     "of a task that exists only suspend, rollbackTo, priority, retention, force, review, limits.deadline and limits.budget"
@@ -157,6 +158,25 @@ class VolumeSource(ApiModel):
     """Folder inside the volume; unset: all of it. User 1000 must be able to read everything in it."""
 
 
+class StoredCheckpoint(ApiModel):
+    """A checkpoint in object storage whose AgentTask may be gone. `axiom fork TASK NAME --from s3://BUCKET` writes it. It is
+    brought only if it lies among the evidence of a task of this namespace."""
+
+    uid: Annotated[
+        str,
+        Field(max_length=63),
+        form(
+            r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$",
+            "is not the UID of a task; write it as axiom history --json prints it",
+        ),
+    ]
+    """metadata.uid of the AgentTask that it was taken of."""
+    attempt: Annotated[int, Field(ge=1, le=1000000)]
+    """The attempt in which it was taken."""
+    digest: Digest
+    """SHA-256 of its manifest."""
+
+
 class CheckpointSource(ApiModel):
     """A checkpoint of another task of the same namespace: its files, and its agent's session where the class has the same
     driver. The base is the other task's, so criteria are decided against what people gave, not against what an agent made of
@@ -166,6 +186,18 @@ class CheckpointSource(ApiModel):
     """Name of the other AgentTask. With `axiom run`: of the last run of a task of this name."""
     number: Annotated[int, Field(ge=1, le=1000000)] | None = None
     """Which checkpoint; unset: the last one that there is."""
+    stored: StoredCheckpoint | None = None
+    """Where it lies in object storage: then nobody looks for an AgentTask. On a cluster alone."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("!has(self.stored) || has(self.number)", STORED_WITHOUT_NUMBER),
+    )
+
+    @model_validator(mode="after")
+    def _is_named(self) -> Self:
+        if self.stored and self.number is None:
+            raise ValueError(STORED_WITHOUT_NUMBER)
+        return self
 
 
 class Workspace(ApiModel):

@@ -88,6 +88,14 @@ def fork(
     prompt: Annotated[
         str, typer.Option("--prompt", help="What the new task's agent is told; without it the same.")
     ] = "",
+    where: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="s3://BUCKET of the cluster: the other AgentTask may be gone, and is taken out of there.",
+            metavar="WHERE",
+        ),
+    ] = "",
     namespace: Namespace = "",
     context: ClusterContext = None,
     kubeconfig: ClusterKubeconfig = None,
@@ -95,4 +103,4 @@ def fork(
     """Make a new task of a checkpoint of another, with the other's criteria. Exit code: 0 created, 3 refused, 4 not created."""
     from axiom.cli.keeping import Place, make_fork
 
-    make_fork(task, name, number, prompt, Place(True, namespace, "", context, kubeconfig))
+    make_fork(task, name, number, prompt, Place(True, namespace, where, context, kubeconfig))

@@ -65,6 +65,9 @@ def check_runnable(manifest: Manifest) -> None:
         raise RefusedError(manifest.task.name, [Problem("spec.workspace.persistentVolumeClaim", cure)])
     if git := spec.workspace.git:
         _check_secret(manifest.task.name, "spec.workspace.git.credentialsSecret", git.credentials_secret)
+    if (fork := spec.workspace.checkpoint) and fork.stored:
+        cure = "names a checkpoint in a cluster's object storage; here, the last run of a task is found by its name: remove it"
+        raise RefusedError(manifest.task.name, [Problem("spec.workspace.checkpoint.stored", cure)])
     if spec.suspend:
         raise RefusedError(
             manifest.task.name, [Problem("spec.suspend", "is true, so nothing would run; remove it")]

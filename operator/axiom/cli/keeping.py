@@ -28,11 +28,13 @@ from axiom.cluster.errors import ApiError, LoginError
 from axiom.cluster.kubeconfig import log_in
 from axiom.cluster.resources import AGENT_TASKS
 from axiom.evidence.harmless import one_line
+from axiom.evidence.outcomes import decode_outcome
 from axiom.evidence.segments import EvidenceError
 from axiom.manifests.naming import CHECKPOINT_ANNOTATION
 from axiom.planning.statuses import is_true
 from axiom.running.checkpoints import Found, find_all
-from axiom.storage.store import StorageError
+from axiom.storage.keys import outcome_key
+from axiom.storage.store import MissingError, StorageError
 from axiom_sandbox.protocol.checkpoints import Why
 
 _WAIT_SECONDS = 180.0
@@ -127,24 +129,59 @@ def make_fork(task: str, name: str, number: int | None, prompt: str, place: Plac
     """Creates the new task. Raises typer.Exit."""
 
     async def ask(api: Api, namespace: str) -> str:
-        found = await api.get(AGENT_TASKS, namespace, task)
-        await api.create(AGENT_TASKS, namespace, forked(dict(found), name, number, prompt))
+        if place.where:
+            found, source = await _out_of_store(task, number, namespace, place.where)
+        else:
+            found, source = dict(await api.get(AGENT_TASKS, namespace, task)), {"task": task}
+            source |= {} if number is None else {"number": number}
+        await api.create(AGENT_TASKS, namespace, forked(found, name, source, prompt))
         return f"task {name} is created; follow it with kubectl get agenttask {name} -n {namespace} -w"
 
     _on_cluster(place, ask)
 
 
-def forked(found: dict[str, Any], name: str, number: int | None, prompt: str) -> dict[str, Any]:
-    """The new task, from the other as the cluster has it. Pure."""
-    spec = {key: value for key, value in found["spec"].items() if key not in ("suspend", "rollbackTo")}
-    source: dict[str, Any] = {"task": found["metadata"]["name"]}
-    if number is not None:
-        source["number"] = number
+async def _out_of_store(
+    task: str, number: int | None, namespace: str, where: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The last task of this name of which a checkpoint is kept, as its outcome has it, and where that checkpoint lies."""
+    try:
+        store = open_store(where)
+        there = await find_all(store, task, namespace)
+        runs = [one for one in there if one.manifest.identity.task_id == there[-1].manifest.identity.task_id]
+        wanted = [one for one in runs if number in (None, one.manifest.number)]
+        if not wanted:
+            which = f"checkpoint {number}" if number and runs else "checkpoint"
+            raise _NotDoneError(
+                f"no {which} of a task {task!r} of namespace {namespace!r} is kept in {where}"
+            )
+        identity = wanted[-1].manifest.identity
+        stored = {"uid": identity.task_id, "attempt": identity.attempt, "digest": wanted[-1].digest}
+        source = {"task": task, "number": wanted[-1].manifest.number, "stored": stored}
+        try:
+            outcome = decode_outcome(await store.get(outcome_key(namespace, identity.task_id)))
+        except MissingError as error:
+            raise _NotDoneError(
+                f"the task {task!r} was deleted before it was complete, so what it asked for is not kept; write a task of"
+                f" your own, with workspace.checkpoint: {json.dumps(source)}"
+            ) from error
+    except (StorageError, EvidenceError, ValueError) as error:
+        raise _NotDoneError(f"{where} cannot be read: {error}") from error
+    return outcome.model_dump(by_alias=True, mode="json", exclude_unset=True, exclude={"status"}), source
+
+
+def forked(found: dict[str, Any], name: str, source: dict[str, Any], prompt: str) -> dict[str, Any]:
+    """The new task, from the other as the cluster, or its outcome, has it. Pure."""
+    left = ("suspend", "rollbackTo", "review")
+    spec = {key: value for key, value in found["spec"].items() if key not in left}
     spec["workspace"] = {"checkpoint": source}
     spec.pop("result", None)  # a branch grows from a revision that is fetched, and nothing is
     if prompt:
         spec["prompt"] = prompt
-    body = {"apiVersion": found["apiVersion"], "kind": found["kind"], "spec": spec}
+    body = {
+        "apiVersion": AGENT_TASKS.group_version,
+        "kind": AGENT_TASKS.kind,
+        "spec": spec,
+    }
     return {**body, "metadata": {"name": name, "namespace": found["metadata"]["namespace"]}}
 
 

@@ -234,7 +234,7 @@ class Carrier:
                 await self._channel.put_checkpoint(manifest.path, digest)
             finally:
                 manifest.let_go()
-        except (MissingError, CorruptError, RestoreError) as error:
+        except (MissingError, CorruptError, RestoreError, WorkspaceError) as error:
             await self._channel.give_up_checkpoint(str(error))
         self._has_checkpoint = True
 

@@ -16,14 +16,16 @@ from axiom.gateway.carrying import Archive
 from axiom.gateway.packing import PlainFile, WorkspaceError, config_map_files, inline_files, pack_files
 from axiom.gateway.room import Room
 from axiom.manifests.naming import BASE_ANNOTATION, CHANGES_ANNOTATION, CONDUCT_ANNOTATION
-from axiom.storage.blobs import keep_blob
+from axiom.storage.blobs import keep_blob, reference_key
 from axiom.storage.encrypted import seen_by
 from axiom.storage.keys import blob_key, input_key
 from axiom.storage.store import MissingError, ObjectStore
+from axiom_sandbox.protocol.checkpoints import Manifest
 from axiom_sandbox.protocol.criteria import Criterion, HiddenArchive
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.snapshots.archives import digest_of
 from axiom_sandbox.snapshots.errors import SnapshotError
+from axiom_sandbox.supervising.restoring import RestoreError, read_manifest
 
 
 class PodSupply:
@@ -58,11 +60,42 @@ class PodSupply:
             return await self._kept(
                 task, await self._stored(task.status.workspace.digest, "the base of the task")
             )
+        if fork := await self._stored_fork(task):
+            return await self._kept(
+                task, await self._stored(fork.workspace.base, "the base of the checkpoint")
+            )
         if self._identity.role is Role.COPIER:
             return await self._given(task)
         if role := task.spec.workspace.supplier:
             return await self._supplied(role)
         return await self._packed(await self._files(task))
+
+    async def _stored_fork(self, task: AgentTask | None) -> Manifest | None:
+        """The checkpoint that the task names in object storage; None: it names none. Raises WorkspaceError, StorageError.
+
+        A digest alone would let a namespace name another's: the reference says whose it is.
+        """
+        source = task.spec.workspace.checkpoint if task else None
+        if task is None or source is None or source.stored is None:
+            return None
+        stored = source.stored
+        taken = Identity(
+            namespace=task.namespace,
+            task=source.task,
+            task_id=stored.uid,
+            attempt=stored.attempt,
+            role=Role.AGENT,
+        )
+        field = "spec.workspace.checkpoint.stored"
+        if not await self._store.exists(reference_key(taken, stored.digest, f"checkpoint-{source.number}")):
+            raise WorkspaceError(
+                f"{field}: among the evidence of namespace {task.namespace!r} there is no checkpoint {source.number} of attempt"
+                f" {stored.attempt} of a task {stored.uid} with this digest; see axiom checkpoints {source.task} --from"
+            )
+        try:
+            return read_manifest(await self._store.get(blob_key(stored.digest)))
+        except (MissingError, RestoreError) as error:
+            raise WorkspaceError(f"{field}: checkpoint {source.number} cannot be read: {error}") from error
 
     async def _kept(self, task: AgentTask | None, base: Archive) -> Archive:
         """The base of a task that was forked is another task's, whose evidence may go sooner."""
@@ -81,7 +114,12 @@ class PodSupply:
         return await self._stored(digest, "what the agent did") if digest else None
 
     async def checkpoint_part(self, digest: str, what: str) -> Archive:
-        """From object storage. Of another task's checkpoint, whose evidence may go sooner than this one's, it is kept."""
+        """From object storage. Of another task's checkpoint, whose evidence may go sooner than this one's, it is kept.
+
+        Raises WorkspaceError, StorageError.
+        """
+        if what == "manifest":
+            await self._stored_fork(self._task())
         part = await self._fetch(blob_key(digest), self._scratch / f"{digest}.part")
         task = self._task()
         if task and task.status.restored and task.status.restored.task:

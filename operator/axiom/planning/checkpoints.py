@@ -94,8 +94,21 @@ def shown(point: StartingPoint) -> str:
 def fork_of(
     source: CheckpointSource, other: AgentTask | None, own_name: str = ""
 ) -> tuple[StartingPoint, str] | NotYet | Never:
-    """Where a task begins that is forked from another's checkpoint, and the digest of the base that both have."""
+    """Where a task begins that is forked from another's checkpoint, and the digest of the base that both have.
+
+    Of one that is stored the base is known once it was brought, by whoever looks whether the checkpoint is this namespace's.
+    """
     name = source.task
+    if stored := source.stored:
+        point = StartingPoint(
+            number=source.number or 0,
+            attempt=stored.attempt,
+            round=0,
+            turn_over=True,
+            digest=stored.digest,
+            task=name,
+        )
+        return point, ""
     if name == own_name:
         return Never(
             f"{FIELD}: a task cannot begin from its own checkpoint; name another, or use spec.rollbackTo"

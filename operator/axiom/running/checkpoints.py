@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ class Found:
     """One checkpoint in a store."""
 
     digest: str
+    """Of the manifest's content: encrypted, it lies under another name."""
     manifest: Manifest
 
     @property
@@ -56,11 +58,12 @@ async def find_all(store: ObjectStore, task: str, namespace: str = "") -> list[F
             continue
         try:
             seen = seen_by(store, named["namespace"])
-            manifest = read_manifest(await seen.get(blob_key(named["digest"])))
+            content = await seen.get(blob_key(named["digest"]))
+            manifest = read_manifest(content)
         except (MissingError, CorruptError, RestoreError):
             continue
         if manifest.identity.task == task:
-            found.append(Found(named["digest"], manifest))
+            found.append(Found(hashlib.sha256(content).hexdigest(), manifest))
     return sorted(found, key=lambda one: (one.manifest.taken_ms, one.manifest.number))
 
 

@@ -160,3 +160,28 @@ def test_a_complete_task_is_forked_and_not_rolled_back(desk: Desk) -> None:
     ended = call(desk, "rollback", "leap", "1")
     assert ended.exit_code == 4
     assert "leap is complete; fork it instead: axiom fork leap NAME --checkpoint 1" in ended.stderr
+
+
+@pytest.mark.sandbox
+def test_a_task_that_is_gone_is_forked_out_of_object_storage(desk: Desk, tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    shell = agent_class(command=["/bin/sh", "-euc", "echo mine > mine", "$(AXIOM_PROMPT)"])
+    first = agent_task("first")
+    first["metadata"]["namespace"] = "team"
+    assert cli.run(shell, first).exit_code == 1
+    where = ("--from", str(tmp_path / "state"), "--namespace", "team")
+    ended = call(desk, "fork", "t", "t-2", *where)
+    assert ended.exit_code == 0, ended.stderr
+    made = desk.server.get("agenttasks", "team", "t-2")
+    assert made is not None
+    source = made["spec"]["workspace"]["checkpoint"]
+    assert (source["task"], source["number"], source["stored"]["attempt"]) == ("t", 1, 1)
+    listed = CliRunner().invoke(app, ["checkpoints", "t", *where, "--json"])
+    assert source["stored"]["digest"] == json.loads(listed.stdout)["digest"]
+    assert made["spec"]["prompt"] == first["spec"]["prompt"]
+    parse_task({key: made[key] for key in ("metadata", "spec")})
+    missing = call(desk, "fork", "t", "t-3", "--checkpoint", "9", *where)
+    assert missing.exit_code == 4
+    assert "no checkpoint 9 of a task 't' of namespace 'team' is kept" in missing.stderr
+    elsewhere = call(desk, "fork", "t", "t-3", *where[:2], "--namespace", "elsewhere")
+    assert "no checkpoint of a task 't' of namespace 'elsewhere' is kept" in elsewhere.stderr

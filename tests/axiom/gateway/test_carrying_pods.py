@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,14 @@ from axiom.gateway.metrics import Metrics
 from axiom.gateway.packing import PlainFile, WorkspaceError, config_map_files, pack_files
 from axiom.gateway.service import Gateway
 from axiom.manifests.naming import annotations_of, labels_of
+from axiom.storage.blobs import keep_blob
 from axiom.storage.folder import FolderStore
 from axiom.storage.keys import blob_key, outcome_key, review_key, segment_key
 from axiom.storage.store import UnavailableError
 from axiom_sandbox.ledger.records import ORIGIN, decode, encode
+from axiom_sandbox.protocol.agents import AgentMode, DriverName
 from axiom_sandbox.protocol.channel import SUPERSEDED, LedgerHead, Phase
+from axiom_sandbox.protocol.checkpoints import DriverMoment, LedgerPosition, Manifest, Why, WorkspaceMoment
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.snapshots.archives import digest_of, read_tree
 
@@ -455,3 +459,67 @@ async def test_outcome_and_decision_lie_beside_the_evidence_also_when_the_task_i
     await world.until(lambda: (world.folder / "store" / review).is_file())
     assert decode_review(await world.store.get(review)).by == "jane"
     assert decode_outcome(await world.store.get(key)).status.verdict == "Pass"
+
+
+async def stored_checkpoint(world: World, namespace: str = "ns") -> dict[str, Any]:
+    """A checkpoint of a task that is gone, with its base, as a gateway stored it; what names it in a task."""
+    owner = Identity(namespace=namespace, task="gone", task_id="u-9", attempt=2, role=Role.AGENT)
+    archive = world.folder / f"base-of-{namespace}"
+    pack_files([PlainFile("base.txt", b"the base\n")], world.folder / f"files-of-{namespace}", archive)
+    base = digest_of(archive)
+    content = manifest_of(owner, base).model_dump_json().encode()
+    digest = sha256(content).hexdigest()
+    await keep_blob(world.store, owner, "workspace", base, archive)
+    await keep_blob(world.store, owner, "checkpoint-4", digest, content)
+    return {"task": "gone", "number": 4, "stored": {"uid": "u-9", "attempt": 2, "digest": digest}}
+
+
+def manifest_of(owner: Identity, base: str) -> Manifest:
+    return Manifest(
+        identity=owner,
+        number=4,
+        why=Why.TURN,
+        taken_ms=1,
+        round=1,
+        turn_over=True,
+        last_prompt="",
+        state=None,
+        driver=DriverMoment(name=DriverName.GENERIC, mode=AgentMode.STRUCTURED),
+        workspace=WorkspaceMoment(base=base, fingerprint="f"),
+        terminal=None,
+        ledger=LedgerPosition(path="", records=1, head=""),
+        parts=(),
+    )
+
+
+async def test_a_task_that_is_forked_from_storage_gets_the_base_of_its_checkpoint_and_keeps_it(
+    world: World,
+) -> None:
+    world.make_task({"checkpoint": await stored_checkpoint(world)})
+    side = await world.make_pod(Role.AGENT, Phase.WAITING_FOR_WORKSPACE)
+    await world.until(lambda: side.workspace)
+    assert unpacked(side.workspace, world.folder) == {"base.txt": 9}
+    kept = [key async for key in world.store.list(f"tasks/ns/{world.task_id}/attempts/1/agent/blobs/")]
+    assert [key.rpartition(".")[2] for key in kept] == ["workspace"], "the other's evidence may go sooner"
+
+
+@pytest.mark.parametrize(
+    "change", [{"uid": "u-8"}, {"attempt": 1}, {"digest": "0" * 64}], ids=["task", "attempt", "digest"]
+)
+async def test_a_checkpoint_that_is_not_in_storage_as_it_is_named_is_told(
+    world: World, change: dict[str, Any]
+) -> None:
+    source = await stored_checkpoint(world)
+    world.make_task({"checkpoint": {**source, "stored": {**source["stored"], **change}}})
+    side = await world.make_pod(Role.AGENT, Phase.WAITING_FOR_WORKSPACE)
+    await world.until(lambda: side.troubles)
+    assert "among the evidence of namespace 'ns' there is no checkpoint 4" in side.troubles[0]
+    assert not side.workspace
+
+
+async def test_a_checkpoint_of_another_namespace_is_none_whoever_knows_its_digest(world: World) -> None:
+    world.make_task({"checkpoint": await stored_checkpoint(world, "elsewhere")})
+    side = await world.make_pod(Role.AGENT, Phase.WAITING_FOR_WORKSPACE)
+    await world.until(lambda: side.troubles)
+    assert "among the evidence of namespace 'ns' there is no checkpoint 4" in side.troubles[0]
+    assert not side.workspace

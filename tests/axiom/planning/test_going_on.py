@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.axiom.planning.test_planner import CLASS, task
-from tests.fakes.simulated_world import SimulatedSandbox, World
+from tests.fakes.simulated_world import DIGEST, SimulatedSandbox, World
 
 from axiom.api.agenttask import AgentTask
 from axiom.api.conditions import ConditionType, Reason
@@ -293,6 +293,21 @@ def test_a_fork_begins_from_another_tasks_checkpoint_with_that_tasks_base() -> N
     assert status.workspace.digest == played.source.status.workspace.digest
     assert played.restores[1] == played.source.status.checkpoints[0].digest
     assert played.starts[0].going_on.startswith("do it")
+    assert played.play().status.verdict is Verdict.PASS
+
+
+def test_a_fork_of_a_stored_checkpoint_needs_no_other_task_and_learns_its_base_from_the_sandbox() -> None:
+    stored = {"uid": "u-9", "attempt": 2, "digest": "b" * 64}
+    played = world(
+        lambda *_: Verdict.PASS, workspace={"checkpoint": {"task": "gone", "number": 4, "stored": stored}}
+    )
+    until(played, works_on(1))
+    status = played.task.status
+    assert status.forked_from is not None
+    assert (status.forked_from.task, status.forked_from.number, status.forked_from.attempt) == ("gone", 4, 2)
+    assert played.restores[1] == "b" * 64
+    assert status.workspace.digest == DIGEST
+    assert "goes on from checkpoint 4 of task 'gone'" in reason_of(played, ConditionType.SANDBOX_READY)[1]
     assert played.play().status.verdict is Verdict.PASS
 
 
