@@ -134,9 +134,12 @@ class Gateway:
         self._tell()
 
     def _keep_decision(self, item: Object, is_there: bool) -> None:
-        decided = ((item.get("status") or {}).get("review") or {}).get("time")
-        key = f"{uid_of(item)} {decided}"
-        if is_there and decided and key not in self._keeping and (task := _parsed(item)):
+        review = decided_at_last(item) if not is_there else (item.get("status") or {}).get("review")
+        if not review:
+            return
+        key = f"{uid_of(item)} {review['time']}"
+        decided = {**item, "status": {**item["status"], "review": review}}
+        if key not in self._keeping and (task := _parsed(decided)):
             for other in [one for one in self._keeping if one.startswith(f"{task.uid} ")]:
                 if self._keeping[other].done():
                     del self._keeping[other]
@@ -317,6 +320,19 @@ def _sandboxes_of(task: AgentTask) -> Iterator[Identity]:
     for record in task.status.rounds:
         for trial in range(1, record.trials + 1):
             yield identity_in(task, Role.VERIFIER, record.attempt, record.number, trial)
+
+
+def decided_at_last(item: Object) -> Object | None:
+    """What a person decided on a complete task that was deleted before the operator had seen it; None: nothing. Pure.
+
+    Its time is that of the last change of the task, as the API server noted it: the same for whoever sees it go.
+    """
+    given, known = (item.get("spec") or {}).get("review"), (item.get("status") or {}).get("review")
+    if not given or not _is_complete(item) or (known and all(known.get(key) == given[key] for key in given)):
+        return None
+    changes = item["metadata"].get("managedFields") or ()
+    times = [one["time"] for one in changes if one.get("time") and not one.get("subresource")]
+    return {**given, "time": max(times)} if times else None
 
 
 def _has_ended(pod: Object) -> bool:

@@ -87,7 +87,8 @@ class PodSupply:
             role=Role.AGENT,
         )
         field = "spec.workspace.checkpoint.stored"
-        if not await self._store.exists(reference_key(taken, stored.digest, f"checkpoint-{source.number}")):
+        reference = reference_key(taken, stored.digest, f"checkpoint-{source.number}")
+        if await self._store.size(reference) is None:
             raise WorkspaceError(
                 f"{field}: among the evidence of namespace {task.namespace!r} there is no checkpoint {source.number} of attempt"
                 f" {stored.attempt} of a task {stored.uid} with this digest; see axiom checkpoints {source.task} --from"

@@ -461,6 +461,34 @@ async def test_outcome_and_decision_lie_beside_the_evidence_also_when_the_task_i
     assert decode_outcome(await world.store.get(key)).status.verdict == "Pass"
 
 
+async def test_a_decision_on_a_task_that_is_deleted_before_the_operator_sees_it_is_kept_by_the_time_of_its_change(
+    world: World,
+) -> None:
+    world.make_task(FILES)
+    complete = {"type": "Complete", "status": "True", "reason": "Failed", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00.000Z"}  # fmt: skip
+    status = {"attempt": 1, "verdict": "Fail", "conditions": [complete]}
+    world.server.change("agenttasks", "ns", "t", status=status)
+    world.look()
+    task = world.server.get("agenttasks", "ns", "t")
+    assert task is not None
+    review = {"decision": "Accept", "by": "jane", "why": "it will do"}
+    changes = [
+        {"manager": "kubectl", "time": "2026-01-01T00:00:00Z"},
+        {"manager": "axiom-review", "time": "2026-01-02T00:00:00Z"},
+        {"manager": "axiom-operator", "time": "2026-01-03T00:00:00Z", "subresource": "status"},
+    ]
+    metadata = {**task["metadata"], "managedFields": changes}
+    world.server.change("agenttasks", "ns", "t", spec={**task["spec"], "review": review}, metadata=metadata)
+    world.look()
+    key = review_key("ns", world.task_id, "2026-01-02T00:00:00Z")
+    assert not (world.folder / "store" / key).is_file(), "while the task is there, the operator says when"
+    world.server.remove("agenttasks", "ns", "t")
+    await world.until(lambda: (world.folder / "store" / key).is_file())
+    kept = decode_review(await world.store.get(key))
+    assert (kept.decision.value, kept.by, kept.why) == ("Accept", "jane", "it will do")
+
+
 async def stored_checkpoint(world: World, namespace: str = "ns") -> dict[str, Any]:
     """A checkpoint of a task that is gone, with its base, as a gateway stored it; what names it in a task."""
     owner = Identity(namespace=namespace, task="gone", task_id="u-9", attempt=2, role=Role.AGENT)
