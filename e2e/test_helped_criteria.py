@@ -20,6 +20,7 @@ from threading import Thread
 import pytest
 from minio import Minio
 
+from axiom.benching.cases import shipped_cases
 from e2e.cluster.connection import Connection
 from e2e.cluster.waiting import wait_until
 from e2e.support.buckets import bucket, read_bucket
@@ -63,6 +64,8 @@ class Told:
     judges: dict[str, Model]
     cluster: Connection
     kubectl: Kubectl
+    admin: Kubectl
+    """In the namespace of the installation."""
     client: Minio
     bucket: str
     key: str
@@ -157,9 +160,12 @@ def told(cluster: Connection, images: Images, tmp_path_factory: pytest.TempPathF
             **image_values(images, storage="unused:1"),
             "egress": {"privateUpstreams": [address, host], "credentialSecrets": ["judges"]},
             "objectStorage": {"endpoint": cluster.s3.endpoint, "bucket": name, "secretName": "evidence"},
+            # never by itself
+            "judgeBench": {"schedule": "0 0 31 2 *", "keptNamespaces": [kubectl.namespace]},
         }
         storage = {"accessKey": cluster.s3.access_key, "secretKey": cluster.s3.secret_key}
-        stack.enter_context(installed(cluster, values, {"evidence": storage, "judges": {"api-key": key}}))
+        there = {"evidence": storage, "judges": {"api-key": key}}
+        release = stack.enter_context(installed(cluster, values, there))
         kubectl.apply(
             {
                 "apiVersion": "axiom.dev/v1alpha1",
@@ -201,7 +207,8 @@ def told(cluster: Connection, images: Images, tmp_path_factory: pytest.TempPathF
             )
         witness = Witness(kubectl.api(), (kubectl.namespace,))
         statuses = wait_complete(kubectl, witness, LIMIT_SECONDS)
-        yield Told(statuses, judges, cluster, kubectl, client, name, key)
+        admin = Kubectl(cluster, release.namespace)
+        yield Told(statuses, judges, cluster, kubectl, admin, client, name, key)
 
 
 def test_a_hard_veto_fails_what_everything_else_passed(told: Told) -> None:
@@ -281,3 +288,17 @@ def test_a_decision_is_kept_with_the_evidence_and_makes_a_case_of_what_the_judge
     assert (kept["review"]["decision"], kept["review"]["why"]) == ("Accept", "it is honest")
     assert (kept["case"]["label"], kept["case"]["by"]) == ("PASS", kept["review"]["by"])
     assert "=== greeting.txt: Added" in kept["case"]["shown"]
+
+    told.admin("create", "job", "measured", "--from=cronjob/axiom-judge-bench")
+    told.admin("wait", "--for=condition=Complete", "--timeout=180s", "job/measured", timeout=200)
+    said = told.admin("logs", "job/measured")
+    lines = (line.partition("axiom.benching: ")[2] for line in said.splitlines())
+    measured = [json.loads(line) for line in lines if line.startswith("{")]
+    cases = {one["vendor"]: one["cases"] for one in measured}
+    shipped = len(shipped_cases())
+    assert (cases["Google"], cases["Anthropic"]) == (shipped + 1, shipped), said
+    assert kept["case"]["name"] in {name for one in measured for name in one["falseRejects"]}
+    stored = read_bucket(told.client, told.bucket)
+    runs = [json.loads(text) for key, text in stored.items() if key.startswith("judge-bench/")]
+    [own] = [one for run in runs for one in run["decided"] if one["name"] == kept["case"]["name"]]
+    assert (own["verdict"], own["why"]) == ("Fail", ""), "what a judge says of a task's code is not kept"
