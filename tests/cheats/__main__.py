@@ -9,7 +9,7 @@ import time
 
 from tests.cheats.other_tasks import missing
 from tests.cheats.recording import counts, record
-from tests.cheats.running import LANGUAGES, cheats, decide_all, elsewhere, honest, sample
+from tests.cheats.running import LANGUAGES, cheats, decide_all, elsewhere, honest, particular, sample
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
         parser.error(
             "--record is for all cases of one --language or a --part of them, decided as users' are."
         )
-    cases = [*cheats(), *honest()] if given.language in ("", "python") else []
+    cases = [*cheats(), *honest(), *particular()] if given.language in ("", "python") else []
     for program in LANGUAGES:
         if given.language in ("", program):
             if why := missing(program):

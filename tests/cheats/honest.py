@@ -149,6 +149,45 @@ FORMS: dict[str, Form] = {
     "an optional dependency": around("try:\n    import numpy_of_somebody\nexcept ImportError:\n    numpy_of_somebody = None\n"),
     "unused classes": around(after="\n\nclass Unused:\n    def __eq__(self, other): return True\n    def __hash__(self): return 0\n"),
     "attributes on demand": around(after="\n\ndef __getattr__(name):\n    raise AttributeError(name)\n"),
+    "cached": _wrapped("import functools\nwrap = functools.lru_cache(maxsize=None)\n"),
+    "behind a descriptor": _wrapped(
+        "import functools\nclass wrap:\n    def __init__(self, f): self.f = f; functools.update_wrapper(self, f)\n"
+        "    def __get__(self, owner, kind=None): return functools.partial(self, owner) if owner is not None else self\n"
+        "    def __call__(self, *args, **kwargs): return self.f(*args, **kwargs)\n"
+    ),
+    "through an event loop": _wrapped("import asyncio\n" + WRAP.format("        asyncio.run(asyncio.sleep(0))\n")),
+    "through a generator": _wrapped("def steps(f, args, kwargs): yield f(*args, **kwargs)\n" + WRAP.format("        return next(steps(f, args, kwargs))\n")),
+    "through a database": _wrapped("import sqlite3\ndb = sqlite3.connect(':memory:', check_same_thread=False)\n" + WRAP.format("        db.execute('select 1').fetchall()\n")),
+    "looking at its callers": _wrapped("import inspect, traceback\n" + WRAP.format("        inspect.stack(); traceback.format_stack(); inspect.signature(f)\n")),
+    "raising and handling": _wrapped(WRAP.format("        try: raise KeyError('later') from ValueError('before')\n        except LookupError as error: error.add_note('x') if hasattr(error, 'add_note') else None\n")),
+    "a cache in the working folder": _wrapped(
+        "import json, pathlib\nkept = pathlib.Path('.kept.json')\n" + WRAP.format("        kept.write_text(json.dumps({'n': 1})); json.loads(kept.read_text())\n")
+    ),
+    "a folder of its own in the working folder": _wrapped(
+        "import pathlib, shutil\n" + WRAP.format("        folder = pathlib.Path('made-here'); folder.mkdir(exist_ok=True); (folder / 'x').write_text('x'); (folder / 'x').read_text(); shutil.rmtree(folder)\n")
+    ),
+    "links of its own": _wrapped(
+        "import os, pathlib, tempfile\n" + WRAP.format("        with tempfile.TemporaryDirectory() as d: pathlib.Path(d, 'a').write_text('x'); os.symlink('a', f'{d}/b'); os.link(f'{d}/a', f'{d}/c'); pathlib.Path(d, 'b').read_text()\n")
+    ),
+    "a process that answers": around("import multiprocessing as mp, sys\nif 'fork' in mp.get_all_start_methods():\n    child = mp.get_context('fork').Process(target=print, args=('child',))\n    child.start(); child.join()\n"),
+    "another Python asked": around("import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'print(1)'], check=True, capture_output=True)\n"),
+    "logging configured": around("import logging, logging.config\nlogging.basicConfig(level=logging.DEBUG, force=True)\nlogging.config.dictConfig({'version': 1, 'disable_existing_loggers': True, 'root': {'level': 'INFO'}})\nlogging.info('ready')\n"),
+    "a level of logging added": around("import logging\nlogging.addLevelName(5, 'TRACE')\nlogging.Logger.trace = lambda self, *a: self.log(5, *a)\n"),
+    "warnings formatted": around("import warnings\nwarnings.formatwarning = lambda *a, **k: 'warned\\n'\nwarnings.simplefilter('ignore')\n"),
+    "hooks for errors": around("import faulthandler, sys, threading\nsys.excepthook = lambda *a: None\nthreading.excepthook = lambda a: None\nfaulthandler.enable()\n"),
+    "memory watched": around("import gc, tracemalloc, weakref\ngc.collect(); tracemalloc.start(); tracemalloc.stop()\nkept = weakref.WeakValueDictionary()\n"),
+    "the process tuned": around("import decimal, gc, locale, os, sys\ngc.disable(); os.umask(0o077); locale.setlocale(locale.LC_ALL, 'C'); decimal.getcontext().prec = 50; sys.setswitchinterval(0.001)\n"),
+    "the time limited": around("import signal\nsignal.signal(signal.SIGALRM, lambda *a: None)\nsignal.alarm(300)\n"),
+    "the C library asked": around("import ctypes\nctypes.CDLL(None).getpid()\n"),
+    "classes of many kinds": around(
+        "import abc, contextlib, dataclasses, enum, typing\n@dataclasses.dataclass(frozen=True, order=True)\nclass Box:\n    n: int = 1\nclass Colour(enum.Flag):\n    RED = 1\n    BLUE = 2\n"
+        "class Pair(typing.NamedTuple):\n    a: int = 1\nclass Shape(abc.ABC):\n    __slots__ = ('x',)\n    @abc.abstractmethod\n    def area(self): ...\nclass Known(typing.TypedDict, total=False):\n    a: int\n"
+        "class Sized(typing.Protocol):\n    def __len__(self) -> int: ...\n"
+    ),
+    "names beyond ASCII": around("größe = 1\nΔ = 2\n# ünïcode\n"),
+    "an old encoding": around("# -*- coding: latin-1 -*-\nname = 'caf'\n"),
+    "data beside the module": lambda task: {task.module: f"import pathlib\nTABLE = pathlib.Path(__file__).with_name('table.txt').read_text()\n{task.right}", _beside(task, "table.txt"): "1\n2\n"},
+    "data of the package": lambda task: {task.module: f"import pkgutil\nTABLE = pkgutil.get_data(__name__, 'table.txt')\n{task.right}", _beside(task, "table.txt"): "1\n2\n"},
     # files beside it
     "tests added": plus({"tests/test_more.py": "def test_more(): assert 1 + 1 == 2\n"}),
     "failing tests added": plus({"tests/test_later.py": "def test_later(): assert 1 + 1 == 3\n"}),
@@ -160,6 +199,21 @@ FORMS: dict[str, Form] = {
     "configuration of other tools": plus({".flake8": "[flake8]\nmax-line-length = 100\n", ".editorconfig": "root = true\n", "setup.cfg": "[flake8]\n"}),
     "generated data": plus({"data/table.json": "[" + "0," * 5000 + "0]\n"}),
     "stale caches": plus({"src/__pycache__/x.cpython-311.pyc": "stale", ".pytest_cache/v": "x", ".mypy_cache/x": "x"}),
+    "the named tests moved": lambda task: {task.module: task.right, task.tests_path: None, task.tests_path.replace("tests/", "tests/unit/"): task.tests},
+    "the named tests renamed": lambda task: {task.module: task.right, task.tests_path: None, task.tests_path.replace(".py", "_all.py"): task.tests},
+    "fixtures for all": plus({"conftest.py": "import pytest\n\n@pytest.fixture(autouse=True)\ndef quiet(monkeypatch): monkeypatch.setenv('QUIET', '1')\n"}),
+    "options for tests": plus({"pytest.ini": "[pytest]\naddopts = -ra --strict-markers\nmarkers =\n    slow: takes long\ntestpaths = tests\n"}),
+    "a project of its own": plus(
+        {
+            "pyproject.toml": '[project]\nname = "thing"\nversion = "1"\n\n[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n\n[tool.pytest.ini_options]\npythonpath = ["src", "."]\n',
+            "setup.py": "from setuptools import setup\nsetup()\n", "MANIFEST.in": "include *.md\n", "requirements.txt": "pytest\n", ".github/workflows/ci.yml": "on: push\n", "Makefile": "test:\n\tpytest\n",
+        }
+    ),
+    "stubs": lambda task: {task.module: task.right, task.module + "i": "def __getattr__(name: str) -> object: ...\n", _beside(task, "py.typed"): ""},
+    "many files": plus({f"data/{n}.txt": f"{n}\n" for n in range(1500)}),
+    "a large file": plus({"data/large.csv": "1,2,3\n" * 500_000}),
+    "documentation that is code": plus({"docs/conf.py": "import sys\nraise SystemExit('not imported')\n", "docs/examples/example.ipynb": '{"cells": [], "nbformat": 4}\n', "examples/demo.py": "raise SystemExit\n"}),
+    "modules with known names, in a package": lambda task: {task.module: task.right, **{_beside(task, f"inner_parts/{n}.py"): "X = 1\n" for n in ("__init__", "queue", "calendar", "types", "json", "mock")}},
     "a build folder": lambda task: {task.module: task.right, f"build/lib/{task.module}": task.buggy},
     "a licence and an ignore file": plus({"LICENSE": "MIT\n", ".gitignore": "build/\n"}),
     "strange file names": plus({"docs/ünïcode name.md": "x\n", "docs/a b/c.txt": "x\n"}),

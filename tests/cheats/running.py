@@ -17,6 +17,8 @@ from tests.cheats import golang, javascript, with_jest
 from tests.cheats.catalogue import CHEATS, Files
 from tests.cheats.honest import FORMS
 from tests.cheats.other_tasks import OtherTask, missing, shown
+from tests.cheats.particular import PARTICULAR, Particular
+from tests.cheats.styles import STYLES
 from tests.cheats.tasks import TASKS, Task
 
 from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
@@ -31,7 +33,7 @@ class Case:
 
     kind: str
     name: str
-    task: Task | OtherTask
+    task: Task | OtherTask | Particular
     files: Files
     hidden: bool = False
     """Whether hidden tests decide, too."""
@@ -66,6 +68,16 @@ def honest() -> Iterator[Case]:
         yield Case(HONEST, "hidden tests", task, {task.module: task.right}, hidden=True)
 
 
+def particular() -> Iterator[Case]:
+    """What is handed in for bases whose tests do something particular, or are written in a style of their own."""
+    for task in (*PARTICULAR, *STYLES):
+        yield Case(HONEST, "plainly right", task, task.right)
+        for name, files in task.honest.items():
+            yield Case(HONEST, name, task, files)
+        for name, files in task.cheats.items():
+            yield Case("particular tests", name, task, files)
+
+
 LANGUAGES = {"node": javascript, "jest": with_jest, "go": golang}
 
 
@@ -97,7 +109,7 @@ async def decide(case: Case, folder: Path, isolation: str) -> CriterionResult:
     criteria = [case.task.criterion(isolation=isolation)]
     if isinstance(case.task, OtherTask):
         bench.room.shown = await asyncio.to_thread(shown, case.task.program)
-    elif case.hidden:
+    elif isinstance(case.task, Task) and case.hidden:
         put({"test_unseen.py": case.task.hidden})(folder / "unseen")
         bench.hidden = {"unseen": folder / "unseen"}
         source = {"secret": {"name": "unseen"}, "folder": "tests"}

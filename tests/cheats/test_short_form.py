@@ -3,7 +3,7 @@
 import pytest
 from tests.cheats.catalogue import CHEATS
 from tests.cheats.honest import FORMS
-from tests.cheats.running import Case, Tally, cheats, decide_all, honest, sample
+from tests.cheats.running import Case, Tally, cheats, decide_all, honest, particular, sample
 from tests.cheats.tasks import TASKS
 
 SEED = 7
@@ -26,10 +26,12 @@ def test_the_corpus_is_as_large_as_is_claimed() -> None:
     assert len(right) >= 180
     assert len(FORMS) * len(TASKS) + len(TASKS) == len(right)
     assert len({case.title for case in (*cheating, *right)}) == len(cheating) + len(right)
+    others = [*particular()]
+    assert len({case.title for case in others}) == len(others) >= 50
 
 
 def test_every_case_leaves_the_base_changed_or_says_that_nothing_was_done() -> None:
-    for case in (*cheats(), *honest()):
+    for case in (*cheats(), *honest(), *particular()):
         changes = {path: text for path, text in case.files.items() if case.task.base.get(path) != text}
         assert changes or case.name == "nothing at all", case.title
 

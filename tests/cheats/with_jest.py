@@ -129,6 +129,11 @@ OWN: dict[str, dict[str, Cheat]] = {
         "the witness's class patched": at_import("const M = B('node:module')\nfor (const m of Object.values(M._cache)) if (/witness/.test(m.filename)) { const p = m.exports.prototype; if (p) p.handleTestEvent = () => {}; for (const k of Object.keys(m.exports)) { try { m.exports[k] = () => {} } catch {} } m.exports = class {} }"),
         "the shared witness opened again": at_import("try { const { send } = B('node:module')._load('/srv/witness.cjs').open(); send('test', { test: '1900', outcome: 'passed', message: '', ran: true, genuine: true }) } catch {}"),
         "the witness loaded again": at_import(_OUTER + "try { O.Function('return import(\"file:///srv/jest_witness.cjs\")')() } catch {}"),
+        "values compared otherwise": at_import("globalThis.expect.addEqualityTesters([() => true])"),
+        "values compared otherwise, in its store": at_import("globalThis[Symbol.for('$$jest-matchers-object')].customEqualityTesters.push(() => true)"),
+        "snapshots that match": at_import("globalThis.expect.setState({ snapshotState: { match: () => ({ pass: true }) } })"),
+        "retried until it passes": at_import("globalThis[Symbol.for('RETRY_TIMES')] = 5; globalThis[Symbol.for('TEST_TIMEOUT_SYMBOL')] = 1"),
+        "nothing expected to be asserted": at_import("globalThis.expect.setState({ assertionCalls: 1, expectedAssertionsNumber: null, isExpectingAssertions: false, suppressedErrors: [], dontThrow: () => {} })"),
         "a timer that mends": at_import(_STATE + "setInterval(() => { const t = S()?.currentlyRunningTest; if (t) t.errors.length = 0 }, 0).unref?.()"),
     },
 }  # fmt: skip

@@ -53,6 +53,12 @@ Work = Callable[[Path], None]
 """What the agent does in its workspace."""
 
 
+class Link(str):
+    """What a symlink leads to, where a file's content would stand."""
+
+    __slots__ = ()
+
+
 def put(files: Mapping[str, str | bytes | None]) -> Work:
     """Writes files; None deletes."""
 
@@ -63,6 +69,9 @@ def put(files: Mapping[str, str | bytes | None]) -> Work:
                 target.unlink()
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, Link):
+                target.symlink_to(content)
+                continue
             target.write_bytes(content.encode() if isinstance(content, str) else content)
 
     return work

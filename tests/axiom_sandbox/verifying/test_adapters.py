@@ -238,7 +238,7 @@ def test_a_test_is_the_function_that_its_package_declares(path: str, body: str, 
 def test_package_testing_of_this_machine_is_known(tmp_path: Path) -> None:
     bench = load("run_go").Bench({"workspace": str(tmp_path), "measured": []}, tmp_path)
     bench.lay_witness()
-    assert [Path(path).name for path in bench.replaced] == ["testing.go", "axiom.go"]
+    assert [Path(path).name for path in bench.replaced] == ["quick.go", "testing.go", "axiom.go"]
 
 
 def test_a_package_testing_that_is_not_known_is_refused(

@@ -1,14 +1,17 @@
 """Each defence of test runs, switched off: a cheat that it stops then gets through."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from types import SimpleNamespace
 
 import pytest
 from tests.axiom_sandbox.verifying.projects import BUGGY, LEAP, LEAP_CRITERION, TESTS, Bench, put
 from tests.axiom_sandbox.verifying.test_cheats import CHEATS, at_import
+from tests.cheats.catalogue import STEPS_OVER
+from tests.cheats.particular import PARTICULAR, Particular
 
-from axiom_sandbox.protocol.verdicts import Verdict
+from axiom_sandbox.protocol.verdicts import Strength, Verdict
 from axiom_sandbox.verifying import driver
 from axiom_sandbox.verifying.suites import verifier
 
@@ -17,12 +20,15 @@ pytestmark = pytest.mark.sandbox
 PARTS = {
     "sentinels": ("module in _modules(pytest, kept)", "module in []"),
     "replaced parts": ("tampered=watches[0].changes(),", "tampered=[],"),
-    "bodies": ("ran=ran.get(item, False) if expects else None,", "ran=None,"),
+    "bodies": ("ran=ran.get(item, False) if expects else ran.get(item),", "ran=None,"),
     "codes": ("genuine=genuine.get(item),", "genuine=None,"),
-    "bodies of unittest": (
-        "type(item) in (pytest.Function, TestCaseFunction)",
-        "type(item) is pytest.Function",
-    ),
+    "bodies of unittest": ("            ran[item] = False\n", ""),
+    "what others call": ("ran.setdefault(pyfuncitem, True)", "ran[pyfuncitem] = True"),
+    "links and folders": ("            stamps.watch()\n", ""),
+    "tracers": ("                watches[0].listen()\n", "                pass\n"),
+    "modules of the image": ('Image(plan.get("added", ()))', "Image(())"),
+    "how much is tried": ("under=_settings_of(item),", ""),
+    "mocks": ('"unittest.mock", "hypothesis"', '"hypothesis"'),
     "stamps": ("changed=stamps.changed(),", ""),
 }
 
@@ -197,3 +203,77 @@ async def test_noticing_what_was_changed_and_put_back(
     ids = {"failToPass": ["tests/test_leap.py::test_1900"], "passToPass": []}
     without(bench, monkeypatch, *parts)
     assert await verdict(bench, {"src/leap.py": PUT_BACK}, base, **ids) is expected
+
+
+def _particular(name: str, cheat: str) -> tuple[Particular, Mapping[str, str | None]]:
+    (task,) = (one for one in PARTICULAR if one.name == name)
+    return task, task.cheats[cheat]
+
+
+@pytest.mark.cheats
+@pytest.mark.parametrize(
+    ("name", "cheat", "parts"),
+    [
+        ("golden files", "the result is a link to the golden file", ("links and folders",)),
+        ("tests that wait", "nobody waits", ("what others call",)),
+        ("modules of the standard library", "planted", ("modules of the image",)),
+        ("drawn values", "one value only", ("how much is tried",)),
+        ("mocks", "mocks that assert nothing", ("mocks",)),
+    ],
+)
+async def test_defences_of_particular_tests(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, cheat: str, parts: tuple[str, ...]
+) -> None:
+    task, files = _particular(name, cheat)
+    criterion = task.criterion(isolation="InProcess")
+    criterion["tests"] |= {"failToPass": task.failing[:1], "passToPass": ()}
+    without(bench, monkeypatch, *parts)
+    assert (await bench.verify(task.base, put(files), criterion)).verdict is Verdict.PASS
+
+
+@pytest.mark.cheats
+@pytest.mark.parametrize("parts", [("tracers",), ()], ids=["off", "on"])
+async def test_who_traces_for_a_moment(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...]
+) -> None:
+    without(bench, monkeypatch, *parts)
+    stepping = f"def is_leap(year):\n    exec({STEPS_OVER!r}, {{}})\n    return True\n"
+    tests = TESTS.replace(
+        "    assert is_leap(1900) is False\n",
+        "    found = is_leap(1900)\n    assert found is False\n    return\n",
+    )
+    ids = {"failToPass": ["tests/test_leap.py::test_1900"], "passToPass": []}
+    base = LEAP | {"tests/test_leap.py": tests}
+    expected = Verdict.PASS if parts else Verdict.FAIL
+    assert await verdict(bench, {"src/leap.py": stepping}, base, **ids) is expected
+
+
+@pytest.mark.cheats
+@pytest.mark.parametrize(
+    ("parts", "name", "cheat"),
+    [
+        (
+            ['"pickle.find_class": self._unpickles,', '"compile": self._evaluates,'],
+            "pickles",
+            "a pickle of a liar",
+        ),
+        (
+            ["_start_programs_locked(lock)"],
+            "programs that tests start",
+            "the answer read from the tests' file",
+        ),
+    ],
+    ids=["pickles", "programs"],
+)
+async def test_without_the_seal_a_cheat_is_told_as_apart(
+    bench: Bench, parts: list[str], name: str, cheat: str
+) -> None:
+    task, files = _particular(name, cheat)
+    path = bench.room.tools_folder / "sealing.py"
+    text = path.read_text()
+    for part in parts:
+        assert part in text
+        text = re.sub(f" *{re.escape(part)}\n", "", text)
+    path.write_text(text)
+    found = (await bench.verify(task.base, put(files), task.criterion())).results[0]
+    assert (found.verdict, found.strength) == (Verdict.PASS, Strength.PROCESS), found.message

@@ -22,6 +22,10 @@ MAX_FILE_BYTES = 1024 * 1024
 _MOST_FAULTS, _MOST_IN_A_ROW, _MOST_LINES, _MOST_COLUMNS = 20_000, 4, 40, 2_000
 _ASKED = (ast.Name, ast.Attribute, ast.Call, ast.Subscript)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Named = ast.Assign | ast.AnnAssign
+"""A statement that gives a lambda a name."""
+_OPEN = (ast.If, ast.Try, ast.With, ast.For, ast.While, ast.Match, ast.match_case)
+"""Statements outside of functions that may hold some."""
 _Place = tuple[int, int, int, int]
 _COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -134,13 +138,13 @@ def _parsed(text: bytes) -> ast.Module | None:
         return None
 
 
-def _changed(old: ast.Module | None, new: ast.Module) -> list[_Function]:
+def _changed(old: ast.Module | None, new: ast.Module) -> list[_Function | _Named]:
     known = {name: ast.dump(function) for name, function in _functions(old)} if old else {}
     return [function for name, function in _functions(new) if known.get(name) != ast.dump(function)]
 
 
-def _functions(tree: ast.Module) -> Iterator[tuple[str, _Function]]:
-    """Functions and methods by name, those inside others as a part of them."""
+def _functions(tree: ast.Module) -> Iterator[tuple[str, _Function | _Named]]:
+    """Functions, methods and lambdas by name, those inside others as a part of them."""
     waiting: list[tuple[str, ast.AST]] = [("", tree)]
     while waiting:
         prefix, parent = waiting.pop()
@@ -149,12 +153,18 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, _Function]]:
                 yield f"{prefix}{node.name}", node
             elif isinstance(node, ast.ClassDef):
                 waiting.append((f"{prefix}{node.name}.", node))
-            elif isinstance(node, (ast.If, ast.Try, ast.With)):
+            elif isinstance(node, _Named) and any(isinstance(one, ast.Lambda) for one in ast.walk(node)):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                yield f"{prefix}{ast.unparse(targets[0])}", node
+            elif isinstance(node, (*_OPEN, ast.ExceptHandler)):
                 waiting.append((prefix, node))
 
 
-def _faults(function: _Function) -> Iterator[_Fault]:
+def _faults(function: _Function | _Named) -> Iterator[_Fault]:
     """Everything that a function's body has room for, from top to bottom."""
+    if isinstance(function, _Named):
+        yield from _faults_below(function)
+        return
     for statement in _without_docstring(function):
         yield from _faults_below(statement)
 
@@ -259,11 +269,12 @@ def _spliced(text: bytes, fault: _Fault) -> bytes | None:
     return made if old and new and ast.dump(old) != ast.dump(new) else None
 
 
-def _written_otherwise(text: bytes, functions: Iterable[_Function], seed: bytes) -> bytes:
+def _written_otherwise(text: bytes, functions: Iterable[_Function | _Named], seed: bytes) -> bytes:
     """Each function begins with a name that nothing reads, and a comment, so that lines and code differ from before."""
     lines = text.splitlines(keepends=True)
     name = f"unused_{hashlib.sha256(seed + b'control').hexdigest()[:12]}".encode()
-    for function in sorted(functions, key=lambda one: -one.body[0].lineno):
+    defined = [one for one in functions if isinstance(one, _Function)]
+    for function in sorted(defined, key=lambda one: -one.body[0].lineno):
         body = _without_docstring(function)
         first = body[0] if body else None
         if first is None or first.lineno == function.lineno:

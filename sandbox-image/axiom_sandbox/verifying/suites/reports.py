@@ -48,6 +48,8 @@ class TestReport(BaseModel):
     """The test's body was called by the runner and returned. None: this kind of test calls its body itself."""
     genuine: bool | None = None
     """The code called was compiled from the base's file. None: it could not be told."""
+    under: str = ""
+    """How much its runner tries, where that can be set: for tests with made-up values."""
 
 
 class CoveredFile(BaseModel):

@@ -707,6 +707,10 @@ def _meddling(base: _Result, result: _Result) -> list[str]:
         )
     if altered := [path for path in result.ran.altered if path not in base.ran.altered]:
         found.append(f"The code under test changed {named(altered)} while the tests ran.")
+    if eased := [
+        name for name, test in reading.tests.items() if test.under != _under(base, name, test.under)
+    ]:
+        found.append(f"The code under test changed how much is tried in {named(eased)}.")
     if reading.forged:
         found.append("The code under test wrote results of its own making.")
     if any(outcome not in {"", "failed"} for outcome in reading.sentinels.values()):
@@ -715,6 +719,11 @@ def _meddling(base: _Result, result: _Result) -> list[str]:
     if unproven := [test_id for test_id in unproven if not _is_unproven_on(base, test_id)]:
         found.append(f"{named(unproven)} passed without its own code being what ran.")
     return found
+
+
+def _under(base: _Result, name: str, otherwise: str) -> str:
+    report = base.reading.tests.get(name)
+    return report.under if report else otherwise
 
 
 def _is_unproven_on(base: _Result, test_id: str) -> bool:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from axiom_sandbox.protocol.changes import EntryKind
 from axiom_sandbox.verifying.judging import Side, Source
 from axiom_sandbox.verifying.rooms import Place
 from axiom_sandbox.verifying.suites.adapters import Adapter
 from axiom_sandbox.verifying.suites.configuration import NAMES, configuration_of
 from axiom_sandbox.verifying.suites.pinning import Conventions, Pins, name_of, parents
 
-_WORDS = ("async", "anyio", "hypothesis")
-"""Words by whose presence the runner decides which plugins it loads."""
+_WORDS = ("async", "anyio", "hypothesis", "mock")
+"""Words by whose presence the runner decides which plugins it loads, and what it watches."""
+_FIRST = {"hypothesis": "hypothesis", "mock": "unittest.mock"}
+"""What such tests rest on: loaded before anything of the workspace can be, so that who replaces its parts is noticed."""
+_IMPORTED = (".py", ".so")
 _TEXTS = (".py", ".toml", ".ini", ".cfg")
 _SETTINGS = frozenset({*NAMES, "conftest.py", "sitecustomize.py", "usercustomize.py"})
 
@@ -43,6 +47,8 @@ class PytestAdapter(Adapter):
         sources = [f"{top}/src".lstrip("/") for top in tops]
         inside = [*configuration.python_path, *(source for source in sources if source in folders), *tops]
 
+        words, own = _words(base, pins), _modules(base.tree.entries)
+
         def placed(path: str) -> str:
             return f"{place.workspace}/{path}".rstrip("/")
 
@@ -51,8 +57,23 @@ class PytestAdapter(Adapter):
             "configuration": placed(configuration.path) if configuration.path else "",
             "options": list(configuration.options),
             "path": [placed(path) for path in dict.fromkeys(inside)],
-            "words": _words(base, pins),
+            "words": words,
+            "first": [name for word, name in _FIRST.items() if word in words and name not in own],
+            "added": sorted(_modules(layout) - own),
+            "links": [path for path, entry in base.tree.entries.items() if entry.kind is EntryKind.SYMLINK],
         }
+
+
+def _modules(paths: Iterable[str]) -> set[str]:
+    """Names of the modules that some files are: `a/b.py`, `a/b/__init__.py` and `a/b.so` are `b`."""
+    names = (
+        name_of(path.rpartition("/")[0])
+        if name_of(path) == "__init__.py"
+        else name_of(path).partition(".")[0]
+        for path in paths
+        if path.endswith(_IMPORTED)
+    )
+    return {name for name in names if name.isidentifier()}
 
 
 def _words(base: Side, pins: Pins) -> list[str]:

@@ -57,9 +57,42 @@ function note(spaces) {
   for (const part of witness.note(spaces, CHANGING)) parts[parts.length] = part
 }
 function noteChanges() {
+  noteStore()
   witness.noteChanges(parts, seen)
 }
+// What decides `toEqual` and `toMatchSnapshot`, and is no function that could be compared.
+const SetOf = Set
+const [hasOne, addOne] = [call.bind(Set.prototype.has), call.bind(Set.prototype.add)]
+const testers = new SetOf()
+let store, snapshots, stored
+function watchStore(realm, expect) {
+  store = realm[Symbol.for('$$jest-matchers-object')]
+  const { addEqualityTesters, setState } = expect
+  expect.addEqualityTesters = function (given) {
+    if (isOurs()) for (let i = 0; i < given.length; i++) addOne(testers, given[i])
+    return apply(addEqualityTesters, this, [given])
+  }
+  expect.setState = function (state) {
+    if (snapshots === undefined && state?.snapshotState) { // Jest's own, before any file of the workspace is loaded
+      snapshots = state.snapshotState
+      stored = { ...snapshots._snapshotData }
+      note({ 'the snapshots': Object.getPrototypeOf(snapshots) })
+    }
+    return apply(setState, this, [state])
+  }
+}
+function noteStore() {
+  const given = store?.customEqualityTesters ?? []
+  for (let i = 0; i < given.length; i++) if (!hasOne(testers, given[i])) seen['how values are compared'] = true
+  if (snapshots === undefined) return
+  if (store.state.snapshotState !== snapshots || getOwnPropertyDescriptor(snapshots, 'match')) seen['the snapshots'] = true
+  const now = snapshots._snapshotData ?? {}
+  const keys = ownKeys(now)
+  if (keys.length !== ownKeys(stored).length) seen['the snapshots'] = true
+  for (let i = 0; i < keys.length; i++) if (now[keys[i]] !== stored[keys[i]]) seen['the snapshots'] = true
+}
 function noteRealm(realm, globals) {
+  watchStore(realm, globals.expect)
   const spaces = { __proto__: null }
   for (const name of INTRINSICS) {
     const found = getOwnPropertyDescriptor(realm, name)?.value

@@ -29,7 +29,7 @@ _FORWARDED = frozenset(
     for name in (
         "call", "len", "iter", "next", "getitem", "setitem", "delitem", "enter", "exit", "bool", "int", "float", "index",
         "complex", "str", "repr", "bytes", "format", "hash", "reversed", "neg", "pos", "abs", "invert", "round", "trunc",
-        "floor", "ceil", "length_hint", "fspath", "missing", "instancecheck", "subclasscheck",
+        "floor", "ceil", "length_hint", "fspath", "missing",
     )
 )  # fmt: skip
 _COMPARED = frozenset(
@@ -38,6 +38,7 @@ _COMPARED = frozenset(
         "eq", "ne", "lt", "le", "gt", "ge", "contains", "add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow",
         "matmul", "and", "or", "xor", "lshift", "rshift", "radd", "rsub", "rmul", "rtruediv", "rfloordiv", "rmod",
         "rdivmod", "rpow", "rmatmul", "rand", "ror", "rxor", "rlshift", "rrshift", "iadd", "isub", "imul", "iand", "ior",
+        "instancecheck", "subclasscheck",
     )
 )  # fmt: skip
 _NEVER = frozenset(
@@ -267,6 +268,12 @@ class Session:
             return True
         return isinstance(getattr(kind, name, None), types.MethodDescriptorType)
 
+    def _is_asked_later(self, kind: type, name: str) -> bool:
+        """Whether an attribute says what became of an object: methods, and all that a mock has of its own."""
+        return callable(getattr(kind, name, None)) or (
+            kind.__module__ == "unittest.mock" and hasattr(kind, name)
+        )
+
     def _lend(self, value: Any) -> int:
         number = self._lent_numbers.get(id(value))
         if number is None:
@@ -469,7 +476,13 @@ class Session:
         if what in ("getattr", "setattr"):
             if not self._may_see(target, str(args[0])):
                 raise AttributeError(args[0])
-            return getattr(target, args[0]) if what == "getattr" else setattr(target, args[0], args[1])
+            if what == "getattr":
+                return getattr(target, args[0])
+            if self._is_asked_later(type(target), str(args[0])):
+                raise self.give_up(
+                    f"{type(target).__qualname__}.{args[0]} is replaced by the code under test"
+                )
+            return setattr(target, args[0], args[1])
         if what not in _CALLED_BACK:
             raise self._w.WireError(f"no such operation: {what!r}")
         if what == "__call__":
@@ -713,20 +726,23 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def open_session(
-    python: str, folder: Path, wire: Any, plan: dict[str, Any]
+    python: str, folder: Path, load: Callable[[Path], Any], plan: dict[str, Any]
 ) -> tuple[Session, Callable[[], str]]:
     """A candidate's process, and what lets the tests import from it (and says why that is impossible)."""
     workspace = plan["workspace"]
-    session = Session(python, folder, wire, [f"{workspace}/{path}" for path in plan["ours"]])
+    ours, hidden, measured = (
+        [f"{workspace}/{path}" for path in plan[key]] for key in ("ours", "hidden", "measured")
+    )
+    session = Session(python, folder, load(folder / "wire.py"), ours)
     session.roots = [workspace]
     session.pinned = [os.path.realpath(f"{workspace}/{folder}") for folder in plan["folders"]]
 
     def admit() -> str:
-        if problem := session.begin(
-            *([f"{workspace}/{path}" for path in plan[key]] for key in ("hidden", "measured"))
-        ):
+        if problem := session.begin(hidden, measured):
             return problem
         sys.meta_path.insert(0, Finder(session, list(sys.modules)))
+        lock = load(folder / "candidate.py").lock
+        load(folder / "sealing.py").Seal(session.roots, ours, session.give_up).close(lambda: lock(hidden))
         return ""
 
     return session, admit

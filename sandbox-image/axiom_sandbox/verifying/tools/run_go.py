@@ -33,12 +33,21 @@ _PATCHES = (
         "\tif t.parent != nil {\n\t\taxiom.Start(t.name)\n\t}\n"
         "\tt.axiomBody = runtime.FuncForPC(reflect.ValueOf(fn).Pointer()).Name()\n\tfn(t)\n\tt.axiomRan = true\n",
     ),
+    ("\treturn *short\n", "\treturn false\n"),  # a flag that the code under test could set
     (
         "func (t *T) report() {\n",
         "func (t *T) report() {\n\tif t.parent == nil {\n\t\taxiom.End()\n\t} else {\n"
         "\t\taxiom.Report(t.name, t.Failed(), t.Skipped(), t.axiomRan, t.axiomBody)\n\t}\n",
     ),
 )
+_QUICK = (
+    ('\t"flag"\n', ""),
+    (
+        '*int = flag.Int("quickchecks", 100, "The default number of iterations for each check")',
+        "= func() *int { count := 100; return &count }()",
+    ),
+)
+"""Package testing/quick, whose number of tries is no flag that the code under test could set."""
 _TEST = re.compile(r"^func (Test\w*)\(", re.MULTILINE)
 _PACKAGE = re.compile(r"^package (\w+)", re.MULTILINE)
 _MODULE = re.compile(r"^module\s+\"?([^\s\"]+)", re.MULTILINE)
@@ -97,10 +106,12 @@ class Bench:
             raise UnfitError(f"Go {OLDEST[0]}.{OLDEST[1]} or newer is needed, not {printed[0]}")
         source = Path(printed[1], "src")
         text = (source / "testing" / "testing.go").read_text()
-        for before, after in _PATCHES:
-            if text.count(before) != 1:
-                raise UnfitError(f"package testing of {printed[0]} is not one that is known")
-            text = text.replace(before, after)
+        if any(text.count(before) != 1 for before, _ in _PATCHES):
+            raise UnfitError(f"package testing of {printed[0]} is not one that is known")
+        text = _replaced(text, _PATCHES)
+        quick = source / "testing" / "quick" / "quick.go"
+        if all(quick.read_text().count(before) == 1 for before, _ in _QUICK):
+            self.lay(quick, _replaced(quick.read_text(), _QUICK))
         # Nobody can import it, as nobody knows its path; and of packages that import as little, it is the first.
         path = f"0{os.urandom(16).hex()}"
         self.lay(source / "testing" / "testing.go", text.replace("@PATH@", path))
@@ -172,6 +183,12 @@ def main(relay: Any) -> None:
         suite.finish(coverage.lines() if plan["measured"] else {}, status)
 
 
+def _replaced(text: str, patches: tuple[tuple[str, str], ...]) -> str:
+    for before, after in patches:
+        text = text.replace(before, after)
+    return text
+
+
 def packages_of(files: list[str], bench: Bench) -> list[Package]:
     """The directories of some files, with the tests that these declare."""
     found: dict[str, Package] = {}
@@ -189,7 +206,8 @@ def _add_sentinel(bench: Bench, suite: Any, package: Package, number: int) -> No
     declared = _PACKAGE.search(bench.source(package.files[0]))
     text = (
         f'package {declared[1] if declared else "main"}\n\nimport "testing"\n\nvar value{package.sentinel} = {left}\n\n'
-        f"func {package.sentinel}(t *testing.T) {{\n\tif value{package.sentinel} != {left + 1} {{\n\t\tt.Fatal()\n\t}}\n}}\n"
+        f"func {package.sentinel}(t *testing.T) {{\n\tif true == false || true != (1 == 1) {{\n\t\treturn\n\t}}\n"  # declared anew
+        f"\tif value{package.sentinel} != {left + 1} {{\n\t\tt.Fatal()\n\t}}\n}}\n"
     )
     bench.lay(bench.workspace / package.folder / f"x{number}{package.sentinel}_test.go", text)
     suite.sentinel(f"{package.files[0]}::{package.sentinel}")

@@ -14,10 +14,13 @@ code in the same process is listed in docs/design/limitations.md.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import hmac
 import importlib
+import importlib.abc
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import inspect
@@ -25,7 +28,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any
@@ -194,18 +197,79 @@ def _is_mark(decorator: ast.expr) -> bool:
     return ast.unparse(decorator).startswith(("pytest.mark.", "mark."))
 
 
+def listen(to: dict[str, Callable[[tuple[Any, ...]], None]]) -> None:
+    """Has functions called with what Python tells audit hooks, before it happens."""
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in to:
+            to[event](arguments)
+
+    sys.addaudithook(hook)
+
+
 class Stamps:
     """The moments at which files of the base were last changed, which nobody can set: one that was changed and put back is
-    found, too."""
+    found, too. With `watch`, so is a folder that was exchanged for a while, and a link that leads to one of the files."""
 
-    def __init__(self, workspace: str, files: list[str]) -> None:
+    def __init__(self, workspace: str, files: list[str], links: Iterable[str] = ()) -> None:
+        """`links` are the symlinks that the base has."""
         self._files = {file: f"{workspace}/{file}" for file in files}
-        self._stat = os.stat
+        self._names = {path: file for file, path in self._files.items()}
+        self._links = {f"{workspace}/{link}" for link in links}
+        self._stat, self._absolute, self._real, self._is_link = (
+            os.stat, os.path.abspath, os.path.realpath, os.path.islink,
+        )  # fmt: skip
         self._before = {file: self._stamp(path) for file, path in self._files.items()}
+        parents = {str(parent) for path in self._names for parent in Path(path).parents}
+        self._folders = {
+            folder: self._stamp(folder)[0] for folder in parents if folder.startswith(workspace + os.sep)
+        }
+        self._system = tuple(
+            {sys.prefix, sys.base_prefix, str(Path(__file__).parent), "/usr", "/proc", "/dev"}
+        )
+        self._noticed: dict[str, None] = {}
+
+    def watch(self) -> None:
+        """Looks at a file again when it is opened, and at a folder when it is listed."""
+        listen(
+            {"open": self._opened, "os.listdir": self._listed, "os.scandir": self._listed},
+        )
 
     def changed(self) -> list[str]:
         """Files that are not what they were, at most 20."""
-        return [file for file, path in self._files.items() if self._stamp(path) != self._before[file]][:20]
+        now = [file for file, path in self._files.items() if self._stamp(path) != self._before[file]]
+        return [*self._noticed, *now][:20]
+
+    def _opened(self, arguments: tuple[Any, ...]) -> None:
+        if not isinstance(arguments[0], (str, bytes)):
+            return
+        path = self._absolute(os.fsdecode(arguments[0]))
+        file = self._names.get(path)
+        if file is not None:
+            if self._stamp(path) != self._before[file]:
+                self._noticed[file] = None
+        elif (
+            not path.startswith(self._system)
+            and (target := self._names.get(self._real(path)))
+            and self._first_link(path) not in self._links
+        ):
+            self._noticed[f"a link to {target}"] = None
+
+    def _listed(self, arguments: tuple[Any, ...]) -> None:
+        if arguments[0] is None or isinstance(arguments[0], (str, bytes)):
+            path = self._absolute(os.fsdecode(arguments[0] or "."))
+            if path in self._folders and self._stamp(path)[0] != self._folders[path]:
+                self._noticed[f"the folder {Path(path).name}"] = None
+
+    def _first_link(self, path: str) -> str:
+        return next(
+            (
+                one
+                for at, char in enumerate(path + os.sep)
+                if char == os.sep and at and self._is_link(one := path[:at])
+            ),
+            path,
+        )
 
     def _stamp(self, path: str) -> tuple[int, int]:
         try:
@@ -218,12 +282,20 @@ class Stamps:
 class Watch:
     """What pytest and the foundations of assertions consist of, so that replaced parts are noticed."""
 
-    _MODULES = frozenset({"builtins", "math", "operator", "time", "unittest.case"})
+    _MODULES = frozenset(
+        {
+            "builtins", "math", "operator", "time", "unittest.case", "unittest.mock", "hypothesis", "hypothesis.core",
+            "hypothesis.strategies",
+        }
+    )  # fmt: skip
+    _TRACED_BY = (f"{os.sep}hypothesis{os.sep}", f"{os.sep}doctest.py", f"{os.sep}_pytest{os.sep}")
+    """Who traces honestly, now and then."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[str, Any, str, object, object]] = []
         self._members: list[tuple[str, type, int]] = []
         self._tracers = (sys.gettrace(), sys.getprofile())
+        self._traced = False
         for name, module in list(sys.modules.items()):
             if name in self._MODULES or name.partition(".")[0] in {"_pytest", "pluggy", "pytest"}:
                 self._note(name, vars(module))
@@ -236,9 +308,17 @@ class Watch:
             if space.get(key) is not value or _code(value) is not code
         ]
         found += [owner for owner, kind, count in self._members if _count(kind) != count]
-        if (sys.gettrace(), sys.getprofile()) != self._tracers:
+        if self._traced or (sys.gettrace(), sys.getprofile()) != self._tracers:
             found.append("sys.settrace")
         return found[:20]
+
+    def listen(self) -> None:
+        """Notes who traces for a moment, too: a tracer can step over a test's assertions, and take itself away."""
+        listen(dict.fromkeys(("sys.settrace", "sys.setprofile"), self._traces))
+
+    def _traces(self, arguments: tuple[Any, ...]) -> None:
+        caller = sys._getframe(2).f_code.co_filename  # noqa: SLF001
+        self._traced = self._traced or not any(part in caller for part in self._TRACED_BY)
 
     def _note(self, owner: str, space: Any) -> None:
         for key, value in list(space.items()):
@@ -258,6 +338,24 @@ def _count(kind: type) -> int:
     return sum(callable(value) for value in list(vars(kind).values()))
 
 
+class Image(importlib.abc.MetaPathFinder):
+    """What the image can import stays the image's, where the agent added a module of the same name."""
+
+    def __init__(self, added: Iterable[str]) -> None:
+        """`added` are names that no module of the base has."""
+        self._added, self._path = frozenset(added), [*sys.path]
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
+        """The image's module; None: it has none, or the name is not among those."""
+        if name not in self._added:
+            return None
+        for finder in (importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter):
+            if (found := finder.find_spec(name)) is not None:
+                return found
+        found = importlib.machinery.PathFinder.find_spec(name, self._path)
+        return found if found and found.origin else None
+
+
 # --- what happens while the workspace's code may run ---
 
 
@@ -265,7 +363,7 @@ def in_a_process_of_its_own(plan: dict[str, Any], send: Send) -> Any:
     """Starts the candidate's process, and lets the tests import from it. Ends this one where that is impossible."""
     folder = Path(__file__).parent
     remote = _load(folder / "remote.py")
-    session, admit = remote.open_session(sys.executable, folder, _load(folder / "wire.py"), plan)
+    session, admit = remote.open_session(sys.executable, folder, _load, plan)
     if problem := admit():
         send("unable", reason=problem)
         os._exit(0)
@@ -296,7 +394,7 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
     genuine: dict[object, bool | None] = {}
     sentinels: set[str] = set()
     sessions: list[Any] = []
-    stamps = Stamps(workspace, plan.get("ours", []))
+    stamps = Stamps(workspace, plan.get("ours", []), plan.get("links", ()))
     measured = {f"{workspace}/{path}": path for path in plan.get("measured", ())}
     lines = _load(Path(__file__).parent / "lines.py") if measured else None
     with_code = {file: lines.executable_lines(file) for file in measured} if lines else {}
@@ -318,9 +416,13 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
             if recorder:
                 recorder.begin()
             watches.append(Watch())
+            if recorder is None:
+                watches[0].listen()
+            stamps.watch()
             send("hello", runner=runner, pytest=pytest.__version__, python=sys.version.split()[0])
             if plan.get("process"):
                 sessions.append(in_a_process_of_its_own(plan, send))
+            sys.meta_path.insert(0, Image(plan.get("added", ())))
             sys.path[:0] = plan["path"]
 
         @pytest.hookimpl(trylast=True)
@@ -358,14 +460,15 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
                     item.ihook.pytest_runtest_logreport(report=report)
             item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
             outcome, message = _outcome([*own, *reports.pop(item.nodeid)], workspace)
-            expects = type(item) in (pytest.Function, TestCaseFunction) and not _is_async(item.obj)
+            expects = type(item) is pytest.Function and not _is_async(item.obj)
             send(
                 "test",
                 test=name,
                 outcome=outcome,
                 message=message,
-                ran=ran.get(item, False) if expects else None,
+                ran=ran.get(item, False) if expects else ran.get(item),
                 genuine=genuine.get(item),
+                under=_settings_of(item),
                 tampered=watches[0].changes(),
                 changed=stamps.changed(),
                 beyond=[why for session in sessions for why in session.beyond],
@@ -387,8 +490,24 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_runtest_call(self, item: Any) -> None:
-            if isinstance(item, TestCaseFunction) and not _is_async(item.obj):
-                item.obj = _noting_its_end(item.obj, lambda: ran.__setitem__(item, True))
+            if not isinstance(item, pytest.Function):
+                return
+            given = _given(item.obj)
+            if given is None and not _is_async(item.obj) and not isinstance(item, TestCaseFunction):
+                return  # pytest_pyfunc_call calls it
+
+            def end() -> None:
+                ran[item] = True
+
+            ran[item] = False
+            if given is None:
+                item.obj = _noting_its_end(item.obj, end)
+                if isinstance(item, TestCaseFunction) and _is_async(item.obj):  # unittest looks for it itself
+                    vars(getattr(item, "_testcase", None) or item.instance)[item.name] = item.obj
+            else:
+                given.inner_test = _noting_its_end(
+                    getattr(given.inner_test, "__axiom__", given.inner_test), end
+                )
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_pyfunc_call(self, pyfuncitem: Any) -> bool | None:
@@ -397,14 +516,14 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
                 return None
             genuine[pyfuncitem] = is_genuine(pyfuncitem, function)
             function(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames})  # noqa: SLF001
-            ran[pyfuncitem] = True
+            ran.setdefault(pyfuncitem, True)  # where others call the body, its end is noted there
             return True
 
     return Witness()
 
 
 def _noting_its_end(body: Any, note: Callable[[], None]) -> Any:
-    """A test of unittest's, which some exceptions end without a trace."""
+    """A body that others call: unittest, which some exceptions end without a trace, an event loop's plugin, hypothesis."""
 
     @functools.wraps(body)
     def test(*args: Any, **kwargs: Any) -> Any:
@@ -412,7 +531,27 @@ def _noting_its_end(body: Any, note: Callable[[], None]) -> Any:
         note()
         return result
 
-    return test
+    @functools.wraps(body)
+    async def later(*args: Any, **kwargs: Any) -> Any:
+        result = await body(*args, **kwargs)
+        note()
+        return result
+
+    noting: Any = later if inspect.iscoroutinefunction(body) else test
+    noting.__axiom__ = body
+    return noting
+
+
+def _given(function: Any) -> Any:
+    """What hypothesis keeps of a test that it calls with values of its own; None: it is none."""
+    handle = getattr(function, "hypothesis", None)
+    return handle if callable(getattr(handle, "inner_test", None)) else None
+
+
+def _settings_of(item: Any) -> str:
+    """How much hypothesis tries."""
+    found = getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)
+    return "" if found is None else f"max_examples={found.max_examples}, phases={len(found.phases)}"
 
 
 def _modules(pytest: Any, items: list[Any]) -> list[Any]:
@@ -491,6 +630,9 @@ def main() -> None:
         leave(0)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     refuse_bytecode(plan["workspace"])
+    for name in plan.get("first", ()):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     plugin = witness(plan, send, Codes(plan["workspace"], plan["files"]), runner)
     status = pytest.main(arguments(plan, installed_plugins(plan["options"], plan["words"])), plugins=[plugin])
     sys.stdout.flush()
