@@ -37,10 +37,14 @@ def test_a_suspended_task_goes_on_with_its_files_as_they_were(world: World, clus
     suspended = world.wait("kept", lambda item: item["status"]["state"] == "Suspended", 120)
     world.wait_no_pods(task, 120)
     assert [one["reason"] for one in checkpoints_of(suspended)] == ["Demand", "Suspend"]
+    assert suspended["status"]["suspension"]["since"], "its deadline stands"
 
     world.kubectl("patch", "agenttask", "kept", "--type=merge", "-p", '{"spec":{"suspend":false}}')
     again = world.wait("kept", lambda item: item["status"]["attempt"] == 2 and is_running(item), 120)
     assert again["status"].get("lostAttempts", 0) == 0
+    stood = again["status"]["suspension"]
+    assert (stood.get("since"), stood["times"]) == (None, 1)
+    assert stood["seconds"] >= 1
     assert again["status"]["restored"]["number"] == checkpoints_of(suspended)[-1]["number"]
     world.let_go(task)
     done = world.wait_complete("kept", 180)

@@ -83,7 +83,7 @@ def parse_position(task_id: str, start: str, last_event_id: str, slot: str, atte
         return _addressed(task_id, start)
     if not _SLOT.fullmatch(slot):
         raise BadPositionError(
-            f"slot={slot!r}: write agent, fetcher, copier, pusher or verifier-<round>-<trial>"
+            f"slot={slot!r}: write agent, fetcher, copier, pusher, pusher-<trial> or verifier-<round>-<trial>"
         )
     for name, text in (("from", start), ("attempt", attempt)):
         if not text.isdecimal() or len(text) > 18:

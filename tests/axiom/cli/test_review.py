@@ -46,6 +46,22 @@ def test_a_decision_is_written_under_the_name_that_the_server_knows(
     assert patched(desk) == [{"review": {"decision": decision, "by": "jane", "why": "looked at it"}}]
 
 
+def test_a_branch_that_could_not_be_pushed_is_tried_again_in_other_words_and_the_same_are_refused(
+    desk: Desk,
+) -> None:
+    conditions = [
+        *ENDED["conditions"],
+        {"type": "Pushed", "status": "False", "reason": "PushFailed", "message": "it is protected"},
+    ]
+    add(desk, conditions=conditions)
+    assert review(desk, "--accept", "--why", "it will do").exit_code == 0
+    same = review(desk, "--accept", "--why", "it will do")
+    assert (same.exit_code, len(patched(desk))) == (3, 1)
+    assert "say in others why (--why) the branch is to be tried again" in same.stderr
+    assert review(desk, "--accept", "--why", "nothing protects it any more").exit_code == 0
+    assert len(patched(desk)) == 2
+
+
 def test_again_makes_a_task_that_goes_on_from_the_last_checkpoint(desk: Desk) -> None:
     add(desk, checkpoints=[POINT])
     ended = review(desk, "--again", "mind the centuries")

@@ -206,6 +206,8 @@ async def test_a_stream_of_a_task_that_was_deleted_ends(store: FolderStore) -> N
     [
         ("1", "", "agent", "1", Position(1, "agent", 1)),
         ("0", "", "verifier-2-1", "3", Position(3, "verifier-2-1", 1)),
+        ("1", "", "pusher", "1", Position(1, "pusher", 1)),
+        ("1", "", "pusher-2", "1", Position(1, "pusher-2", 1)),
         ("u/2/agent/7", "", "agent", "1", Position(2, "agent", 7)),
         ("1", "u/2/verifier-1-1/7", "agent", "1", Position(2, "verifier-1-1", 8)),
     ],
@@ -220,6 +222,7 @@ def test_positions(start: str, last: str, slot: str, attempt: str, position: Pos
         ("x", "", "agent", "1"),
         ("1", "", "agent", "-1"),
         ("1", "", "../agent", "1"),
+        ("1", "", "pusher-0", "1"),
         ("u/0/agent/1", "", "agent", "1"),
         ("1", "other/1/agent/1", "agent", "1"),
         ("1", "u/1/agent", "agent", "1"),
