@@ -148,6 +148,13 @@ class Sight:
     """Of a clock that only goes forward."""
 
 
+_SIGSYS, _SHELLS_SIGSYS = 31, 128 + 31
+_FOREIGN_CALLS = (
+    "ended by signal 31 (SIGSYS): a sandbox ends what calls the kernel by another processor's numbers, as 32-bit programs do;"
+    " take a program of 64 bits"
+)
+
+
 class Driver(ABC):
     """One agent, in one session."""
 
@@ -298,6 +305,8 @@ class Driver(ABC):
         else:
             done = exit_.code == 0 and not self.structured
             says = Saying.SUCCESS if done else Saying.FAILURE
+            if exit_.signal == _SIGSYS or exit_.code == _SHELLS_SIGSYS:
+                text = f"[{_FOREIGN_CALLS}]\n{text}".rstrip()
         claim = Claim(
             says=says,
             exit_code=exit_.code,

@@ -74,3 +74,11 @@ def test_a_further_round_uses_the_command_that_resumes() -> None:
 def test_the_claim_is_what_the_end_says(ended: Ended, says: str, text: str) -> None:
     claim = GenericDriver(AgentProgram(command=("a",)), PLACE).claim(ended).claim
     assert (claim.says, claim.text) == (says, text)
+
+
+@pytest.mark.parametrize("exit_", [Exit(signal=31), Exit(code=159)])
+def test_a_program_that_was_ended_for_its_kind_of_calls_says_so(exit_: Exit) -> None:
+    claim = GenericDriver(AgentProgram(command=("a",)), PLACE).claim(Ended(exit_, "", b"hello")).claim
+    assert claim.says == "Failure"
+    assert "32-bit programs" in claim.text
+    assert claim.text.endswith("\nhello")
