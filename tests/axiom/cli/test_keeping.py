@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,16 @@ from typing import Any
 import pytest
 from tests.axiom.cli.test_run import Cli, agent_class, agent_task
 from tests.axiom.cli.test_run_on_cluster import ENDED, TASK, Desk, desk, meanwhile
+from tests.axiom.evidence.runs import manifest_of, stored_run
 from typer.testing import CliRunner
 
 from axiom.api.loading import RefusedError, parse_task
 from axiom.cli import keeping
 from axiom.cli.forking import from_checkpoint
 from axiom.cli.main import app
+from axiom.storage.blobs import keep_blob
+from axiom.storage.folder import FolderStore
+from axiom_sandbox.protocol.identity import Identity, Role
 
 __all__ = ["desk"]
 
@@ -162,26 +168,40 @@ def test_a_complete_task_is_forked_and_not_rolled_back(desk: Desk) -> None:
     assert "leap is complete; fork it instead: axiom fork leap NAME --checkpoint 1" in ended.stderr
 
 
-@pytest.mark.sandbox
+def gone(tmp_path: Path, uid: str, *, complete: bool = True) -> str:
+    """A task of namespace ns whose AgentTask was deleted, with checkpoint 4 of attempt 2; the manifest's digest."""
+    if complete:
+        stored_run(tmp_path / "store", name="leap", uid=uid)
+    owner = Identity(namespace="ns", task="leap", task_id=uid, attempt=2, role=Role.AGENT)
+    content = manifest_of(owner, "b" * 64).model_dump_json().encode()
+    digest = hashlib.sha256(content).hexdigest()
+    asyncio.run(keep_blob(FolderStore(tmp_path / "store"), owner, "checkpoint-4", digest, content))
+    return digest
+
+
 def test_a_task_that_is_gone_is_forked_out_of_object_storage(desk: Desk, tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
-    shell = agent_class(command=["/bin/sh", "-euc", "echo mine > mine", "$(AXIOM_PROMPT)"])
-    first = agent_task("first")
-    first["metadata"]["namespace"] = "team"
-    assert cli.run(shell, first).exit_code == 1
-    where = ("--from", str(tmp_path / "state"), "--namespace", "team")
-    ended = call(desk, "fork", "t", "t-2", *where)
+    digest = gone(tmp_path, "u-1")
+    where = ("--from", str(tmp_path / "store"), "--namespace", "ns")
+    ended = call(desk, "fork", "leap", "leap-2", *where)
     assert ended.exit_code == 0, ended.stderr
-    made = desk.server.get("agenttasks", "team", "t-2")
+    made = desk.server.get("agenttasks", "ns", "leap-2")
     assert made is not None
-    source = made["spec"]["workspace"]["checkpoint"]
-    assert (source["task"], source["number"], source["stored"]["attempt"]) == ("t", 1, 1)
-    listed = CliRunner().invoke(app, ["checkpoints", "t", *where, "--json"])
-    assert source["stored"]["digest"] == json.loads(listed.stdout)["digest"]
-    assert made["spec"]["prompt"] == first["spec"]["prompt"]
-    parse_task({key: made[key] for key in ("metadata", "spec")})
-    missing = call(desk, "fork", "t", "t-3", "--checkpoint", "9", *where)
+    stored = {"uid": "u-1", "attempt": 2, "digest": digest}
+    assert made["spec"]["workspace"] == {"checkpoint": {"task": "leap", "number": 4, "stored": stored}}
+    parsed = parse_task({key: made[key] for key in ("metadata", "spec")})
+    assert (parsed.spec.prompt, parsed.spec.agent_class_name) == ("Make it pass.", "codex")
+    missing = call(desk, "fork", "leap", "leap-3", "--checkpoint", "9", *where)
     assert missing.exit_code == 4
-    assert "no checkpoint 9 of a task 't' of namespace 'team' is kept" in missing.stderr
-    elsewhere = call(desk, "fork", "t", "t-3", *where[:2], "--namespace", "elsewhere")
-    assert "no checkpoint of a task 't' of namespace 'elsewhere' is kept" in elsewhere.stderr
+    assert "no checkpoint 9 of a task 'leap' of namespace 'ns' is kept" in missing.stderr
+    elsewhere = call(desk, "fork", "leap", "leap-3", *where[:2], "--namespace", "elsewhere")
+    assert "no checkpoint of a task 'leap' of namespace 'elsewhere' is kept" in elsewhere.stderr
+
+
+def test_of_a_task_that_was_deleted_before_its_end_it_is_said_what_names_its_checkpoint(
+    desk: Desk, tmp_path: Path
+) -> None:
+    digest = gone(tmp_path, "u-1", complete=False)
+    ended = call(desk, "fork", "leap", "leap-2", "--from", str(tmp_path / "store"), "--namespace", "ns")
+    assert ended.exit_code == 4
+    assert "was deleted before it was complete" in ended.stderr
+    assert digest in ended.stderr

@@ -14,6 +14,8 @@ from axiom.evidence.outcomes import encode_outcome
 from axiom.storage.keys import blob_key, outcome_key
 from axiom_sandbox.ledger.files import compress
 from axiom_sandbox.ledger.records import ORIGIN, encode
+from axiom_sandbox.protocol.agents import AgentMode, DriverName
+from axiom_sandbox.protocol.checkpoints import DriverMoment, LedgerPosition, Manifest, Why, WorkspaceMoment
 from axiom_sandbox.protocol.identity import Identity, Role
 
 BEGAN = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -152,3 +154,22 @@ def stored_run(root: Path, **changes: Any) -> StoredRun:
     run = StoredRun(root, **{"agent": AGENT, "verifier": VERIFIER, **changes})
     run.write()
     return run
+
+
+def manifest_of(owner: Identity, base: str) -> Manifest:
+    """Of checkpoint 4 of an agent, on this base."""
+    return Manifest(
+        identity=owner,
+        number=4,
+        why=Why.TURN,
+        taken_ms=1,
+        round=1,
+        turn_over=True,
+        last_prompt="",
+        state=None,
+        driver=DriverMoment(name=DriverName.GENERIC, mode=AgentMode.STRUCTURED),
+        workspace=WorkspaceMoment(base=base, fingerprint="f"),
+        terminal=None,
+        ledger=LedgerPosition(path="", records=1, head=""),
+        parts=(),
+    )

@@ -16,6 +16,7 @@ from typing import Any
 import kopf
 import pytest
 import zstandard
+from tests.axiom.evidence.runs import manifest_of
 from tests.fakes.api_server import FakeApiServer, fake_api_server
 from tests.fakes.trusted_side import FakeTrustedSide, fake_trusted_side
 
@@ -33,9 +34,7 @@ from axiom.storage.folder import FolderStore
 from axiom.storage.keys import blob_key, outcome_key, review_key, segment_key
 from axiom.storage.store import UnavailableError
 from axiom_sandbox.ledger.records import ORIGIN, decode, encode
-from axiom_sandbox.protocol.agents import AgentMode, DriverName
 from axiom_sandbox.protocol.channel import SUPERSEDED, LedgerHead, Phase
-from axiom_sandbox.protocol.checkpoints import DriverMoment, LedgerPosition, Manifest, Why, WorkspaceMoment
 from axiom_sandbox.protocol.identity import Identity, Role
 from axiom_sandbox.snapshots.archives import digest_of, read_tree
 
@@ -500,24 +499,6 @@ async def stored_checkpoint(world: World, namespace: str = "ns") -> dict[str, An
     await keep_blob(world.store, owner, "workspace", base, archive)
     await keep_blob(world.store, owner, "checkpoint-4", digest, content)
     return {"task": "gone", "number": 4, "stored": {"uid": "u-9", "attempt": 2, "digest": digest}}
-
-
-def manifest_of(owner: Identity, base: str) -> Manifest:
-    return Manifest(
-        identity=owner,
-        number=4,
-        why=Why.TURN,
-        taken_ms=1,
-        round=1,
-        turn_over=True,
-        last_prompt="",
-        state=None,
-        driver=DriverMoment(name=DriverName.GENERIC, mode=AgentMode.STRUCTURED),
-        workspace=WorkspaceMoment(base=base, fingerprint="f"),
-        terminal=None,
-        ledger=LedgerPosition(path="", records=1, head=""),
-        parts=(),
-    )
 
 
 async def test_a_task_that_is_forked_from_storage_gets_the_base_of_its_checkpoint_and_keeps_it(
