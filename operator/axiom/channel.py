@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -140,7 +140,7 @@ class Channel:
         """Tells that the blob is in object storage."""
         await self._read("POST", f"/v1/blobs/{digest}/sealed")
 
-    async def events(self, start: int = 1) -> AsyncIterator[bytes]:
+    async def events(self, start: int = 1) -> AsyncGenerator[bytes]:
         """Ledger lines from seq `start` on, each with its line end; follows until the ledger is closed. Raises RecordsLeftError."""
         try:
             async with self._session.get(f"{self._base}/v1/events?from={start}") as response:

@@ -40,6 +40,8 @@ class FakeTrustedSide:
     blobs: dict[str, bytes] = field(default_factory=dict)
     lines: list[bytes] = field(default_factory=list)
     """What /v1/events answers."""
+    never_ends: bool = False
+    """Whether that answer goes on after them, as that of a sandbox at work does."""
     left_records: int = 0
     """Records 1 to this one are in object storage alone."""
     stored: list[StoredSegments] = field(default_factory=list)
@@ -161,11 +163,16 @@ class FakeTrustedSide:
         self.update(blobs=tuple(blobs))
         return web.Response(status=204)
 
-    async def _events(self, request: web.Request) -> web.Response:
+    async def _events(self, request: web.Request) -> web.StreamResponse:
         start = int(request.query.get("from", 1))
         if start <= self.left_records:
             return web.Response(status=410, text="left", headers={LEFT_HEADER: str(self.left_records)})
-        return web.Response(body=b"".join(self.lines[start - 1 :]))
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"".join(self.lines[start - 1 :]))
+        if self.never_ends:
+            await asyncio.Event().wait()
+        return response
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=2**24)

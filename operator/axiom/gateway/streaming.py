@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Protocol
@@ -123,7 +125,7 @@ class Stream:
         Without `follow` it is one ledger as far as that is now: what its pod can tell, else what is sealed.
         """
         if not follow:
-            async for number, data in self._ledger(self._position):
+            async for number, data in self._ledger(self._position, follow=False):
                 yield Line(self._position.address(self._task.uid, number), data)
             return
         position, ended = self._position, False
@@ -150,15 +152,22 @@ class Stream:
         is_over = is_true(task.status, ConditionType.COMPLETE)
         return _Prospect.NOTHING if is_over else _Prospect.MORE
 
-    async def _ledger(self, position: Position) -> AsyncIterator[tuple[int, bytes]]:
-        """What one ledger has from a seq on: from the pod for as long as that answers, what it has not from storage."""
+    async def _ledger(self, position: Position, *, follow: bool = True) -> AsyncIterator[tuple[int, bytes]]:
+        """What one ledger has from a seq on: from the pod for as long as that answers, what it has not from storage.
+
+        Without `follow` a pod tells what was durable when it was asked.
+        """
         identity, following = self._identity(position), position.seq
         while (channel := self._world.channel_of(identity)) is not None:
             try:
                 async with channel:
-                    async for line in channel.events(following):
-                        yield following, line.rstrip(b"\n")
-                        following += 1
+                    last = math.inf if follow else (await channel.state(timeout=0)).ledger.records
+                    async with aclosing(channel.events(following)) as lines:
+                        while following <= last and (line := await anext(lines, None)) is not None:
+                            yield following, line.rstrip(b"\n")
+                            following += 1
+                if not follow and following > last:
+                    return
                 break
             except RecordsLeftError as error:
                 left = error.records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from axiom.storage.folder import FolderStore
 from axiom.storage.keys import segment_key
 from axiom.storage.store import StorageError
 from axiom_sandbox.ledger.ledger import Ledger
-from axiom_sandbox.protocol.channel import Phase
+from axiom_sandbox.protocol.channel import LedgerHead, Phase
 from axiom_sandbox.protocol.events import Closed, UserMessage
 from axiom_sandbox.protocol.identity import Identity, Role
 
@@ -107,6 +108,31 @@ async def test_without_following_it_is_the_ledger_as_far_as_it_is_now(
     task = make_task(1, complete=False)
     lines = await collect(Stream(World(task), store, task, Position(seq=2)).lines(follow=False))
     assert lines == [("u/1/agent/2", "user_msg")]
+
+
+@pytest.mark.parametrize("start", [1, 3, 4])
+async def test_without_following_a_pod_at_work_tells_what_is_durable_and_no_more(
+    store: FolderStore, tmp_path: Path, start: int
+) -> None:
+    await seal(store, identity(), (await write_ledger(tmp_path / "ledger", identity(), 4, close=False))[:2])
+    task = make_task(1, complete=False)
+    world, ledger = World(task), Ledger.open(tmp_path / "ledger", identity(), datetime.now)
+    async with fake_trusted_side(tmp_path, identity(), Phase.RUNNING) as side:
+        side.lines = [line async for line in aiter_of(ledger, 4)]
+        side.left_records, world.sides[identity()] = 2, side
+        side.update(ledger=LedgerHead(records=3))
+        side.never_ends = True
+        lines = Stream(world, store, task, Position(seq=start)).lines(follow=False)
+        found = await asyncio.wait_for(collect(lines), 30)
+    assert [address for address, _ in found] == [f"u/1/agent/{seq}" for seq in range(start, 4)]
+    await ledger.release()
+
+
+async def aiter_of(ledger: Ledger, count: int) -> AsyncIterator[bytes]:
+    """The first lines of a ledger that goes on."""
+    lines = ledger.lines()
+    for _ in range(count):
+        yield await anext(lines)
 
 
 async def test_what_a_pod_stopped_telling_follows_from_storage(store: FolderStore, tmp_path: Path) -> None:
