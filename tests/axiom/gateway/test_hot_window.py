@@ -21,7 +21,7 @@ from axiom.gateway.streaming import Position, Stream
 from axiom.storage.folder import FolderStore
 from axiom_sandbox.ledger.checking import verify
 from axiom_sandbox.protocol.agents import DriverName
-from axiom_sandbox.protocol.channel import GiveFeedback, Phase, PromptDelivery, SandboxState, StartAgent, Stop
+from axiom_sandbox.protocol.channel import GiveFeedback, Phase, SandboxState, StartAgent, Stop
 from axiom_sandbox.protocol.conduct import Conduct
 from axiom_sandbox.protocol.criteria import Criterion
 from axiom_sandbox.protocol.identity import Identity
@@ -110,29 +110,6 @@ async def the_whole(bench: Bench, store: FolderStore, life: Life) -> Counter[str
     return Counter(record["event"] for record in records)
 
 
-async def test_a_sandbox_goes_on_after_a_restart_though_all_it_had_recorded_has_left(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path / "store")
-    async with open_bench(tmp_path, changes=HOT) as bench, carried(bench, store):
-        life = await bench.begin()
-        await life.send(start("read told; echo $told >> out", prompt_delivery=PromptDelivery.STDIN))
-        await life.reached(Phase.ROUND_ENDED, 1)
-        state = await let_all_leave(life)
-        names = {path.name for path in (life.sandbox.folder / "ledger" / "segments").iterdir()}
-        assert not names & {f"{number:06}.jsonl.zst" for number in range(1, state.ledger.left + 1)}
-
-        await life.end()
-        life = await bench.begin()
-        await life.send(GiveFeedback(round=2, text="again"))
-        state = await life.reached(Phase.ROUND_ENDED, 2)
-        assert (bench.workspace / "out").read_text() == "do it\nagain\n"
-        assert state.awaits_segment == 0
-        await let_all_leave(life)
-        counted = await the_whole(bench, store, life)
-    assert {name: counted[name] for name in ("task_declared", "user_msg", "agent_started", "claim")} == {
-        "task_declared": 1, "user_msg": 2, "agent_started": 2, "claim": 2,
-    }  # fmt: skip
-
-
 async def test_a_supervisor_that_needs_what_has_left_waits_until_it_is_brought(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "store")
     async with open_bench(tmp_path, changes=HOT) as bench:
@@ -153,13 +130,17 @@ async def test_a_supervisor_that_needs_what_has_left_waits_until_it_is_brought(t
     assert (counted["agent_started"], counted["agent_exited"], counted["claim"]) == (1, 1, 1)
 
 
-async def test_what_an_agent_did_is_known_to_its_verdict_though_it_has_left(tmp_path: Path) -> None:
+async def test_rounds_verdicts_and_a_restart_go_on_though_all_that_was_recorded_has_left(
+    tmp_path: Path,
+) -> None:
     store = FolderStore(tmp_path / "store")
     async with open_bench(tmp_path, changes=HOT) as bench, carried(bench, store):
         life = await bench.begin()
         await life.send(held_against([["tool", "echo 1 > one"], ["result", "Done."]]))
         await life.reached(Phase.ROUND_ENDED, 1)
-        await let_all_leave(life)
+        state = await let_all_leave(life)
+        names = {path.name for path in (life.sandbox.folder / "ledger" / "segments").iterdir()}
+        assert not names & {f"{number:06}.jsonl.zst" for number in range(1, state.ledger.left + 1)}
         await life.send(GiveFeedback(round=2, text="again"))
         state = await life.reached(Phase.ROUND_ENDED, 2)
         in_one_life = tools_of(bench, state, 2)
@@ -170,6 +151,8 @@ async def test_what_an_agent_did_is_known_to_its_verdict_though_it_has_left(tmp_
         await life.send(GiveFeedback(round=3, text="once more"))
         state = await life.reached(Phase.ROUND_ENDED, 3)
         after_a_restart = tools_of(bench, state, 3)
+        counted = await the_whole(bench, store, life)
+    assert [counted[name] for name in ("task_declared", "user_msg", "agent_started", "claim")] == [1, 3, 3, 3]
     assert len(in_one_life) == 2
     assert after_a_restart[:2] == in_one_life
     assert len(after_a_restart) == 3
