@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -42,9 +43,10 @@ def ledger(folder: Path, tell: Tell) -> None:
                 await opened.cut("often")
                 opened.mark_sealed(turn + 1)
                 tell(["sealed", turn + 1])
-            digest = hashlib.sha256(opened.segment(1).read_bytes()).hexdigest()
-            await opened.let_go(await opened.prove_stored(1, [digest]))
-            tell(["left", 1])
+            with contextlib.suppress(OSError):  # of what stands here for object storage
+                digest = hashlib.sha256(opened.segment(1).read_bytes()).hexdigest()
+                await opened.let_go(await opened.prove_stored(1, [digest]))
+                tell(["left", 1])
             await append(99)
             await opened.close()
             tell(["closed", 0])
