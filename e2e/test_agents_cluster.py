@@ -117,10 +117,7 @@ class Cast(NamedTuple):
         return f"{self.agent}-{self.mode.lower()}-{self.story}"
 
 
-LEFT_OUT = {
-    *(Cast("gemini", "Terminal", name) for name in ("killed", "two-rounds", "faults", "hung")),
-    Cast("gemini", "Structured", "hung"),
-}
+LEFT_OUT = {Cast("gemini", "Terminal", name) for name in ("killed", "two-rounds", "faults")}
 """What does not work, or not always: docs/drivers.md."""
 FORGETS = {Cast("gemini", "Structured", "faults"), Cast("codex", "Terminal", "faults")}
 """Who begins a new conversation after a turn that failed."""

@@ -26,8 +26,8 @@ every_agent_that_says_so = pytest.mark.parametrize(
 every_agent_in_both_modes = pytest.mark.parametrize(
     ("cli", "mode"),
     [
-        pytest.param(cli, mode, id=f"{cli.name}-{mode}", marks=mark)
-        for cli in (CLAUDE, CODEX)
+        pytest.param(cli, mode, id=f"{cli.name}-{mode}", marks=[mark, *needs])
+        for cli, needs in ((CLAUDE, []), (CODEX, []), (GEMINI, [needs_node]))
         for mode, mark in (("Structured", pytest.mark.e2e), ("Terminal", pytest.mark.campaign))
     ],
 )
@@ -75,24 +75,9 @@ async def test_a_server_that_hangs_ends_in_a_process_that_goes_on(
     assert story.code == 0, story.told
     check_order(story)
     first, *_, last = story.events("agent_exited")
-    assert first["code"] != 0, "it was interrupted, and ended"
+    assert first["code"] != 0, "it was ended"
     assert last["code"] == 0 or mode == "Terminal"
     resumed = story.events("resumed")
     assert "silent for" in resumed[0]["why"]
     assert not any(item["fresh"] for item in resumed)
     assert len({item["session"] for item in story.events("session")}) == 1
-
-
-@pytest.mark.campaign
-@needs_node
-async def test_gemini_that_hangs_goes_on_at_last_in_a_fresh_session_if_it_does_not_come_into_its_own(
-    tmp_path: Path,
-) -> None:
-    story = await run(tmp_path, GEMINI, {"shell": "touch begun; rm begun"}, {"hang": 1})
-    assert story.code == 0, story.told
-    check_order(story)
-    assert story.events("agent_exited")[0]["code"] != 0
-    resumed = story.events("resumed")
-    assert not resumed[0]["fresh"], "its own session is tried first"
-    sessions = {item["session"] for item in story.events("session")}
-    assert len(sessions) == 1 + sum(item["fresh"] for item in resumed)

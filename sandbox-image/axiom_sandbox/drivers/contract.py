@@ -165,6 +165,8 @@ class Driver(ABC):
     """Whether it can be told to make its context shorter: `Turn.compact`."""
     compacts_by_itself: ClassVar[bool] = False
     """Whether it is told at its start at which fill it is to do so."""
+    forgets_interrupted: ClassVar[bool] = False
+    """Whether a turn that is interrupted is gone from its session: one that is to be gone on with is ended without."""
     on_screen: ClassVar[bool] = False
     """Whether that happens on its terminal, not over pipes: then it is a `drivers.screen.ScreenDriver`."""
 

@@ -71,6 +71,7 @@ class GeminiWords(JsonLinesDriver):
 
     name = DriverName.GEMINI
     compacts_by_itself = True
+    forgets_interrupted = True
 
     def home_files(self) -> tuple[HomeFile, ...]:
         """No questions at the first run, no telemetry, no updates."""

@@ -296,8 +296,7 @@ class Attendance:
                 elif watching.done():
                     await self._end_for_good(watching.result(), exiting)
                 elif self._restrained.done():
-                    await self._note_restraint(self._restrained.result())
-                    await self._end_in_order(exiting, over)
+                    await self._end_restrained(self._restrained.result(), exiting, over)
                 elif self._may_resume:
                     hung = looking.result()
                     await self._end_hung(hung, exiting, over)
@@ -396,7 +395,9 @@ class Attendance:
         self._means.history.ended_by_us[self._turn.round] = why
         await self._terminate(exiting)
 
-    async def _note_restraint(self, found: BudgetSpent | Deed) -> None:
+    async def _end_restrained(
+        self, found: BudgetSpent | Deed, exiting: asyncio.Future[Exit], over: asyncio.Future[None]
+    ) -> None:
         """Its budget is spent, or its context nearly full; what follows is the round's affair."""
         means, number, fill = self._means, self._turn.round, self._means.driver.memory.fill
         if isinstance(found, BudgetSpent):
@@ -404,6 +405,10 @@ class Attendance:
         elif means.history.unserved(number) is None:
             assert fill is not None
             await means.record(ContextActed(round=number, act=found.act, fill=fill, why=found.why))
+        if isinstance(found, Deed) and means.driver.forgets_interrupted:
+            await means.link.kill()
+        else:
+            await self._end_in_order(exiting, over)
 
     async def _end_in_order(self, exiting: asyncio.Future[Exit], over: asyncio.Future[None]) -> None:
         """Asks it to leave what it is doing, so that its turn ends by itself; then ends it."""
@@ -425,11 +430,12 @@ class Attendance:
                 pass  # it is ended all the same
 
     async def _end_hung(self, why: str, exiting: asyncio.Future[Exit], over: asyncio.Future[None]) -> None:
-        """Asks it to leave what it is doing; then ends it, and everything that it started."""
+        """Asks it to leave what it is doing, unless it would forget that; then ends it, and everything that it started."""
         means = self._means
         by, action = RESUMED_BY_WATCHDOG
         await means.record(Intervention(by=by, action=action, detail=why))
-        await self._interrupt(exiting, over)
+        if not means.driver.forgets_interrupted:
+            await self._interrupt(exiting, over)
         await means.link.kill()
 
     async def _hear_the_last(self, talking: asyncio.Future[None]) -> None:

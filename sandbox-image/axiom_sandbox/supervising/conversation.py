@@ -76,7 +76,7 @@ class Talk(ABC):
         """In the last call of the model; None: not known yet."""
         self._order = asyncio.Lock()
         self.over = asyncio.Event()
-        """The agent has said that its turn is over."""
+        """The agent has said that its turn is over, or its driver has nothing more to say to it."""
         self.hung_up = asyncio.Event()
         """Nothing more will be said to it."""
 
@@ -267,6 +267,8 @@ class Conversation(Talk):
                     os.close(self._stdin)
                     self._stdin = None
                     self.hung_up.set()
+                if step.close:
+                    self.over.set()
             self._outgoing.task_done()
 
 

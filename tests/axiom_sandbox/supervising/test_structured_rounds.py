@@ -447,6 +447,47 @@ async def test_an_agent_that_hangs_is_ended_and_goes_on_in_its_session(tmp_path:
         assert len({item["session"] for item in bench.events("session")}) == 1
 
 
+FORGETFUL = """
+import json, os, sys
+count = len(open("told").read().split("initialize")) if os.path.exists("told") else 1
+for line in sys.stdin:
+    message = json.loads(line)
+    method = message["method"]
+    print(method, file=open("told", "a"), flush=True)
+    answers = {
+        "initialize": {"result": {"agentInfo": {"version": "0.61.0"}}},
+        "session/new": {"result": {"sessionId": f"s{count}"}},
+        "session/load": {"error": {"code": -32603, "message": "No previous sessions found for this project."}},
+        "session/set_mode": {"result": {}},
+        "session/prompt": {"result": {"stopReason": "end_turn"}},
+    }
+    if count == 1 and method == "session/prompt":
+        continue
+    print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answers[method]}), flush=True)
+"""
+"""Speaks the Agent Client Protocol; the first process hangs, and no other knows its session."""
+
+
+async def test_an_agent_that_forgets_what_is_interrupted_is_ended_without_and_one_that_forgot_begins_anew(
+    tmp_path: Path,
+) -> None:
+    patience = Patience(hung_seconds=1.5, resumes=2)
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        program = ("/usr/bin/python3", "-c", FORGETFUL)
+        await life.send(start("", driver=DriverName.GEMINI, command=program, patience=patience))
+        await life.reached(Phase.ROUND_ENDED, 1)
+        told = (bench.workspace / "told").read_text().split()
+        assert told == [
+            *("initialize", "session/new", "session/set_mode", "session/prompt"),
+            *("initialize", "session/load"),
+            *("initialize", "session/new", "session/set_mode", "session/prompt"),
+        ], "nobody says session/cancel"
+        assert [item["fresh"] for item in bench.events("resumed")] == [False, True]
+        assert [item["session"] for item in bench.events("session")] == ["s1", "s3"]
+        assert len([one for one in bench.events("state") if one["state"]["activity"] == "Hung"]) == 1
+
+
 async def test_an_agent_that_hangs_too_often_has_said_nothing(tmp_path: Path) -> None:
     async with open_bench(tmp_path) as bench:
         life = await bench.ready()
