@@ -413,6 +413,19 @@ CLASS_CASES = [
         ),
     ),
     Case(
+        "on the smallest screen that is read",
+        {**SPEAKING, "spec.mode": "Terminal", "spec.terminal": {"columns": 80, "rows": 24}},
+    ),
+    Case(
+        "on a screen that cuts dialogs",
+        {**SPEAKING, "spec.mode": "Terminal", "spec.terminal": {"columns": 40, "rows": 10}},
+        Refused("spec", "mode Terminal reads dialogs off the screen"),
+    ),
+    Case(
+        "in messages, on a small screen",
+        {**SPEAKING, "spec.mode": "Structured", "spec.terminal": {"columns": 40, "rows": 10}},
+    ),
+    Case(
         "with what is done about a full context",
         {**SPEAKING, "spec.context": {"atPercent": 75, "then": "Summarise", "window": 200000}},
     ),

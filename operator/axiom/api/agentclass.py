@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from axiom.api.agenttask import AgentTaskSpec, HostName, ImageName, ObjectName
 from axiom_sandbox.protocol.agents import AgentMode, DriverName
 from axiom_sandbox.protocol.approvals import Approvals, Permission
-from axiom_sandbox.protocol.channel import ContextAct, PromptDelivery
+from axiom_sandbox.protocol.channel import LEAST_COLUMNS, LEAST_ROWS, ContextAct, PromptDelivery
 from axiom_sandbox.protocol.checks import Check, Keyed, Rule, form
 from axiom_sandbox.protocol.criteria import Argument, Criterion, CriterionName, RelativePath
 from axiom_sandbox.protocol.errands import Seat, Vendor
@@ -62,6 +62,10 @@ PREFIX_TWICE = "two credentials have the same route.prefix; give each its own"
 PREFIX_OF_MCP = "a credential has the route.prefix of an MCP server, /mcp- and its name; give it another"
 
 
+SCREEN_TOO_SMALL = (
+    f"mode Terminal reads dialogs off the screen, and agents cut them on less than {LEAST_COLUMNS} columns or {LEAST_ROWS} rows;"
+    " enlarge terminal, or remove it: 120x40 is the default"
+)
 JUDGE_NEEDS_VENDOR = "judges are of another vendor than the agent's model, and driver Generic does not tell whose that is; add agentVendor"
 JUDGE_OF_THE_SAME_VENDOR = (
     "a judge is of the same vendor as the agent's own model, which overlooks what it would do itself; take one of another"
@@ -679,6 +683,11 @@ class AgentClassSpec(ApiModel):
         Rule(f"{_SPEAKS} || !has(self.approvals)", NOBODY_ASKS),
         Rule(f"{_SPEAKS} || !has(self.context)", NOBODY_TELLS_CONTEXT),
         Rule(
+            f"!{_SPEAKS} || !has(self.mode) || self.mode != 'Terminal'"
+            f" || (self.terminal.columns >= {LEAST_COLUMNS} && self.terminal.rows >= {LEAST_ROWS})",
+            SCREEN_TOO_SMALL,
+        ),
+        Rule(
             "self.credentials.all(one, self.credentials.exists_one(other,"
             " other.route.prefix == one.route.prefix))",
             PREFIX_TWICE,
@@ -733,6 +742,9 @@ class AgentClassSpec(ApiModel):
             raise ValueError(NO_MESSAGES)
         if self.approvals and not self.speaks:
             raise ValueError(NOBODY_ASKS)
+        is_small = self.terminal.columns < LEAST_COLUMNS or self.terminal.rows < LEAST_ROWS
+        if self.speaks and self.mode is AgentMode.TERMINAL and is_small:
+            raise ValueError(SCREEN_TOO_SMALL)
         if self.context and not self.speaks:
             raise ValueError(NOBODY_TELLS_CONTEXT)
         if self.speaks:

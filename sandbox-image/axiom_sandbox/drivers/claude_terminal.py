@@ -70,6 +70,8 @@ class ClaudeTerminalDriver(ClaudeWords, ScreenDriver):
     """Claude Code in mode Terminal."""
 
     amends = True
+    compacts = True
+    compaction = "/compact"
 
     def __init__(self, program: AgentProgram, place: Place) -> None:
         super().__init__(program, place)

@@ -75,11 +75,16 @@ _SILENT_EVENTS = frozenset(
         *("entered_review_mode", "exited_review_mode", "turn_diff", "web_search_begin", "web_search_end"),
     }
 )
+_MORE = re.compile(r"\s{2,}[↑↓]$")
+"""Stands at the edge where an input has more lines than are shown."""
 _SILENT_ITEMS = frozenset({"ghost_snapshot", "compaction", "tool_search_output"})
 
 
 class CodexTerminalDriver(CodexWords, ScreenDriver):
     """Codex in mode Terminal."""
+
+    compacts = True
+    compaction = "/compact"
 
     # --- its process ------------------------------------------------------------------------------------------
 
@@ -363,4 +368,4 @@ def _input(view: View) -> str | None:
         return None
     if starts[-1] == row and column <= 2:
         return ""
-    return "\n".join(line[2:] for line in view.lines[starts[-1] : row + 1]).strip()
+    return "\n".join(_MORE.sub("", line[2:]) for line in view.lines[starts[-1] : row + 1]).strip()

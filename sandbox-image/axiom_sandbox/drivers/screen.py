@@ -19,7 +19,7 @@ from axiom_sandbox.drivers.contract import Place, Sight, Signals, Step, Turn
 from axiom_sandbox.drivers.json_lines import JsonLinesDriver
 from axiom_sandbox.protocol.agents import Activity, AgentState, Signal
 from axiom_sandbox.protocol.approvals import Decision, Permission
-from axiom_sandbox.protocol.channel import AgentProgram
+from axiom_sandbox.protocol.channel import LEAST_COLUMNS, LEAST_ROWS, AgentProgram
 from axiom_sandbox.protocol.events import (
     ApprovalAsked,
     ApprovalWithdrawn,
@@ -153,6 +153,8 @@ class ScreenDriver(JsonLinesDriver):
     """An agent at rest for so long has ended its turn, even where its file does not say so."""
     quit: bytes = b"\x04\x04"
     """Keys that end it."""
+    compaction: str = ""
+    """What is typed to have its context made shorter, where it `compacts`."""
 
     def __init__(self, program: AgentProgram, place: Place) -> None:
         super().__init__(program, place)
@@ -174,7 +176,7 @@ class ScreenDriver(JsonLinesDriver):
         self._candidate: tuple[tuple[str, tuple[str, ...]], str] | None = None
         self._drawn = 0.0
         self._prompted = self._said_over = self._interrupted = False
-        self._worked = False
+        self._compacting = self._worked = False
         self._denials = 0
 
     # --- what a subclass says ---------------------------------------------------------------------------------
@@ -205,10 +207,11 @@ class ScreenDriver(JsonLinesDriver):
     # --- the contract -----------------------------------------------------------------------------------------
 
     def open(self, turn: Turn) -> Iterable[Event]:
-        """The prompt is typed once the screen takes it."""
+        """The prompt is typed once the screen takes it, and a context that is to be made shorter was."""
         self._reset(turn)
         self._last_words = self._turn_failed = ""
-        self._typing.texts.append(turn.prompt)
+        self._compacting = turn.compact
+        self._typing.texts.append(self.compaction if turn.compact else turn.prompt)
         return ()
 
     def resume(self, turn: Turn) -> None:
@@ -263,6 +266,12 @@ class ScreenDriver(JsonLinesDriver):
         self.glance(sight.view)
         if self.memory.outcome:
             return Step()
+        if sight.view.columns < LEAST_COLUMNS or sight.view.rows < LEAST_ROWS:
+            size = f"{sight.view.columns}x{sight.view.rows}"
+            return self._give_up(
+                f"the terminal is {size}, and dialogs are read off one of {LEAST_COLUMNS}x{LEAST_ROWS} or more; set terminal"
+                " of the class"
+            )
         shown = self.read(sight.view)
         if self._shown is None or shown.face is not self._shown.face:
             self._face_since = sight.seconds
@@ -278,6 +287,8 @@ class ScreenDriver(JsonLinesDriver):
             self._typing.texts.clear()
             return self.step(events) + self._give_up(f"denied {self._denials} times, and asked for again")
         ready, typing = shown.face is Face.READY, self._typing
+        if ready and self._compacting and not typing.texts:
+            events = (*events, *self._compacted(sight.seconds))
         takes = ready or (self.folds_in and self._prompted) or typing.stage is not _Stage.NONE
         if typing.texts and takes and shown.face is not Face.UNKNOWN:
             return self.step(events) + self._type(shown, sight.seconds)
@@ -318,7 +329,7 @@ class ScreenDriver(JsonLinesDriver):
             case _Stage.ENTERED if not there:
                 typing.texts.popleft()
                 typing.stage, typing.tries = _Stage.NONE, 0
-                self._prompted = True
+                self._prompted = not self._compacting
                 self._face_since = now
                 return Step()
         if self._waits(now, _PASTE_SECONDS if typing.stage is _Stage.PASTED else _ANSWER_SECONDS):
@@ -331,6 +342,17 @@ class ScreenDriver(JsonLinesDriver):
             return self._press(ENTER, now, _Stage.ENTERED)
         typing.stage = _Stage.NONE
         return Step()
+
+    def _compacted(self, now: float) -> Iterable[Event]:
+        """At rest after it was told to make its context shorter: what follows is the prompt, whatever came of that."""
+        told = self.memory.has_compacted
+        if now - self._face_since < (self.over_seconds if told else self.rest_seconds):
+            return
+        self._compacting = False
+        self._typing.texts.append(self._turn.prompt)
+        if not told:
+            detail = f"{self.compaction} was typed, and nothing says that its context was made shorter"
+            yield Intervention(by="supervisor", action="type", detail=detail)
 
     @property
     def _pastes(self) -> bool:
@@ -353,7 +375,8 @@ class ScreenDriver(JsonLinesDriver):
     def _at_dialog(self, dialog: Dialog, now: float) -> Step:
         call = next((one for one in self.memory.calls.values() if self.concerns(one, dialog)), None)
         key, called = (dialog.tool, dialog.texts), call.id if call else ""
-        same = key == self._question_key and called in (self._question_call, "")
+        over = self._question_call != "" and self._question_call not in self.memory.calls
+        same = key == self._question_key and called in (self._question_call, "") and not over
         if same or (called and self._question and called == self._question_call):
             return self._answer_dialog(dialog, now)
         if (key, called) != self._candidate:  # it may be half drawn
@@ -488,7 +511,7 @@ class ScreenDriver(JsonLinesDriver):
             waits = Activity.WAITING_FOR_APPROVAL if shown.dialog else Activity.WAITING_FOR_INPUT
             return waits, shown.signal, tool or shown.detail
         if not self._prompted or shown.face is Face.UNKNOWN:
-            begun = Activity.STARTING if not self._prompted else Activity.THINKING
+            begun = Activity.THINKING if self._prompted or self._compacting else Activity.STARTING
             return begun, shown.signal, shown.detail
         if shown.trouble:
             return shown.trouble, Signal.SCREEN, shown.detail

@@ -296,6 +296,10 @@ class SandboxState(Message):
     """Unix time in ms of this revision."""
 
 
+LEAST_COLUMNS, LEAST_ROWS = 80, 24
+"""On less, an agent in mode Terminal cuts its dialogs, and what it asks for cannot be read."""
+
+
 class TerminalSize(Message):
     """Columns and rows."""
 

@@ -22,6 +22,7 @@ from axiom_sandbox.protocol.channel import AgentProgram
 from axiom_sandbox.protocol.events import (
     ApprovalAsked,
     ApprovalGiven,
+    Compacted,
     Event,
     Intervention,
     SessionOpened,
@@ -275,6 +276,67 @@ def test_a_screen_that_does_not_take_the_prompt_ends_the_turn_and_says_so() -> N
     assert not driver.prompted
 
 
+def test_the_same_dialog_for_another_call_is_another_question() -> None:
+    driver = new_driver(DriverName.CLAUDE)
+    driver.begin(Turn(1, "do it", session=SESSION))
+    driver.keep((ToolCall(round=1, id="one", tool="Bash", input={"command": "touch made"}),))
+    asked = [event for step in looks(driver, dialog(0), 0, 3) for event in step.events]
+    driver.answer("screen:one", Decision(permission=Permission.ALLOW, by="policy"))
+    assert [step.keys for step in looks(driver, dialog(0), 3, 1) if step.keys] == [b"\r"]
+    driver.keep((ToolReturn(round=1, id="one", tool="Bash", ok=True, text=""),))
+    again = list(looks(driver, dialog(0), 4, 8))
+    assert not any(step.keys for step in again), "the first answer is not given to it"
+    asked += [event for step in again for event in step.events]
+    assert [event.call for event in asked if isinstance(event, ApprovalAsked)] == ["one", ""]
+
+
+def test_on_a_screen_that_cuts_dialogs_nothing_is_answered() -> None:
+    driver = new_driver(DriverName.CODEX)
+    driver.begin(Turn(1, "do it", session=SESSION))
+    seen = View(40, 10, ("",) * 10, (0, 0), True, "workspace")
+    step = driver.see(Sight(seen, 0))
+    assert [type(event) for event in step.events] == [Intervention, TurnEnded]
+    assert "the terminal is 40x10, and dialogs are read off one of 80x24" in str(step.events[0])
+
+
+def typed(text: str) -> View:
+    """The box at rest, with this in it."""
+    return view((RULE, f"❯ {text}", RULE), "✳ Claude Code")
+
+
+WORKS = view((RULE, "❯", RULE), "◐ Claude Code")
+
+
+def compacting() -> tuple[ScreenDriver, float]:
+    """A driver that has typed what makes its agent's context shorter, which works on that; and when."""
+    driver = new_driver(DriverName.CLAUDE)
+    driver.begin(Turn(1, "go on", session=SESSION, resume=True, compact=True))
+    now = 0.0
+    for seen in (BOX, typed("/compact"), BOX, WORKS):
+        steps = list(looks(driver, seen, now, 3))
+        assert not any(b"go on" in step.keys for step in steps)
+        now += 3
+    assert driver.state(RUNNING).activity is Activity.THINKING
+    return driver, now
+
+
+def test_a_context_is_made_shorter_before_the_prompt_is_typed() -> None:
+    driver, now = compacting()
+    driver.keep((Compacted(round=1, trigger="manual"),))
+    steps = list(looks(driver, BOX, now, 2))
+    assert [step.keys for step in steps if step.keys] == [b"\x1b[200~go on\x1b[201~"]
+    assert not [event for step in steps for event in step.events]
+
+
+def test_a_context_of_which_nobody_says_that_it_was_made_shorter_is_worked_on_and_that_is_told() -> None:
+    driver, now = compacting()
+    steps = list(looks(driver, BOX, now, driver.rest_seconds + 2))
+    [told] = [event for step in steps for event in step.events]
+    assert isinstance(told, Intervention)
+    assert "nothing says that its context was made shorter" in told.detail
+    assert any(b"go on" in step.keys for step in steps)
+
+
 def test_a_question_to_a_person_waits_with_the_dialog_untouched() -> None:
     driver, asked = asking()
     assert not any(step.keys or step.events for step in looks(driver, dialog(0), 3, 30))
@@ -314,6 +376,20 @@ def test_choices_are_a_marked_list_at_the_end(lines: tuple[str, ...], found: obj
 )
 def test_what_stands_in_the_input_is_held_against_the_text(shown: str, text: str, there: bool) -> None:
     assert stands(shown, text) is there
+
+
+def test_an_input_that_holds_more_than_it_shows_is_read_without_the_mark_that_says_so() -> None:
+    prompt = "You go on with a task.\n\nThe task:\nmake the tests pass.\n\nTheir summary:\nI counted."
+    lines = (
+        "› The task:                 ↑",
+        "  make the tests pass.",
+        "",
+        "  Their summary:",
+        "  I counted.",
+    )
+    seen = View(30, 6, (*lines, ""), (12, 4), True, "workspace", modes=frozenset({BRACKETED_PASTE}))
+    shown = new_driver(DriverName.CODEX).read(seen)
+    assert stands(shown.input, prompt)
 
 
 def test_captures_hold_no_machine_names() -> None:
