@@ -160,12 +160,6 @@ FORMS: dict[str, Form] = {
     "through a database": _wrapped("import sqlite3\ndb = sqlite3.connect(':memory:', check_same_thread=False)\n" + WRAP.format("        db.execute('select 1').fetchall()\n")),
     "looking at its callers": _wrapped("import inspect, traceback\n" + WRAP.format("        inspect.stack(); traceback.format_stack(); inspect.signature(f)\n")),
     "raising and handling": _wrapped(WRAP.format("        try: raise KeyError('later') from ValueError('before')\n        except LookupError as error: error.add_note('x') if hasattr(error, 'add_note') else None\n")),
-    "a cache in the working folder": _wrapped(
-        "import json, pathlib\nkept = pathlib.Path('.kept.json')\n" + WRAP.format("        kept.write_text(json.dumps({'n': 1})); json.loads(kept.read_text())\n")
-    ),
-    "a folder of its own in the working folder": _wrapped(
-        "import pathlib, shutil\n" + WRAP.format("        folder = pathlib.Path('made-here'); folder.mkdir(exist_ok=True); (folder / 'x').write_text('x'); (folder / 'x').read_text(); shutil.rmtree(folder)\n")
-    ),
     "links of its own": _wrapped(
         "import os, pathlib, tempfile\n" + WRAP.format("        with tempfile.TemporaryDirectory() as d: pathlib.Path(d, 'a').write_text('x'); os.symlink('a', f'{d}/b'); os.link(f'{d}/a', f'{d}/c'); pathlib.Path(d, 'b').read_text()\n")
     ),

@@ -28,6 +28,13 @@ STYLES = (
         "test_text", "test_text[::-::::]", "test_text[[x]-[x][x]]", "test_text[a/b-a/ba/b]", "test_numbers[one (1)]", "test_numbers[two; and a half]",
     ),
     _style(
+        "made of a set",
+        "def double(n): return n * 2\n",
+        "import pytest\nfrom thing import double\n\nCASES = {(letter, str(n), None) for letter in 'abcdefgh' for n in range(4)}\n\n\n@pytest.mark.parametrize(('a', 'b', 'c'), CASES)\n"
+        "def test_each(a, b, c): assert double(a + b) == (a + b) * 2\n\n\n@pytest.mark.parametrize('one', {frozenset('ab'), frozenset('cd'), frozenset('xyz')})\ndef test_objects(one): assert double(len(one)) in (4, 6)\n",
+        "test_each", "test_objects",
+    ),
+    _style(
         "classes, fixtures and setup",
         "class Box:\n    count = 0\n    def __init__(self): Box.count += 1; self.items = []\n    def put(self, x): self.items.append(x); return self\n",
         "import pytest, thing\nfrom thing import Box\n\n\n@pytest.fixture(scope='module')\ndef shared():\n    box = Box()\n    yield box\n    box.items.clear()\n\n\n@pytest.fixture(params=[1, 2])\ndef number(request): return request.param\n\n\n"

@@ -158,6 +158,51 @@ MORE_ITERTOOLS = Project(
     timeout="15m",
 )
 """Slow by computing: more than six hundred tests with twelve thousand cases."""
+WEBCOLORS = Project(
+    name="webcolors",
+    version="24.11.1",
+    sha256="ecb3d768f32202af770477b8b65f318fa4f566c22948673a977b00d589dd80f6",
+    module="src/webcolors/_normalization.py",
+    right="    return 0 if value < 0 else 255 if value > 255 else value",
+    bug="    return 0 if value < 0 else value % 256",
+    wrong=(
+        "    return abs(value) if value < 256 else 255",
+        "    return 0 if value < 0 else 254 if value > 254 else value",
+        "    return max(value, 0)",
+    ),
+    failing=(
+        "tests/test_normalization.py::NormalizationTests::test_normalize_integer_rgb",
+        "tests/test_normalization.py::NormalizationTests::test_normalize_integer_triplet",
+    ),
+    passing=(
+        "tests/test_normalization.py::NormalizationTests::test_normalize_hex",
+        "tests/test_conversion.py",
+    ),
+)
+"""Tests of unittest's, beside a folder src."""
+AIOFILES = Project(
+    name="aiofiles",
+    version="24.1.0",
+    sha256="22a075c9e5a3810f0c2e48f3008c94d68c65d763b9b03857924c99e57355166c",
+    module="src/aiofiles/base.py",
+    right="        line = await self.readline()\n        if line:\n            return line",
+    bug="        line = await self.readline()\n        if line.strip():\n            return line",
+    wrong=(
+        "        line = await self.readline()\n        if line.rstrip():\n            return line",
+        "        line = await self.readline()\n        if len(line) > 1:\n            return line",
+        "        line = await self.readline()\n        if line and line != '\\n':\n            return line",
+    ),
+    added={
+        "tests/test_lines.py": "import aiofiles\n\n\nasync def test_blank_lines(tmp_path):\n    (tmp_path / 'a').write_text('1\\n\\n2\\n')\n"
+        "    async with aiofiles.open(tmp_path / 'a') as source:\n        assert [line async for line in source] == ['1\\n', '\\n', '2\\n']\n"
+    },
+    failing=("tests/test_lines.py::test_blank_lines",),
+    passing=(
+        "tests/test_tempfile.py::test_temporary_file",
+        "tests/test_tempfile.py::test_temporary_directory",
+    ),
+)
+"""Tests that wait."""
 FLAKY = replace(
     INFLECTION,
     passing=(*INFLECTION.passing, "test_luck.py::test_luck"),
@@ -166,4 +211,14 @@ FLAKY = replace(
     },
     is_flaky=True,
 )
-PROJECTS = (INFLECTION, TOOLZ, BOLTONS, CACHETOOLS, TENACITY, MORE_ITERTOOLS, FLAKY)
+PROJECTS = (
+    INFLECTION,
+    TOOLZ,
+    BOLTONS,
+    CACHETOOLS,
+    TENACITY,
+    MORE_ITERTOOLS,
+    WEBCOLORS,
+    AIOFILES,
+    FLAKY,
+)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -503,3 +504,42 @@ async def test_without_its_file_being_loaded_no_test_counts(
     path.write_text(text)
     witness.write_text(kept)
     assert (await bench.again(javascript.LEAP.criterion())).verdict is Verdict.FAIL
+
+
+EASED = replace(
+    golang.LEAP,
+    tests='package leap\n\nimport (\n\t"testing"\n\t"testing/quick"\n)\n\nfunc Test1900(t *testing.T) {\n'
+    "\tyears := map[int]bool{1900: false, 1800: false, 2000: true}\n\tif testing.Short() {\n\t\tyears = nil\n\t}\n"
+    "\tfor year, wanted := range years {\n\t\tif IsLeap(year) != wanted {\n\t\t\tt.Fatal(year)\n\t\t}\n\t}\n}\n\n"
+    "func TestHundreds(t *testing.T) {\n\tright := func(n uint8) bool { return IsLeap(int(n)*400+100) == false }\n"
+    "\tif err := quick.Check(right, nil); err != nil {\n\t\tt.Fatal(err)\n\t}\n}\n",
+    failing=("Test1900", "TestHundreds"),
+    passing=(),
+)
+TURNED_DOWN = {
+    "fewer inputs": 'import (\n\t"flag"\n\t"testing"\n)\n\nfunc init() {\n\ttesting.Init()\n\tflag.Set("test.short", "true")\n'
+    '\tflag.Set("quickchecks", "0")\n}\n',
+    "booleans declared anew": "const true, false = 1 == 1, 1 == 1\n",
+}
+
+
+@needs("go")
+@pytest.mark.cheats
+@pytest.mark.sandbox
+@pytest.mark.parametrize("text", TURNED_DOWN.values(), ids=TURNED_DOWN)
+async def test_tests_in_go_try_as_much_and_mean_the_same_whatever_is_beside_them(
+    bench: Bench, text: str
+) -> None:
+    bench.room.shown = shown("go")
+    files = {EASED.module: EASED.buggy, "eased.go": f"package leap\n\n{text}"}
+    found = (await bench.verify(EASED.base, put(files), EASED.criterion())).results[0]
+    assert found.verdict is Verdict.FAIL, found.message
+
+
+@needs("go")
+@pytest.mark.cheats
+@pytest.mark.sandbox
+async def test_an_honest_fix_passes_tests_in_go_that_draw_values(bench: Bench) -> None:
+    bench.room.shown = shown("go")
+    found = (await bench.verify(EASED.base, put({EASED.module: EASED.right}), EASED.criterion())).results[0]
+    assert found.verdict is Verdict.PASS, found.message

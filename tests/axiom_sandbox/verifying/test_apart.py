@@ -199,3 +199,14 @@ async def test_the_candidates_process_reaches_neither_tests_nor_runner(bench: Be
         LEAP, put({"src/leap.py": f"import os\n{trying}{RIGHT}"}), criterion(isolation="Process")
     )
     assert found.verdict is Verdict.PASS, found.results[0].message
+
+
+@pytest.mark.cheats
+async def test_what_is_written_beside_the_tests_cannot_be_read_back_and_nobody_fails_for_that(
+    bench: Bench,
+) -> None:
+    """What docs/design/limitations.md says: Landlock knows files by what lay there before."""
+    keeping = f"import pathlib\nkept = pathlib.Path('.kept')\nkept.write_text('1')\nassert kept.read_text() == '1'\n{RIGHT}"
+    found = await bench.verify(LEAP, put({"src/leap.py": keeping}), APART)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert (await bench.again(criterion(isolation="InProcess"))).verdict is Verdict.PASS

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from axiom_sandbox.protocol.changes import EntryKind
-from axiom_sandbox.verifying.judging import Side, Source
+from axiom_sandbox.verifying.judging import Side, Source, environment
 from axiom_sandbox.verifying.rooms import Place
 from axiom_sandbox.verifying.suites.adapters import Adapter
 from axiom_sandbox.verifying.suites.configuration import NAMES, configuration_of
@@ -36,6 +36,14 @@ class PytestAdapter(Adapter):
     suffixes = (".py",)
     may_be_apart = True
     order = ", each in another order"
+
+    def argv(self, place: Place) -> tuple[str, ...]:
+        """Not isolated from its environment, which is all ours: isolation would shut out what `environment` adds."""
+        return (place.python, "-s", "-B", f"{place.tools}/{self.tool}")
+
+    def environment(self, place: Place) -> dict[str, str]:
+        """Sets have one order in every run: tests that are made of one keep their ids."""
+        return environment(place) | {"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1"}
 
     def plan(
         self, base: Side, files: Sequence[str], place: Place, layout: Mapping[str, Source], pins: Pins

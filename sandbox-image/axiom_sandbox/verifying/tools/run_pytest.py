@@ -1,7 +1,7 @@
 """Runs named tests in the candidate's container and reports each to the driver, as far from the candidate as one
 process allows.
 
-Runs as `python -I -B run_pytest.py`, alone: nothing of Axiom is importable here, and Python from 3.10 and pytest from
+Runs as `python -s -B run_pytest.py`, alone: nothing of Axiom is importable here, and Python from 3.10 and pytest from
 7 on are enough. Descriptor 3 gives the plan (JSON), descriptor 4 takes the reports (`suites/reports.py` reads them).
 
 Before anything of the workspace can be imported it has read the plan, bound what it reports with, loaded pytest and
@@ -621,6 +621,10 @@ def _last_lines(text: str) -> str:
 def main() -> None:
     """Reads the plan, settles what must be settled, runs, and leaves without running anything that was left behind."""
     leave = os._exit
+    if not getattr(sys.flags, "safe_path", False):
+        del sys.path[0]  # this folder
+    for name in ("PYTHONHASHSEED", "PYTHONSAFEPATH"):
+        os.environ.pop(name, None)  # not for programs that tests start
     plan, send = connect()
     runner = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     try:
