@@ -325,12 +325,15 @@ def test_control_c_leaves_the_task_and_says_how_to_go_on(desk: Desk) -> None:
     ]
     command = [sys.executable, "-m", "axiom.cli.main", *arguments]
     with subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.PIPE, text=True) as process:
-        until = time.monotonic() + 60
-        while not desk.created:
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        try:
+            until = time.monotonic() + 60
+            while not desk.created:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     said = " ".join(errors.split())
     assert process.returncode == 130, said
     assert "kubectl delete agenttask leap -n team" in said
