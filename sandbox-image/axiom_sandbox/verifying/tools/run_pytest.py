@@ -413,6 +413,9 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
 
     class Witness:
         def pytest_load_initial_conftests(self) -> None:
+            for name in plan.get("first", ()):  # after the plugins, which pytest warns of where they are known already
+                with contextlib.suppress(ImportError):
+                    importlib.import_module(name)
             if recorder:
                 recorder.begin()
             watches.append(Watch())
@@ -634,9 +637,6 @@ def main() -> None:
         leave(0)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     refuse_bytecode(plan["workspace"])
-    for name in plan.get("first", ()):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
     plugin = witness(plan, send, Codes(plan["workspace"], plan["files"]), runner)
     status = pytest.main(arguments(plan, installed_plugins(plan["options"], plan["words"])), plugins=[plugin])
     sys.stdout.flush()
