@@ -413,7 +413,9 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
 
     class Witness:
         def pytest_load_initial_conftests(self) -> None:
-            for name in plan.get("first", ()):  # after the plugins, which pytest warns of where they are known already
+            for name in plan.get(
+                "first", ()
+            ):  # after the plugins, which pytest warns of where they are known already
                 with contextlib.suppress(ImportError):
                     importlib.import_module(name)
             if recorder:
