@@ -3,7 +3,8 @@
 Plans are lists of steps, one list for each process of it that is started, in order (the last one for all that follow):
 `["say", text]`, `["tool", command]` (asks, then runs it in a shell), `["hang"]`, `["die"]` (SIGKILL to itself), `["hear"]`
 (waits for a further message and repeats it), `["raw", text]`, `["result", text]`, `["window", tokens]` (what its model can
-hold), `["model", input, output]` (a call of its model, with so many tokens), `["compacted"]` (says that it was, and hears the prompt).
+hold), `["model", input, output]` (a call of its model, with so many tokens), `["compacted"]` (says that it was, and hears the prompt),
+`["overtake", text]` (is interrupted, and had come to this result before).
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class Agent:
         for kind, *given in self.plan:
             getattr(self, f"do_{kind}")(*given)
         self.idle()
+
+    def do_overtake(self, text: str) -> None:
+        while '"interrupt"' not in sys.stdin.readline():
+            pass
+        self.result(text, "success")
 
     def idle(self) -> None:
         for _ in sys.stdin:

@@ -130,6 +130,8 @@ class Round:
     async def _goes_on_for_its_context(self, exit_: Exit) -> bool:
         """Begins another process if the last one was ended for its context, or has written its summary."""
         memory, deed = self._means.driver.memory, self._means.history.unserved(self.number)
+        if deed and memory.outcome is not None and memory.outcome.ok:
+            return False  # its turn was over before it heard of that: it has made its claim
         if deed and deed.act is ContextAct.COMPACT and memory.can_resume:
             await self._begin_another(exit_, deed.why, "compact", GO_ON_COMPACTED)
         elif deed and memory.can_resume:

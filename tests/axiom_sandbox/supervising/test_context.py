@@ -168,6 +168,20 @@ async def test_compacting_that_is_no_help_ends_in_a_fresh_session_and_then_the_t
         assert "that it began anew was no help" in state.rounds[0].claim.text
 
 
+async def test_a_turn_that_ends_well_before_it_hears_the_interrupt_is_not_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    finishing = [["window", "1000"], ["model", "850", "1"], ["overtake", "Done."]]
+    async with open_bench(tmp_path) as bench:
+        life = await bench.ready()
+        await life.send(order(SUMMARISE, finishing, [["result", "A summary."]]))
+        state = await life.reached(Phase.ROUND_ENDED, 1)
+        assert [item["act"] for item in bench.events("context_act")] == ["Summarise"]
+        assert bench.events("resumed") == []
+        claim = state.rounds[0].claim
+        assert (claim.says, claim.text) == (Saying.SUCCESS, "Done.")
+
+
 async def test_a_turn_that_is_stopped_for_its_context_is_captured(tmp_path: Path) -> None:
     async with open_bench(tmp_path) as bench:
         life = await bench.ready()
