@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, assert_never
 
 from .conversations import (
-    TOKENS_PER_ITEM,
     Counting,
     Item,
     Request,
@@ -228,7 +227,7 @@ def _made(blocks: list[Item]) -> int:
 
 def _usage(request: Request, made: int) -> Item:
     return {
-        "input_tokens": TOKENS_PER_ITEM * request.items,
+        "input_tokens": request.tokens,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 0,
         "output_tokens": made,
@@ -237,7 +236,7 @@ def _usage(request: Request, made: int) -> Item:
 
 def count_body(request: Request) -> Item:
     """The answer to `POST /v1/messages/count_tokens`."""
-    return {"input_tokens": TOKENS_PER_ITEM * request.items}
+    return {"input_tokens": request.tokens}
 
 
 def error_body(status: int, message: str, retry_after: int | None = None) -> Item:

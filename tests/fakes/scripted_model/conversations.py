@@ -13,10 +13,6 @@ from .script import Position
 Item = dict[str, Any]
 """An object of a vendor's protocol."""
 
-TOKENS_PER_ITEM = 100
-"""Usage is made up, but the same each time: so many input tokens for each input item, and an output token for each
-four characters."""
-
 
 class UnplayableError(ValueError):
     """A request that the script cannot answer, and why."""
@@ -31,12 +27,18 @@ class Request:
     model: str
     items: int
     """Number of input items."""
+    tokens_per_item: int = 0
     position: Position
     aside: bool = False
     """Whether the client asks for something that is no step of the story: a title, or how a command goes on."""
     streamed: bool = True
     tools: Mapping[str, Item] = field(default_factory=dict)
     """Tools on offer, by name."""
+
+    @property
+    def tokens(self) -> int:
+        """What the input counts as."""
+        return self.tokens_per_item * self.items
 
     @property
     def place(self) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, assert_never
 
 from .conversations import (
-    TOKENS_PER_ITEM,
     Counting,
     Item,
     Request,
@@ -115,7 +114,7 @@ def frame(event: Event) -> bytes:
 
 def _response(parts: list[Item], request: Request, made: int, ended: str = "") -> Item:
     candidate: Item = {"content": {"role": "model", "parts": parts}, "index": 0}
-    given = TOKENS_PER_ITEM * request.items
+    given = request.tokens
     return {
         "candidates": [candidate | ({"finishReason": ended} if ended else {})],
         "usageMetadata": {
@@ -176,7 +175,7 @@ def _made(parts: list[Item]) -> int:
 
 def count_body(request: Request) -> Item:
     """The answer to `:countTokens`."""
-    return {"totalTokens": TOKENS_PER_ITEM * request.items}
+    return {"totalTokens": request.tokens}
 
 
 def error_body(status: int, message: str, retry_after: int | None = None) -> Item:

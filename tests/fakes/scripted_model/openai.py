@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from .conversations import (
-    TOKENS_PER_ITEM,
     Counting,
     Item,
     Request,
@@ -172,7 +171,7 @@ def _opened(item: Item) -> tuple[str, str, Item]:
 
 
 def _usage(request: Request, output: list[Item]) -> Item:
-    given = TOKENS_PER_ITEM * request.items
+    given = request.tokens
     made = output_tokens(sum(len(_opened(item)[1]) for item in output))
     return {
         "input_tokens": given,

@@ -14,12 +14,18 @@ is one of
 - `{"error": {"status": 429, "retryAfterSeconds": 1, "times": 2, "message": text}}`: the HTTP error that the next
   answer is preceded by, `times` times (default 1).
 
+Beside `turns` may stand `"told": {text: [[step, …], …], …}`: a conversation in which that text stands, whoever said it, is played
+by these turns instead (of several such texts, by the last one's). So a session that begins anew in mid-story is told apart
+from the first. `"tokensPerItem": 100` is what each input item counts as, from which usage is made up.
+
 A text may be a list of lines. One answer of the model holds the steps up to and including a call (`shell`, `patch`);
 what the agent reports back about that call brings the next answer.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, assert_never
@@ -153,21 +159,36 @@ class Answer:
         return Answer(parts=(*parts, *self.parts[end : end + 1]), call=None if broken else self.call)
 
 
+Turns = Annotated[tuple[tuple[Step, ...], ...], Field(min_length=1)]
+
+
 class Script(_Part):
     """All that one model will ever say."""
 
-    turns: Annotated[tuple[tuple[Step, ...], ...], Field(min_length=1)]
+    turns: Turns
+    told: Mapping[Text, Turns] = Field(default_factory=dict)
+    """Turns of conversations in which a text stands."""
+    tokens_per_item: Annotated[int, Field(ge=1)] = 100
+    """Usage is made up, but the same each time: so many input tokens for each input item."""
 
     @model_validator(mode="after")
     def _turns_can_be_played(self) -> Script:
-        for number, turn in enumerate(self.turns, start=1):
-            _answers(number, turn)
+        for turns in (self.turns, *self.told.values()):
+            for number, turn in enumerate(turns, start=1):
+                _answers(number, turn)
         return self
 
-    def answer(self, position: Position) -> Answer:
-        """What the model answers at this point; past the end of a turn, that turn's last words again."""
-        number = min(position.turn, len(self.turns))
-        answers = _answers(number, self.turns[number - 1])
+    def answer(self, position: Position, conversation: bytes = b"") -> Answer:
+        """What the model answers at this point; past the end of a turn, that turn's last words again.
+
+        `conversation`: all that was said in it, as JSON.
+        """
+        heard = [
+            turns for text, turns in self.told.items() if json.dumps(text)[1:-1].encode() in conversation
+        ]
+        turns = heard[-1] if heard else self.turns
+        number = min(position.turn, len(turns))
+        answers = _answers(number, turns[number - 1])
         return answers[min(position.answered, len(answers) - 1)]
 
 

@@ -151,8 +151,10 @@ class ScriptedModel:
         if not self._may(request):
             return self._refuse(request, vendor, 401, "Incorrect API key provided.")
         try:
-            asked = read(body) if self._asides else replace(read(body), aside=False)
-            answer = self._script.answer(asked.position).attempt(self._attempt(asked))
+            asked = self._counted(read(body))
+            if not self._asides:
+                asked = replace(asked, aside=False)
+            answer = self._script.answer(asked.position, body).attempt(self._attempt(asked))
             if isinstance(answer, HttpError):
                 return self._refuse(
                     request, vendor, answer.status, answer.message, answer.retry_after_seconds, asked
@@ -202,11 +204,14 @@ class ScriptedModel:
         if not self._may(request):
             return self._refuse(request, vendor, 401, "Incorrect API key provided.")
         try:
-            counted: Item = vendor.count_body(read(body))
+            counted: Item = vendor.count_body(self._counted(read(body)))
         except UnplayableError as unplayable:
             return self._refuse(request, vendor, 400, f"The script cannot answer this: {unplayable}.")
         self._record(request, 200)
         return web.json_response(counted)
+
+    def _counted(self, asked: Request) -> Request:
+        return replace(asked, tokens_per_item=self._script.tokens_per_item)
 
     def _attempt(self, asked: Request) -> int:
         """How often this point of the conversation was asked after before; an aside comes after all that fails."""

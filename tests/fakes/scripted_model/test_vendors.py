@@ -368,3 +368,27 @@ async def test_an_answer_may_come_whole_and_tokens_be_counted(
         async with session.post(model.url + counted, json=agent.body()) as response:
             [tokens] = (await response.json()).values()
             assert tokens >= 100
+
+
+@every_vendor
+async def test_a_conversation_in_which_a_text_stands_is_played_by_its_own_turns(
+    agent_type: type[Agent],
+) -> None:
+    story = Script.model_validate(
+        {
+            "turns": [[{"say": "First."}], [{"say": "Second."}]],
+            "told": {'Their "summary":\n': [[{"say": "Afresh."}], [{"say": "Afresh again."}]]},
+            "tokensPerItem": 5_000,
+        }
+    )
+    async with ScriptedModel(story) as model:
+        first, afresh = agent_type(model), agent_type(model)
+        first.say("Go.")
+        afresh.say('Go on. Their "summary":\n\nNothing.')
+        heard = [await first.hear(), await afresh.hear()]
+        first.say("Once more.")
+        afresh.say("Once more.")
+        heard += [await first.hear(), await afresh.hear()]
+
+    assert [one.words for one in heard] == ["First.", "Afresh.", "Second.", "Afresh again."]
+    assert heard[0].usage[0] % 5_000 == 0 < heard[0].usage[0]
