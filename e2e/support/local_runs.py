@@ -66,12 +66,15 @@ def task_on(repository: Path, **limits: Any) -> dict[str, Any]:
 
 
 async def run_locally(
-    folder: Path, task: dict[str, Any], agent_class: dict[str, Any], script: Script
+    folder: Path, task: dict[str, Any], agent_class: dict[str, Any], script: Script, watched_for: str = ""
 ) -> Story:
-    """Runs it to its end. The key reaches the model, and stands in nothing that is left."""
+    """Runs it to its end. The key reaches the model, and stands in nothing that is left.
+
+    `watched_for`: the model notes which requests hold this text.
+    """
     task["spec"]["agentClassName"] = agent_class["metadata"]["name"]
     credential = agent_class["spec"]["credentials"][0]
-    async with ScriptedModel(script, expected_key=CANARY) as model:
+    async with ScriptedModel(script, expected_key=CANARY, watched_for=watched_for) as model:
         credential["route"]["upstream"] = model.url
         files = folder / "task.yaml", folder / "class.yaml"
         for path, document in zip(files, (task, agent_class), strict=True):

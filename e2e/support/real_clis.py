@@ -39,9 +39,9 @@ def node_version() -> int:
 needs_node = pytest.mark.skipif(node_version() < NODE, reason=f"Gemini CLI needs Node.js {NODE}")
 
 
-def played(*turns: list[dict[str, Any]]) -> Script:
-    """These turns as a script."""
-    return Script.model_validate({"turns": turns})
+def played(*turns: list[dict[str, Any]], **more: Any) -> Script:
+    """These turns as a script, and what else stands in one."""
+    return Script.model_validate({"turns": turns, **more})
 
 
 def agent_class(cli: Cli) -> dict[str, Any]:
