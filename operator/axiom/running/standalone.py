@@ -33,7 +33,8 @@ from axiom.running.workspaces import Base, WorkspaceError, fetched_base
 from axiom.storage.keys import blob_key
 from axiom.storage.store import ObjectStore
 from axiom_sandbox.protocol.changes import CandidateSource, Changes
-from axiom_sandbox.repositories.access import Access
+from axiom_sandbox.repositories.access import Access, RepositoryError
+from axiom_sandbox.repositories.git import Git
 from axiom_sandbox.snapshots import PatchError, SnapshotError, capture, make_patch, pack, read_tree
 from axiom_sandbox.snapshots.captures import capture_files
 from axiom_sandbox.snapshots.messages import code_in, placed
@@ -45,6 +46,8 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _FIELD = "--base"
 _ADDRESS = re.compile(r"(https|ssh|file)://")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_EXPRESSION = re.compile(r"[A-Za-z0-9@][A-Za-z0-9._/@{}^~-]*")
+"""What git can resolve in a repository that lies here: HEAD~1, main^, @{upstream}."""
 _DEFAULT_REVISION = "HEAD"
 _WITHOUT_GIT = Selection(wants=lambda path, _: not is_git(path))
 """History holds answers, and is no part of a result."""
@@ -56,6 +59,8 @@ class Revision:
 
     url: str
     revision: str
+    folder: Path | None = None
+    """Where it lies, on this machine."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +81,21 @@ def parse_base(text: str) -> Path | Revision:
     """`DIR`, `REPOSITORY#REVISION` or an address with or without `#REVISION`. Raises RefusedError.
 
     A directory is taken as it lies there, `.git` left out; a path with `#` is a repository at that revision, and so is an
-    address (https://, ssh://, file://).
+    address (https://, ssh://, file://). In a repository that lies here, a revision is whatever git makes a commit of.
     """
     folder = Path(text)
     if folder.is_dir():
         return folder
     where, mark, revision = text.rpartition("#") if "#" in text else (text, "", "")
     revision = revision or _DEFAULT_REVISION
-    if not _REVISION.fullmatch(revision):
+    is_address = _ADDRESS.match(where) is not None
+    if not (_REVISION if is_address else _EXPRESSION).fullmatch(revision):
         raise _refused(_FIELD, f"{revision!r} is not a revision; write a commit, a tag or a branch after #")
-    if _ADDRESS.match(where):
+    if is_address:
         return Revision(where, revision)
     if mark and Path(where or ".").is_dir():
-        return Revision(Path(where or ".").resolve().as_uri(), revision)
+        folder = Path(where or ".").resolve()
+        return Revision(folder.as_uri(), revision, folder)
     raise _refused(
         _FIELD,
         f"there is no directory {where or '.'!r}; name one, or a repository with a revision, such as .#main or"
@@ -187,13 +194,29 @@ async def _base(source: Path | Revision, scratch: Path) -> Base:
     archive = scratch / "base.tar.zst"
     if isinstance(source, Revision):
         access = Access(source.url, _FIELD)
-        return await fetched_base(access, source.revision, False, scratch, archive)
+        revision = await _commit(access, source, scratch) if source.folder else source.revision
+        return await fetched_base(access, revision, False, scratch, archive)
     try:
         info = await asyncio.to_thread(pack, source, archive, selection=_WITHOUT_GIT)
     except (SnapshotError, OSError) as error:
         raise WorkspaceError(f"{_FIELD} {source} cannot be packed: {error}") from error
     status = WorkspaceStatus(digest=info.digest, bytes=info.bytes, files=info.files)
     return Base(Archive(archive, info.digest), status, info.notes)
+
+
+async def _commit(access: Access, source: Revision, scratch: Path) -> str:
+    """What a revision of a repository that lies here is now. Raises RefusedError."""
+    folder = source.folder or Path()
+    try:
+        git = Git(folder, scratch, access, "file")
+        found = await git("rev-parse", "--verify", "--end-of-options", f"{source.revision}^{{commit}}")
+    except RepositoryError as error:
+        if "not a git repository" in str(error):
+            text = f"{folder} is no git repository; name one before #, or leave # out to take the directory as it lies there"
+            raise _refused(_FIELD, text) from error
+        text = f"the repository {folder} has no revision {source.revision!r}; name a commit, a tag or a branch of it"
+        raise _refused(_FIELD, f"{text} (a shallow clone holds its newest commits alone)") from error
+    return found.decode().strip()
 
 
 def _refused(field: str, message: str) -> RefusedError:

@@ -19,6 +19,8 @@ SECRET_KEYS = (HOST, USERNAME, PASSWORD, SSH_KEY, KNOWN_HOSTS)
 
 _DEFAULT_USERNAME = "git"
 _HELPER = "git-credential"
+_OF_ANYBODY = "[safe]\n\tdirectory = *\n"
+"""A repository on this machine may belong to another user, as checkouts in CI's containers do. It was named; nothing of it runs."""
 
 
 class RepositoryError(Exception):
@@ -42,6 +44,10 @@ class Access:
     authorities: Path | None = None
     """File with the authorities (PEM) that an https server may have; None: those of the machine."""
 
+    def member(self, name: str) -> str:
+        """One of the field's own fields, for messages; an option of a command line has none."""
+        return self.field if self.field.startswith("-") else f"{self.field}.{name}"
+
     @property
     def address(self) -> SplitResult:
         """The address in its parts."""
@@ -53,7 +59,7 @@ class Access:
         Secrets are in neither: git asks a program in `scratch`, which reads them where they lie. Raises RepositoryError.
         """
         if self.credentials is None:
-            return "", {}
+            return (_OF_ANYBODY if self.address.scheme == "file" else ""), {}
         self._check_host()
         match self.address.scheme:
             case "https":

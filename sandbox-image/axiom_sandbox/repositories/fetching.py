@@ -108,7 +108,7 @@ class Fetch:
             except RepositoryError:
                 continue
         raise RepositoryError(
-            f"the repository has no revision {self.revision!r}; correct {self.access.field}.revision"
+            f"the repository has no revision {self.revision!r}; correct {self.access.member('revision')}"
         )
 
     async def _submodules(self, git: Git) -> tuple[str, ...]:
@@ -117,7 +117,9 @@ class Fetch:
             return ()
         if not self.submodules:
             shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if names[_NAMED:] else "")
-            return (f"submodules are left empty: {shown}; {self.access.field}.submodules: true fetches them",)
+            return (
+                f"submodules are left empty: {shown}; {self.access.member('submodules')}: true fetches them",
+            )
         await git("submodule", "--quiet", "update", "--init", "--recursive", "--checkout", "--depth=1")
         for folder in await asyncio.to_thread(_repositories_below, git.folder):
             self._refuse_pointers(folder, await git("ls-files", "-z", "--", ":(attr:filter=lfs)", at=folder))

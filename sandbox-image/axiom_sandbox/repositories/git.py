@@ -146,7 +146,7 @@ class Git:
             return f"if the repository is not public, name a Secret in {field}.credentialsSecret"
         if "Host key verification failed" in said:
             return f"the server's key must be in `known_hosts` of the Secret in {field}.credentialsSecret"
-        return f"check {field}.url and what else is said there"
+        return f"check {self._access.member('url')} and what else is said there"
 
 
 def _environment(scratch: Path, configuration: Path, protocols: str) -> Mapping[str, str]:

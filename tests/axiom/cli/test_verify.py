@@ -264,12 +264,42 @@ def test_a_file_of_criteria_is_refused_as_a_task_would_be(cli: Cli, text: str, s
     assert says in json.loads(ended.stdout)["error"]["message"]
 
 
-def test_a_revision_that_is_not_there_is_exit_code_4(cli: Cli) -> None:
-    cli.git("init", "--quiet")
+def test_a_revision_that_is_not_there_is_exit_code_3(cli: Cli) -> None:
     cli.criteria(SCOPE)
     ended = cli.run(base=f"{cli.folder / 'base'}#nope")
+    assert ended.exit_code == 3
+    assert "base is no git repository" in json.loads(ended.stdout)["error"]["message"]
+    cli.git("init", "--quiet")
+    ended = cli.run(base=f"{cli.folder / 'base'}#nope")
+    assert ended.exit_code == 3
+    assert "has no revision 'nope'" in json.loads(ended.stdout)["error"]["message"]
+
+
+def test_an_address_that_has_no_such_revision_is_exit_code_4(cli: Cli) -> None:
+    cli.git("init", "--quiet")
+    cli.criteria(SCOPE)
+    ended = cli.run(base=f"{(cli.folder / 'base').as_uri()}#nope")
     assert ended.exit_code == 4
-    assert "--base" in json.loads(ended.stdout)["error"]["message"]
+    assert "has no revision 'nope'; correct --base" in json.loads(ended.stdout)["error"]["message"]
+
+
+@pytest.mark.sandbox
+def test_a_commit_is_named_as_git_does_in_a_repository_that_may_be_another_users(cli: Cli) -> None:
+    cli.git("init", "--quiet", "--initial-branch=main")
+    cli.git("add", "--all")
+    cli.git("commit", "--quiet", "--message=one")
+    cli.put("base", {"src/leap.py": "later\n"})
+    cli.git("commit", "--quiet", "--all", "--message=two")
+    cli.git("checkout", "--quiet", "--detach")
+    if os.getuid() == 0:
+        for path in [cli.folder / "base", *(cli.folder / "base").rglob("*")]:
+            os.lchown(path, 1234, 1234)
+    cli.put("candidate", {"src/leap.py": FIXED})
+    cli.criteria(SCOPE)
+    for name in ("HEAD~1", "main^"):
+        ended = cli.run(base=f"{cli.folder / 'base'}#{name}", output="table")
+        assert ended.exit_code == 0, ended.stdout + ended.stderr
+        assert "1 paths changed" in ended.stdout
 
 
 def test_the_ways_to_name_a_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,14 +309,20 @@ def test_the_ways_to_name_a_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     url = tmp_path.as_uri()
     assert parse_base("plain") == Path("plain")
     assert parse_base("odd#name") == Path("odd#name")
-    assert parse_base("plain#main") == Revision(f"{url}/plain", "main")
-    assert parse_base(".#feature/x") == Revision(url, "feature/x")
-    assert parse_base("odd#name#v1") == Revision(f"{url}/odd%23name", "v1")
+    assert parse_base("plain#main") == Revision(f"{url}/plain", "main", tmp_path / "plain")
+    assert parse_base(".#feature/x") == Revision(url, "feature/x", tmp_path)
+    assert parse_base(".#HEAD~1") == Revision(url, "HEAD~1", tmp_path)
+    assert parse_base("odd#name#v1") == Revision(f"{url}/odd%23name", "v1", tmp_path / "odd#name")
     assert parse_base("https://git.example/leap.git") == Revision("https://git.example/leap.git", "HEAD")
     assert parse_base("ssh://git@git.example/l.git#3f2c9e1") == Revision(
         "ssh://git@git.example/l.git", "3f2c9e1"
     )
-    for bad in ("ext::sh -c evil#main", "git@git.example:leap.git#main", "http://git.example/leap.git#main"):
+    for bad in (
+        "ext::sh -c evil#main",
+        "git@git.example:leap.git#main",
+        "http://git.example/leap.git#main",
+        "https://git.example/l.git#HEAD~1",
+    ):
         with pytest.raises(RefusedError):
             parse_base(bad)
 
