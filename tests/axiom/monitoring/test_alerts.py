@@ -209,6 +209,7 @@ def test_every_alert_has_its_cases() -> None:
     assert set(CASES) == set(ALERTS)
 
 
+@pytest.mark.thorough
 def test_each_alert_fires_and_is_quiet(promtool: str, tmp_path: Path) -> None:
     tests = [
         _test(name, case.minutes, series, fires)

@@ -157,6 +157,7 @@ async def test_an_agent_that_leaves_daemons_behind(tmp_path: Path) -> None:
     assert any("left behind" in item["detail"] for item in play.events("intervention"))
 
 
+@pytest.mark.thorough
 async def test_an_agent_that_writes_more_to_its_terminal_than_is_recorded(tmp_path: Path) -> None:
     script = f"stty -opost; head -c {FLOOD} /dev/zero | tr '\\0' x; echo done > out; echo; echo that was it"
     play = Play(tmp_path, task(), shell(script))

@@ -126,6 +126,7 @@ async def registries(folder: Path, seen: list[str]) -> AsyncIterator[tuple[int, 
 
 
 @pytest.mark.sandbox
+@pytest.mark.thorough
 async def test_packages_are_installed_through_the_tunnel_and_from_nowhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

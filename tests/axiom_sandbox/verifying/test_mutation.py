@@ -150,6 +150,7 @@ def evidence(bench: Bench) -> dict[str, Any]:
 
 
 @pytest.mark.sandbox
+@pytest.mark.thorough
 async def test_faults_that_no_test_notices_fail_and_are_named(bench: Bench) -> None:
     found = await bench.verify(LEAP, put({"src/leap.py": RIGHT}), asked(minKilledPercent=100, maxMutants=3))
     [result] = found.results

@@ -118,6 +118,7 @@ def test_every_outcome_is_reported(run: Callable[..., Reading], tmp_path: Path) 
     assert (found.forged, found.tampered, found.status) == (0, set(), 1)
 
 
+@pytest.mark.thorough
 def test_the_seed_decides_the_order(run: Callable[..., Reading], tmp_path: Path) -> None:
     many = "".join(f"def test_{n}(): pass\n" for n in range(9))
     put({"test_many.py": many})(tmp_path)
