@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Callable
 
 _KEPT = "\n\t"
 _TICKS = re.compile("`+")
@@ -16,22 +17,12 @@ _TICKS = re.compile("`+")
 
 def plain(text: str, *, kept: str = _KEPT) -> str:
     r"""All that is not visible as an escape such as `\x1b`; `kept` characters stay."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        character if character in kept or not _is_hidden(character) else _escaped(character)
-        for character in text
-    )
+    return _with_visible(text, kept, _escaped)
 
 
 def visible_json(text: str) -> str:
     r"""JSON in which all that is not visible is escaped, as `\u009b`: it says the same."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        character if character in _KEPT or not _is_hidden(character) else _escaped_in_json(character)
-        for character in text
-    )
+    return _with_visible(text, _KEPT, _escaped_in_json)
 
 
 def one_line(text: str, limit: int) -> str:
@@ -65,6 +56,15 @@ def code_block(text: str, limit: int = 20_000) -> str:
     longest = max((len(run) for run in _TICKS.findall(shown)), default=0)
     fence = "`" * max(longest + 1, 3)
     return f"{fence}text\n{shown}\n{fence}"
+
+
+def _with_visible(text: str, kept: str, escaped: Callable[[str], str]) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character if character in kept or not _is_hidden(character) else escaped(character)
+        for character in text
+    )
 
 
 def _is_hidden(character: str) -> bool:
