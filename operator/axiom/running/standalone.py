@@ -194,7 +194,11 @@ async def _base(source: Path | Revision, scratch: Path) -> Base:
     archive = scratch / "base.tar.zst"
     if isinstance(source, Revision):
         access = Access(source.url, _FIELD)
-        revision = await _commit(access, source, scratch) if source.folder else source.revision
+        revision = (
+            await _commit(access, source.folder, source.revision, scratch)
+            if source.folder
+            else source.revision
+        )
         return await fetched_base(access, revision, False, scratch, archive)
     try:
         info = await asyncio.to_thread(pack, source, archive, selection=_WITHOUT_GIT)
@@ -204,17 +208,16 @@ async def _base(source: Path | Revision, scratch: Path) -> Base:
     return Base(Archive(archive, info.digest), status, info.notes)
 
 
-async def _commit(access: Access, source: Revision, scratch: Path) -> str:
+async def _commit(access: Access, folder: Path, revision: str, scratch: Path) -> str:
     """What a revision of a repository that lies here is now. Raises RefusedError."""
-    folder = source.folder or Path()
     try:
         git = Git(folder, scratch, access, "file")
-        found = await git("rev-parse", "--verify", "--end-of-options", f"{source.revision}^{{commit}}")
+        found = await git("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     except RepositoryError as error:
         if "not a git repository" in str(error):
             text = f"{folder} is no git repository; name one before #, or leave # out to take the directory as it lies there"
             raise _refused(_FIELD, text) from error
-        text = f"the repository {folder} has no revision {source.revision!r}; name a commit, a tag or a branch of it"
+        text = f"the repository {folder} has no revision {revision!r}; name a commit, a tag or a branch of it"
         raise _refused(_FIELD, f"{text} (a shallow clone holds its newest commits alone)") from error
     return found.decode().strip()
 
