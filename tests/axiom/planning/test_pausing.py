@@ -62,6 +62,17 @@ def finished(played: World) -> World:
     raise AssertionError(played.task.status)
 
 
+def ends_in_five_minutes(played: World) -> None:
+    played.now += timedelta(minutes=4)
+    settled(played)
+    assert not is_true(played.task.status, ConditionType.COMPLETE), "a minute is left"
+    played.now += timedelta(minutes=2)
+    for _ in range(10):
+        played.step()
+        played.progress()
+    assert reason(played, ConditionType.COMPLETE) is Reason.DEADLINE_EXCEEDED
+
+
 def test_no_sandbox_is_started_until_the_vendor_is_back_and_then_it_is() -> None:
     played = world()
     played.vendor = DOWN
@@ -95,14 +106,7 @@ def test_the_deadline_stands_for_an_agent_that_runs_and_goes_on_afterwards() -> 
     played.vendor = None
     settled(played)
     assert reason(played, ConditionType.RUNNING) is Reason.AGENT_RUNNING
-    played.now += timedelta(minutes=4)
-    settled(played)
-    assert not is_true(played.task.status, ConditionType.COMPLETE), "a minute is left"
-    played.now += timedelta(minutes=2)
-    for _ in range(10):
-        played.step()
-        played.progress()
-    assert reason(played, ConditionType.COMPLETE) is Reason.DEADLINE_EXCEEDED
+    ends_in_five_minutes(played)
 
 
 def test_each_try_is_told_once_by_those_who_wait_and_by_those_who_run() -> None:
@@ -207,14 +211,7 @@ def test_the_deadline_stands_for_as_long_as_a_task_is_suspended() -> None:
         played.starts[-1].envelope.limits.deadline_ms
         == (played.now + timedelta(minutes=5)).timestamp() * 1000
     )
-    played.now += timedelta(minutes=4)
-    settled(played)
-    assert not is_true(played.task.status, ConditionType.COMPLETE), "a minute is left"
-    played.now += timedelta(minutes=2)
-    for _ in range(10):
-        played.step()
-        played.progress()
-    assert reason(played, ConditionType.COMPLETE) is Reason.DEADLINE_EXCEEDED
+    ends_in_five_minutes(played)
 
 
 def test_a_sandbox_that_keeps_its_last_checkpoint_is_told_that_the_deadline_stands() -> None:
