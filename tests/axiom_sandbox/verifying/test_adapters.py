@@ -195,7 +195,8 @@ def test_an_id_stands_for_what_is_below_it() -> None:
     sent: list[tuple[str, dict[str, object]]] = []
     plan = {"tests": ["a.js::leap", "b.js", "a.js::leap > x"], "workspace": "/", "ours": [], "seed": "1"}
     suite = relay.Suite(plan, lambda kind, **fields: sent.append((kind, fields)), " > ")
-    for name in ("a.js::leap > x", "a.js::leaping", "b.js::y", "c.js::z"):
+    suite.sentinel("b.js::must fail")
+    for name in ("a.js::leap > x", "a.js::leaping", "b.js::y", "c.js::z", "b.js::must fail"):
         suite.take(name, {"outcome": "passed"})
     suite.finish({}, 0)
     assert sent[0][1]["tests"] == {
@@ -203,7 +204,9 @@ def test_an_id_stands_for_what_is_below_it() -> None:
         "b.js": ["b.js::y"],
         "a.js::leap > x": ["a.js::leap > x"],
     }
-    assert [fields["test"] for kind, fields in sent if kind == "test"] == ["a.js::leap > x", "b.js::y"]
+    assert sent[0][1]["sentinels"] == ["b.js::must fail"]
+    told = [fields["test"] for kind, fields in sent if kind == "test"]
+    assert told == ["a.js::leap > x", "b.js::y", "b.js::must fail"]
 
 
 def test_lines_of_javascript_that_have_code(tmp_path: Path) -> None:
@@ -282,7 +285,10 @@ async def decide(bench: Bench, task: object, files: object, **fields: object) ->
 @pytest.mark.sandbox
 async def test_an_honest_fix_in_javascript_passes_with_its_coverage(bench: Bench) -> None:
     task = javascript.LEAP
-    found = await decide(bench, task, {task.module: task.right}, minChangedCoveragePercent=100)
+    whole_file = [task.tests_path]
+    found = await decide(
+        bench, task, {task.module: task.right}, failToPass=whole_file, minChangedCoveragePercent=100
+    )
     (result,) = found.results
     assert (found.verdict, result.strength) == (Verdict.PASS, Strength.IN_PROCESS), result.message
     evidence = bench.events[-2].evidence

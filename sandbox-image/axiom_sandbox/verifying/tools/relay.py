@@ -216,7 +216,7 @@ class Suite:
 
     def start(self, name: str) -> None:
         """A test has begun."""
-        if self.is_wanted(name):
+        if self.is_wanted(name) and name not in self._sentinels:
             self._send("start", test=name)
 
     def error(self, file: str, message: str) -> None:
@@ -228,7 +228,7 @@ class Suite:
         if not self.is_wanted(name):
             return
         for test, names in self._found.items():
-            if self._covers(test, name) and name not in names:
+            if self._covers(test, name) and name not in (*names, *self._sentinels):
                 names.append(name)
         self._results.append({"test": name, **result})
 
