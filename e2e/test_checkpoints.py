@@ -10,7 +10,7 @@ from e2e.cluster.connection import Connection
 from e2e.cluster.waiting import wait_until
 from e2e.support.command_line import axiom
 from e2e.support.kubernetes import Object
-from e2e.support.ledgers import sealed_ledger
+from e2e.support.ledgers import sealed_ledger, wait_for_outcome
 from e2e.support.world import World, condition, has_condition, is_running
 
 pytestmark = [
@@ -30,7 +30,7 @@ def test_a_suspended_task_goes_on_with_its_files_as_they_were(world: World, clus
     world.wait("kept", is_running)
 
     world.kubectl("annotate", "agenttask", "kept", "axiom.dev/checkpoint=first")
-    asked = world.wait("kept", lambda item: bool(checkpoints_of(item)), 60)
+    asked = world.wait("kept", lambda item: bool(checkpoints_of(item)))
     assert [one["reason"] for one in checkpoints_of(asked)] == ["Demand"]
 
     world.kubectl("patch", "agenttask", "kept", "--type=merge", "-p", '{"spec":{"suspend":true}}')
@@ -100,11 +100,12 @@ def test_a_task_that_is_gone_is_forked_out_of_object_storage_by_its_own_namespac
     world: World, cluster: Connection
 ) -> None:
     world.make_class()
-    world.make_task("gone", "write mine.txt yes", "exit 0")
-    gone = world.wait_complete("gone", 180)
-    world.kubectl("delete", "agenttask", "gone", timeout=120)
-
     settings = world.control_plane.environment
+    task = world.make_task("gone", "write mine.txt yes", "exit 0")
+    gone = world.wait_complete("gone", 180)
+    wait_for_outcome(cluster, settings["AXIOM_S3_BUCKET"], task)
+    world.kubectl("delete", "agenttask", "gone")
+
     keys = {name: settings[name] for name in ("AXIOM_S3_ENDPOINT", "AXIOM_S3_CREDENTIALS")}
     where = ("--from", f"s3://{settings['AXIOM_S3_BUCKET']}", "--namespace", world.kubectl.namespace)
     prompt = "write greeting.txt hello\nexit 0"
@@ -134,7 +135,7 @@ def test_a_rollback_gives_back_the_files_of_its_checkpoint(world: World) -> None
     )
     world.wait("back", is_running)
     world.kubectl("annotate", "agenttask", "back", "axiom.dev/checkpoint=first")
-    world.wait("back", lambda item: bool(checkpoints_of(item)), 60)
+    world.wait("back", lambda item: bool(checkpoints_of(item)))
     world.let_go(task, "one.txt")
     state = world.workspace_on_node(task) / "state.txt"
     wait_until(

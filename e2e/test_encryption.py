@@ -15,6 +15,7 @@ from minio import Minio
 from axiom.storage.ciphers import MAGIC
 from e2e.cluster.connection import Connection
 from e2e.support.command_line import axiom
+from e2e.support.ledgers import wait_for_outcome
 from e2e.support.world import World
 from e2e.test_evidence import reader
 
@@ -80,8 +81,9 @@ def test_a_namespaces_inputs_and_evidence_can_be_read_with_its_keys_alone(
         "sealed", "await given.txt", f"say {WORD}", f"write greeting.txt {WORD}", "exit 0",
         workspace={"archive": {"key": "team/base.tar"}},
     )  # fmt: skip
-    status = world.wait_complete("sealed", 120)
+    status = world.wait_complete("sealed")
     assert status["verdict"] == "Pass", status["message"]
+    wait_for_outcome(cluster, bucket, task)
     uid = task["metadata"]["uid"]
 
     objects = stored(cluster, bucket)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from e2e.cluster.connection import Connection
 from e2e.support.command_line import Person, axiom
 from e2e.support.kubernetes import Object
+from e2e.support.ledgers import wait_for_outcome
 from e2e.support.world import World
 
 pytestmark = pytest.mark.e2e
@@ -22,11 +24,12 @@ def reader(world: World, folder: Path, *, original: bool) -> Person:
 
 
 @pytest.fixture
-def task(world: World) -> Object:
-    """A task that is complete."""
+def task(world: World, cluster: Connection) -> Object:
+    """A task that is complete, its outcome stored."""
     world.make_class()
     made = world.make_task("told", "say seen", "write greeting.txt hello", "exit 0")
     assert world.wait_complete("told")["verdict"] == "Pass"
+    wait_for_outcome(cluster, world.control_plane.environment["AXIOM_S3_BUCKET"], made)
     return made
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.fakes import structured_agent
 
+from e2e.cluster.waiting import wait_until
 from e2e.support.command_line import Person
 from e2e.support.kubernetes import Object
 from e2e.support.world import World, condition, has_condition
@@ -33,6 +34,12 @@ def person(world: World, folder: Path, name: str, rule: str) -> Person:
     return Person(world.kubectl, world.control_plane.gateway_url, folder, name, rule)
 
 
+def untold(world: World, name: str, reason: str) -> str | None:
+    """Events are posted after the status is written."""
+    reasons = [event["reason"] for event in world.told(name)]
+    return None if reason in reasons else f"only {reasons}"
+
+
 def payloads(records: list[Object], event: str) -> list[Object]:
     return [record["payload"] for record in records if record["event"] == event]
 
@@ -45,7 +52,9 @@ def test_a_person_answers_an_agent_and_tells_it_something(world: World, tmp_path
     [question] = waiting["status"]["questions"]
     assert (question["tool"], question["summary"]) == ("Bash", "command: echo hello > greeting.txt")
     assert "axiom approve asks" in condition(waiting, "Running")["message"]
-    assert any(event["reason"] == "WaitingForApproval" for event in world.told("asks"))
+    wait_until(
+        "an Event to tell of it", lambda: untold(world, "asks", "WaitingForApproval"), limit_seconds=30
+    )
 
     onlooker = person(world, tmp_path, "onlooker", "get agenttasks.axiom.dev")
     code, _, said = onlooker.axiom("approve", "asks")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from e2e.cluster.connection import Connection
 from e2e.cluster.layout import Cluster
 from e2e.cluster.outages import without_api_server
 from e2e.cluster.waiting import wait_until
+from e2e.support.audit import audited
 from e2e.support.doctor import troubles
 from e2e.support.evidence import check_evidence
 from e2e.support.keeping import Keeper
-from e2e.support.kubernetes import Object
 from e2e.support.world import World, is_running
 
 pytestmark = pytest.mark.e2e
@@ -52,7 +51,7 @@ def test_agents_run_on_and_nothing_is_done_twice(
             wait_until(
                 f"the agent of {name} to go on",
                 lambda path=workspaces[name] / file: None if path.exists() else "not yet",
-                limit_seconds=20,
+                limit_seconds=60,
             )
             (workspaces[name] / "end.txt").touch()
         wait_until(
@@ -64,7 +63,7 @@ def test_agents_run_on_and_nothing_is_done_twice(
             wait_until(
                 "the operator to end, as its Lease may be somebody else's",
                 lambda: None if keeper.exits_of(operator) else operator.log.read_text()[-300:],
-                limit_seconds=30,
+                limit_seconds=60,
             )
     for file in ("go.txt", "end.txt"):
         (workspaces["waiting"] / file).touch()
@@ -84,10 +83,9 @@ def test_agents_run_on_and_nothing_is_done_twice(
 
 def created_pods(cluster: Connection, namespace: str) -> list[str]:
     """Names of the pods that were created in a namespace, once for each time."""
-    events: list[Object] = [json.loads(line) for line in Path(cluster.audit_log).read_text().splitlines()]
     return [
         event["objectRef"]["name"]
-        for event in events
+        for event in audited(cluster)
         if event["verb"] == "create"
         and event["stage"] == "ResponseComplete"
         and event["objectRef"]["resource"] == "pods"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.cluster.connection import Connection
+from e2e.support.audit import audited
 from e2e.support.world import SLOW, World, is_running
 
 pytestmark = [
@@ -113,7 +113,6 @@ def requested_millis(pod: dict[str, Any]) -> int:
 
 def writes_in(cluster: Connection, namespace: str) -> list[tuple[str, str, str, int]]:
     """Verb, resource, name and answer of each write of operator and gateway in a namespace, Events apart."""
-    events = map(json.loads, Path(cluster.audit_log).read_text().splitlines())
     return [
         (
             event["verb"],
@@ -121,7 +120,7 @@ def writes_in(cluster: Connection, namespace: str) -> list[tuple[str, str, str, 
             event["objectRef"].get("name", ""),
             event["responseStatus"]["code"],
         )
-        for event in events
+        for event in audited(cluster)
         if event.get("userAgent", "").startswith("axiom")
         and event["verb"] not in ("get", "list", "watch")
         and event.get("objectRef", {}).get("namespace") == namespace

@@ -35,13 +35,13 @@ def test_a_kubelet_that_is_started_again_loses_nothing(world: World) -> None:
 def test_a_node_that_crashed_and_booted_costs_an_attempt_and_no_verdict(
     world: World, cluster: Connection
 ) -> None:
-    """One task's agent is at work, another's waits for its verdict."""
+    """One task's agent is at work, another's waits for its verdict: that is made last, as it does not wait for long."""
     node = the_node()
     world.make_class()
     bucket = world.control_plane.environment["AXIOM_S3_BUCKET"]
     working = world.make_task("working", *SLOW)
-    judged = world.make_task("judged")
     world.wait("working", is_running)
+    judged = world.make_task("judged")
     world.wait("judged", has_condition("Running", "Verifying"))
 
     node.crash()
@@ -62,7 +62,7 @@ def test_a_node_that_crashed_and_booted_costs_an_attempt_and_no_verdict(
         records = sealed_ledger(cluster, bucket, working, 1)
         return None if records and records[-1]["event"] == "closed" else f"{len(records)} records"
 
-    wait_until("the lost attempt's ledger to be ended", not_closed, limit_seconds=60)
+    wait_until("the lost attempt's ledger to be ended", not_closed, limit_seconds=120)
     records = sealed_ledger(cluster, bucket, working, 1)
     [gap] = [record["payload"] for record in records if record["event"] == "gap"]
     assert (gap["what"], gap["start"]) == ("ledger", len(records) - 1), records

@@ -17,6 +17,7 @@ from e2e.cluster.binaries import binary
 from e2e.cluster.connection import Connection
 from e2e.cluster.shell import run
 from e2e.cluster.waiting import wait_until
+from e2e.support.audit import audited
 from e2e.support.control_plane import Program
 from e2e.support.images import Images
 from e2e.support.kubernetes import Object
@@ -42,7 +43,7 @@ def second(world: World, tmp_path: Path) -> Iterator[Program]:
     if first.process is None or first.process.poll() is not None:
         first.process = None
         first.start()
-    first.wait_until_ready(60)
+    first.wait_until_ready()
 
 
 @pytest.fixture
@@ -67,10 +68,9 @@ def _ctr(cluster: Connection, *arguments: str) -> None:
 
 def pods_made(cluster: Connection, namespace: str) -> list[str]:
     """The name of each pod that an operator created in this namespace, as often as it did."""
-    events = map(json.loads, Path(cluster.audit_log).read_text().splitlines())
     return [
         event["objectRef"]["name"]
-        for event in events
+        for event in audited(cluster)
         if event["verb"] == "create"
         and event.get("userAgent", "").startswith("axiom")
         and event.get("objectRef", {}).get("namespace") == namespace
@@ -96,7 +96,7 @@ def test_a_newer_operator_goes_on_with_the_pods_of_the_older_one(
 
     second.start()
     assert world.control_plane.operator.stop() == 0
-    second.wait_until_ready(60)
+    second.wait_until_ready()
     world.make_task("three", "write greeting.txt hello")
     assert before <= {pod["metadata"]["uid"] for task in tasks.values() for pod in world.pods(task)}
     for task in tasks.values():
@@ -130,7 +130,7 @@ def test_whenever_an_operator_is_paused_nothing_is_done_twice(
         first.process = None
         second.stop()
         first.start()
-        first.wait_until_ready(60)
+        first.wait_until_ready()
 
 
 def pause_in_the_middle(
@@ -148,10 +148,10 @@ def pause_in_the_middle(
     os.kill(paused.pid, signal.SIGSTOP)
     try:
         second.start()
-        second.wait_until_ready(90)
+        second.wait_until_ready(120)
         statuses = {each: world.wait_complete(each, 120) for each in names}
         for each in names:
-            world.wait_no_pods(world.kubectl.get("agenttask", each) or {}, 60)
+            world.wait_no_pods(world.kubectl.get("agenttask", each) or {})
         before = versions(world)
     finally:
         os.kill(paused.pid, signal.SIGCONT)

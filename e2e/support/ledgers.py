@@ -7,9 +7,11 @@ import json
 
 import zstandard
 
+from axiom.storage.keys import outcome_key
 from axiom.storage.s3 import S3Settings, S3Store
 from axiom_sandbox.ledger.checking import verify
 from e2e.cluster.connection import Connection
+from e2e.cluster.waiting import wait_until
 from e2e.support.kubernetes import Object
 
 
@@ -23,6 +25,16 @@ def sealed_ledger(
     findings = verify(lines, None)
     assert findings.intact, findings.broken
     return [json.loads(line) for line in lines]
+
+
+def wait_for_outcome(cluster: Connection, bucket: str, task: Object) -> None:
+    """Until the gateway has put it into the bucket, which it does once it hears that the task is complete."""
+    key = outcome_key(task["metadata"]["namespace"], task["metadata"]["uid"])
+    wait_until(
+        f"{key} to be stored",
+        lambda: None if sealed_keys(cluster, bucket, key) else "not yet",
+        limit_seconds=60,
+    )
 
 
 def sealed_keys(cluster: Connection, bucket: str, prefix: str) -> list[str]:

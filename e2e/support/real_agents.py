@@ -29,8 +29,9 @@ class Model:
     log: Path
 
     def requests(self) -> list[Object]:
+        """Those that are written down whole by now."""
         said = self.log.read_text() if self.log.exists() else ""
-        return [json.loads(line) for line in said.splitlines()]
+        return [json.loads(line) for line in said.splitlines(keepends=True) if line.endswith("\n")]
 
 
 @dataclass(frozen=True)
