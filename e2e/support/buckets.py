@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 import zstandard
 from minio import Minio
+from minio.error import S3Error
 
 from e2e.cluster.connection import Connection
+from e2e.cluster.waiting import wait_until
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
@@ -24,9 +26,20 @@ def bucket(cluster: Connection, name: str) -> Iterator[Minio]:
     )
     client.make_bucket(name)
     yield client
-    for item in client.list_objects(name, recursive=True):
-        client.remove_object(name, item.object_name)
-    client.remove_bucket(name)
+    wait_until(
+        "the bucket to be removed", lambda: _removed(client, name), limit_seconds=60, interval_seconds=1
+    )
+
+
+def _removed(client: Minio, name: str) -> str | None:
+    """A gateway that is just ending may put something into it until the last."""
+    try:
+        for item in client.list_objects(name, recursive=True):
+            client.remove_object(name, item.object_name)
+        client.remove_bucket(name)
+    except S3Error as error:
+        return str(error)
+    return None
 
 
 def read_bucket(client: Minio, name: str) -> dict[str, bytes]:

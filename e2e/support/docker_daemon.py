@@ -95,7 +95,7 @@ def docker_daemon() -> Iterator[DockerDaemon]:
             client.close()
         daemon.terminate()
         try:
-            daemon.wait(timeout=30)
+            daemon.wait(timeout=60)
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
@@ -153,7 +153,7 @@ def _connected(address: str, daemon: subprocess.Popen[bytes], log: Path) -> dock
             return str(error)
         return None
 
-    wait_until("dockerd", missing, limit_seconds=60, diagnose=lambda: log.read_text()[-3000:])
+    wait_until("dockerd", missing, limit_seconds=120, diagnose=lambda: log.read_text()[-3000:])
     return found[0]
 
 
@@ -161,8 +161,18 @@ def _remove(folder: Path, name: str) -> None:
     mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     for mount in sorted((path for path in mounted if path.startswith(f"{folder}/")), reverse=True):
         subprocess.run(["umount", "--lazy", mount], check=False)
-    for group in sorted(_CGROUPS.rglob(name), key=lambda path: len(path.parts), reverse=True):
-        for inner in sorted(group.rglob("*/"), reverse=True):
-            inner.rmdir()
-        group.rmdir()
-    shutil.rmtree(folder)
+    wait_until("the daemon's folders to be removed", lambda: _removed(folder, name), limit_seconds=60)
+
+
+def _removed(folder: Path, name: str) -> str | None:
+    """The daemon's own children, such as containerd, may be about to end still."""
+    try:
+        for group in sorted(_CGROUPS.rglob(name), key=lambda path: len(path.parts), reverse=True):
+            for inner in sorted(group.rglob("*/"), reverse=True):
+                inner.rmdir()
+            group.rmdir()
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        return str(error)
+    return None

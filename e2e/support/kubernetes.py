@@ -16,6 +16,9 @@ from e2e.cluster.waiting import wait_until
 
 Object = dict[str, Any]
 
+_TIMED_OUT = 124
+"""The exit code of timeout(1)."""
+
 
 class KubectlError(AssertionError):
     """kubectl refused; the message is what it said."""
@@ -29,26 +32,31 @@ class Kubectl:
     namespace: str = "default"
 
     def run(
-        self, *arguments: str, document: Object | None = None, timeout: float = 60
+        self, *arguments: str, document: Object | None = None, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        """Runs kubectl; `document` is its standard input as JSON. Never raises for what kubectl says."""
-        return subprocess.run(
-            [
-                f"{self.connection.bin_dir}/kubectl",
-                "--kubeconfig",
-                self.connection.kubeconfig,
-                "--namespace",
-                self.namespace,
-                *arguments,
-            ],
-            input=json.dumps(document) if document is not None else None,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        """Runs kubectl; `document` is its standard input as JSON. Never raises: not for what kubectl says, nor where it takes
+        longer than `timeout`, which is a failure like others, so that whoever cleans up goes on."""
+        command = [
+            f"{self.connection.bin_dir}/kubectl",
+            "--kubeconfig",
+            self.connection.kubeconfig,
+            "--namespace",
+            self.namespace,
+            *arguments,
+        ]
+        try:
+            return subprocess.run(
+                command,
+                input=json.dumps(document) if document is not None else None,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            return subprocess.CompletedProcess(command, _TIMED_OUT, "", str(error))
 
-    def __call__(self, *arguments: str, document: Object | None = None, timeout: float = 60) -> str:
+    def __call__(self, *arguments: str, document: Object | None = None, timeout: float = 120) -> str:
         """kubectl's standard output. Raises KubectlError."""
         ended = self.run(*arguments, document=document, timeout=timeout)
         if ended.returncode != 0:
@@ -84,7 +92,7 @@ class Kubectl:
         return ended.stdout if ended.returncode == 0 else ended.stderr
 
     def wait_for(
-        self, kind: str, name: str, ready: Callable[[Object], bool], limit_seconds: float = 60
+        self, kind: str, name: str, ready: Callable[[Object], bool], limit_seconds: float = 120
     ) -> Object:
         """Asks the API server until `ready` holds for the object. Raises ClusterError, with the object's status."""
         api, path, found = self.api(), self._path(kind, name), dict[str, Any]()
