@@ -147,7 +147,7 @@ def load(
                 read_events(team, admin, f"passes-{wave}")
                 wait_scraped(watcher, wave)
             make_task(team, "works", classes["keyless"], "await never.txt")
-            team.wait_for("agenttask", "works", is_running, 90)
+            team.wait_for("agenttask", "works", is_running, 240)
             yield Load(watcher, admin, team, images, classes, tuple(tasks))
     finally:
         team.run("delete", "agentclass", *classes.values())
@@ -174,7 +174,7 @@ def run_tasks(team: Kubectl, classes: dict[str, str], wave: int) -> list[str]:
         make_task(team, f"{kind}-{wave}", agent_class, *steps)
     for kind in kinds:
         if kind != "classless":
-            team.wait_for("agenttask", f"{kind}-{wave}", is_complete, 150)
+            team.wait_for("agenttask", f"{kind}-{wave}", is_complete, 300)
     return [f"{kind}-{wave}" for kind in kinds]
 
 
@@ -204,7 +204,7 @@ def read_events(team: Kubectl, admin: Kubectl, task: str) -> None:
         team("create", "rolebinding", "viewer", "--clusterrole=view", account)
     token = team("create", "token", "viewer").strip()
     url = f"http://{pod_of(admin, 'gateway')}:8080/v1/tasks/{team.namespace}/{task}/events"
-    with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"}), timeout=30) as answer:
+    with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"}), timeout=120) as answer:
         assert answer.read()
 
 
@@ -220,11 +220,19 @@ def wait_scraped(watcher: Prometheus, wave: int) -> None:
         found = sum(value for _, value in watcher.query("sum (axiom_tasks_completed_total)"))
         return None if found >= 5 * wave else f"{found:.0f} of {5 * wave} outcomes"
 
-    wait_until("the outcomes in Prometheus", missing, limit_seconds=30)
+    wait_until("the outcomes in Prometheus", missing, limit_seconds=90)
 
 
 def test_every_panel_has_data(load: Load) -> None:
-    empty, boards = [], delivered(load.admin)
+    boards = delivered(load.admin)
+    assert len(boards) == 4
+    # What a scrape that took too long has made unknown, the next one brings again.
+    wait_until(
+        "every panel to have data", lambda: "\n".join(empty_panels(load, boards)) or None, limit_seconds=90
+    )
+
+
+def empty_panels(load: Load, boards: list[Any]) -> Iterator[str]:
     for board in boards:
         for panel in (panel for panel in board["panels"] if panel["type"] != "row"):
             for target in panel["targets"]:
@@ -235,9 +243,7 @@ def test_every_panel_has_data(load: Load) -> None:
                 elif any(name in target["expr"] for name in UNTOLD):
                     continue
                 elif not any(math.isfinite(value) for _, value in found):
-                    empty.append(f"{board['title']} / {panel['title']}: {target['expr']} gives {found}")
-    assert len(boards) == 4
-    assert empty == [], "\n".join(empty)
+                    yield f"{board['title']} / {panel['title']}: {target['expr']} gives {found}"
 
 
 UNASKED = "axiom_judged_rounds_total"
@@ -265,17 +271,27 @@ def test_panels_tell_what_happened(load: Load) -> None:
         return sum(value for _, value in load.prometheus.query(expression))
 
     good = f'agent_class="{load.classes["good"]}"'
-    assert total(f'axiom_tasks_completed_total{{{good}, verdict="Pass", reason="Passed"}}') == 2
-    assert total(f'axiom_claims_total{{{good}, claim="Success", verdict="Fail"}}') == 4
-    assert total(f'axiom_claims_total{{{good}, claim="Failure", verdict="Fail"}}') == 2
-    assert total('axiom_tasks_waiting{reason="ClassNotFound"}') == 2
-    assert total('axiom_egress_denials_total{reason="axiom_bad_path"}') == 2
-    assert total('axiom_egress_denials_total{reason="axiom_no_credential"}') == 2
-    assert total(f'axiom_egress_requests_total{{{good}, status="2xx"}}') == 2
-    assert total("axiom_gateway_ledgers_lost_total") == 0
-    assert total("axiom_lease_held") == 1
+    wanted: dict[str, float] = {
+        f'axiom_tasks_completed_total{{{good}, verdict="Pass", reason="Passed"}}': 2,
+        f'axiom_claims_total{{{good}, claim="Success", verdict="Fail"}}': 4,
+        f'axiom_claims_total{{{good}, claim="Failure", verdict="Fail"}}': 2,
+        'axiom_tasks_waiting{reason="ClassNotFound"}': 2,
+        'axiom_egress_denials_total{reason="axiom_bad_path"}': 2,
+        'axiom_egress_denials_total{reason="axiom_no_credential"}': 2,
+        f'axiom_egress_requests_total{{{good}, status="2xx"}}': 2,
+        "axiom_gateway_ledgers_lost_total": 0,
+        "axiom_lease_held": 1,
+    }
+
+    def untold() -> str | None:
+        """The programs are scraped one after the other, and again a second later."""
+        found = {expression: total(expression) for expression in wanted}
+        return None if found == wanted else str(found)
+
+    wait_until("all that happened to be told", untold, limit_seconds=60)
     for phase in ("queue", "pod_start", "probe", "workspace", "agent", "verification", "sealing"):
-        assert total(f'axiom_task_phase_seconds_count{{{good}, phase="{phase}"}}') > 0, phase
+        counted = f'axiom_task_phase_seconds_count{{{good}, phase="{phase}"}}'
+        wait_until(counted, lambda counted=counted: None if total(counted) > 0 else "0", limit_seconds=60)  # type: ignore[misc]
 
 
 def test_only_the_alert_that_should_fires(load: Load) -> None:
@@ -288,7 +304,7 @@ def test_only_the_alert_that_should_fires(load: Load) -> None:
     wait_until(
         "the alert of the missing credential",
         lambda: None if "AxiomCredentialMissing" in firing() else f"firing: {firing()}",
-        limit_seconds=30,
+        limit_seconds=90,
     )
     assert firing() == {"AxiomCredentialMissing"}
 
@@ -319,8 +335,9 @@ def test_only_chosen_namespaces_read_metrics(load: Load, allowed: bool) -> None:
     try:
         if allowed:
             elsewhere("label", "namespace", elsewhere.namespace, f"{WATCHERS}={load.admin.namespace}")
-        elsewhere.create(reader(load.images.control_plane, addresses))
-        pod = elsewhere.wait_for("pod", "reader", has_ended, 60)
+        patience = 30 if allowed else 5  # an open way is opened once the network knows of the pod
+        elsewhere.create(reader(load.images.control_plane, patience, addresses))
+        pod = elsewhere.wait_for("pod", "reader", has_ended, 180)
         assert pod["status"]["phase"] == "Succeeded"
         assert elsewhere.logs("reader", "reader").split() == ["read" if allowed else "shut"] * len(PORTS)
     finally:
@@ -330,21 +347,21 @@ def test_only_chosen_namespaces_read_metrics(load: Load, allowed: bool) -> None:
 PORTS = {"operator": 9090, "gateway": 9091, "egress": 8789}
 READ = """
 import sys, urllib.request
-for address in sys.argv[1:]:
+for address in sys.argv[2:]:
     try:
-        text = urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode()
+        text = urllib.request.urlopen(f"http://{address}/metrics", timeout=int(sys.argv[1])).read().decode()
         print("read" if "axiom_build_info" in text else text)
     except OSError:
         print("shut")
 """
 
 
-def reader(image: str, addresses: list[str]) -> Object:
+def reader(image: str, patience: int, addresses: list[str]) -> Object:
     container = {
         "name": "reader",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python3", "-c", READ, *addresses],
+        "command": ["python3", "-c", READ, str(patience), *addresses],
     }
     spec = {"restartPolicy": "Never", "containers": [container], "terminationGracePeriodSeconds": 0}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"}, "spec": spec}

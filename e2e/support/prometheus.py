@@ -116,7 +116,7 @@ def prometheus(cluster: Connection, namespace: str, folder: Path, rules: Path) -
         yield found
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
 
 
 def _missing(found: Prometheus) -> str | None:

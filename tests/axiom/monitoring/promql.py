@@ -15,7 +15,7 @@ _OF_SCRAPING = {"instance", "job", "le"}
 _METRIC = re.compile(r"\b((?:axiom|process)_[a-z_]+)(?:\{([^}]*)\})?")
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 _GROUPING = re.compile(r"\b(?:by|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
-_VARIABLES = {"$__rate_interval": "1m", "$__range": "1h"}
+_VARIABLES = {"$__rate_interval": "5m", "$__range": "1h"}
 
 
 def plain(expression: str, agent_class: str = ".*") -> str:
