@@ -76,7 +76,7 @@ def vendor() -> Iterator[Vendor]:
 def egress(cluster: Connection, control_plane: ControlPlane, tmp_path: Path) -> Iterator[Program]:
     """The egress proxy where pods reach it, known to the operator."""
     health = f"127.0.0.1:{free_port()}"
-    address = f"{cluster.machine_address}:{free_port()}"
+    address = f"{cluster.machine_address}:{free_port(cluster.machine_address)}"
     control_plane.environment["AXIOM_EGRESS"] = address
     environment = {
         **control_plane.environment,
@@ -90,7 +90,7 @@ def egress(cluster: Connection, control_plane: ControlPlane, tmp_path: Path) -> 
     control_plane.operator.stop()
     control_plane.operator.start()
     control_plane.operator.wait_until_ready()
-    wait_until("the proxy", lambda: None if program.get("/healthz") else "not yet", limit_seconds=30)
+    wait_until("the proxy", lambda: None if program.get("/healthz") else "not yet", limit_seconds=90)
     yield program
     program.stop()
     del control_plane.environment["AXIOM_EGRESS"]
@@ -133,7 +133,7 @@ def storage_with_keys(cluster: Connection, access: str, secret: str, log: Path) 
         yield port
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        server.wait(timeout=60)
 
 
 def test_everything_secret_is_replaced_under_load(
@@ -184,16 +184,16 @@ def test_everything_secret_is_replaced_under_load(
     # The keys of object storage: the server changes first, so that the old ones fail for a while.
     access, secret = "new-access-key", secrets.token_urlsafe(30)
     with storage_with_keys(cluster, access, secret, tmp_path / "storage.log") as port:
-        wait_until("the S3 server", lambda: _unreachable(port), limit_seconds=20)
+        wait_until("the S3 server", lambda: _unreachable(port), limit_seconds=60)
         old_target = storage_path.retarget("127.0.0.1", port)
         keys = Path(environment["AXIOM_S3_CREDENTIALS"])
         try:
             world.let_go(tasks["old-1"])
             tasks["new"] = make_task(world, "new")
-            world.wait("new", has_condition("SandboxReady", "StorageUnavailable"), 60)
+            world.wait("new", has_condition("SandboxReady", "StorageUnavailable"))
             replace(keys / ACCESS_KEY_FILE, access)
             replace(keys / SECRET_KEY_FILE, secret)
-            world.wait("new", is_running, 90)
+            world.wait("new", is_running)
             wait_until_called(vendor, "/new/first", None)
 
             wait_until_new_key(world, vendor)
@@ -243,7 +243,7 @@ def wait_until_called(vendor: Vendor, path: str, key: str | None) -> None:
         found = [seen for seen in vendor.seen if seen[0] == path and key in (None, seen[1])]
         return None if found and found[-1][2] == 200 else str(vendor.seen)
 
-    wait_until(f"a call of {path}", missing, limit_seconds=60)
+    wait_until(f"a call of {path}", missing, limit_seconds=120)
 
 
 def wait_until_new_key(world: World, vendor: Vendor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import signal
@@ -19,6 +20,9 @@ from e2e.cluster.connection import Connection
 from e2e.cluster.waiting import wait_until
 from e2e.support.authority import Authority
 from e2e.support.images import Images
+
+_LOWEST_PORT, _PORTS = 20_000, 10_000
+"""Below them are well-known ones, above them those of NodePorts and of the kernel's choice."""
 
 
 @dataclass
@@ -39,7 +43,7 @@ class Program:
                 [sys.executable, "-m", self.module], env=dict(self.environment), stdout=log, stderr=log
             )
 
-    def wait_until_ready(self, limit_seconds: float = 30) -> None:
+    def wait_until_ready(self, limit_seconds: float = 90) -> None:
         """Until /readyz says so. Raises ClusterError."""
         wait_until(
             f"{self.module} to be ready",
@@ -51,7 +55,7 @@ class Program:
     def get(self, path: str) -> str:
         """What it answers on its operations port; "" while it does not."""
         try:
-            with urlopen(f"http://{self.health}{path}", timeout=2) as answer:
+            with urlopen(f"http://{self.health}{path}", timeout=5) as answer:
                 return str(answer.read().decode())
         except (URLError, OSError):
             return ""
@@ -69,7 +73,7 @@ class Program:
             return 0
         process, self.process = self.process, None
         process.send_signal(number)
-        return process.wait(timeout=30)
+        return process.wait(timeout=90)
 
 
 @dataclass
@@ -149,8 +153,16 @@ def make_control_plane(
     )
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port of an address of this machine that nobody listens on now, outside of those that the kernel gives to connections
+    and to whoever asks for any port: so nobody gets it before it is used, or while who uses it is started again."""
+    while True:
+        port = _LOWEST_PORT + secrets.randbelow(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            return port

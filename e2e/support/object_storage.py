@@ -17,6 +17,7 @@ from minio import Minio
 from e2e.cluster.binaries import binary
 from e2e.cluster.waiting import wait_until
 from e2e.support.authority import make_server
+from e2e.support.control_plane import free_port
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,7 @@ def object_storage(host: str, folder: Path, *, https: bool = True) -> Iterator[O
         (folder / name).mkdir()
     authority = make_server(folder, host) if https else None
     certificate = ("--cert", folder / "tls.crt", "--key", folder / "tls.key") if https else ()
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port = int(probe.getsockname()[1])
+    port = free_port(host)
     storage = ObjectStorage(
         f"{host}:{port}", authority, secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
     )
@@ -74,8 +73,8 @@ def object_storage(host: str, folder: Path, *, https: bool = True) -> Iterator[O
         return None
 
     try:
-        wait_until("the S3 server", silent, limit_seconds=30, diagnose=log.read_text)
+        wait_until("the S3 server", silent, limit_seconds=60, diagnose=log.read_text)
         yield storage
     finally:
         server.terminate()
-        server.wait(timeout=10)
+        server.wait(timeout=60)
