@@ -37,7 +37,7 @@ from e2e.support.world import condition, is_complete, is_running
 pytestmark = [pytest.mark.e2e, pytest.mark.hermetic("attacks addresses of the node, and reads its folders")]
 
 CREDENTIAL = "model"
-LIMIT_SECONDS = 240
+LIMIT_SECONDS = 480
 WAYS_OVER_IPV6 = ("ipv6", "udp", "mptcp", "sctp", "fast-open")
 
 
@@ -59,7 +59,7 @@ class Team:
                     "prompt": "\n".join((*steps, "exit 0")),
                     "workspace": {"files": [{"path": "README.md", "content": "Attack.\n"}]},
                     "criteria": [{"name": "nothing", "diff": {"requireChange": False}}],
-                    "limits": {"deadline": "5m", "maxRounds": 1},
+                    "limits": {"deadline": "10m", "maxRounds": 1},
                 },
             }
         )

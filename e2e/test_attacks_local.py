@@ -67,7 +67,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Attacked:
     file.write_text(yaml.safe_dump_all([task, agent_class]))
     run = [sys.executable, "-m", "axiom.cli.main", "run", str(file), "--json", "--backend", "bubblewrap"]
     ended = subprocess.run(
-        [*run, "--state", str(folder / "state")], capture_output=True, text=True, timeout=240, check=False
+        [*run, "--state", str(folder / "state")], capture_output=True, text=True, timeout=420, check=False
     )
     body = json.loads(ended.stdout)
     assert body["diff"], ended.stderr

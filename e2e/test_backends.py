@@ -130,7 +130,7 @@ class Place:
             pool = ThreadPoolExecutor(AT_ONCE)
             self.results = {each: pool.submit(self.run, each, SCENARIOS[each]) for each in SCENARIOS}
             pool.shutdown(wait=False)
-        return self.results[name].result(timeout=300)
+        return self.results[name].result(timeout=600)
 
     def run(
         self,
@@ -145,7 +145,7 @@ class Place:
             env={**self.full_environment(), **(environment or {})},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=420,
             check=False,
         )
         body = json.loads(ended.stdout)
@@ -419,7 +419,7 @@ def test_nothing_is_left_behind_anywhere(place: Place) -> None:
     wait_until(
         "nothing to be left",
         lambda: "; ".join(place.leftovers())[:2000] or None,
-        limit_seconds=60,
+        limit_seconds=120,
     )
 
 
@@ -443,24 +443,24 @@ def test_a_run_that_is_killed_leaves_no_process_and_the_next_removes_the_rest(lo
         wait_until(
             "the agent to work",
             lambda: None if any(state.glob("runs/*/scratch/1-agent/state/fed-1")) else "not yet",
-            limit_seconds=90,
+            limit_seconds=180,
         )
         run.kill()
     wait_until(
         "its processes to end",
         lambda: f"{processes_of(str(state))} live" if processes_of(str(state)) or local.running() else None,
-        limit_seconds=60,
+        limit_seconds=120,
     )
 
     again = subprocess.run(
         [*local.command(local.write("again", SCENARIOS["honest"])), "--state", str(state)],
-        env=local.full_environment(), capture_output=True, text=True, timeout=240, check=False,
+        env=local.full_environment(), capture_output=True, text=True, timeout=420, check=False,
     )  # fmt: skip
 
     assert again.returncode == 0, again.stderr
     assert "removed what a killed run had left" in again.stderr
     assert list(state.glob("runs/*/scratch")) == []
-    wait_until("nothing to be left", lambda: "; ".join(local.leftovers()) or None, limit_seconds=60)
+    wait_until("nothing to be left", lambda: "; ".join(local.leftovers()) or None, limit_seconds=120)
 
 
 @pytest.fixture
@@ -565,14 +565,14 @@ def test_a_container_that_somebody_kills_costs_an_attempt(docker: Here, daemon: 
                 lambda attempt=attempt: (
                     None if any(state.glob(f"runs/*/scratch/{attempt}-agent/state/fed-1")) else "not yet"
                 ),  # type: ignore[misc]
-                limit_seconds=90,
+                limit_seconds=180,
             )
             if attempt == 1:
                 [container] = daemon.client.containers.list()
                 container.kill()
         [workspace] = state.glob("runs/*/scratch/2-agent/workspace")
         (workspace / "go").touch()
-        out, errors = run.communicate(timeout=120)
+        out, errors = run.communicate(timeout=300)
     body = json.loads(out)
     assert body["verdict"] == "Pass", errors
     assert "/attempts/2/agent" in body["ledger"]["path"]
@@ -602,7 +602,7 @@ async def test_a_container_that_lacks_a_layer_never_gets_its_agent(
         monkeypatch.setattr(box, "container", lambda launcher: {**whole(launcher), **change})
         try:
             await box.start()
-            async with asyncio.timeout(60), box.attach() as channel:
+            async with asyncio.timeout(180), box.attach() as channel:
                 state = await channel.state()
                 while state.isolation is None and state.failure is None:
                     state = await channel.state(since=state.revision)

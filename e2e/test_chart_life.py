@@ -102,7 +102,7 @@ class Life:
             }
         )
 
-    def wait(self, name: str, ready: Callable[[Object], bool], limit_seconds: float = 120) -> Object:
+    def wait(self, name: str, ready: Callable[[Object], bool], limit_seconds: float = 240) -> Object:
         return self.team.wait_for("agenttask", name, ready, limit_seconds)
 
     def agent_pod(self, name: str) -> str:
@@ -221,7 +221,7 @@ def test_tasks_run_through_the_egress_proxy(life: Life, vendor: Vendor) -> None:
     wait_until(
         "the agents to ask",
         lambda: None if {f"/{name}" for name in RUNNING} <= vendor.asked else str(vendor.asked),
-        limit_seconds=60,
+        limit_seconds=120,
     )
 
 
@@ -261,7 +261,7 @@ def test_tasks_that_run_outlive_an_upgrade_to_new_definitions_images_and_replica
     wait_until(
         "the agents to reach their vendor again",
         lambda: None if {f"/{name}" for name in RUNNING} <= vendor.asked else str(vendor.asked),
-        limit_seconds=60,
+        limit_seconds=120,
     )
     vendor.may_answer.set()
     ended = {name: life.wait(name, is_complete)["status"] for name in (*RUNNING, "meanwhile")}
@@ -277,7 +277,7 @@ def test_another_operator_takes_over_and_helm_test_finds_all_well(life: Life) ->
     first = holder()
     life.admin("delete", "pod", first)
     wait_until(
-        "another operator", lambda: None if holder() not in ("", first) else "not yet", limit_seconds=60
+        "another operator", lambda: None if holder() not in ("", first) else "not yet", limit_seconds=120
     )
 
     said = life.release.test()

@@ -53,7 +53,7 @@ STORIES = ("honest", "cheat", "two_rounds", "spendthrift")
 SCRIPTS = {"spendthrift": "honest"}
 """What a story's model plays, where that is another story's script."""
 BUDGETS = {"honest": "1.00", "spendthrift": "0.0001"}
-LIMIT_SECONDS = 180
+LIMIT_SECONDS = 480
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def test_segments_leave_a_pod_and_stream_restart_and_verdict_go_on_as_if_they_ha
     wait_until(
         "the first segment to be cut",
         lambda: None if (segments / "000001.jsonl.zst").exists() else "it is written still",
-        limit_seconds=90,
+        limit_seconds=180,
     )
     world.let_go(task, "one.txt")
     wait_until_left(segments, 2)
@@ -44,10 +44,10 @@ def test_segments_leave_a_pod_and_stream_restart_and_verdict_go_on_as_if_they_ha
         reading = beside.submit(world.events, "long")
         [pod] = world.pods(task)
         kill_supervisor_of(pod)
-        world.kubectl.wait_for("pod", pod["metadata"]["name"], was_restarted, 60)
+        world.kubectl.wait_for("pod", pod["metadata"]["name"], was_restarted)
         world.let_go(task)
         status = world.wait_complete("long", 180)
-        read = reading.result(timeout=120)
+        read = reading.result(timeout=300)
 
     assert (status["verdict"], status["attempt"], status.get("lostAttempts", 0)) == ("Pass", 1, 0), status
     assert [record["seq"] for record in read] == list(range(1, status["ledger"]["records"] + 1))

@@ -112,7 +112,7 @@ async def test_an_agents_page_is_photographed(pods: SandboxPods, tmp_path: Path)
         await channel.put_workspace(archive, info.digest)
         await reached(channel, lambda state: state.phase is Phase.READY)
         await give(channel, start.model_copy(update={"program": program}))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             shot = await first_page(channel)
         assert (shot["path"], shot["width"]) == (f"http://127.0.0.1:{PORT}/", 320)
         await give(channel, Stop(reason="the test is over"))

@@ -114,7 +114,7 @@ def wait_pulsed(neighbour: SandboxPod, kind: str, seconds: int) -> None:
     wait_until(
         f"the neighbour to have measured {kind}",
         lambda: "not yet" if neighbour.kubectl.run(*look).returncode else None,
-        limit_seconds=seconds + 60,
+        limit_seconds=seconds + 120,
     )
 
 

@@ -86,7 +86,7 @@ class Place:
             }
         )
 
-    def wait(self, name: str, ready: Callable[[Object], bool], limit_seconds: float = 120) -> Object:
+    def wait(self, name: str, ready: Callable[[Object], bool], limit_seconds: float = 240) -> Object:
         return self.team.wait_for("agenttask", name, ready, limit_seconds)
 
     def holder(self) -> str:
@@ -108,7 +108,7 @@ class Place:
             found = self.breaker(host)
             return None if found.get("state", "Closed") != "Closed" else f"the Lease says {found}"
 
-        wait_until("the Lease to tell of the breaker", is_written, limit_seconds=30)
+        wait_until("the Lease to tell of the breaker", is_written, limit_seconds=60)
         return found
 
     def metric(self, name: str, host: str) -> float | None:
@@ -116,7 +116,7 @@ class Place:
             "get", "pods", "--selector", "app.kubernetes.io/component=operator", "--output", "json"
         )
         [address] = [item["status"]["podIP"] for item in json.loads(pod)["items"]]
-        with urlopen(f"http://{address}:9090/metrics", timeout=10) as answer:
+        with urlopen(f"http://{address}:9090/metrics", timeout=30) as answer:
             lines = answer.read().decode().splitlines()
         beginning = f'{name}{{vendor="{host}"}} '
         return next((float(line[len(beginning) :]) for line in lines if line.startswith(beginning)), None)
@@ -177,7 +177,7 @@ def test_an_outage_holds_all_back_and_says_so_over_a_restart_of_the_operator(
     wait_until(
         "the breaker to open for all",
         lambda: None if place.metric("axiom_vendor_breaker_open", vendor.host) == 1 else "it is not open",
-        limit_seconds=60,
+        limit_seconds=120,
     )
     assert (place.metric("axiom_vendor_failing_ratio", vendor.host) or 0) >= 0.5
     assert place.metric("axiom_vendor_next_try_timestamp_seconds", vendor.host)

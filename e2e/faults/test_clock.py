@@ -112,4 +112,4 @@ def wait_for_offset(world: World, seconds: int) -> None:
             return None
         return str(found)
 
-    wait_until(f"a clock that is {seconds:+d} s off", missing, limit_seconds=30)
+    wait_until(f"a clock that is {seconds:+d} s off", missing, limit_seconds=90)

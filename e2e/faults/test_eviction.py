@@ -48,7 +48,7 @@ def test_a_sandbox_whose_volume_overflows_is_evicted_and_its_task_goes_on(
     volumes = the_node().pod_folder(pod["metadata"]["uid"]) / "volumes" / "kubernetes.io~empty-dir"
     (volumes / "run" / "too-much").write_bytes(b"x" * 3 * 2**20)
 
-    world.wait("disk", lambda item: item["status"]["attempt"] == 2, 120)
+    world.wait("disk", lambda item: item["status"]["attempt"] == 2, 240)
     check(world, cluster, "disk", 'EmptyDir volume "run" exceeds the limit')
 
 
@@ -66,6 +66,6 @@ def test_a_sandbox_on_a_node_that_is_short_of_memory_is_evicted_and_its_task_goe
         "evictionPressureTransitionPeriod": "1s",
     }
     with the_node().kubelet_with(**eviction):
-        world.wait("memory", lambda item: item["status"]["attempt"] == 2, 120)
+        world.wait("memory", lambda item: item["status"]["attempt"] == 2, 240)
 
     check(world, cluster, "memory", "The node was low on resource: memory")

@@ -55,7 +55,7 @@ def test_tasks_wait_for_object_storage_and_lose_nothing(
     world.make_task("new")
     keeper.kill(gateway)  # one that starts while storage is away must not give up
     for name in ("working", "new"):
-        world.wait(name, waits_for_storage, 60)
+        world.wait(name, waits_for_storage)
     assert world.diagnosis("working") == ["StorageUnavailable"]
     wait_until("the outage to last", lambda: _left(began + seconds), limit_seconds=seconds + 5)
     for name in VERDICTS:
@@ -65,7 +65,7 @@ def test_tasks_wait_for_object_storage_and_lose_nothing(
     assert storage_path.hit
 
     storage_path.set(Fault.ERRORS)
-    wait_until("an answer of 500", lambda: None if storage_path.hit else "none", limit_seconds=30)
+    wait_until("an answer of 500", lambda: None if storage_path.hit else "none", limit_seconds=60)
     world.let_go(tasks["begun"])
     time.sleep(seconds / 4)
     storage_path.set(Fault.SLOW, 0.2)

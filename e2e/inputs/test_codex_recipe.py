@@ -66,7 +66,7 @@ async def on_a_pipe(argv: list[str], directory: Path, environment: dict[str, str
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         output, _ = await process.communicate()
     return Outcome(process.returncode or 0, output.decode())
 
@@ -82,7 +82,7 @@ async def on_a_terminal(argv: list[str], directory: Path, environment: dict[str,
                 terminal.wait()
                 return Outcome(terminal.exitstatus, output)
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         return await asyncio.to_thread(follow)
 
 

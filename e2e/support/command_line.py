@@ -14,7 +14,7 @@ def axiom(*words: str, **environment: str) -> tuple[int, str, str]:
     """Exit code, standard output and standard error."""
     ended = subprocess.run(
         [sys.executable, "-m", "axiom.cli.main", *words],
-        capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **environment},
+        capture_output=True, text=True, check=False, timeout=240, env={**os.environ, **environment},
     )  # fmt: skip
     return ended.returncode, ended.stdout, ended.stderr
 

@@ -13,7 +13,7 @@ from e2e.cluster.connection import Connection
 def troubles(cluster: Connection, *arguments: str) -> dict[str, list[str]]:
     """The problems that it finds: subject → names of their entries in docs/troubleshooting.md."""
     command = [sys.executable, "-m", "axiom.cli.main", "doctor", "--kubeconfig", cluster.kubeconfig, "--json"]
-    ended = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=90, check=False)
+    ended = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=180, check=False)
     assert ended.returncode in (0, 1), ended.stderr
     found: dict[str, list[str]] = {}
     for finding in json.loads(ended.stdout)["findings"]:

@@ -78,7 +78,7 @@ def _proven(lines: bytes, reference: Object, folder: Path) -> list[Object]:
     file.write_bytes(lines)
     ended = subprocess.run(
         [sys.executable, "-m", "axiom.cli.main", "ledger", "verify", str(file), "--head", reference["head"]],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=180,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
     records = [json.loads(line) for line in lines.splitlines()]

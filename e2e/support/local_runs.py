@@ -87,7 +87,7 @@ async def run_locally(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(180):
+        async with asyncio.timeout(300):
             output, errors = await process.communicate()
     told = errors.decode()
     assert process.returncode is not None

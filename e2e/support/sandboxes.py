@@ -40,7 +40,7 @@ from e2e.support.authority import Authority
 from e2e.support.images import Images
 from e2e.support.kubernetes import Kubectl, Object
 
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 180
 _LIFE_SECONDS = 600
 COMMAND = ("/agent", "$(AXIOM_PROMPT)")
 
@@ -196,7 +196,7 @@ async def answering(channel: Channel) -> SandboxState:
 
 
 async def reached(channel: Channel, wanted: Callable[[SandboxState], bool]) -> SandboxState:
-    """The first state that is wanted. Fails when the sandbox does, or after a minute."""
+    """The first state that is wanted. Fails when the sandbox does, or after three minutes."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
         state = await channel.state(timeout=0)
         while not wanted(state):

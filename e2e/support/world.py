@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from e2e.cluster.waiting import wait_until
@@ -71,19 +72,18 @@ class World:
             },
         }
 
-    def wait(self, name: str, ready: Callable[[Object], bool], limit_seconds: float = 60) -> Object:
+    def wait(self, name: str, ready: Callable[[Object], bool], limit_seconds: float = 120) -> Object:
         return self.kubectl.wait_for("agenttask", name, ready, limit_seconds)
 
-    def wait_complete(self, name: str, limit_seconds: float = 90) -> Object:
+    def wait_complete(self, name: str, limit_seconds: float = 180) -> Object:
         status: Object = self.wait(name, is_complete, limit_seconds)["status"]
         return status
 
     def pods(self, task: Object) -> list[Object]:
-        text = self.kubectl(
-            "get", "pods", "-l", f"axiom.dev/task-uid={task['metadata']['uid']}", "-o", "json"
-        )
-        items: list[Object] = json.loads(text)["items"]
-        return items
+        """Asked without kubectl's start time: some live for a few seconds only."""
+        selector = quote(f"axiom.dev/task-uid={task['metadata']['uid']}")
+        path = f"/api/v1/namespaces/{self.kubectl.namespace}/pods?labelSelector={selector}"
+        return self.kubectl.api().list(path)[0]
 
     def let_go(self, task: Object, path: str = "go.txt") -> None:
         """Puts the file that the agent awaits into its workspace, from the node: also while the kubelet is away."""
@@ -123,10 +123,10 @@ class World:
         """The records of the agent's ledger, through the gateway."""
         url = f"{self.control_plane.gateway_url}/v1/tasks/{self.kubectl.namespace}/{name}/events"
         request = Request(url, headers={"Authorization": f"Bearer {self.reader_token()}"})
-        with urlopen(request, timeout=60) as answer:
+        with urlopen(request, timeout=180) as answer:
             return [json.loads(line) for line in answer.read().splitlines()]
 
-    def wait_no_pods(self, task: Object, limit_seconds: float = 60) -> None:
+    def wait_no_pods(self, task: Object, limit_seconds: float = 120) -> None:
         wait_until(
             "the pods to go",
             lambda: ", ".join(pod["metadata"]["name"] for pod in self.pods(task)) or None,
