@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 from axiom.storage.s3 import ACCESS_KEY_FILE, SECRET_KEY_FILE
 from e2e.cluster.binaries import binary
@@ -22,7 +23,7 @@ from e2e.cluster.connection import Connection, load
 from e2e.cluster.layout import Cluster
 from e2e.cluster.waiting import wait_until
 from e2e.support.authority import make_authority
-from e2e.support.control_plane import ControlPlane, Program, free_port
+from e2e.support.control_plane import ControlPlane, Program
 from e2e.support.evidence import check_evidence
 from e2e.support.faulty_path import FaultyPath
 from e2e.support.keeping import Keeper

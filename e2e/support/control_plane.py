@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,14 +13,13 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from tests.ports import free_port
+
 from axiom.storage.s3 import ACCESS_KEY_FILE, SECRET_KEY_FILE
 from e2e.cluster.connection import Connection
 from e2e.cluster.waiting import wait_until
 from e2e.support.authority import Authority
 from e2e.support.images import Images
-
-_LOWEST_PORT, _PORTS = 20_000, 10_000
-"""Below them are well-known ones, above them those of NodePorts and of the kernel's choice."""
 
 
 @dataclass
@@ -151,18 +148,3 @@ def make_control_plane(
         f"http://{people}",
         environment,
     )
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port of an address of this machine that nobody listens on now, outside of those that the kernel gives to connections
-    and to whoever asks for any port: so nobody gets it before it is used, or while who uses it is started again."""
-    while True:
-        port = _LOWEST_PORT + secrets.randbelow(_PORTS)
-        with socket.socket() as probe:
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-                continue
-            return port

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import urllib3
 from minio import Minio
+from tests.ports import free_port
 
 from e2e.cluster.binaries import binary
 from e2e.cluster.waiting import wait_until
 from e2e.support.authority import make_server
-from e2e.support.control_plane import free_port
 
 
 @dataclass(frozen=True)

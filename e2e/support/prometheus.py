@@ -19,11 +19,11 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import yaml
+from tests.ports import free_port
 
 from e2e.cluster.connection import Connection
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.waiting import wait_until
-from e2e.support.control_plane import free_port
 from e2e.support.images import ROOT
 from e2e.support.kubernetes import Kubectl
 

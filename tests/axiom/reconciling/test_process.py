@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import kopf
 import pytest
 from tests.axiom.reconciling.test_settings import GOOD
 from tests.fakes.api_server import FakeApiServer, fake_api_server
+from tests.ports import free_port
 
 import axiom.cluster.api as api_module
 import axiom.cluster.watching as watching_module
@@ -26,13 +26,6 @@ from axiom.reconciling.lease import LeaseLostError, LeaseSettings
 from axiom.reconciling.settings import OperatorSettings, read_settings
 from axiom.storage.s3 import S3Store
 from axiom.storage.store import UnavailableError
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
 
 OPERATOR_PORT, GATEWAY_PORT, PEOPLE_PORT = free_port(), free_port(), free_port()
 
@@ -65,7 +58,7 @@ def operator_settings(folder: Path, **lease: float) -> OperatorSettings:
 
 
 async def until_ready(port: int, running: asyncio.Task[None]) -> None:
-    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
         while True:
             assert not running.done(), running
             try:
@@ -88,7 +81,7 @@ async def test_the_operator_takes_the_lease_works_and_releases_it_at_sigterm(
 
     os.kill(os.getpid(), signal.SIGTERM)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await running
     lease = server.get("leases", "axiom", "axiom-operator")
     assert lease is not None
@@ -100,7 +93,7 @@ async def test_an_operator_that_lost_its_lease_ends(server: FakeApiServer, tmp_p
     await until_ready(OPERATOR_PORT, running)
     server.change("leases", "axiom", "axiom-operator", spec={"holderIdentity": "other"})
     with pytest.raises(LeaseLostError):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await running
 
 
@@ -135,7 +128,7 @@ async def test_the_gateway_serves_until_sigterm_though_storage_is_away(
         url = f"http://127.0.0.1:{PEOPLE_PORT}/v1/tasks/ns/t/events"
         assert (await session.get(url)).status == 401
     os.kill(os.getpid(), signal.SIGTERM)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await running
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tenacity import Retrying, stop_after_delay, wait_fixed
+from tests.ports import free_port
 
 from axiom.storage.folder import FolderStore
 from axiom.storage.s3 import S3Settings, S3Store
@@ -27,14 +28,8 @@ def find_versitygw() -> str | None:
     return str(max(found, key=lambda path: path.stat().st_mtime)) if found else shutil.which("versitygw")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def wait_until_listening(port: int, server: subprocess.Popen[bytes]) -> None:
-    for attempt in Retrying(stop=stop_after_delay(20), wait=wait_fixed(0.02), reraise=True):
+    for attempt in Retrying(stop=stop_after_delay(60), wait=wait_fixed(0.02), reraise=True):
         with attempt:
             assert server.poll() is None, "versitygw has ended; see its log"
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -61,7 +56,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
-            server.wait(timeout=10)
+            server.wait(timeout=60)
 
 
 @pytest.fixture

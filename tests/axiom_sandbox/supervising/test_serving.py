@@ -6,7 +6,6 @@ import asyncio
 import datetime
 import ipaddress
 import json
-import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.axiom_sandbox.supervising.benches import Life, open_bench, pack_base, start
+from tests.ports import free_port
 
 from axiom.channel import Channel, ChannelError, CommandRefusedError, pod_context
 from axiom_sandbox.protocol.channel import Phase, Stop
@@ -109,7 +109,7 @@ async def requests_that_make_no_sense_are_answered(life: Life) -> None:
 async def events_follow_to_the_end(life: Life) -> None:
     following = asyncio.create_task(collect(life.channel, 3))
     await life.send(Stop(reason="enough"))
-    lines = await asyncio.wait_for(following, 10)
+    lines = await asyncio.wait_for(following, 60)
     records = [json.loads(line) for line in lines]
     assert [record["seq"] for record in records] == list(range(3, len(records) + 3))
     assert records[-1]["event"] == "closed"
@@ -161,12 +161,6 @@ def make_certificate(folder: Path, name: str, issuer: Path | None = None) -> Pat
     )
     (own / "tls.key").write_bytes(pem)
     return own
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 async def test_over_tcp_only_the_control_plane_gets_in_and_only_this_pod_is_believed(tmp_path: Path) -> None:
