@@ -65,7 +65,7 @@ def count(instruments: Instruments, name: str, **labels: str) -> float:
 
 
 async def eventually(is_so: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not is_so():
             await asyncio.sleep(0.01)
 

@@ -62,7 +62,7 @@ class World:
 
     async def until(self, is_so: Callable[[], Any]) -> None:
         """Looks until something holds."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not is_so():
                 self.look()
                 await asyncio.sleep(0.005)
@@ -385,7 +385,7 @@ async def test_the_ledger_of_a_pod_that_is_lost_ends_in_what_is_missing(world: W
         world.server.change(
             "pods", "ns", "p-agent", status={**world.server.all("pods")[0]["status"], **status}
         )
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while (await stored_events(world))[-1] != "closed":
             world.look()
             await asyncio.sleep(0.01)
@@ -404,7 +404,7 @@ async def test_the_ledger_of_a_pod_that_went_while_no_gateway_looked_is_ended_to
 
     world.gateway.close_lost()
 
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while (await stored_events(world))[-1] != "closed":
             await asyncio.sleep(0.01)
     assert await stored_events(world) == ["sandbox_started", "stdout", "gap", "closed"]

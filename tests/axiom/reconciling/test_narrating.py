@@ -47,7 +47,7 @@ async def test_the_same_news_again_raises_a_count_also_after_a_restart() -> None
                 for _ in range(2):
                     narrator.tell(TASK, News("Lost", "the pod is gone", True))
                 running = asyncio.create_task(narrator.run())
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     while not server.all("events") or server.all("events")[0]["count"] < 2 * (run + 1):
                         await asyncio.sleep(0.005)
                 running.cancel()
@@ -66,7 +66,7 @@ async def test_an_event_that_is_refused_or_was_deleted_stops_nothing() -> None:
             for reason in ("First", "Second", "Second"):
                 narrator.tell(TASK, News(reason, ""))
             running = asyncio.create_task(narrator.run())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not server.all("events"):
                     await asyncio.sleep(0.005)
             running.cancel()

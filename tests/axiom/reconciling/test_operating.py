@@ -82,7 +82,7 @@ class World:
 
     async def until(self, is_so: Callable[[], Any], what: str = "") -> Any:
         """Looks until something holds; the server's content arrives meanwhile."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not (found := is_so()):
                 self.look()
                 await asyncio.sleep(0.005)
@@ -196,7 +196,7 @@ async def test_a_pod_that_is_there_already_is_success(world: World) -> None:
 
     world.operator.reconciler.wake(uid_of(world.task))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while world.operator.pods.get(uid_of(pod)) is None:
             await asyncio.sleep(0.005)
     assert len(world.server.all("pods")) == 1

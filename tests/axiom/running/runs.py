@@ -59,10 +59,8 @@ class Play:
     credentials: dict[str, str] = field(default_factory=dict)
     sandboxes: list[BubblewrapSandbox] = field(default_factory=list)
     statuses: list[AgentTaskStatus] = field(default_factory=list)
-    took: float = 0.0
 
     async def play(self) -> AgentTaskStatus:
-        began = time.monotonic()
         scratch = self.folder / "scratch"
         scratch.mkdir()
         base = await make_base(self.task.spec.workspace, scratch, self.folder / "runs")
@@ -76,9 +74,7 @@ class Play:
             credentials=self.credentials,
             on_status=self.statuses.append,
         )
-        status = await run.run()
-        self.took = time.monotonic() - began
-        return status
+        return await run.run()
 
     def _make(self, spec: SandboxSpec, changed: Callable[[], None]) -> BubblewrapSandbox:
         own = self.folder / "scratch" / f"{spec.identity.attempt}-{spec.identity.slot}"

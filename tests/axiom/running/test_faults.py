@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +108,10 @@ async def test_an_agent_that_ignores_sigterm_past_its_deadline(tmp_path: Path) -
     status, reason = await finished(play)
     assert (status.verdict, reason) == (Verdict.FAIL, "DeadlineExceeded")
     assert "limits.deadline" in status.message
-    assert play.took < 8 + 11
     play.check_evidence()
+    accepted = datetime.fromisoformat(status.accepted_time)
+    ended = datetime.fromisoformat(json.loads(play.lines()[-1])["time_utc"])
+    assert (ended - accepted).total_seconds() < 8 + 11
 
 
 async def test_a_silent_agent_that_ignores_sigterm(tmp_path: Path) -> None:
@@ -165,9 +169,12 @@ async def test_an_agent_that_writes_more_to_its_terminal_than_is_recorded(tmp_pa
     box = await play.agent(lambda state: state.first_output_ms is not None)
     assert box.supervisor is not None
     most, process = 0, Path(f"/proc/{box.supervisor.pid}/status")
-    while not playing.done() and process.exists() and not (play.workspace() / "out").exists():
-        [line] = [line for line in process.read_text().splitlines() if line.startswith("VmHWM")]
-        most = max(most, int(line.split()[1]))
+    while not playing.done() and not (play.workspace() / "out").exists():
+        try:
+            lines = process.read_text().splitlines()
+        except OSError:
+            break  # it has ended
+        most = max([most, *(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))])
         await asyncio.sleep(0.2)
     status, _ = await playing
     assert status.verdict is Verdict.PASS

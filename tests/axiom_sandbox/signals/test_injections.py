@@ -88,6 +88,6 @@ def test_no_text_is_an_error(text: str) -> None:
 
 def test_time_is_bounded_by_the_size_looked_at() -> None:
     hostile = ("ignore all the any of your my " * 40_000) + "a" * 1_000_000
-    began = time.monotonic()
+    began = time.thread_time()
     DETECTOR.find(hostile)
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5

@@ -46,7 +46,7 @@ from axiom_sandbox.supervising.settings import SandboxSettings
 from axiom_sandbox.supervising.verifier import VerifierSandbox
 from axiom_sandbox.terminal.seeking import has_index, unpacking
 
-PATIENCE = 30
+PATIENCE = 60
 CRITERION = Criterion.model_validate({"name": "out", "files": {"expect": [{"path": "out"}]}})
 
 

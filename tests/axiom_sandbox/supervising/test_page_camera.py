@@ -85,7 +85,7 @@ class Stage:
             await asyncio.gather(running, return_exceptions=True)
 
     async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.001)
 

@@ -173,7 +173,7 @@ async def test_a_ledger_that_was_closed_before_the_state_said_so(tmp_path: Path)
         assert state.ledger.closed
         await life.end()
         life = await bench.begin()
-        await asyncio.wait_for(life.running, 10)
+        await asyncio.wait_for(life.running, 60)
         assert (await life.channel.state()).phase is Phase.STOPPED
 
 

@@ -59,7 +59,7 @@ async def test_only_a_sandbox_that_was_done_lets_its_pod_succeed(
         sealing_grace=0,
     )
     running = asyncio.create_task(supervise(make, settings))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not made or (ends_by_itself and made[0].board.state.phase is not Phase.STOPPED):
             await asyncio.sleep(0.01)
         await asyncio.sleep(0)

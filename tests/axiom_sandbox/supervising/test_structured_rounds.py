@@ -347,8 +347,8 @@ async def test_a_person_is_waited_for_however_long_and_heard(tmp_path: Path) -> 
             claude(
                 WORK,
                 approvals=Approvals(default=Permission.ASK),
-                patience=Patience(hung_seconds=0.2, resumes=0),
-                limits={"idle_seconds": 0.5},
+                patience=Patience(hung_seconds=2, resumes=0),
+                limits={"idle_seconds": 2},
             )
         )
         state = await until_activity(bench, Activity.WAITING_FOR_APPROVAL)
@@ -358,7 +358,7 @@ async def test_a_person_is_waited_for_however_long_and_heard(tmp_path: Path) -> 
             await life.send(AnswerApproval(question="other", decision=allowed))
         await life.end()
         life = await bench.begin()
-        await asyncio.sleep(1.5)  # longer than silence is borne from an agent that does not wait for us
+        await asyncio.sleep(3)  # longer than silence is borne from an agent that does not wait for us
         [asked] = bench.events("approval_asked")
         [question] = (await life.until(lambda state: bool(state.questions))).questions
         assert (question.id, question.tool) == (asked["id"], "Bash")
@@ -423,7 +423,7 @@ async def test_an_agent_that_is_interrupted_ends_its_turn(tmp_path: Path) -> Non
 
 async def test_an_agent_that_hangs_is_ended_and_goes_on_in_its_session(tmp_path: Path) -> None:
     patience = Patience(
-        noted_seconds=0.2, flagged_seconds=0.4, hung_seconds=1.5, resumes=2, heartbeat_seconds=0.5
+        noted_seconds=0.2, flagged_seconds=0.4, hung_seconds=3, resumes=2, heartbeat_seconds=0.5
     )
     async with open_bench(tmp_path) as bench:
         life = await bench.ready()
@@ -471,7 +471,7 @@ for line in sys.stdin:
 async def test_an_agent_that_forgets_what_is_interrupted_is_ended_without_and_one_that_forgot_begins_anew(
     tmp_path: Path,
 ) -> None:
-    patience = Patience(hung_seconds=1.5, resumes=2)
+    patience = Patience(hung_seconds=3, resumes=2)
     async with open_bench(tmp_path) as bench:
         life = await bench.ready()
         program = ("/usr/bin/python3", "-c", FORGETFUL)

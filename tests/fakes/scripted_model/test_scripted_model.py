@@ -344,7 +344,7 @@ def test_the_program_tells_its_address_and_ends_when_told(tmp_path: Path) -> Non
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["url"].startswith("http://127.0.0.1:")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_the_program_refuses_a_script_that_is_not_there(tmp_path: Path) -> None:
