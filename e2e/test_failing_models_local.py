@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from tests.captures.clis import CLAUDE, CODEX, GEMINI, Cli
 
 from e2e.support.local_runs import Story, run_locally, task_on
-from e2e.support.real_clis import HONEST, agent_class, needs_node, played
+from e2e.support.real_clis import HONEST, NODE, agent_class, needs_node, node_version, played
 
 pytestmark = pytest.mark.sandbox
 
@@ -67,11 +69,36 @@ def check_order(story: Story) -> None:
     assert order == sorted(order), told
 
 
+class Hung:
+    """Runs whose model hangs: those of a mode all at the same time, as each of them waits for most of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._stories = folder, dict[str, dict[str, Future[Story]]]()
+
+    def story(self, cli: Cli, mode: str) -> Story:
+        if mode not in self._stories:
+            others = (CLAUDE, CODEX, *((GEMINI,) if node_version() >= NODE else ()))
+            with ThreadPoolExecutor() as all_at_once:
+                self._stories[mode] = {
+                    one.name: all_at_once.submit(asyncio.run, self._run(one, mode)) for one in others
+                }
+        return self._stories[mode][cli.name].result()
+
+    async def _run(self, cli: Cli, mode: str) -> Story:
+        folder = self._folder / f"{cli.name}-{mode}"
+        folder.mkdir()
+        steps = {"shell": "touch begun; rm begun"}, {"hang": 1}
+        return await run(folder, cli, *steps, mode=mode, silent="40s")
+
+
+@pytest.fixture(scope="module")
+def hung(tmp_path_factory: pytest.TempPathFactory) -> Hung:
+    return Hung(tmp_path_factory.mktemp("hung"))
+
+
 @every_agent_in_both_modes
-async def test_a_server_that_hangs_ends_in_a_process_that_goes_on(
-    cli: Cli, mode: str, tmp_path: Path
-) -> None:
-    story = await run(tmp_path, cli, {"shell": "touch begun; rm begun"}, {"hang": 1}, mode=mode, silent="40s")
+def test_a_server_that_hangs_ends_in_a_process_that_goes_on(cli: Cli, mode: str, hung: Hung) -> None:
+    story = hung.story(cli, mode)
     assert story.code == 0, story.told
     check_order(story)
     first, *_, last = story.events("agent_exited")
