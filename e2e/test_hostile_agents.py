@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 LIMIT_SECONDS = 300
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "overdue": ("linger", {"deadline": "30s"}),
+    "overdue": ("linger", {"deadline": "20s"}),
     "silent": ("linger", {"idle": "5s"}),
     "flood": ("flood", {}),
     "fill": ("fill", {}),

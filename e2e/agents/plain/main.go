@@ -5,12 +5,12 @@
 //	write PATH TEXT   writes a file, relative to the working directory
 //	await PATH        goes on once the file is there, at the latest after 5 min
 //	clock             prints the time, in milliseconds since the epoch
-//	reach NAME ADDR   tries to connect; writes open/NAME or closed/NAME
+//	reach NAME ADDR   tries to connect; writes open/NAME or closed/NAME; goes on meanwhile
 //	call PATH         asks $MODEL_URL/PATH with the key $MODEL_KEY; writes the answer to the file "answer"
 //	poll PATH         asks as call does, again and again until the answer is 200, at the latest after 5 minutes
 //	post PATH         the same as call, by POST, as models are asked
 //	insist PATH       the same as poll, by POST
-//	exit CODE         ends
+//	exit CODE         ends, once all that was to be reached has been tried
 package main
 
 import (
@@ -22,10 +22,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
 const patience = 5 * time.Minute
+
+var reaching sync.WaitGroup
 
 func main() {
 	if len(os.Args) != 2 {
@@ -44,7 +47,7 @@ func main() {
 		case "await":
 			await(rest)
 		case "reach":
-			reach(rest)
+			reaching.Go(func() { reach(rest) })
 		case "call":
 			call(http.MethodGet, rest, "")
 		case "post":
@@ -56,11 +59,13 @@ func main() {
 		case "exit":
 			code, err := strconv.Atoi(rest)
 			check(err)
+			reaching.Wait()
 			os.Exit(code)
 		default:
 			// Prose around the steps, such as the criteria that a task shows.
 		}
 	}
+	reaching.Wait()
 }
 
 func write(rest string) {
