@@ -193,9 +193,7 @@ def places(release: Release, team: Team, victim: Object, vendor: str) -> dict[st
     kubernetes = Kubectl(cluster)("get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}")
 
     def of(component: str, port: int) -> str:
-        selector = f"app.kubernetes.io/component={component}"
-        address = admin("get", "pods", "-l", selector, "-o", "jsonpath={.items[0].status.podIP}")
-        return f"{address}:{port}"
+        return f"{admin.address_of(component)}:{port}"
 
     return {
         "node": f"{cluster.node_address}:6443",
@@ -249,9 +247,7 @@ class Reader:
             kubectl("create", "rolebinding", "viewer", "--clusterrole=view", account)
             self.token = kubectl("create", "token", "viewer").strip()
         admin = Kubectl(self.release.connection, self.release.namespace)
-        selector = "app.kubernetes.io/component=gateway"
-        address = admin("get", "pods", "-l", selector, "-o", "jsonpath={.items[0].status.podIP}")
-        url = f"http://{address}:8080/v1/tasks/{kubectl.namespace}/{path}"
+        url = f"http://{admin.address_of('gateway')}:8080/v1/tasks/{kubectl.namespace}/{path}"
         with urlopen(Request(url, headers={"Authorization": f"Bearer {self.token}"}), timeout=60) as answer:
             return str(answer.read().decode())
 

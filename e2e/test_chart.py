@@ -152,8 +152,7 @@ def sandbox(team: Kubectl) -> str:
 def pod_address(admin: Kubectl, component: str) -> str:
     if admin.connection.provider is not Provider.HERMETIC:
         require_pod_network(admin)
-    selector = f"app.kubernetes.io/component={component}"
-    return admin("get", "pods", "--selector", selector, "--output", "jsonpath={.items[0].status.podIP}")
+    return admin.address_of(component)
 
 
 def read(url: str, token: str = "") -> str:
@@ -330,6 +329,7 @@ def test_roles_of_a_namespace_cover_its_tasks(
             "auth", "can-i", verb, "agenttasks.axiom.dev", *options, "--as", user
         ).stdout.strip()
 
+    wait_until_said("yes", lambda: answer(may[0]))
     assert {verb: answer(verb) for verb in may} == dict.fromkeys(may, "yes")
     assert {verb: answer(verb) for verb in may_not} == dict.fromkeys(may_not, "no")
     assert answer("update", "--subresource=status") == "no"
@@ -389,6 +389,16 @@ def test_nobody_else_makes_pods_that_look_like_sandboxes(
     kubectl("label", "pod", "honest", "app=shop", "--overwrite")
 
 
+def wait_until_said(wanted: str, ask: Callable[[], str]) -> None:
+    """The API server's authorizer learns of a role a moment after it was bound."""
+
+    def unsaid() -> str | None:
+        said = ask()
+        return None if wanted in said else said or "nothing was said against it"
+
+    wait_until(f"the answer {wanted!r}", unsaid, limit_seconds=30)
+
+
 def test_a_class_is_used_by_those_who_may(admin: Kubectl, team: Kubectl) -> None:
     team("create", "serviceaccount", "person")
     user = f"system:serviceaccount:{team.namespace}:person"
@@ -408,11 +418,11 @@ def test_a_class_is_used_by_those_who_may(admin: Kubectl, team: Kubectl) -> None
     def create() -> str:
         return team.run("create", "--filename", "-", "--as", user, document=task).stderr
 
-    assert "you may not use the AgentClass" in create()
+    wait_until_said("you may not use the AgentClass", create)
     team(
         "create", "rolebinding", "use", "--clusterrole=axiom-use", f"--serviceaccount={team.namespace}:person"
     )
-    assert create() == ""
+    wait_until("the AgentClass to be used", lambda: create() or None, limit_seconds=30)
     team("delete", "rolebinding", "use")
     spends = '{"spec":{"limits":{"deadline":"5h"}}}'
     raised = team.run("patch", "agenttask", "used", "--type=merge", "--patch", spends, "--as", user).stderr
@@ -446,9 +456,9 @@ def test_a_decision_on_a_task_is_taken_from_those_who_may_review_under_their_own
         options = ("--type=merge", "--patch", patch, "--as", user)
         return team.run("patch", "agenttask", "reviewed", *options).stderr
 
-    assert "you may not review this task" in decide(user)
+    wait_until_said("you may not review this task", lambda: decide(user))
     team("create", "rolebinding", "r-review", "--clusterrole=axiom-review", f"--serviceaccount={account}")
-    assert "must be the name by which the API server knows you" in decide("somebody-else")
+    wait_until_said("must be the name by which the API server knows you", lambda: decide("somebody-else"))
     assert decide(user) == ""
     team("delete", "agenttask", "reviewed")
     for role in ("edit", "axiom-use", "review"):

@@ -339,10 +339,6 @@ def test_a_new_installation_goes_on_with_what_it_finds(life: Life, vendor: Vendo
         f"--serviceaccount={life.team.namespace}:viewer",
     )  # fmt: skip
     token = life.team("create", "token", "viewer").strip()
-    selector = "app.kubernetes.io/component=gateway"
-    gateway = life.admin(
-        "get", "pods", "--selector", selector, "--output", "jsonpath={.items[0].status.podIP}"
-    )
-    url = f"http://{gateway}:8080/v1/tasks/{life.team.namespace}/{RUNNING[0]}/diff"
-    with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"}), timeout=30) as answer:
+    url = f"http://{life.admin.address_of('gateway')}:8080/v1/tasks/{life.team.namespace}/{RUNNING[0]}/diff"
+    with urlopen(Request(url, headers={"Authorization": f"Bearer {token}"}), timeout=120) as answer:
         assert "+200 OK" in answer.read().decode()

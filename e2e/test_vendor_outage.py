@@ -112,11 +112,7 @@ class Place:
         return found
 
     def metric(self, name: str, host: str) -> float | None:
-        pod = self.admin(
-            "get", "pods", "--selector", "app.kubernetes.io/component=operator", "--output", "json"
-        )
-        [address] = [item["status"]["podIP"] for item in json.loads(pod)["items"]]
-        with urlopen(f"http://{address}:9090/metrics", timeout=30) as answer:
+        with urlopen(f"http://{self.admin.address_of('operator')}:9090/metrics", timeout=30) as answer:
             lines = answer.read().decode().splitlines()
         beginning = f'{name}{{vendor="{host}"}} '
         return next((float(line[len(beginning) :]) for line in lines if line.startswith(beginning)), None)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from e2e.cluster.api import Api, from_kubeconfig
 from e2e.cluster.connection import Connection
@@ -118,6 +119,22 @@ class Kubectl:
         )
         return dict(found)
 
+    def ready_pod(self, component: str) -> Object:
+        """A pod of a component of the installation in this namespace: a former one may be there for a while. Raises ClusterError."""
+        api, selector = self.api(), quote(f"app.kubernetes.io/component={component}")
+        path, found = f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={selector}", list[Object]()
+
+        def missing() -> str | None:
+            found[:] = filter(_is_ready, api.list(path)[0])
+            return None if found else "none is ready"
+
+        wait_until(f"a pod of {component}", missing, limit_seconds=120)
+        return found[0]
+
+    def address_of(self, component: str) -> str:
+        """Of `ready_pod`."""
+        return str(self.ready_pod(component)["status"]["podIP"])
+
     def api(self) -> Api:
         """A client without kubectl's start time."""
         return from_kubeconfig(Path(self.connection.kubeconfig))
@@ -126,6 +143,12 @@ class Kubectl:
         roots = {"agenttasks": "/apis/axiom.dev/v1alpha1"}
         plural = kind if kind.endswith("s") else f"{kind}s"
         return f"{roots.get(plural, '/api/v1')}/namespaces/{self.namespace}/{plural}/{name}"
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions", ())
+    is_ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return is_ready and "deletionTimestamp" not in pod["metadata"]
 
 
 def _object(text: str) -> Object:

@@ -183,16 +183,13 @@ def viewer_token(kubectl: Kubectl) -> str:
 
 
 def gateway_url(admin: Kubectl) -> str:
-    selector = "app.kubernetes.io/component=gateway"
-    address = admin("get", "pods", "--selector", selector, "--output", "jsonpath={.items[0].status.podIP}")
-    return f"http://{address}:8080"
+    return f"http://{admin.address_of('gateway')}:8080"
 
 
 @contextmanager
 def forwarded_gateway(admin: Kubectl) -> Iterator[str]:
     """The gateway's address on this machine: without TLS, tokens go nowhere else."""
-    selector = "app.kubernetes.io/component=gateway"
-    pod = admin("get", "pods", "--selector", selector, "--output", "jsonpath={.items[0].metadata.name}")
+    pod = admin.ready_pod("gateway")["metadata"]["name"]
     with forwarded(admin.connection, admin.namespace, pod, 8080) as port:
         yield f"http://127.0.0.1:{port}"
 
