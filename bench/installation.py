@@ -141,7 +141,7 @@ def installed() -> Iterator[Installation]:
     definitions = ("--server-side", "--force-conflicts", "--field-manager=helm", "--filename")
     Kubectl(facts)("apply", *definitions, str(CHART / "crds"))  # somebody else may have made them before
     release.install(image_values(images, build_storage_image(facts)))
-    kubectl("create", "namespace", kubectl.namespace)
+    kubectl.create_namespace()
     try:
         yield Installation(facts, kubectl, Kubectl(facts, release.namespace), agent, images.verifier)
     finally:

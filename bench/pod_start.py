@@ -120,7 +120,7 @@ async def measure(count: int) -> list[Marks]:
     connection = load()
     images, agent = build_product_images(connection), build_agent_image(connection, "plain")
     kubectl = Kubectl(connection, f"bench-{uuid.uuid4().hex[:8]}")
-    kubectl("create", "namespace", kubectl.namespace)
+    kubectl.create_namespace()
     try:
         with tempfile.TemporaryDirectory() as folder:
             authority = make_authority(Path(folder))

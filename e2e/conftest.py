@@ -78,7 +78,7 @@ def pod_network(cluster: Connection) -> None:
 def kubectl(cluster: Connection) -> Iterator[Kubectl]:
     """kubectl in a namespace of the test's own, which goes with the test."""
     kubectl = Kubectl(cluster, f"e2e-{uuid.uuid4().hex[:8]}")
-    kubectl("create", "namespace", kubectl.namespace)
+    kubectl.create_namespace()
     yield kubectl
     kubectl.run("delete", "namespace", kubectl.namespace, "--wait=false")
 

@@ -114,7 +114,7 @@ def release(cluster: Connection, images: Images, vendor: str) -> Iterator[Releas
 def team(release: Release, vendor: str, agent_image: Callable[[str], str]) -> Iterator[Team]:
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     kubectl = Kubectl(release.connection, name)
-    kubectl("create", "namespace", name)
+    kubectl.create_namespace()
     kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
     route = {"prefix": "/model", "upstream": vendor}
     kubectl.apply(

@@ -330,7 +330,7 @@ def pods(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     control_plane = request.getfixturevalue("control_plane")
     suffix = uuid.uuid4().hex[:8]
     kubectl = Kubectl(cluster, f"e2e-{suffix}")
-    kubectl("create", "namespace", kubectl.namespace)
+    kubectl.create_namespace()
     kubectl("create", "serviceaccount", "reader")
     kubectl("create", "role", "reader", "--verb=get", "--resource=agenttasks.axiom.dev")
     account = f"--serviceaccount={kubectl.namespace}:reader"

@@ -115,7 +115,7 @@ def test_a_key_that_two_hundred_tasks_use_is_nowhere_but_in_its_secret(
         installed(cluster, values, {"evidence": storage, CREDENTIAL: {"key": key}}) as release,
     ):
         class_name = f"canary-{kubectl.namespace}"
-        kubectl("create", "namespace", kubectl.namespace)
+        kubectl.create_namespace()
         kubectl.apply(asking_class(class_name, agent_image("plain"), vendor, CREDENTIAL))
         witness = Witness(kubectl.api(), (kubectl.namespace, release.namespace))
         statuses = play(kubectl, witness, class_name, key)

@@ -147,9 +147,9 @@ def life(
         tmp_path_factory.mktemp("future"),
     )
     make_future(made.future)
-    for namespace in (admin.namespace, team.namespace):
-        admin("create", "namespace", namespace)
-        admin("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    for kubectl in (admin, team):
+        kubectl.create_namespace()
+        kubectl("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
     make_volume(admin, tmp_path_factory.mktemp("volume"))
     make_class(team, agent_image("plain"), vendor)
     if admin.get("crd", "agenttasks.axiom.dev"):  # another test's, which helm would respect

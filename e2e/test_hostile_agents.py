@@ -33,7 +33,7 @@ def hostile(
 ) -> Iterator[World]:
     """All tasks, begun."""
     kubectl = Kubectl(cluster, f"e2e-{uuid.uuid4().hex[:8]}")
-    kubectl("create", "namespace", kubectl.namespace)
+    kubectl.create_namespace()
     world = World(kubectl, f"hostile-{uuid.uuid4().hex[:8]}", agent_image("hostile"), control_plane)
     world.make_class(processes=64)
     for name, (how, limits) in TASKS.items():

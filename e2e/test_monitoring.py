@@ -115,7 +115,7 @@ def release(cluster: Connection, images: Images) -> Iterator[Release]:
 def team(cluster: Connection, release: Release) -> Iterator[Kubectl]:
     """kubectl in the namespace of somebody who has tasks."""
     team = Kubectl(cluster, f"e2e-{uuid.uuid4().hex[:8]}")
-    team("create", "namespace", team.namespace)
+    team.create_namespace()
     yield team
     team.run("delete", "agenttasks", "--all", timeout=120)
     team.run("delete", "namespace", team.namespace, "--wait=false")
@@ -326,7 +326,7 @@ def test_only_chosen_namespaces_read_metrics(load: Load, allowed: bool) -> None:
     cluster = load.admin.connection
     elsewhere = Kubectl(cluster, f"e2e-{uuid.uuid4().hex[:8]}")
     addresses = [f"{load.admin.address_of(name)}:{port}" for name, port in PORTS.items()]
-    elsewhere("create", "namespace", elsewhere.namespace)
+    elsewhere.create_namespace()
     try:
         if allowed:
             elsewhere("label", "namespace", elsewhere.namespace, f"{WATCHERS}={load.admin.namespace}")

@@ -70,7 +70,7 @@ def pods(
     cluster: Connection, images: Images, authority: Authority, agent_image: Callable[[str], str]
 ) -> Iterator[SandboxPods]:
     kubectl = Kubectl(cluster, f"e2e-{uuid.uuid4().hex[:8]}")
-    kubectl("create", "namespace", kubectl.namespace)
+    kubectl.create_namespace()
     kubectl("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
     agent_class = AgentClassSpec(image=agent_image("attacker"), command=list(COMMAND))
     yield SandboxPods.of(kubectl, images, authority, agent_class, RESOURCES)

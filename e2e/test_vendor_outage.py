@@ -128,7 +128,7 @@ def place(
     }
     team = Kubectl(cluster, f"e2e-{uuid.uuid4().hex[:8]}")
     with installed(cluster, values, {CREDENTIAL: {"key": "sk-e2e"}}) as release:
-        team("create", "namespace", team.namespace)
+        team.create_namespace()
         upstream = f"http://{vendor.host}:{vendor.port}"
         team.apply(asking_class(team.namespace, agent_image("plain"), upstream, CREDENTIAL))
         try:

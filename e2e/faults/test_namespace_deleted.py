@@ -24,7 +24,7 @@ def doomed(
     cluster: Connection, control_plane: ControlPlane, agent_image: Callable[[str], str]
 ) -> Iterator[World]:
     kubectl = Kubectl(cluster, f"doomed-{uuid.uuid4().hex[:8]}")
-    kubectl("create", "namespace", kubectl.namespace)
+    kubectl.create_namespace()
     world = World(kubectl, f"plain-{uuid.uuid4().hex[:8]}", agent_image("plain"), control_plane)
     yield world
     kubectl.run("delete", "agentclass", world.class_name, "--ignore-not-found")

@@ -64,6 +64,23 @@ class Kubectl:
             raise KubectlError(f"kubectl {' '.join(arguments)}: {ended.stderr.strip()}")
         return ended.stdout
 
+    def create_namespace(self) -> None:
+        """Creates the namespace; returns when pods can be made in it: their ServiceAccount comes a moment later.
+
+        Raises KubectlError, ClusterError.
+        """
+        self("create", "namespace", self.namespace)
+        api, path = self.api(), f"/api/v1/namespaces/{self.namespace}/serviceaccounts/default"
+
+        def missing() -> str | None:
+            try:
+                api.get(path)
+            except ClusterError as error:
+                return str(error)
+            return None
+
+        wait_until(f"the ServiceAccount of {self.namespace}", missing, limit_seconds=120)
+
     def create(self, document: Object) -> Object:
         """Creates an object; as the server stored it. Raises KubectlError."""
         return _object(self("create", "--filename", "-", "--output", "json", document=document))

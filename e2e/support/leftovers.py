@@ -29,7 +29,7 @@ _CLUSTER_KINDS = ("persistentvolumes",)
 _BY_DESIGN = frozenset({"ConfigMap kube-root-ca.crt", "ServiceAccount default"}) | {
     f"NetworkPolicy {name}" for name in POLICY_NAMES
 }
-_LIMIT_SECONDS = 120
+_LIMIT_SECONDS = 240
 
 
 @dataclass

@@ -129,7 +129,7 @@ def release(
 def team(cluster: Connection, classes: Callable[[Kubectl], Iterable[str]]) -> Iterator[Kubectl]:
     """kubectl in the namespace of somebody who has tasks, of these classes."""
     kubectl = Kubectl(cluster, f"e2e-{uuid.uuid4().hex[:8]}")
-    kubectl("create", "namespace", kubectl.namespace)
+    kubectl.create_namespace()
     kubectl("label", "namespace", kubectl.namespace, "pod-security.kubernetes.io/enforce=restricted")
     try:
         yield kubectl
