@@ -51,7 +51,7 @@ class Release:
             input=None if values is None else json.dumps(values),
             capture_output=True,
             text=True,
-            timeout=330,
+            timeout=400,
             check=False,
         )
         if ended.returncode != 0:
@@ -63,12 +63,12 @@ class Release:
     def install(self, values: Mapping[str, Any], chart: Path = CHART) -> str:
         """Installs and waits until everything is ready; the notes. Raises HelmError."""
         return self.helm(
-            "install", str(chart), "--create-namespace", "--wait", "--timeout", "3m", values=values
+            "install", str(chart), "--create-namespace", "--wait", "--timeout", "5m", values=values
         )
 
     def upgrade(self, values: Mapping[str, Any], chart: Path = CHART) -> str:
         """Upgrades and waits; the notes. Raises HelmError."""
-        return self.helm("upgrade", str(chart), "--wait", "--timeout", "3m", values=values)
+        return self.helm("upgrade", str(chart), "--wait", "--timeout", "5m", values=values)
 
     def test(self) -> str:
         """Runs `helm test`; what it and its pod said. Raises HelmError, with that, when a check failed."""
@@ -76,7 +76,7 @@ class Release:
 
     def uninstall(self) -> None:
         """Removes it and waits. Raises HelmError."""
-        self.helm("uninstall", "--wait", "--timeout", "2m")
+        self.helm("uninstall", "--wait", "--timeout", "5m")
 
 
 def build_storage_image(connection: Connection) -> str:

@@ -122,7 +122,7 @@ def test_whoever_waits_goes_on_once_all_is_in_place(root: Path) -> None:
     waiting = threading.Thread(target=wait_until_installed, args=(root / "axiom/keys/clients.crt",))
     waiting.start()
     install(root)
-    waiting.join(10)
+    waiting.join(60)
     assert not waiting.is_alive()
 
 

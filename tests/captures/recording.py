@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 Message = dict[str, Any]
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 120
 MOST_LINE_BYTES = 64 * 2**20
 
 

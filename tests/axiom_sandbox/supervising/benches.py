@@ -64,7 +64,7 @@ def start(
     **program: Any,
 ) -> StartAgent:
     """The start of an agent that is a shell script."""
-    given = {"deadline_ms": soon(60), "idle_seconds": 60, "storage_bytes": 2**30, "processes": 128}
+    given = {"deadline_ms": soon(600), "idle_seconds": 600, "storage_bytes": 2**30, "processes": 128}
     return StartAgent(
         envelope=Envelope(
             prompt=prompt,

@@ -322,13 +322,13 @@ async def test_the_deadline_holds_between_rounds_and_can_be_moved(tmp_path: Path
 async def test_a_deadline_is_by_its_senders_clock_whatever_this_machines_shows(tmp_path: Path) -> None:
     async with open_bench(tmp_path) as bench:
         life = await bench.ready()
-        command = start("echo on; sleep 2; echo over", limits={"deadline_ms": soon(60 - HOUR)})
+        command = start("echo on; sleep 2; echo over", limits={"deadline_ms": soon(600 - HOUR)})
         await life.channel.send(CommandEnvelope(key="start", command=command, sent_ms=soon(-HOUR)))
         await life.until(lambda state: state.first_output_ms is not None)
-        assert 50 < life.sandbox.seconds_left() < 60
+        assert 500 < life.sandbox.seconds_left() < 600
         await life.end()
         life = await bench.begin()
-        assert 50 < life.sandbox.seconds_left() < 60, "a supervisor that starts again knows it, too"
+        assert 500 < life.sandbox.seconds_left() < 600, "a supervisor that starts again knows it, too"
         await life.reached(Phase.ROUND_ENDED, 1)
         moved = SetDeadline(deadline_ms=soon(HOUR + 0.5))
         await life.channel.send(CommandEnvelope(key="sooner", command=moved, sent_ms=soon(HOUR)))
