@@ -99,6 +99,50 @@ async def test_a_base_that_skips_is_inconclusive(bench: Bench) -> None:
     assert "test_1900 is skipped on the unchanged base (Skipped: not now)" in found.results[0].message
 
 
+async def test_a_file_of_which_the_base_skips_a_test_says_which(bench: Bench) -> None:
+    base = LEAP | {
+        "tests/test_more.py": "import pytest\n\n\ndef test_a():\n    pass\n\n\ndef test_b():\n    pytest.skip('not now')\n"
+    }
+    found = await bench.verify(base, FIX, leap_criterion(passToPass=["tests/test_more.py"]))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "not now (tests/test_more.py::test_b) Name the tests of it" in found.results[0].message
+
+
+async def test_a_base_that_pytest_itself_is_made_of_is_inconclusive(bench: Bench) -> None:
+    base = LEAP | {
+        "src/pluggy/__init__.py": "class PluginManager: ...\n",
+        "tests/test_own.py": "import pluggy\n\n\ndef test_own():\n    assert pluggy.PluginManager\n",
+    }
+    broken = put({"src/pluggy/__init__.py": "raise SystemError\n"})
+    found = await bench.verify(
+        base, broken, leap_criterion(failToPass=[], passToPass=["tests/test_own.py::test_own"])
+    )
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "pluggy is part of what runs them, and not the workspace's. Decide" in found.results[0].message
+
+
+async def test_a_base_of_which_pytest_needs_the_image_s_version_only_now_and_then_is_decided(
+    bench: Bench,
+) -> None:
+    base = {
+        "pytest.ini": "[pytest]\nminversion = 7\n",
+        "src/packaging/__init__.py": "NAME = 'theirs'\n",
+        "tests/test_own.py": "import packaging\n\n\ndef test_own():\n    assert packaging.NAME == 'ours'\n",
+    }
+    fix = put({"src/packaging/__init__.py": "NAME = 'ours'\n"})
+    found = await bench.verify(
+        base, fix, leap_criterion(failToPass=["tests/test_own.py::test_own"], passToPass=[])
+    )
+    assert found.verdict is Verdict.PASS
+
+
+async def test_a_base_whose_hooks_pytest_refuses_says_what_is_wrong_with_them(bench: Bench) -> None:
+    base = LEAP | {"tests/conftest.py": "def pytest_collect_file(no_such_thing): ...\n"}
+    found = await bench.verify(base, FIX, LEAP_CRITERION)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "{'no_such_thing'} are declared in the hookimpl" in found.results[0].message
+
+
 async def test_a_base_that_hangs_is_inconclusive(bench: Bench) -> None:
     base = LEAP | {"src/leap.py": f"{HANG}\n{BUGGY}"}
     found = await bench.verify(base, FIX, LEAP_CRITERION)

@@ -71,6 +71,8 @@ class Reading:
     """SHA-256 of the runner's own file, sent before anything of the workspace was imported. Empty: it never began."""
     unable: str = ""
     """Why the runner could not work."""
+    cure: str = "Add it to the image of the clean room."
+    """What can be done about that."""
     collected: dict[str, tuple[str, ...]] | None = None
     """Requested id → tests that it stands for."""
     sentinels: dict[str, str] = field(default_factory=dict)
@@ -120,11 +122,11 @@ def state_of(reading: Reading, test_id: str, required: tuple[str, ...] = ()) -> 
         if error:
             return State.FAILED, error
         return (State.UNREPORTED, "") if reading.collected is None else (State.MISSING, "")
-    states = [_state_of_test(reading, item, item in collected) for item in items]
+    states = [_state_of_test(reading, test_id, item, item in collected) for item in items]
     return next((state for state in states if state[0] is not State.PASSED), (State.PASSED, ""))
 
 
-def _state_of_test(reading: Reading, item: str, was_collected: bool) -> tuple[State, str]:
+def _state_of_test(reading: Reading, test_id: str, item: str, was_collected: bool) -> tuple[State, str]:
     report = reading.tests.get(item)
     if report is None:
         error = reading.errors.get(item.partition("::")[0])
@@ -135,8 +137,9 @@ def _state_of_test(reading: Reading, item: str, was_collected: bool) -> tuple[St
     if report.outcome == "passed":
         proven = report.ran is not False and report.genuine is not False
         return (State.PASSED, "") if proven else (State.UNPROVEN, "")
-    state = State.FAILED if report.outcome == "failed" else State.SKIPPED
-    return state, report.message
+    if report.outcome == "failed":
+        return State.FAILED, report.message
+    return State.SKIPPED, report.message if item == test_id else f"{report.message} ({item})"
 
 
 def sign(body: bytes, nonce: bytes) -> bytes:
@@ -174,6 +177,7 @@ def _hello(reading: Reading, message: Mapping[str, Any]) -> None:
 
 def _unable(reading: Reading, message: Mapping[str, Any]) -> None:
     reading.unable = str(message["reason"])
+    reading.cure = str(message.get("cure", reading.cure))
 
 
 def _collected(reading: Reading, message: Mapping[str, Any]) -> None:

@@ -587,7 +587,10 @@ def _base_problem(spec: TestsCriterion, base: _Result) -> str:
         return f"{ADAPTERS[spec.runner].name} could not begin on the unchanged base:\n{_printed(base)}"
     found = [_fail_to_pass_problem(test_id, *base.states[test_id]) for test_id in spec.fail_to_pass]
     found += [_pass_to_pass_problem(spec, base, test_id) for test_id in spec.pass_to_pass]
-    return "\n".join(filter(None, found))
+    told = [problem for problem in found if problem]
+    if told and base.reading.collected is None and not base.ran.outcome.timed_out:
+        told.append(f"It printed at the end:\n{_printed(base)}")
+    return "\n".join(told)
 
 
 def _could_not_run(spec: TestsCriterion, result: _Result) -> str:
@@ -596,7 +599,7 @@ def _could_not_run(spec: TestsCriterion, result: _Result) -> str:
     if outcome.start_error:
         return f"Python, which our runner needs, could not be started: {outcome.start_error}. Add it to the image of the clean room."
     if reading.unable:
-        return f"The tests could not be run: {reading.unable}. Add it to the image of the clean room."
+        return f"The tests could not be run: {reading.unable}. {reading.cure}"
     if not reading.runner:
         return f"The test runner did not begin. It printed at the end:\n{_printed(result)}"
     if reading.runner != runner_digest(ADAPTERS[spec.runner]):
@@ -622,8 +625,9 @@ def _pass_to_pass_problem(spec: TestsCriterion, base: _Result, test_id: str) -> 
         return f"{test_id} is no test of the base workspace. Correct the id."
     if state is State.UNREPORTED and base.ran.outcome.timed_out:
         return f"The tests do not end within {spec.timeout} on the unchanged base. Raise the criterion's timeout."
+    cure = " Name the tests of it that pass, instead." if state is State.SKIPPED else ""
     in_order = ", in random order" if ADAPTERS[spec.runner].order else ""
-    return f"{test_id} does not pass on the unchanged base{in_order}: {_because(base, state, message)}"
+    return f"{test_id} does not pass on the unchanged base{in_order}: {_because(base, state, message)}{cure}"
 
 
 # --- the candidate ---

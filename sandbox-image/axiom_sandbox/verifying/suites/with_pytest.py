@@ -68,6 +68,7 @@ class PytestAdapter(Adapter):
             "words": words,
             "first": [name for word, name in _FIRST.items() if word in words and name not in own],
             "added": sorted(_modules(layout) - own),
+            "own": sorted(_offered(base.tree.entries, inside)),
             "links": [path for path, entry in base.tree.entries.items() if entry.kind is EntryKind.SYMLINK],
         }
 
@@ -82,6 +83,13 @@ def _modules(paths: Iterable[str]) -> set[str]:
         if path.endswith(_IMPORTED)
     )
     return {name for name in names if name.isidentifier()}
+
+
+def _offered(paths: Iterable[str], folders: Iterable[str]) -> set[str]:
+    """Names of the modules that can be imported where imports are looked for in some folders."""
+    starts = tuple(f"{folder}/".lstrip("/") for folder in folders)
+    rests = {path.removeprefix(start) for path in paths for start in starts if path.startswith(start)}
+    return _modules(rest for rest in rests - _SETTINGS if "/" not in rest.removesuffix("/__init__.py"))
 
 
 def _words(base: Side, pins: Pins) -> list[str]:

@@ -104,11 +104,23 @@ def arguments(plan: dict[str, Any], plugins: list[str]) -> list[str]:
     found += ["-o", "pythonpath="]  # it is in the plan, and comes after the plugins
     for name in plugins:
         found += ["-p", name]
+    if "packaging" in plan.get("own", ()):
+        # pytest would compare it by the image's packaging, and the tests would be given that
+        found += ["-o", "minversion="]
     if "xdist" in plugins:
         found += ["-n0"]
     if "pytest_cov" in plugins:
         found += ["--no-cov"]
     return [*found, "--continue-on-collection-errors", "--maxfail=0", "--tb=short", "--color=no"]
+
+
+def in_use(own: Iterable[str]) -> str:
+    """The first of the base's own modules that is loaded already, from elsewhere: tests would be given that one, whatever
+    the workspace holds. What Python itself brings is the same for every program."""
+    return next((name for name in own if name in sys.modules and name not in sys.stdlib_module_names), "")
+
+
+_OTHER_MEANS = "Decide them by a Command criterion, or in an image whose pytest does without it."
 
 
 def refuse_bytecode(workspace: str) -> None:
@@ -418,6 +430,10 @@ def witness(plan: dict[str, Any], send: Send, codes: Codes, runner: str) -> obje
             ):  # after the plugins, which pytest warns of where they are known already
                 with contextlib.suppress(ImportError):
                     importlib.import_module(name)
+            if taken := in_use(plan.get("own", ())):
+                reason = f"{taken} is part of what runs them, and not the workspace's"
+                send("unable", reason=reason, cure=_OTHER_MEANS)
+                os._exit(0)
             if recorder:
                 recorder.begin()
             watches.append(Watch())
