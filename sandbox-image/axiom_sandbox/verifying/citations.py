@@ -12,6 +12,7 @@ import codecs
 import html
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import urlsplit, urlunsplit
@@ -19,15 +20,20 @@ from urllib.parse import urlsplit, urlunsplit
 from axiom_sandbox.protocol.errands import Fetched
 
 SHORTEST_QUOTE = 20
-MOST_QUOTES = 8
-"""Quotations of one page that are looked for."""
+MOST_QUOTES = 64
+"""Quotations of one page that are looked for; more are refused."""
+SHORT_PART = 20
+_MOST_BETWEEN = 400
+"""Characters that an ellipsis leaves out before a part shorter than SHORT_PART: else words from all over a page would be one."""
+_MOST_BEGINNINGS = 10_000
 _LONGEST_TEXT = 2_000_000
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`\]\[{}|\\^“”]+", re.IGNORECASE)
 _DEFINITION = re.compile(
     r"^[ \t]*\[(\^?[^\]\n]{1,80})\]:[ \t]*<?(https?://\S+?)>?(?:[ \t]+.*)?$", re.MULTILINE | re.IGNORECASE
 )
 _REFERENCE = re.compile(r"\[(\^?[^\]\n]{1,80})\](?!\(|:)")
-_QUOTED = re.compile(rf"[“\"]([^“”\"\n]{{{SHORTEST_QUOTE},2000}})[”\"]")
+_QUOTED = re.compile(r"[“\"]([^“”\"]+)[”\"]|„([^„“”]+)[“”]|«([^«»]+)»")
+"""Of any length, so that what stands between two short ones is none."""
 _ELLIPSIS = re.compile(r"\s*(?:\[?…\]?|\[?\.\.\.\]?)\s*")
 _SPACE = re.compile(r"\s+")
 _LOGIN_PATH = re.compile(
@@ -65,13 +71,14 @@ class Citation:
 
 def citations_in(text: str) -> list[Citation]:
     """Each page once, in the order in which the text names them."""
+    text = text.replace("\r\n", "\n")
     known = {name.lower(): tidy(url) for name, url in _DEFINITION.findall(text)}
     found: dict[str, list[str]] = {}
     for paragraph in re.split(r"\n[ \t]*\n", _DEFINITION.sub("", text)):
         _take_paragraph(paragraph, known, found)
     for url in known.values():
         found.setdefault(url, [])
-    return [Citation(url, tuple(quotes[:MOST_QUOTES])) for url, quotes in found.items()]
+    return [Citation(url, tuple(quotes)) for url, quotes in found.items()]
 
 
 def _take_paragraph(paragraph: str, known: dict[str, str], found: dict[str, list[str]]) -> None:
@@ -88,7 +95,8 @@ def _take_paragraph(paragraph: str, known: dict[str, str], found: dict[str, list
     if not places:
         return
     joined = _SPACE.sub(" ", flat)
-    quotes = [(flat.find(match[1][:12]), match[1]) for match in _QUOTED.finditer(joined)]
+    named = [next(filter(None, match.groups())) for match in _QUOTED.finditer(joined)]
+    quotes = [(_place_of(one, flat), one) for one in named if len(one) >= SHORTEST_QUOTE]
     block = "\n".join(
         line.lstrip()[1:].strip() for line in paragraph.splitlines() if line.lstrip().startswith(">")
     )
@@ -100,12 +108,21 @@ def _take_paragraph(paragraph: str, known: dict[str, str], found: dict[str, list
         found[after[0] if after else places[-1][1]].append(quote)
 
 
+def _place_of(quote: str, text: str) -> int:
+    """Where a quotation stands in a text whose lines may break in it."""
+    found = re.search(r"\s+".join(map(re.escape, quote.split()[:6])), text)
+    return found.start() if found else 0
+
+
 def tidy(url: str) -> str:
     """An address without what a sentence puts behind it, and without its fragment."""
     url = html.unescape(url)
     while url and (url[-1] in ".,;:!?*_'’" or (url[-1] == ")" and url.count(")") > url.count("("))):
         url = url[:-1]
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a name that is none
+        return ""
     if not parts.hostname:
         return ""
     port = f":{parts.port}" if _has_port(url) else ""
@@ -198,14 +215,25 @@ def sibling_of(url: str, name: str) -> str:
 
 def holds_quote(page: Page, quote: str) -> bool:
     """Whether the page says it: but for spaces, kinds of quotes and dashes, and what an ellipsis leaves out."""
-    at = 0
-    for part in _ELLIPSIS.split(quote):
-        wanted = flat(part).strip(" .,;:")
-        if not wanted:
-            continue
-        at = page.text.find(wanted, at)
+    parts = [wanted for part in _ELLIPSIS.split(quote) if (wanted := flat(part).strip(" .,;:"))]
+    at = page.text.find(parts[0]) if parts else -1
+    for _ in range(_MOST_BEGINNINGS):
         if at < 0:
-            return False
+            break
+        goes_on = _goes_on(page.text, at + len(parts[0]), parts[1:])
+        if goes_on is not None:
+            return goes_on
+        at = page.text.find(parts[0], at + 1)
+    return not parts
+
+
+def _goes_on(text: str, at: int, parts: Sequence[str]) -> bool | None:
+    """None: not from here, but perhaps from a later beginning."""
+    for wanted in parts:
+        is_long = len(wanted) >= SHORT_PART
+        at = text.find(wanted, at, len(text) if is_long else at + _MOST_BETWEEN + len(wanted))
+        if at < 0:
+            return False if is_long else None
         at += len(wanted)
     return True
 

@@ -3,7 +3,8 @@
 Its exit code and output come from a process that may run the agent's code: a weak claim, marked InProcess.
 Pass: the exit code and every pattern are as asked. Fail: they are not; the program should lie in the workspace, and
 does not; or it was killed or did not end in time in two runs, where the base's does. Inconclusive: the program could
-not be started, the two runs disagree, or the base does not end in time either.
+not be started, the two runs disagree, the base does not end in time either, or it printed more than is kept and a pattern could
+have been in what is lost.
 Evidence: for each run how it ended and the end of its output.
 """
 
@@ -13,12 +14,11 @@ import posixpath
 from collections.abc import Sequence
 from typing import Any
 
-import re2
-
 from axiom_sandbox.protocol.changes import EntryKind
 from axiom_sandbox.protocol.criteria import CommandCriterion
 from axiom_sandbox.protocol.quantities import parse_duration
 from axiom_sandbox.protocol.verdicts import Strength, Verdict
+from axiom_sandbox.verifying.files import occurs
 from axiom_sandbox.verifying.judging import Judgement, Ran, Run, Source, Subject, Verifier, environment, whole
 from axiom_sandbox.verifying.rooms import Job, Outcome, Place
 from axiom_sandbox.verifying.texts import clean, clean_bytes
@@ -83,20 +83,24 @@ def _not_started(spec: CommandCriterion, subject: Subject, outcome: Outcome) -> 
 
 
 def _by_result(spec: CommandCriterion, outcome: Outcome) -> tuple[Verdict, str]:
-    text = outcome.output.decode("utf-8", "replace")
-    failures = []
+    failures: list[str] = []
+    unknown: list[str] = []
+    lost = failures if not outcome.dropped else unknown
     if outcome.code != spec.exit_code:
         failures.append(f"It exited with code {outcome.code}, not {spec.exit_code}.")
-    failures += [
-        f"Its output has nothing that matches the pattern {pattern!r}."
-        for pattern in spec.output_matches
-        if not re2.compile(pattern).search(text)
-    ]
+    for pattern in spec.output_matches:
+        if not occurs(pattern, outcome.output):
+            lost.append(f"Its output has nothing that matches the pattern {pattern!r}.")
     failures += [
         f"Its output has something that matches the pattern {pattern!r}."
         for pattern in spec.output_excludes
-        if re2.compile(pattern).search(text)
+        if occurs(pattern, outcome.output)
     ]
+    unknown += spec.output_excludes if outcome.dropped else ()
+    if not failures and unknown:
+        kept, all_of_it = len(outcome.output), len(outcome.output) + outcome.dropped
+        text = f"{_line(spec)} printed {all_of_it} bytes, of which the last {kept} are kept, so what stood before them is not known."
+        return Verdict.INCONCLUSIVE, clean(f"{text} Let it print less, or ask for no pattern.")
     if not failures:
         return Verdict.PASS, clean(f"{_line(spec)} ended as asked, with exit code {outcome.code}.")
     tail = clean_bytes(outcome.output, 1200)

@@ -7,6 +7,7 @@ Evidence: for each path its kind, size and digest, or that it is absent.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,8 +40,9 @@ class FilesVerifier(Verifier[FilesCriterion]):
 
 def problems(expected: FileExpectation, side: Side) -> list[str]:
     """What is wrong with one path, as ends of sentences that begin with the path."""
-    entry = side.tree.entries.get(expected.path)
-    is_directory = any(path.startswith(f"{expected.path}/") for path in side.tree.entries)
+    where = posixpath.normpath(expected.path)
+    entry = side.tree.entries.get(where)
+    is_directory = any(path.startswith(f"{where}/") for path in side.tree.entries)
     if expected.absent:
         return ["exists, and must not."] if entry or is_directory else []
     if entry is None:
@@ -58,13 +60,19 @@ def _content_problems(expected: FileExpectation, entry: Entry, side: Side) -> li
         found.append(f"has {entry.size} bytes, more than {expected.max_bytes}.")
     if expected.sha256 is not None and entry.digest != expected.sha256:
         found.append(f"has the SHA-256 {entry.digest}, not {expected.sha256}.")
-    if expected.matches is not None and not re2.compile(expected.matches).search(side.files[expected.path]):
+    if expected.matches is not None and not occurs(expected.matches, side.files[entry.path]):
         found.append(f"holds nothing that matches the pattern {expected.matches!r}.")
     return found
 
 
+def occurs(pattern: str, content: bytes) -> bool:
+    """Whether a pattern is in a text, whose lines may end in \\r\\n. Pure."""
+    looked_for, text = re2.compile(pattern), content.decode("utf-8", "replace")
+    return any(looked_for.search(one) for one in (text, text.replace("\r\n", "\n")))
+
+
 def _describe(path: str, side: Side) -> dict[str, Any]:
-    entry = side.tree.entries.get(path)
+    entry = side.tree.entries.get(posixpath.normpath(path))
     if entry is None:
         return {"kind": "Absent"}
     return {"kind": entry.kind.value, "size": entry.size, "sha256": entry.digest}

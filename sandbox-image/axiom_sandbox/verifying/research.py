@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ from axiom_sandbox.protocol.quantities import parse_duration
 from axiom_sandbox.protocol.verdicts import Remark, Strength, Verdict
 from axiom_sandbox.snapshots.paths import printable
 from axiom_sandbox.verifying.citations import (
+    MOST_QUOTES,
     Citation,
     Page,
     citations_in,
@@ -42,6 +44,8 @@ from axiom_sandbox.verifying.texts import clean
 MOST_PAGES = 32
 _LONGEST_FILE = 1_000_000
 _SHOWN = 8
+_GOES_ON = r"/?[\w%?&=~+-]|/?[.,:;@!$()*'][\w%?&=~+/-]"
+"""What stands behind an address that is the beginning of a longer one."""
 
 
 class ResearchVerifier(Verifier[ResearchCriterion]):
@@ -145,7 +149,9 @@ class _Look:
 
     def _quotes(self, reply: Fetched, page: Page) -> None:
         found = []
-        for quote in self.cited.quotes:
+        if len(self.cited.quotes) > MOST_QUOTES:
+            self.wrong.append(f"it is quoted more than {MOST_QUOTES} times, and no more are looked for")
+        for quote in self.cited.quotes[:MOST_QUOTES]:
             holds = holds_quote(page, quote)
             found.append({"quote": clean(quote, 300), "found": holds})
             if holds:
@@ -163,7 +169,8 @@ class _Look:
             self.unknown.append("nothing is known of the agent's tools, so not whether it fetched this page")
             return
         bare = _bare(self.cited.url)
-        calls = [use.seq for use in conduct.tools if use.ok and bare in _bare(use.input)]
+        named = re.compile(rf"{re.escape(bare)}(?!{_GOES_ON})")
+        calls = [use.seq for use in conduct.tools if use.ok and named.search(_bare(use.input))]
         host = urlsplit(self.cited.url).hostname or ""
         down = (reached or {}).get(host, 0)
         self.evidence |= {"calls": calls[:20], "hostBytes": down, "hostNeeds": self.wire[host]}

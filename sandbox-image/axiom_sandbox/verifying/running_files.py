@@ -18,6 +18,10 @@ _WRAPPERS = {
     "time": (), "command": (), "stdbuf": (), "setsid": (), "xvfb-run": (), "ionice": ("-c", "-n"),
 }  # fmt: skip
 """Programs that start another; their options that take a word of their own."""
+_STARTS_NOTHING = {"command": "vV", "sudo": "lvKke"}
+"""Letters of options with which such programs start nothing."""
+_DOES_NOT_WAIT = {"setsid": ("-f", "--fork"), "sudo": ("-b", "--background")}
+"""Options with which they say nothing of how it ended."""
 _RUNNERS = frozenset({"uv", "poetry", "pipenv", "hatch", "pdm", "rye", "coverage"})
 """Programs that start another after the word `run`."""
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
@@ -57,9 +61,19 @@ _ONLY_LOOKS = frozenset(
         "--print",
         "--help",
         "--version",
+        "--dump-strings",
+        "--dump-po-strings",
+        "--v8-options",
+        "--completion-bash",
     ]
 )
 """Options with which interpreters do not run the file that they are given, or something else."""
+_LOOKS_BUNDLED = {
+    "sh": re.compile(r"-[a-zA-Z]*[nD][a-zA-Z]*"),
+    "perl": re.compile(r"-[a-zA-Z]*c[a-zA-Z]*"),
+    "ruby": re.compile(r"-[a-zA-Z]*c[a-zA-Z]*"),
+}
+"""The same where letters stand together."""
 _ONLY_COLLECTS = frozenset(
     [
         "-h",
@@ -68,7 +82,11 @@ _ONLY_COLLECTS = frozenset(
         "--version",
         "--collect-only",
         "--co",
+        "--collectonly",
+        "--cache-show",
         "--fixtures",
+        "--fixtures-per-test",
+        "--funcargs",
         "--markers",
         "--setup-plan",
         "--setup-only",
@@ -77,6 +95,7 @@ _ONLY_COLLECTS = frozenset(
 _TEST_FILE = re.compile(r"(^|/)(test_[^/]*|[^/]*_test)\.py$")
 _UNITTEST_FILE = re.compile(r"(^|/)test[^/]*\.py$")
 _NODE_TEST_FILE = re.compile(r"(^|/)(test(/.*)?/[^/]+|[^/]*[.-_]test|test-[^/]*|test)\.[cm]?[jt]s$")
+_GO_RUNS_NOTHING = frozenset({"-c", "-n", "-list", "-exec", "-h", "-help"})
 _SCRIPT_ENDS = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".jsx", ".tsx")
 _JS_IMPORT = re.compile(r"""(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)["'](\.{1,2}/[^"'\n]*)["']""")
 _SOURCE_ROOTS = ("", "src/", "lib/", "python/")
@@ -90,15 +109,19 @@ def wrapped(words: Sequence[str]) -> tuple[str, ...]:
     while rest:
         program = posixpath.basename(rest[0])
         if program in _RUNNERS and "run" in rest[1:3] and not (program == "coverage" and rest[1] != "run"):
-            rest = _without_options(
-                rest[rest.index("run") + 1 :], ("--python", "--with", "--extra", "--group")
-            )
+            behind = rest[rest.index("run") + 1 :]
+            rest = _without_options(behind, ("--python", "--with", "--extra", "--group"))
+            if _only_tells(program, behind[: len(behind) - len(rest)]):
+                return ()
             if program == "coverage":
                 return ("python3", *rest)
             continue
         if program not in _WRAPPERS:
             return (program, *rest[1:])
-        rest = _without_options(rest[1:], _WRAPPERS[program])
+        behind = rest[1:]
+        rest = _without_options(behind, _WRAPPERS[program])
+        if _only_tells(program, behind[: len(behind) - len(rest)]):
+            return ()
         if program == "timeout":
             rest = rest[1:]
         while rest and program in ("env", "sudo") and re.match(r"[A-Za-z_]\w*=", rest[0]):
@@ -106,6 +129,13 @@ def wrapped(words: Sequence[str]) -> tuple[str, ...]:
                 return ()
             rest = rest[1:]
     return ()
+
+
+def _only_tells(program: str, options: Sequence[str]) -> bool:
+    """Whether a program starts nothing with such options, or nothing whose end it tells."""
+    letters = {letter for one in options if re.fullmatch(r"-[a-zA-Z]+", one) for letter in one[1:]}
+    told = {"--help", "--version", *_DOES_NOT_WAIT.get(program, ())}
+    return bool(told.intersection(options) or letters.intersection(_STARTS_NOTHING.get(program, "")))
 
 
 def _without_options(words: list[str], taking: Iterable[str]) -> list[str]:
@@ -244,6 +274,8 @@ class Workspace:
     def _by_module(self, module: str, rest: list[str], cwd: str) -> frozenset[str]:
         if module in ("pytest", "py.test"):
             return self._by_pytest(rest, cwd)
+        if module in ("coverage", "unittest") and {"-h", "--help"}.intersection(rest):
+            return frozenset()
         if module == "coverage" and rest[:1] == ["run"]:
             return self._by_python(
                 _without_options(rest[1:], ("--source", "--rcfile")), Step((), cwd, True, True)
@@ -258,7 +290,7 @@ class Workspace:
         return frozenset((*self._package(module, folder), *self._package(f"{module}.__main__", folder)))
 
     def _by_pytest(self, rest: list[str], cwd: str) -> frozenset[str]:
-        if _ONLY_COLLECTS.intersection(rest):
+        if _ONLY_COLLECTS.intersection(word.partition("=")[0] for word in rest):
             return frozenset()
         found, named = set[str](), False
         for word in rest:
@@ -271,7 +303,8 @@ class Workspace:
         return frozenset(found) if named else self._below(self._folder(cwd), _TEST_FILE)
 
     def _by_go(self, rest: list[str], cwd: str) -> frozenset[str]:
-        if rest[:1] not in (["run"], ["test"]) or "-c" in rest or "-list" in rest:
+        options = {f"-{word.lstrip('-').partition('=')[0]}" for word in rest if word.startswith("-")}
+        if rest[:1] not in (["run"], ["test"]) or options & _GO_RUNS_NOTHING:
             return frozenset()
         found = set[str]()
         for word in [one for one in rest[1:] if not one.startswith("-")] or ["."]:
@@ -299,8 +332,10 @@ class Workspace:
             rest = rest[1:]
         while rest:
             word = rest.pop(0)
-            bundled = program in _SHELLS and re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*", word)
-            if word in _ONLY_LOOKS or bundled:
+            bundled = _LOOKS_BUNDLED.get("sh" if program in _SHELLS else program)
+            if word in _ONLY_LOOKS or (bundled and bundled.fullmatch(word)):
+                return frozenset()
+            if word.startswith("-") and word.endswith("o") and rest[:1] == ["noexec"]:
                 return frozenset()
             if word in ("-r", "--require", "--import", "-I", "-o", "--loader"):
                 rest = rest[1:]

@@ -39,7 +39,7 @@ FORMS_IN_FILES = (
     Form(
         "secret in an assignment",
         r"(?i)(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|auth[_-]?key|private[_-]?key|credential)s?"
-        r"[a-z0-9_.-]{0,24}[\"'\]]{0,2}\s{0,4}(?::|=>?|:=)\s{0,4}(?:[rbuf]{0,2}[\"'`])([^\s\"'`]{16,256})[\"'`]",
+        r"[a-z0-9_.-]{0,24}[\"'\]\[]{0,2}(?:\?{0,1}\s{0,4}:\s{0,4}[a-z_][a-z0-9_.\[\]| ]{0,40}){0,1}\s{0,4}(?::|=>?|:=)\s{0,4}\({0,1}(?:[rbuf]{0,2}[\"'`])([^\s\"'`]{16,256})[\"'`]",
         "passw passphrase secret token key credential",
         0,
         random=True,
@@ -52,7 +52,7 @@ _JOINS = re2.compile(
 )
 """Between two string literals that a compiler, or a join, puts together."""
 _BASE64 = re2.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
-_BASE64_LINES = re2.compile(rb"(?:[A-Za-z0-9+/]{60,76}\r?\n){1,}[A-Za-z0-9+/]{1,76}={0,2}")
+_BASE64_LINES = re2.compile(rb"(?:[A-Za-z0-9+/_-]{16,128}[ \t]*\r?\n[ \t]*){1,}[A-Za-z0-9+/_-]{1,128}={0,2}")
 _HEXADECIMAL = re2.compile(rb"(?:[0-9a-fA-F]{2}){16,}|(?:(?:\\x|\\u00|0x|%)[0-9a-fA-F]{2}[,\s]{0,4}){16,}")
 _NOT_HEXADECIMAL = re2.compile(rb"\\x|\\u00|0x|[%,\s]")
 _NUMBERS = re2.compile(rb"(?:[0-9]{2,3}\s*,\s*){15,}[0-9]{2,3}")
@@ -178,6 +178,8 @@ def _layers(data: bytes, budget: _Budget) -> Iterator[tuple[str, int, bytes]]:
     for how, magic, make in _COMPRESSIONS:
         if data.startswith(magic):
             yield how, 0, _decompressed(data, make, budget)
+        elif len(magic) > 2 and (at := data.find(magic)) > 0:  # behind a script that unpacks itself
+            yield how, at, _decompressed(data[at:], make, budget)
     if _ZIP_END in data[-_ZIP_TAIL:]:
         yield from (("zip", 0, inner) for inner in _unzipped(data, budget))
     if b"\0" in data:
@@ -219,7 +221,7 @@ class _Decompressor(Protocol):
 
 
 _COMPRESSIONS: tuple[tuple[str, bytes, Callable[[], _Decompressor]], ...] = (
-    ("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(31)),
+    ("gzip", b"\x1f\x8b\x08", lambda: zlib.decompressobj(31)),
     ("zlib", b"\x78", zlib.decompressobj),
     ("bzip2", b"BZh", bz2.BZ2Decompressor),
     ("xz", b"\xfd7zXZ\0", lzma.LZMADecompressor),

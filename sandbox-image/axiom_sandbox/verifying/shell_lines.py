@@ -230,6 +230,7 @@ class _Reader:
             if words[0].text.partition("=")[0].rstrip("+") in ("PATH", "BASH_ENV", "LD_PRELOAD"):
                 raise _NotUnderstoodError
             words = words[1:]
+        words = _plainly(words)
         if not words:
             return []
         first = words[0]
@@ -246,6 +247,8 @@ class _Reader:
                 self._set(texts[1:])
             case "source" | "." if posixpath.basename(texts[-1]) not in _ENVIRONMENTS:
                 raise _NotUnderstoodError
+            case name if UNKNOWN in name and "/" not in name:
+                self._ended = True  # it may be `exit`
             case _:
                 pass
         if ended:
@@ -259,6 +262,8 @@ class _Reader:
     def _set(self, options: tuple[str, ...]) -> None:
         named = set(options)
         letters = {letter for one in options if re.fullmatch(r"-[a-zA-Z]+", one) for letter in one}
+        if letters & {"n", "t"} or named & {"noexec", "onecmd"}:
+            raise _NotUnderstoodError  # what follows is read, and not run
         if any(one.startswith("+") for one in options):
             self._stops_at_failure = self._pipes_fail = False
         self._stops_at_failure = self._stops_at_failure or "e" in letters or "errexit" in named
@@ -276,6 +281,18 @@ class _Reader:
             return False
         self._at += 1
         return True
+
+
+def _plainly(words: list[_Word]) -> list[_Word]:
+    """Without `command` and `time` in front, which change nothing of what the shell itself does by the word behind them."""
+    while len(words) > 1 and words[0].text in ("command", "time"):
+        rest = words[1:]
+        while len(rest) > 1 and rest[0].text == "-p":
+            rest = rest[1:]
+        if rest[0].text.startswith("-"):
+            break
+        words = rest
+    return words
 
 
 def _tokens(line: str) -> Iterator[_Token]:

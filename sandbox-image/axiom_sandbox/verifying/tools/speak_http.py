@@ -94,6 +94,8 @@ def _ask(plan: dict[str, object], request: dict[str, object]) -> dict[str, objec
             body += chunk
             if time.monotonic() > until:
                 return {"kind": "error", "error": f"it was not whole within {seconds:g} s"}
+        if len(body) <= most and response.length:
+            return {"kind": "error", "error": f"it ended {response.length} bytes before its end"}
         headers = response.getheaders()
         if sum(len(name) + len(value) for name, value in headers) > _MAX_HEADERS:
             return {"kind": "error", "error": "its headers are too large"}
