@@ -40,6 +40,7 @@ from axiom_sandbox.snapshots.captures import capture_files
 from axiom_sandbox.snapshots.messages import code_in, placed
 from axiom_sandbox.snapshots.paths import is_git
 from axiom_sandbox.snapshots.trees import Selection
+from axiom_sandbox.snapshots.untouched import untouched_controls
 
 NAME = "verify"
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
@@ -139,7 +140,9 @@ async def take_change(
             folder = scratch / "captured"
             captured = await asyncio.to_thread(capture_files, tree, given.files, given.findings, folder)
         else:
-            captured = await asyncio.to_thread(capture, tree, candidate, scratch / "captured")
+            repository = source.folder if isinstance(source, Revision) else source
+            known = await asyncio.to_thread(untouched_controls, candidate, repository)
+            captured = await asyncio.to_thread(capture, tree, candidate, scratch / "captured", git=known)
         patch = scratch / "diff.patch"
         made = await asyncio.to_thread(make_patch, base.archive.path, captured.archive, patch)
     except (SnapshotError, PatchError, OSError) as error:

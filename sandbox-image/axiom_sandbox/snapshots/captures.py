@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from axiom_sandbox.protocol.changes import Change, ChangeKind, Changes, Entry, EntryKind, Finding
 from axiom_sandbox.snapshots import manifests
@@ -59,11 +60,18 @@ class CaptureResult:
     """False: a limit ended the reading; findings say which, and paths that were not reached count as unchanged."""
 
 
-def capture(base: Tree, root: Path, out_dir: Path, limits: Limits = CAPTURE_LIMITS) -> CaptureResult:
+def capture(
+    base: Tree,
+    root: Path,
+    out_dir: Path,
+    limits: Limits = CAPTURE_LIMITS,
+    git: Mapping[str, Entry] = MappingProxyType({}),
+) -> CaptureResult:
     """The difference between `base` and the workspace at `root`, written to `out_dir`, which is ours alone.
 
     Args:
         limits: files and bytes are counted beyond those of the base, so that a large one leaves room for changes.
+        git: hooks and configuration of git's that are no finding as long as they are so, besides those of the base.
 
     Raises:
         OSError: `root` cannot be read at all, or `out_dir` not written.
@@ -71,7 +79,7 @@ def capture(base: Tree, root: Path, out_dir: Path, limits: Limits = CAPTURE_LIMI
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".capture-", dir=out_dir) as staging:
         now = walk(root, _beyond(base, limits), _Stage(base, Path(staging)).consume, _selection(base))
-        changes = compare(base, now)
+        changes = compare(base, now, git)
         return _write(changes, Path(staging), out_dir, complete=now.complete)
 
 
@@ -103,14 +111,14 @@ def _beyond(base: Tree, limits: Limits) -> Limits:
     )
 
 
-def compare(base: Tree, now: Tree) -> Changes:
+def compare(base: Tree, now: Tree, git: Mapping[str, Entry] = MappingProxyType({})) -> Changes:
     """The difference between two trees, `.git` and what tools make by themselves left out. Pure."""
     before, after = _compared(base.entries), _compared(now.entries)
     changes = [_change(before.get(path), entry) for path, entry in after.items() if before.get(path) != entry]
     if now.complete:
         changes += [Change(path=path, kind=ChangeKind.DELETED) for path in before.keys() - after.keys()]
     ordered = sorted(changes, key=lambda change: os.fsencode(change.path))
-    findings = (*now.findings, *_git_findings(base.entries, now.entries))
+    findings = (*now.findings, *_git_findings({**git, **base.entries}, now.entries))
     return Changes(base=base.digest, changes=tuple(ordered), findings=findings)
 
 
