@@ -1,8 +1,8 @@
 """Which headers pass, in either direction. Pure.
 
 What an agent says about who it is, or where it comes from, never reaches a vendor: its own credentials would let it
-carry data into an account of its own. Nor does what would have the vendor read another method or path than were judged. What a
-vendor says about the credential never reaches an agent. Names are compared as servers do that take `_` for `-`.
+carry data into an account of its own, and the name of a project would have another one pay. Nor does what would have the
+vendor read another method or path than were judged. What a vendor says about the credential never reaches an agent. Names are compared as servers do that take `_` for `-`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,15 @@ _OF_REQUESTS = re.compile(
     r"x-(?:forwarded|original|real|rewrite)-.*"  # another origin, or another target
     r"|(?:.*-)?(?:auth|authentication|authorization|token|api-?key|auth-key|subscription-key|secret|password)"
 )
+_PAYERS = frozenset({
+    "anthropic-organization-id", "anthropic-workspace-id", "chatgpt-account-id", "openai-organization", "openai-project",
+    "x-goog-quota-user", "x-goog-user-project",
+})  # fmt: skip
+"""Say which of those that a key is valid for pays, or whose quota a call counts against."""
+_OF_PAYERS = re.compile(
+    r"(?:.*-)?(?:account|billing|org|organi[sz]ation|project|subscription|tenant|workspace)(?:-?(?:id|name))?"
+)
+"""The same, in the words of any vendor of models; other services may call what they hold so."""
 _RESPONSE_ONLY = frozenset({"alt-svc", "content-encoding"})
 _OF_MEASURED = frozenset({"x-goog-fieldmask"})
 """Leaves numbers out of an answer that is measured."""
@@ -79,16 +88,25 @@ def find_proxy_token(headers: Headers) -> str | None:
 
 
 def to_upstream(headers: Headers, route: Route, token: str, key: str) -> CIMultiDict[str]:
-    """Headers of the request to the vendor: the agent's, without credentials of any kind, with the real one.
+    """Headers of the request to the vendor: the agent's, without credentials of any kind or who pays, with the real key.
 
     The answer is asked for without compression, so that it can be searched for the key as it streams.
     """
     dropped = (
-        _HOP_BY_HOP | _CREDENTIALS | _REQUEST_ONLY | _named_by_connection(headers) | {_plain(route.header)}
+        _HOP_BY_HOP
+        | _CREDENTIALS
+        | _REQUEST_ONLY
+        | _PAYERS
+        | _named_by_connection(headers)
+        | {_plain(route.header)}
     )
+    forms = [_OF_REQUESTS]
     if route.metered:
         dropped |= _OF_MEASURED
-    given = CIMultiDict(pair for pair in headers.items() if not _OF_REQUESTS.fullmatch(_plain(pair[0])))
+        forms.append(_OF_PAYERS)
+    given = CIMultiDict(
+        pair for pair in headers.items() if not any(form.fullmatch(_plain(pair[0])) for form in forms)
+    )
     passed = _passing(given, dropped, [token, key])
     _keep_length(headers, passed)
     passed["Accept-Encoding"] = "identity"

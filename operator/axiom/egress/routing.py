@@ -2,7 +2,7 @@
 
 What is judged is what is sent: the target is never decoded and encoded again. Anything that two readers could read
 differently (dot segments, encoded slashes, backslashes, control bytes, other forms than `/path?query`) is refused, and so is a
-query that says who asks: whoever may give credentials of its own can carry data into an account of its own.
+query that says who asks or who pays: whoever may give credentials of its own can carry data into an account of its own.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _CREDENTIALS = frozenset({
     "x-api-key", "x-goog-api-key",
 })  # fmt: skip
 """Parameters that vendors take for who asks; Google takes them with a $ before them, too."""
+_PAYERS = frozenset({"quotauser", "userproject"})
+"""Parameters that Google takes for who pays."""
 
 
 class Target(NamedTuple):
@@ -52,9 +54,15 @@ def resolve(method: str, target: str, routes: Iterable[Route]) -> Target:
     """
     check_method(method)
     path, mark, query = _split(target)
-    if own := sorted(_CREDENTIALS.intersection(parameters_of(query))):
+    said = parameters_of(query)
+    if own := sorted(_CREDENTIALS.intersection(said)):
         raise RefusedError(
             Refusal.BAD_PATH, f"the query holds a credential ({own[0]}); send the token in a header instead"
+        )
+    if own := sorted(_PAYERS.intersection(said)):
+        raise RefusedError(
+            Refusal.BAD_PATH,
+            f"the query says who pays ({own[0]}), which the key of the AgentClass decides; leave it out",
         )
     first, slash, rest = path[1:].partition("/")
     if not first:

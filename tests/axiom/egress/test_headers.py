@@ -68,12 +68,42 @@ def test_what_must_not_reach_a_vendor_does_not(pair: tuple[str, str]) -> None:
         "Idempotency-Key",
         "anthropic-beta",
         "X-Stainless-Lang",
-        "OpenAI-Project",
         "X-Author",
+        "x-codex-turn-metadata",
+        "X-Project-Language",
+        "x-app",
     ],
 )
 def test_what_vendors_need_passes(name: str) -> None:
     assert to_upstream(headers((name, "1")), ROUTE, TOKEN, CANARY)[name] == "1"
+
+
+@pytest.mark.parametrize("metered", [True, False])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "OpenAI-Project", "openai_project", "OpenAI-Organization", "chatgpt-account-id", "anthropic-workspace-id",
+        "anthropic-organization-id", "X-Goog-User-Project", "x_goog_user_project", "X-Goog-Quota-User",
+    ],
+)  # fmt: skip
+def test_an_agent_does_not_say_which_project_pays(name: str, metered: bool) -> None:
+    route = ROUTE.model_copy(update={"metered": metered})
+    assert name not in to_upstream(headers((name, "of-another-team")), route, TOKEN, CANARY)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["X-Project", "Project-Id", "X-Org-Id", "X-Tenant-Name", "cf-aig-account", "X-Billing-Id", "workspaceid"],
+)
+def test_what_may_mean_who_pays_passes_to_other_services_alone(name: str) -> None:
+    assert name not in to_upstream(headers((name, "1")), ROUTE, TOKEN, CANARY)
+    other = ROUTE.model_copy(update={"metered": False})
+    assert to_upstream(headers((name, "1")), other, TOKEN, CANARY)[name] == "1"
+
+
+def test_a_route_may_carry_its_key_in_a_header_that_names_a_payer() -> None:
+    route = ROUTE.model_copy(update={"header": "X-Tenant", "format": "{}"})
+    assert to_upstream(headers(("X-Tenant", TOKEN)), route, TOKEN, CANARY).getall("X-Tenant") == [CANARY]
 
 
 def test_fields_are_chosen_where_nothing_is_measured() -> None:

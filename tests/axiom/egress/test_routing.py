@@ -85,6 +85,11 @@ def test_an_agent_does_not_say_who_it_is_in_the_query(query: str) -> None:
     assert refusal_of(f"/openai/v1/models?{query}") is Refusal.BAD_PATH
 
 
+@pytest.mark.parametrize("query", ["userProject=x", "a=1&%24userProject=x", "quotaUser=x", "$quotauser="])
+def test_an_agent_does_not_say_who_pays_in_the_query(query: str) -> None:
+    assert refusal_of(f"/openai/v1/models?{query}") is Refusal.BAD_PATH
+
+
 def test_parameters_are_read_as_vendors_read_them() -> None:
     assert parameters_of("%24Fields=a%2Cb&alt=sse;x&") == {"fields": "a,b", "alt": "sse", "x": ""}
 
