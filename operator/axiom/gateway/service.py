@@ -104,10 +104,15 @@ class Gateway:
 
     def channel_of(self, identity: Identity) -> Channel | None:
         """A channel to this sandbox, if it has a pod that may answer."""
-        for pod in self.pods:
-            if _is_reachable(pod) and _identity(pod) == identity:
-                return self._connect(pod)
-        return None
+        pod = self._reachable_pod(identity)
+        return None if pod is None else self._connect(pod)
+
+    def may_answer(self, identity: Identity) -> bool:
+        """Whether this sandbox has a pod that a channel can be made to."""
+        return self._reachable_pod(identity) is not None
+
+    def _reachable_pod(self, identity: Identity) -> Object | None:
+        return next((pod for pod in self.pods if _is_reachable(pod) and _identity(pod) == identity), None)
 
     def close_lost(self) -> None:
         """Ends the ledgers of sandboxes whose pods went while no gateway looked. Call it once the caches are filled."""

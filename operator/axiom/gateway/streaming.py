@@ -67,7 +67,10 @@ class World(Protocol):
         """The task."""
 
     def channel_of(self, identity: Identity) -> Channel | None:
-        """A channel to a sandbox whose pod may answer."""
+        """A channel to a sandbox whose pod may answer. Who asks for it closes it."""
+
+    def may_answer(self, identity: Identity) -> bool:
+        """Whether there is such a pod."""
 
     async def news(self, seconds: float) -> None:
         """Returns when a task or pod changed, or after so long."""
@@ -135,7 +138,7 @@ class Stream:
                 yield Line(position.address(self._task.uid, number), data)
                 position = replace(position, seq=number + 1)
                 ended = json.loads(data)["event"] == "closed"
-            is_there = self._world.channel_of(self._identity(position)) is not None
+            is_there = self._world.may_answer(self._identity(position))
             if known is _Prospect.NEXT_ATTEMPT:
                 position, ended = Position(position.attempt + 1, position.slot), False
             elif known is _Prospect.NOTHING and (ended or not is_there):

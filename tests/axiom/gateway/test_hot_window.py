@@ -81,6 +81,9 @@ class Reachable(World):
     def channel_of(self, wanted: Identity) -> Channel | None:
         return self.bench.box.attach()
 
+    def may_answer(self, wanted: Identity) -> bool:
+        return True
+
 
 async def read_all(bench: Bench, store: FolderStore) -> list[bytes]:
     """What a person gets who asks for the first record on."""

@@ -53,13 +53,21 @@ class World:
     def __init__(self, *moments: AgentTask | None) -> None:
         self.moments = list(moments)
         self.sides: dict[Identity, FakeTrustedSide] = {}
+        self.channels: list[Channel] = []
 
     def task(self, namespace: str, name: str) -> AgentTask | None:
         return self.moments[0]
 
     def channel_of(self, wanted: Identity) -> Channel | None:
         side = self.sides.get(wanted)
-        return side.channel() if side else None
+        if side is None:
+            return None
+        channel = side.channel()
+        self.channels.append(channel)
+        return channel
+
+    def may_answer(self, wanted: Identity) -> bool:
+        return wanted in self.sides
 
     async def news(self, seconds: float) -> None:
         assert len(self.moments) > 1, "the stream waits for what never comes"
@@ -147,6 +155,22 @@ async def test_what_a_pod_stopped_telling_follows_from_storage(store: FolderStor
         world.sides[identity()] = side
         lines = await collect(Stream(world, store, task, Position()).lines())
     assert [address for address, _ in lines] == [f"u/1/agent/{seq}" for seq in (1, 2, 3, 4)]
+
+
+async def test_a_channel_is_made_to_read_from_and_for_nothing_else(
+    store: FolderStore, tmp_path: Path
+) -> None:
+    segments = await write_ledger(tmp_path / "ledger", identity(), 1)
+    await seal(store, identity(), segments)
+    world = World(make_task(1, complete=False), make_task(1, complete=True))
+    async with fake_trusted_side(tmp_path, identity(), Phase.RUNNING) as side:
+        side.lines = [
+            line async for line in Ledger.open(tmp_path / "ledger", identity(), datetime.now).lines()
+        ]
+        world.sides[identity()] = side
+        lines = await collect(Stream(world, store, make_task(1, complete=False), Position()).lines())
+    assert [address for address, _ in lines] == ["u/1/agent/1", "u/1/agent/2"]
+    assert len(world.channels) == 2, "one for each time that the ledger was read"
 
 
 @pytest.mark.parametrize("start", [1, 2, 3, 4])
