@@ -203,6 +203,40 @@ AIOFILES = Project(
     ),
 )
 """Tests that wait."""
+CLICK = Project(
+    name="click",
+    version="8.5.1",
+    sha256="9bbfada76703fd1d784b83eea012e3e8c6a001a876543ef104fa56aaaeb072b4",
+    module="src/click/types.py",
+    right="            operator.ge if self.max_open else operator.gt",
+    bug="            operator.gt",
+    wrong=(
+        "            operator.ge",
+        "            operator.gt if self.max_open else operator.ge",
+        "            operator.eq if self.max_open else operator.gt",
+    ),
+    failing=("tests/test_types/test_IntRange.py", "tests/test_types/test_FloatRange.py"),
+    passing=("tests/test_commands.py", "tests/test_formatting.py", "tests/test_defaults.py"),
+)
+"""Commands that are called within the tests, with fixtures of a conftest.py."""
+XMLTODICT = Project(
+    name="xmltodict",
+    version="1.0.4",
+    sha256="6d94c9f834dd9e44514162799d344d815a3a4faec913717a9ecbfa5be1bb8e61",
+    module="xmltodict.py",
+    right="                item[key] = [value, data]",
+    bug="                item[key] = [data, value]",
+    wrong=(
+        "                item[key] = [value]",
+        "                item[key] = (value, data)",
+        "                item[key] = [data, data]",
+    ),
+    failing=("tests/test_xmltodict.py::test_list",),
+    passing=tuple(
+        f"tests/test_xmltodict.py::test_{name}" for name in ("attrib", "skip_attrib", "custom_cdata")
+    ),
+)
+"""One module, of which the tests are functions alone."""
 FLAKY = replace(
     INFLECTION,
     passing=(*INFLECTION.passing, "test_luck.py::test_luck"),
@@ -220,5 +254,7 @@ PROJECTS = (
     MORE_ITERTOOLS,
     WEBCOLORS,
     AIOFILES,
+    CLICK,
+    XMLTODICT,
     FLAKY,
 )
