@@ -85,6 +85,10 @@ def test_a_program_says_the_digest_that_its_adapter_expects(name: str) -> None:
         (Runner.NODE_TEST, "src/leap.js", False),
         (Runner.NODE_TEST, "src/other.spec.ts", True),
         (Runner.NODE_TEST, "test/helper.js", True),
+        (Runner.NODE_TEST, "src/leap.test.js.snapshot", True),
+        (Runner.NODE_TEST, "src/__fixtures__/years.json", True),
+        (Runner.JEST, "src/__snapshots__/leap.test.js.snap", True),
+        (Runner.JEST, "src/leap.test.js.snap", True),
         (Runner.JEST, "jest.config.ts", True),
         (Runner.JEST, "babel.config.cjs", True),
         (Runner.JEST, "src/__mocks__/fs.js", True),
@@ -96,6 +100,7 @@ def test_a_program_says_the_digest_that_its_adapter_expects(name: str) -> None:
         (Runner.GO_TEST, "vendor/x/x.go", True),
         (Runner.GO_TEST, "a/testdata/x.json", True),
         (Runner.GO_TEST, "a/a_test.go", True),
+        (Runner.GO_TEST, "a/years.golden", True),
         (Runner.GO_TEST, "a/a.go", False),
     ],
 )
@@ -370,6 +375,57 @@ async def test_javascript_that_replaces_assertions_fails(bench: Bench) -> None:
     )
     assert found.verdict is Verdict.FAIL
     assert "The code under test replaced assert.deepStrictEqual" in found.results[0].message
+
+
+AT_A_CONTEXT = replace(
+    javascript.LEAP,
+    tests="import test from 'node:test'\nimport { isLeap } from '../leap.mjs'\n\n"
+    "test('1900', async (t) => t.assert.equal(isLeap(1900), false))\n"
+    "test('2000', async (t) => t.assert.ok(isLeap(2000)))\n",
+    passing=("2000",),
+)
+"""Tests whose assertions are those of their context."""
+
+
+@needs("node")
+@pytest.mark.sandbox
+@pytest.mark.cheats
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("test.beforeEach((t) => { try { t.assert.equal = () => {} } catch {} })", "node:test.beforeEach"),
+        ("test.beforeEach((t) => Object.defineProperty(Object.getPrototypeOf(t), 'assert', { get: () => ({ equal() {}, ok() {} }) }))", "node:test.beforeEach"),
+        ("B('node:test').beforeEach((t) => { t.assert.equal = () => {} })", "node:test.beforeEach"),
+        ("test.assert?.register('equal', () => {}) ?? B('node:test').beforeEach(() => {})", "replaced node:test."),
+        ("B('node:module').register('data:text/javascript,')", "how modules are found"),
+    ],
+)  # fmt: skip
+async def test_assertions_of_a_tests_context_cannot_be_replaced(
+    bench: Bench, code: str, message: str
+) -> None:
+    task = AT_A_CONTEXT
+    cheat = f"import test from 'node:test'\n{javascript.B}{code}\n{task.buggy}"
+    found = await decide(bench, task, {task.module: cheat})
+    assert found.verdict is Verdict.FAIL
+    assert message in found.results[0].message, found.results[0].message
+
+
+@needs("node")
+@pytest.mark.sandbox
+@pytest.mark.cheats
+@pytest.mark.parametrize(
+    ("files", "verdict", "message"),
+    [
+        ({AT_A_CONTEXT.module: AT_A_CONTEXT.right}, Verdict.PASS, "2 tests pass in 2 runs."),
+        ({"NEWS.md": "nothing mended"}, Verdict.FAIL, "true == false (line 4)"),
+    ],
+)
+async def test_assertions_of_a_tests_context_decide(
+    bench: Bench, files: dict[str, str], verdict: Verdict, message: str
+) -> None:
+    found = await decide(bench, AT_A_CONTEXT, files)
+    assert found.verdict is verdict, found.results[0].message
+    assert message in found.results[0].message, found.results[0].message
 
 
 @pytest.mark.parametrize(

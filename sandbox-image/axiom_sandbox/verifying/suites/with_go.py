@@ -23,7 +23,7 @@ class GoAdapter(RelayedAdapter):
     conventions = Conventions(
         lambda path: path.endswith(_ENDING),
         _SETTINGS,
-        endings=(_ENDING,),  # each becomes a part of the program that runs its package's tests
+        endings=(_ENDING, ".golden"),  # tests become a part of the program that runs their package
         folders=frozenset(),
         owned=frozenset({"testdata", "vendor"}),
         code=(".go",),

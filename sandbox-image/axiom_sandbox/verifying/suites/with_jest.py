@@ -11,7 +11,7 @@ from axiom_sandbox.verifying.judging import Side, Source
 from axiom_sandbox.verifying.rooms import Place
 from axiom_sandbox.verifying.suites.adapters import RelayedAdapter
 from axiom_sandbox.verifying.suites.pinning import Conventions, Pins, parents
-from axiom_sandbox.verifying.suites.with_node import CODE, FOLDERS, SETTINGS, is_test_file, modules
+from axiom_sandbox.verifying.suites.with_node import CODE, FOLDERS, OWNED, SETTINGS, is_test_file, modules
 
 _CONFIGURATIONS = tuple(f"jest.config.{end}" for end in ("js", "ts", "mjs", "cjs", "mts", "cts", "json"))
 _BABEL = frozenset(
@@ -35,8 +35,9 @@ class JestAdapter(RelayedAdapter):
     conventions = Conventions(
         is_test_file,
         SETTINGS | _BABEL | _SETUPS | frozenset(_CONFIGURATIONS),
+        endings=(".snap",),
         folders=FOLDERS,
-        owned=frozenset({"node_modules", "__mocks__"}),
+        owned=OWNED | {"__mocks__"},
         code=CODE,
     )
     suffixes = CODE

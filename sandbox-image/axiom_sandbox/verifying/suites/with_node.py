@@ -14,7 +14,8 @@ from axiom_sandbox.verifying.suites.pinning import Conventions, Pins, name_of, p
 CODE = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".jsx", ".tsx")
 _TEST = re.compile(r"(^|[._-])(test|spec)\.[cm]?[jt]sx?$|^test-[^/]*\.[cm]?[jt]sx?$")
 SETTINGS = frozenset({"package.json", "package-lock.json", ".npmrc", "tsconfig.json", "node.config.json"})
-FOLDERS = frozenset({"test", "tests", "__tests__", "__snapshots__", "__fixtures__"})
+FOLDERS = frozenset({"test", "tests", "__tests__"})
+OWNED = frozenset({"node_modules", "__snapshots__", "__fixtures__"})
 
 
 def is_test_file(path: str) -> bool:
@@ -38,7 +39,7 @@ class NodeAdapter(RelayedAdapter):
     tool = "run_node.py"
     parts = ("relay.py", "run_pytest.py", "witness.cjs", "node_witness.mjs")
     conventions = Conventions(
-        is_test_file, SETTINGS, folders=FOLDERS, owned=frozenset({"node_modules"}), code=CODE
+        is_test_file, SETTINGS, endings=(".snapshot",), folders=FOLDERS, owned=OWNED, code=CODE
     )
     suffixes = CODE
 

@@ -17,7 +17,7 @@ import witness from './witness.cjs'
 const { apply, ownKeys } = Reflect
 const { stringify } = JSON
 const { readFileSync } = fs
-const getPrototypeOf = Object.getPrototypeOf
+const { getPrototypeOf, freeze } = Object
 const { caller, note, noteChanges, startsWith, includes } = witness
 const { told, send } = witness.open()
 
@@ -31,7 +31,7 @@ const FOUNDATIONS = {
   'Map.prototype': Map.prototype, 'Set.prototype': Set.prototype, 'Error.prototype': Error.prototype,
   JSON, Math, Reflect, Number, 'EventEmitter.prototype': events.prototype,
   'Readable.prototype': stream.Readable.prototype, 'Transform.prototype': stream.Transform.prototype, util,
-  'Hmac.prototype': Hmac.prototype, 'node:test': original,
+  'Hmac.prototype': Hmac.prototype, 'node:test': original, 'node:test.assert': original.assert, 'node:test.snapshot': original.snapshot,
 }
 const SURROUNDINGS = { process, fs, globalThis, 'fs.promises': fs.promises, Module }
 
@@ -60,7 +60,7 @@ function watched(register) {
       const begin = (context) => {
         noteChanges(foundations, seen)
         noteChanges(surroundings, seen)
-        watchSubtests(context)
+        watchContext(context)
         send('start', { test: name })
       }
       const end = () => {
@@ -92,16 +92,31 @@ function watched(register) {
   return double
 }
 
-function watchSubtests(context) {
+function watchContext(context) {
   const prototype = context && getPrototypeOf(context)
-  if (!prototype || prototype === Object.prototype || watchedPrototypes.has(prototype)) return
-  watchedPrototypes.add(prototype)
-  if (typeof prototype.test === 'function') {
-    prototype.test = watched(prototype.test)
+  if (!prototype || prototype === Object.prototype) return
+  if (!watchedPrototypes.has(prototype)) {
+    watchedPrototypes.add(prototype)
+    if (typeof prototype.test === 'function') prototype.test = watched(prototype.test)
+    for (const part of note({ TestContext: prototype }, [])) foundations[foundations.length] = part
   }
+  if (context.assert) freeze(context.assert)
 }
 const watchedPrototypes = new Set()
 
+function guard(owner, key, name) {
+  // What the tests themselves may call, and code under test has no business with.
+  const guarded = owner?.[key]
+  if (typeof guarded !== 'function') return
+  owner[key] = function (...given) {
+    if (!isOurs()) seen[name] = true
+    return apply(guarded, this, given)
+  }
+}
+
+for (const key of ['before', 'after', 'beforeEach', 'afterEach']) guard(original, key, `node:test.${key}`)
+guard(original.assert, 'register', 'node:test.assert')
+for (const key of ownKeys(original.snapshot ?? {})) guard(original.snapshot, key, 'node:test.snapshot')
 const test = watched(original.test)
 const it = watched(original.it)
 const wrapped = { __proto__: null, test, it, only: test.only, skip: test.skip, todo: test.todo }
@@ -110,7 +125,7 @@ for (const name of ownKeys(original)) {
   if (name === 'length' || name === 'name' || name === 'prototype') continue
   if (!(name in double) || name === 'it' || name === 'test') double[name] = wrapped[name] ?? original[name]
 }
-Object.freeze(double)
+freeze(double)
 
 // --- what the runner of tests says ---
 
@@ -125,7 +140,7 @@ function take({ type, data }) {
   if ((type !== 'test:pass' && type !== 'test:fail') || data.details?.type === 'suite') return
   let name = ''
   for (let i = 0; i < data.nesting; i++) name += `${stack[i]} > `
-  const skipped = data.skip !== undefined || data.todo !== undefined
+  const skipped = data.skip !== undefined || data.todo !== undefined || data.expectFailure !== undefined
   const body = bodies[data.name]
   const ran = body !== undefined && body.ended > 0
   if (ran && type === 'test:pass') body.ended--
@@ -142,7 +157,8 @@ function messageOf(data) {
   try {
     const error = data.details?.error?.cause ?? data.details?.error
     const said = String(error?.message ?? error)
-    return `${said.slice(0, 1000)}${data.line ? ` (line ${data.line})` : ''}`
+    const [, from] = String(error?.stack).split(`${file}:`)
+    return `${said.slice(0, 1000)}${from ? ` (line ${parseInt(from, 10)})` : ''}`
   } catch {
     return ''
   }
@@ -216,6 +232,10 @@ const load = Module._load
 Module._load = function (request, ...rest) {
   return request === 'node:test' ? double : apply(load, this, [request, ...rest])
 }
+
+guard(Module, 'register', 'how modules are found')
+guard(Module, 'registerHooks', 'how modules are found')
+Module.syncBuiltinESMExports()
 
 const file = `${told.workspace}/${told.file}`
 process.argv[1] = file

@@ -255,9 +255,9 @@ def _run(relay: Any, bench: Bench, suite: Any, package: Package, coverage: Cover
         reported = {str(result["test"]).partition("/")[0] for result in ended.said("test")}
         guilty = next((name for name in reversed(begun) if name.partition("/")[0] not in reported), "")
         text = ended.output.decode("utf-8", "replace").strip()
-        suite.error(
-            package.tests.get(guilty.partition("/")[0], package.files[0]), f"{ended.ending}: {text[:600]}"
-        )
+        where = package.tests.get(guilty.partition("/")[0])
+        for file in [where] if where else package.files:
+            suite.error(file, f"{ended.ending}: {text[:600]}")
         left -= {*reported, guilty.partition("/")[0]}
         if not guilty or not left:
             break
