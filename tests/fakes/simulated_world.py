@@ -112,6 +112,7 @@ class World:
     commit: str = "e" * 40
     pushed_commit: str = "c" * 40
     usage: tuple[ProxyUsage, ...] = ()
+    is_counted: bool = True
     starts: list[StartAgent] = field(default_factory=list)
     restores: dict[int, str] = field(default_factory=dict)
     """Attempt → the digest of the checkpoint that its sandbox began from."""
@@ -128,7 +129,7 @@ class World:
         views = tuple(sandbox.view() for sandbox in self.sandboxes.values())
         return Observed(
             self.task, self.generation, self.agent_class, self.refusal, "", views, source=self.source, usage=self.usage,
-            checkpoint_request=self.request, vendor=self.vendor,
+            is_counted=self.is_counted, checkpoint_request=self.request, vendor=self.vendor,
         )  # fmt: skip
 
     def step(self) -> tuple[Action, ...]:

@@ -134,6 +134,8 @@ class Observed:
     """Why the task's agent waits."""
     usage: tuple[ProxyUsage, ...] = ()
     """What each process of the egress proxy counted for the task, as far as it was asked."""
+    is_counted: bool = True
+    """Every process of the egress proxy has told what was used since the agent rests, or was waited for long enough."""
     profile_criteria: tuple[Criterion, ...] = ()
     """What the task's profiles add to its criteria now; of use before it is accepted alone."""
 

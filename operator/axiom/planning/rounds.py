@@ -49,6 +49,7 @@ from axiom_sandbox.protocol.verdicts import CriterionResult, Verdict
 from axiom_sandbox.verifying.feedback import feedback
 
 _NO_ROOM = (Reason.UNSCHEDULABLE, Reason.CREATION_REFUSED)
+_COUNT_AGAIN_SECONDS = 1.0
 _ROOM_AFTER = timedelta(seconds=30)
 """How long a verifier looks for room before its agent's sandbox leaves, and with it the session."""
 
@@ -89,6 +90,9 @@ def is_kept(present: Present) -> bool:
 
 
 def _feedback(present: Present, agent: SandboxView, record: RoundStatus) -> tuple[Action, ...]:
+    if present.spec.limits.budget and not present.observed.is_counted:
+        # a round without money would be one in which the proxy refuses everything
+        return (Wait(_COUNT_AGAIN_SECONDS, "the egress proxy has not told yet what the round cost"),)
     text, number = evidence(record), record.number + 1
     return (send(agent, f"feedback-{number}", GiveFeedback(round=number, text=text)),)
 

@@ -123,7 +123,7 @@ class Collector:
         self._open: dict[str, Mapping[str, int]] = {}
         """By address: what the calls of each task cost at most that are open there."""
         self._usage: dict[str, tuple[ProxyUsage, ...]] = {}
-        self._collecting: asyncio.Task[None] | None = None
+        self._collecting: asyncio.Task[bool] | None = None
         self._is_silent: set[str] = set()
 
     def usage_of(self, task_id: str) -> tuple[ProxyUsage, ...]:
@@ -141,14 +141,19 @@ class Collector:
             if next(self._accounts(), None) is not None:
                 await self.collect()
 
-    async def collect(self) -> None:
-        """Asks all processes now. What is asked for meanwhile waits for one more round, shared by all who wait."""
+    async def collect(self, *, anew: bool = False) -> bool:
+        """Asks all processes now. What is asked for meanwhile waits for one more round, shared by all who wait.
+
+        `anew`: also those that have come since they were looked for last. Returns whether all of them answered.
+        """
+        if anew:
+            self._found_at = float("-inf")
         under_way = self._collecting
         if under_way is not None and not under_way.done():
             await asyncio.wait([under_way])  # it began before: it may have missed what we ask for
         if self._collecting is None or self._collecting is under_way or self._collecting.done():
             self._collecting = asyncio.create_task(self._collect(), name="collect usage")
-        await asyncio.shield(self._collecting)  # others wait for it, too
+        return await asyncio.shield(self._collecting)  # others wait for it, too
 
     async def close(self) -> None:
         """Stops what is under way."""
@@ -156,30 +161,33 @@ class Collector:
             self._collecting.cancel()
             await asyncio.gather(self._collecting, return_exceptions=True)
 
-    async def _collect(self) -> None:
+    async def _collect(self) -> bool:
         accounts = list(self._accounts())
         known = {
             account.task_id: merged(account.written, self.usage_of(account.task_id)) for account in accounts
         }
-        await self._search()
+        knows_all = await self._search()
         await asyncio.gather(*(self._question(address, accounts, known) for address in self._addresses))
         if self._vendors is not None:
             self._vendors.keep(process for process, _ in self._revisions.values())
             if self._vendors.look():
                 self._weather_changed()
+        return knows_all and not self._is_silent
 
-    async def _search(self) -> None:
+    async def _search(self) -> bool:
+        """Whether it is known which processes there are."""
         if time.monotonic() - self._found_at < _SEARCH_SECONDS and not self._is_silent:
-            return
+            return True
         try:
             self._addresses = sorted(await self._find())
         except ApiError as error:
             log.warning("the egress proxy's pods cannot be listed: %s", error)
-            return
+            return False
         self._found_at = time.monotonic()
         self._revisions = {key: value for key, value in self._revisions.items() if key in self._addresses}
         self._open = {key: value for key, value in self._open.items() if key in self._addresses}
         self._is_silent &= set(self._addresses)
+        return True
 
     async def _question(
         self, address: str, accounts: Sequence[Account], known: Mapping[str, Sequence[ProxyUsage]]

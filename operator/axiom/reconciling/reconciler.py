@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_SECONDS = 30.0
 _UNOBSERVED_SECONDS = 5.0
+_COUNT_SECONDS = 15.0
+"""How long a round that ended waits for a process of the egress proxy that does not tell what was used; it refuses what is
+too much in any case."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 _TELL_AFTER = 3
 """Failed passes in a row before a person is told."""
@@ -58,8 +61,12 @@ class _Worker:
     refused_at: float = 0.0
     refused_class: AgentClass | None = None
     """With which class: another one may be allowed what this one was not."""
-    counted: Moment | None = None
-    """When usage was asked for last because the agent rested."""
+    rest: Moment | None = None
+    """Of the agent: the last one that usage was asked for at."""
+    rests_since: float = 0.0
+    """By the monotonic clock."""
+    is_counted: bool = True
+    """Everybody told what was used until then."""
     waits_since: float | None = None
     """By the monotonic clock: since when it is to begin a pass, and too many others are at work."""
 
@@ -235,16 +242,28 @@ class Reconciler:
         return _pause(actions, bool(worker.creation_refused) and not observed.creation_refused)
 
     async def _with_usage(self, observed: Observed, worker: _Worker) -> Observed:
-        """With what was used; asked for anew once the agent rests or has ended, as nothing is added before it goes on."""
+        """With what was used; asked for anew once the agent rests or has ended, as nothing is added before it goes on.
+
+        Under a budget it is asked for until all processes of the proxy have answered, but no longer than _COUNT_SECONDS.
+        """
         moment = moment_of_rest(observed)
-        if moment is not None and moment != worker.counted:
-            await self._collector.collect()
-            worker.counted = moment
+        has_budget = observed.task.spec.limits.budget is not None
+        if moment is not None and moment != worker.rest:
+            worker.rests_since = time.monotonic()
+            worker.is_counted = await self._collector.collect(anew=has_budget)
+            worker.rest = moment
+        elif moment is not None and not worker.is_counted and has_budget and self._is_awaited(worker):
+            worker.is_counted = await self._collector.collect(anew=True)
         return replace(
             observed,
             usage=self._collector.usage_of(observed.task.uid),
+            is_counted=worker.is_counted or not self._is_awaited(worker),
             vendor=self._vendors.down_for(observed),
         )
+
+    @staticmethod
+    def _is_awaited(worker: _Worker) -> bool:
+        return time.monotonic() - worker.rests_since < _COUNT_SECONDS
 
     def _observe(
         self, item: Object, views: tuple[SandboxView, ...], worker: _Worker, now: datetime

@@ -23,12 +23,13 @@ from axiom.api.usage import (
     dollars_shown,
     micro_dollars,
 )
-from axiom.planning.actions import Send, WriteStatus
+from axiom.planning.actions import Action, Send, Wait, WriteStatus
 from axiom.planning.observed import Observed
+from axiom.planning.planner import plan
 from axiom.planning.spending import merged, outcome_of_spend, spend_of, summed_up, told_known, told_spend
 from axiom.planning.statuses import condition
 from axiom_sandbox.protocol.agents import Tokens, Vitals
-from axiom_sandbox.protocol.channel import Phase, SetBudget
+from axiom_sandbox.protocol.channel import GiveFeedback, Phase, SetBudget
 from axiom_sandbox.protocol.identity import Role
 from axiom_sandbox.protocol.verdicts import Verdict
 
@@ -192,6 +193,51 @@ def test_a_budget_that_is_raised_in_time_lets_the_task_go_on() -> None:
     played.task = played.task.model_copy(update={"spec": spec})
     played.usage = (used("a", 2_500_000, requests=12),)
     assert played.play().status.verdict is Verdict.PASS
+
+
+def failing_round(**spec: Any) -> World:
+    """A round has failed, and the next would begin; the proxies have not told yet what it cost."""
+    played = world(lambda *_: Verdict.FAIL, **spec)
+    played.is_counted = False
+    for _ in range(60):
+        if any(record.verdict for record in played.task.status.rounds):
+            return played
+        played.step()
+        played.progress()
+    raise AssertionError("no round was judged")
+
+
+def feedback_of(actions: tuple[Action, ...]) -> list[Action]:
+    return [
+        action
+        for action in actions
+        if isinstance(action, Send) and isinstance(action.envelope.command, GiveFeedback)
+    ]
+
+
+def test_no_round_begins_under_a_budget_before_it_is_known_what_the_last_one_cost() -> None:
+    played = failing_round(**BUDGET)
+    actions = plan(played.observe(), played.now)
+    assert not feedback_of(actions)
+    assert [action.reason for action in actions if isinstance(action, Wait)] == [
+        "the egress proxy has not told yet what the round cost"
+    ]
+    played.usage, played.is_counted = (used("a", 2_000_000),), True
+    assert not feedback_of(plan(played.observe(), played.now))
+    assert played.play().status.state == "Complete"
+    assert played.task.status.round == 2, "the number that the next would have had"
+    assert "$2.00 of $2.00" in played.task.status.message
+
+
+def test_a_round_begins_once_it_is_known_that_money_is_left() -> None:
+    played = failing_round(**BUDGET)
+    played.usage, played.is_counted = (used("a", 1_999_999),), True
+    assert feedback_of(plan(played.observe(), played.now))
+
+
+def test_a_round_without_a_budget_waits_for_no_numbers() -> None:
+    played = failing_round()
+    assert feedback_of(plan(played.observe(), played.now))
 
 
 def test_the_agent_s_sandbox_is_stopped_with_the_reason() -> None:

@@ -173,6 +173,22 @@ async def test_one_that_is_silent_keeps_nobody_from_answering(
     assert world.spent == 105
 
 
+async def test_whether_all_have_told_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await world.collector.collect()
+    world.is_away.add("a")
+    assert not await world.collector.collect()
+    del world.processes["a"]
+    assert await world.collector.collect(), "one that is gone is waited for by nobody"
+    world.cannot_list = True
+    assert not await world.collector.collect(), "there may be others"
+    world.cannot_list = False
+    monkeypatch.setattr(collecting, "_SEARCH_SECONDS", 1e6)
+    world.processes["c"] = Accounts()
+    spend(world.processes["c"], 100)
+    assert await world.collector.collect(anew=True)
+    assert world.spent == 100
+
+
 async def test_without_the_api_server_those_that_are_known_are_asked(world: World) -> None:
     await world.collector.collect()
     world.cannot_list = True

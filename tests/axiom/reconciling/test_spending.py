@@ -32,10 +32,20 @@ SEALED = LedgerHead(records=3, head="h", segments=1, sealed=1, closed=True)
 
 
 @pytest.fixture
-async def proxy(world: World) -> AsyncIterator[Accounts]:
+def refused() -> list[str]:
+    """For each of these the proxy refuses a question."""
+    return []
+
+
+@pytest.fixture
+async def proxy(world: World, refused: list[str]) -> AsyncIterator[Accounts]:
     """One process of the egress proxy, and its pod."""
     accounts = Accounts()
-    app = create_operations_app(EgressMetrics(), lambda: True, accounts, lambda: [KEY.encode()])
+
+    def keys() -> list[bytes]:
+        return [refused.pop().encode()] if refused else [KEY.encode()]
+
+    app = create_operations_app(EgressMetrics(), lambda: True, accounts, keys)
     runner = web.AppRunner(app)
     address = await listen_tcp(runner, Address("127.0.0.1", 0))
     labels = {"app.kubernetes.io/name": "axiom", "app.kubernetes.io/component": "egress"}
@@ -96,6 +106,19 @@ async def test_usage_is_in_the_status_as_soon_as_a_round_ends(world: World, prox
     assert (usage["costUsd"], usage["cost"], usage["requests"]) == ("0.39", "$0.39", 1)
     assert usage["proxies"][0]["proxy"] == proxy.proxy
     assert len(world.server.writes("PUT", "agenttasks")) == writes + 1
+
+
+async def test_under_a_budget_a_process_that_does_not_tell_is_asked_again(
+    world: World, proxy: Accounts, refused: list[str]
+) -> None:
+    side = await running(world, budget("0.10"))
+    spend(world, proxy, 0, 0, 0, 11_000)
+    refused.append("of another installation, for once" * 2)
+    end_round(side)
+
+    await world.until(lambda: any(one.command.kind == "Stop" for one in side.commands))
+
+    assert "axiom_usage_errors_total 1.0" in world.metrics.render().decode()
 
 
 async def test_the_token_carries_the_budget(world: World, proxy: Accounts) -> None:
