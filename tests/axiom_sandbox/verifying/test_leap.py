@@ -99,13 +99,53 @@ async def test_a_base_that_skips_is_inconclusive(bench: Bench) -> None:
     assert "test_1900 is skipped on the unchanged base (Skipped: not now)" in found.results[0].message
 
 
-async def test_a_file_of_which_the_base_skips_a_test_says_which(bench: Bench) -> None:
+SKIPPING = """\
+import pytest
+import leap
+
+
+def test_a():
+    if getattr(leap, "IS_EASY", False):
+        pytest.skip("easy")
+
+
+def test_b():
+    pytest.skip("not now")
+
+
+@pytest.mark.xfail
+def test_c():
+    assert False
+"""
+"""Tests of which the base skips all but the first."""
+
+
+async def test_what_the_base_skips_of_a_file_counts_neither_way(bench: Bench) -> None:
+    criterion = leap_criterion(passToPass=["tests/test_more.py"])
+    found = await bench.verify(LEAP | {"tests/test_more.py": SKIPPING}, FIX, criterion)
+    assert found.verdict is Verdict.PASS, found.results[0].message
+    assert "but for 2 that the base skips." in found.results[0].message
+
+
+async def test_what_the_base_does_not_skip_may_not_be_skipped(bench: Bench) -> None:
+    criterion = leap_criterion(passToPass=["tests/test_more.py"])
+    easy = put({"src/leap.py": f"{RIGHT}\n\nIS_EASY = True\n"})
+    found = await bench.verify(LEAP | {"tests/test_more.py": SKIPPING}, easy, criterion)
+    assert found.verdict is Verdict.FAIL
+    assert "was skipped, which does not count as passed: Skipped: easy (tests/test_more.py::test_a)" in (
+        found.results[0].message
+    )
+
+
+@pytest.mark.parametrize("test_id", ["tests/test_more.py::test_b", "tests/test_none.py"])
+async def test_an_id_of_which_the_base_skips_all_proves_nothing(bench: Bench, test_id: str) -> None:
     base = LEAP | {
-        "tests/test_more.py": "import pytest\n\n\ndef test_a():\n    pass\n\n\ndef test_b():\n    pytest.skip('not now')\n"
+        "tests/test_more.py": SKIPPING,
+        "tests/test_none.py": SKIPPING.replace("def test_a", "def a"),
     }
-    found = await bench.verify(base, FIX, leap_criterion(passToPass=["tests/test_more.py"]))
+    found = await bench.verify(base, FIX, leap_criterion(passToPass=["tests/test_more.py", test_id]))
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert "not now (tests/test_more.py::test_b) Name the tests of it" in found.results[0].message
+    assert f"{test_id} does not pass on the unchanged base" in found.results[0].message
 
 
 async def test_a_base_that_pytest_itself_is_made_of_is_inconclusive(bench: Bench) -> None:

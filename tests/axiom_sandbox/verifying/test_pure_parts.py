@@ -16,7 +16,7 @@ from axiom_sandbox.verifying.globs import matches
 from axiom_sandbox.verifying.judging import Side, Source
 from axiom_sandbox.verifying.suites.configuration import Configuration, configuration_of
 from axiom_sandbox.verifying.suites.pinning import disregarded, layout_of, pins_of
-from axiom_sandbox.verifying.suites.reports import State, read_reports, sign, state_of
+from axiom_sandbox.verifying.suites.reports import State, read_reports, set_aside, sign, state_of
 from axiom_sandbox.verifying.suites.with_pytest import PytestAdapter
 from axiom_sandbox.verifying.texts import clean, clean_bytes, named
 
@@ -217,6 +217,24 @@ def test_an_id_passes_when_every_test_it_stands_for_does(messages, state: State)
 def test_tests_of_the_base_that_are_no_longer_collected_are_missing() -> None:
     found = read_reports(lines(HELLO, COLLECTED, passed("t[1]"), passed("t[2]")), NONCE)
     assert state_of(found, "t", ("t[1]", "t[3]"))[0] is State.MISSING
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "aside", "state"),
+    [
+        (("passed", "skipped"), {"t[2]"}, State.PASSED),
+        (("xfailed", "failed"), {"t[1]"}, State.FAILED),
+        (("skipped", "skipped"), set(), State.SKIPPED),
+        (("passed", "passed"), set(), State.PASSED),
+    ],
+)
+def test_what_is_skipped_of_an_id_is_set_aside_but_for_all_of_it(
+    outcomes: tuple[str, str], aside: set[str], state: State
+) -> None:
+    tests = [passed(f"t[{number}]", outcome=outcome) for number, outcome in enumerate(outcomes, 1)]
+    found = read_reports(lines(HELLO, COLLECTED, *tests), NONCE)
+    assert set_aside(found) == ({"t": aside} if aside else {})
+    assert state_of(found, "t", aside=set_aside(found).get("t", ()))[0] is state
 
 
 @pytest.mark.parametrize(

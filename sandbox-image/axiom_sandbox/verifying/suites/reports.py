@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -109,14 +109,31 @@ def read_reports(data: bytes, nonce: bytes) -> Reading:
     return reading
 
 
-def state_of(reading: Reading, test_id: str, required: tuple[str, ...] = ()) -> tuple[State, str]:
+def set_aside(base: Reading) -> dict[str, frozenset[str]]:
+    """Requested id → tests among those that it stands for which the base itself skips, or expects to fail.
+
+    They prove nothing, and what they are is fixed before any code of the agent runs. An id of which the base skips all
+    sets nothing aside: it is skipped.
+    """
+    found = {}
+    for test_id, items in (base.collected or {}).items():
+        skipped = {item for item in items if _state_of_test(base, test_id, item, True)[0] is State.SKIPPED}
+        if skipped and len(skipped) < len(set(items)):
+            found[test_id] = frozenset(skipped)
+    return found
+
+
+def state_of(
+    reading: Reading, test_id: str, required: tuple[str, ...] = (), aside: Collection[str] = ()
+) -> tuple[State, str]:
     """What became of an id, and why.
 
     Args:
         required: tests that the id stood for on the base; each must be among the reports.
+        aside: tests that count neither way.
     """
     collected = (reading.collected or {}).get(test_id, ())
-    items = dict.fromkeys((*required, *collected))
+    items = [item for item in dict.fromkeys((*required, *collected)) if item not in aside]
     if not items:
         error = reading.errors.get(test_id.partition("::")[0])
         if error:

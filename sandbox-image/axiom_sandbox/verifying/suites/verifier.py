@@ -5,7 +5,7 @@ test that must fail of its own.
 
 Pass: on the base every `failToPass` id fails and every `passToPass` id passes; in both runs on the candidate every
 test that these ids stand for is reported passed, with the nonce, its own body having run, and nothing was tampered
-with. Fail: in both runs an id does not pass (skipped, missing and unreported are not passed), or the code under test
+with; where an id stands for several tests, those of them that the base skips count neither way. Fail: in both runs an id does not pass (skipped, missing and unreported are not passed), or the code under test
 meddled with the run; where nothing fails but tests that passed on the base, in two further runs, too. Inconclusive: the base does not behave as the criterion says, the two runs disagree, or tests
 could not be run at all.
 With `mutation` a candidate that passes is run on, each time with a small fault in a function that the agent changed
@@ -43,7 +43,7 @@ from axiom_sandbox.verifying.suites.adapters import Adapter
 from axiom_sandbox.verifying.suites.coverage import in_total, of_changes
 from axiom_sandbox.verifying.suites.mutating import Sample, sample_of
 from axiom_sandbox.verifying.suites.pinning import Pins, disregarded, layout_of, name_of, pins_of
-from axiom_sandbox.verifying.suites.reports import Reading, State, read_reports, state_of
+from axiom_sandbox.verifying.suites.reports import Reading, State, read_reports, set_aside, state_of
 from axiom_sandbox.verifying.suites.with_go import GoAdapter
 from axiom_sandbox.verifying.suites.with_jest import JestAdapter
 from axiom_sandbox.verifying.suites.with_node import NodeAdapter
@@ -167,9 +167,8 @@ class _Runs:
 
 
 def _sort(spec: TestsCriterion, done: Sequence[Ran]) -> _Runs:
-    base = _read(spec, done[0], {})
-    required = base.reading.collected or {}
-    rest = [_read(spec, ran, required) for ran in done[1:]]
+    base = _read(spec, done[0])
+    rest = [_read(spec, ran, base.reading) for ran in done[1:]]
     apart = rest.pop(0) if _tries_apart(spec) and rest else None
     results, later = rest[:_RUNS], rest[_RUNS:]
     is_apart = bool(later) and results[0].ran.run.strength is Strength.PROCESS
@@ -394,7 +393,7 @@ def _steps(
             yield step
             ran = tried.get(step.about)
             left -= ran.outcome.duration if ran else 0
-            if ran is None or not _all_pass(ran):
+            if ran is None or not _all_pass(ran, done):
                 break
 
 
@@ -409,14 +408,23 @@ class _Step:
 
     @property
     def about(self) -> str:
-        return f"{self.name}{', by its own tests' if self.own else ''}"
+        return f"{self.name}{_BY_OWN_TESTS if self.own else ''}"
 
 
-def _all_pass(ran: Ran) -> bool:
-    """Whether every id of a run's own plan passed."""
-    plan = json.loads(ran.run.job.feeds["plan"])
-    reading = read_reports(ran.outcome.channels.get(CHANNEL, b""), ran.run.nonce)
-    return all(state_of(reading, test_id)[0] is State.PASSED for test_id in plan["tests"])
+_BY_OWN_TESTS = ", by its own tests"
+_OWN_TESTS = f"own tests{_BY_OWN_TESTS}"
+
+
+def _all_pass(ran: Ran, done: Sequence[Ran]) -> bool:
+    """Whether every id of a run's own plan passed, but for what the first run of these tests skips: on the base, or, of the
+    agent's own tests, without a fault."""
+    first = _OWN_TESTS if ran.run.about.endswith(_BY_OWN_TESTS) else ""
+    aside = set_aside(_reading_of(next(one for one in done if one.run.about == first)))
+    plan, reading = json.loads(ran.run.job.feeds["plan"]), _reading_of(ran)
+    return all(
+        state_of(reading, test_id, aside=aside.get(test_id, ()))[0] is State.PASSED
+        for test_id in plan["tests"]
+    )
 
 
 def _next_of_mutation(
@@ -438,7 +446,7 @@ def _next_of_mutation(
     tried = {ran.run.about: ran for ran in done if ran.run.about}
     for step in _steps(spec, check, subject, done):
         if ran := tried.get(step.about):
-            if not step.name.startswith("fault") and not _all_pass(ran):
+            if not step.name.startswith("fault") and not _all_pass(ran, done):
                 return None
             continue
         slowest = max(result.ran.outcome.duration for result in found.results)
@@ -499,22 +507,20 @@ def _mutated(
         return _Tried(Verdict.INCONCLUSIVE, text, evidence)
     if not sample.mutants:
         return _Tried(Verdict.PASS, "No function was changed in which there is room for a fault.", evidence)
-    for about in ("control", "own tests, by its own tests", "control, by its own tests"):
-        if (ran := tried.get(about)) and not _all_pass(ran):
+    for about in _MUTATION_PROBLEMS:
+        if (ran := tried.get(about)) and not _all_pass(ran, done):
             evidence["broken"] = about
             return _Tried(Verdict.FAIL, _MUTATION_PROBLEMS[about], evidence)
     survivors, killed, undecided = [], 0, 0
     for number, mutant in enumerate(sample.mutants, 1):
         runs = [
-            tried[about]
-            for about in (f"fault {number}", f"fault {number}, by its own tests")
-            if about in tried
+            tried[about] for about in (f"fault {number}", f"fault {number}{_BY_OWN_TESTS}") if about in tried
         ]
         if not runs:
             continue
-        if any(_could_not_run(spec, _read(spec, ran, {})) for ran in runs):
+        if any(_could_not_run(spec, _read(spec, ran)) for ran in runs):
             undecided += 1
-        elif all(map(_all_pass, runs)):
+        elif all(_all_pass(ran, done) for ran in runs):
             survivors.append(mutant)
         else:
             killed += 1
@@ -546,8 +552,8 @@ _SHOWN_SURVIVORS = 8
 _MUTATION_PROBLEMS = {
     "control": "The tests fail when the changed functions are written otherwise and mean the same: the code looks at its own"
     " text or compiled form. Let what it does depend on its input alone.",
-    "own tests, by its own tests": "The tests that the agent added or changed do not pass.",
-    "control, by its own tests": "The tests that the agent added or changed fail when the changed functions are written otherwise"
+    _OWN_TESTS: "The tests that the agent added or changed do not pass.",
+    f"control{_BY_OWN_TESTS}": "The tests that the agent added or changed fail when the changed functions are written otherwise"
     " and mean the same: they look at the code's text or compiled form. Let them look at what it does.",
 }
 
@@ -561,9 +567,19 @@ def _measured(
     return [path for path in layout if adapter.is_code(path) and not pins.covers(path)]
 
 
-def _read(spec: TestsCriterion, ran: Ran, required: Mapping[str, tuple[str, ...]]) -> _Result:
-    reading = read_reports(ran.outcome.channels.get(CHANNEL, b""), ran.run.nonce)
-    states = {test_id: state_of(reading, test_id, required.get(test_id, ())) for test_id in _ids(spec)}
+def _reading_of(ran: Ran) -> Reading:
+    return read_reports(ran.outcome.channels.get(CHANNEL, b""), ran.run.nonce)
+
+
+def _read(spec: TestsCriterion, ran: Ran, base: Reading | None = None) -> _Result:
+    """A run, held against what the base's reported; without: the base's own."""
+    reading = _reading_of(ran)
+    required = (base.collected or {}) if base else {}
+    aside = set_aside(base or reading)
+    states = {
+        test_id: state_of(reading, test_id, required.get(test_id, ()), aside.get(test_id, ()))
+        for test_id in _ids(spec)
+    }
     if spec.hidden:  # nobody is told more of these than whether they pass
         states = {test_id: (state, "") for test_id, (state, _) in states.items()}
     return _Result(ran, reading, states)
@@ -625,9 +641,8 @@ def _pass_to_pass_problem(spec: TestsCriterion, base: _Result, test_id: str) -> 
         return f"{test_id} is no test of the base workspace. Correct the id."
     if state is State.UNREPORTED and base.ran.outcome.timed_out:
         return f"The tests do not end within {spec.timeout} on the unchanged base. Raise the criterion's timeout."
-    cure = " Name the tests of it that pass, instead." if state is State.SKIPPED else ""
     in_order = ", in random order" if ADAPTERS[spec.runner].order else ""
-    return f"{test_id} does not pass on the unchanged base{in_order}: {_because(base, state, message)}{cure}"
+    return f"{test_id} does not pass on the unchanged base{in_order}: {_because(base, state, message)}"
 
 
 # --- the candidate ---
@@ -689,7 +704,10 @@ def _compare_runs(spec: TestsCriterion, base: _Result, results: Sequence[_Result
         told = ["The code under test meddled with its tests."] if spec.hidden else dict.fromkeys(meddling)
         return Verdict.FAIL, "\n".join(told)
     if all(result.passed for result in results):
-        return Verdict.PASS, f"{len(_ids(spec))} tests pass in {_RUNS} runs{ADAPTERS[spec.runner].order}."
+        aside = len(frozenset().union(*set_aside(base.reading).values()))
+        unasked = f", but for {aside} that the base skips" if aside and not spec.hidden else ""
+        message = f"{len(_ids(spec))} tests pass in {_RUNS} runs{ADAPTERS[spec.runner].order}{unasked}."
+        return Verdict.PASS, message
     if any(result.passed for result in results):
         failing = next(result for result in results if not result.passed)
         return Verdict.INCONCLUSIVE, f"{len(results)} runs disagree. In one of them:\n{_failures(failing)}"
