@@ -71,9 +71,10 @@ _TOLERATED_SKEW = timedelta(minutes=1)
 _SMALLEST_PART = 5 * 2**20
 """Bytes; what S3 allows."""
 # NoSuchUpload: a request that completes an upload was delivered twice, and its second answer came; a new upload finds the object
+# BadDigest, XAmzContentSHA256Mismatch: the bytes were damaged on their way
 _PASSING_CODES = frozenset({
-    "ConditionalRequestConflict", "InternalError", "NoSuchUpload", "OperationAborted", "RequestTimeout", "ServiceUnavailable",
-    "SlowDown", "SlowDownRead", "SlowDownWrite", "XMinioServerNotInitialized",
+    "BadDigest", "ConditionalRequestConflict", "InternalError", "NoSuchUpload", "OperationAborted", "RequestTimeout", "ServiceUnavailable",
+    "SlowDown", "SlowDownRead", "SlowDownWrite", "XAmzContentSHA256Mismatch", "XMinioServerNotInitialized",
 })  # fmt: skip
 
 T = TypeVar("T")

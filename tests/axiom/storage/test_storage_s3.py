@@ -10,11 +10,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
 from minio import Minio
+from urllib3 import PoolManager as Pool
 
 from axiom.storage.s3 import S3Settings, S3Store, ServerSide
 from axiom.storage.store import ConflictError, CorruptError, PutResult, UnavailableError, UnsuitableError
@@ -212,6 +214,28 @@ async def test_bytes_that_differ_from_their_digest_are_not_given_out(
     with pytest.raises(CorruptError):
         await store.fetch("rotten", tmp_path / "out")
     assert list(tmp_path.glob("*out*")) == []
+    store.close()
+
+
+@pytest.mark.parametrize("size", [1000, 6 * 2**20])
+async def test_bytes_that_are_damaged_on_their_way_are_refused_by_the_server_and_sent_again(
+    s3_settings: S3Settings, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    store = await S3Store.connect(s3_settings)
+    await store.put("a/first", bytes(size))  # what is probed at first is not damaged
+    send, damaged = Pool.urlopen, 0
+
+    def damage(self: Pool, method: str, url: str, redirect: bool = True, **rest: Any) -> Any:
+        nonlocal damaged
+        if method == "PUT" and len(rest["body"]) >= 1000 and not damaged:
+            damaged += 1
+            rest["body"] = b"X" + rest["body"][1:]
+        return send(self, method, url, redirect=redirect, **rest)
+
+    monkeypatch.setattr(Pool, "urlopen", damage)
+    assert await store.put("a/second", bytes(size)) is PutResult.CREATED
+    assert damaged == 1
+    assert await store.get("a/second") == bytes(size)
     store.close()
 
 
