@@ -41,7 +41,8 @@ def look(root: Path) -> Look:
     groups: dict[tuple[int, int], bytes] = {}
     base = os.fsencode(root)
     for folder, directories, files in os.walk(base):
-        for name in (b"", *directories, *files):
+        directories.sort()
+        for name in (b"", *directories, *sorted(files)):
             path = os.path.join(folder, name) if name else folder
             status = os.lstat(path)
             key = os.path.relpath(path, base)
