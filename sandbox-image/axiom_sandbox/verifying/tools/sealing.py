@@ -92,3 +92,5 @@ def _start_programs_locked(lock: Callable[[], None]) -> None:
         return int(pool.submit(start, *arguments).result())
 
     subprocess._fork_exec = start_locked  # type: ignore[attr-defined]  # noqa: SLF001
+    # From Python 3.13 on most programs would be started by another call, which no thread of ours could take over.
+    subprocess._USE_POSIX_SPAWN = False  # type: ignore[misc]  # noqa: SLF001
