@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -63,7 +64,7 @@ def _model_section(model: type[BaseModel]) -> str:
         )
         for name, field in fields.items()
     ]
-    lines = [f"## {model.__name__}", "", str(model.__doc__), ""]
+    lines = [f"## {model.__name__}", "", _text(model), ""]
     lines += _table(("Field", "Type", "Default", "Description"), rows)
     if issubclass(model, ApiModel) and model.cel_rules:
         lines += ["", "Refused:", "", *(f"- {rule.message}" for rule in model.cel_rules)]
@@ -72,10 +73,7 @@ def _model_section(model: type[BaseModel]) -> str:
 
 def _enum_section(enum: type[StrEnum]) -> str:
     rows = [(f"`{value}`", text) for value, text in member_documentation(enum).items()]
-    return (
-        "\n".join([f"## {enum.__name__}", "", str(enum.__doc__), "", *_table(("Value", "Meaning"), rows)])
-        + "\n"
-    )
+    return "\n".join([f"## {enum.__name__}", "", _text(enum), "", *_table(("Value", "Meaning"), rows)]) + "\n"
 
 
 def _conditions() -> str:
@@ -94,7 +92,12 @@ def _reasons() -> str:
         conditions, _, meaning = text.partition(": ")
         rows.append((f"`{value}`", conditions, _sentence(meaning)))
     header = ("Reason", "Condition", "Meaning")
-    return "\n".join(["## Reasons", "", str(Reason.__doc__), "", *_table(header, rows)]) + "\n"
+    return "\n".join(["## Reasons", "", _text(Reason), "", *_table(header, rows)]) + "\n"
+
+
+def _text(documented: type) -> str:
+    """Its documentation without the indentation, which Python leaves in before 3.13."""
+    return inspect.cleandoc(documented.__doc__ or "")
 
 
 def _forms() -> str:

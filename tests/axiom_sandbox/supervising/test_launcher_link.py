@@ -174,7 +174,7 @@ async def test_an_agent_cannot_speak_to_the_supervisor_and_its_attempts_are_reco
             peer.close()
         assert 16 <= len(bench.events("intruder")) < 30
         await life.send(
-            start("kill -TERM 1 || echo refused; echo done > out; while [ -e out ]; do sleep 0.02; done")
+            start("echo done > out; kill -TERM 1 || echo refused; while [ -e out ]; do sleep 0.02; done")
         )
         await life.until(lambda state: state.first_output_ms is not None)
         os.kill(bench.first_process(), signal.SIGTERM)
