@@ -160,6 +160,26 @@ def test_the_configuration_of_jest_is_the_bases_nearest(
     assert configuration_of(base, ["a/test/x.test.js", "a/b/y.test.js"]) == expected
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"package.json": '{"jest": {"setupFilesAfterEnv": ["jest-extended", "<rootDir>/scripts/setup.js"]}}'},
+        {"package.json": '{"jest": {"rootDir": "scripts", "setupFiles": ["./setup"]}}'},
+        {"jest.config.ts": "export default {\n  setupFiles: [\n    './scripts/setup.js',\n  ],\n}"},
+        {"jest.config.cjs": "module.exports = { 'setupFiles': [require.resolve('./scripts/setup.js')] }"},
+        {"jest.config.js": "module.exports = { snapshotSerializers: [`<rootDir>/scripts/setup.js`] }"},
+    ],
+)
+def test_what_the_bases_configuration_of_jest_runs_before_tests_is_the_bases(files: dict[str, str]) -> None:
+    files = {"scripts/setup.js": "", "scripts/other.js": "", "test/x.test.js": "", **files}
+    base = Side(tree(*files), {path: text.encode() for path, text in files.items()})
+    others = ADAPTERS[Runner.JEST].set_up_by(base, ["test/x.test.js"])
+    pins = pins_of(base.tree, ["test/x.test.js::x"], ADAPTERS[Runner.JEST].conventions, others)
+    layout = layout_of(base.tree, base.tree, pins)
+    assert layout["scripts/setup.js"] is Source.BASE
+    assert layout["scripts/other.js"] is Source.CANDIDATE
+
+
 # --- their programs, piece by piece ---
 
 
@@ -337,6 +357,22 @@ async def test_what_is_done_to_jest_is_told_of(bench: Bench, name: str) -> None:
     assert found.verdict is Verdict.FAIL
     telling = {"matchers replaced": "expect().toBe", "bodies replaced": "without its own code"}
     assert telling.get(name, "") in found.results[0].message, found.results[0].message
+
+
+@needs("jest")
+@pytest.mark.sandbox
+@pytest.mark.cheats
+async def test_a_set_up_of_the_agents_does_not_take_the_place_of_the_bases(bench: Bench) -> None:
+    roman = with_jest.ROMAN
+    config = '{"name": "roman", "jest": {"setupFilesAfterEnv": ["./scripts/ready.js"]}}'
+    set_up = {"package.json": config, "scripts/ready.js": "beforeEach(() => {})\n"}
+    task = replace(roman, others={**roman.others, **set_up})
+    evil = (
+        "const always = () => ({ pass: true })\nexpect.extend({ toEqual: always, toStrictEqual: always })\n"
+    )
+    found = await decide(bench, task, {"scripts/ready.js": evil})
+    assert found.verdict is Verdict.FAIL
+    assert "The agent changed scripts/ready.js; the base's version was used." in found.results[0].message
 
 
 @needs("jest")

@@ -44,6 +44,10 @@ class Adapter(ABC):
             files: those that hold the tests that are asked for.
         """
 
+    def set_up_by(self, base: Side, files: Sequence[str]) -> tuple[str, ...]:
+        """Files of the base which its own configuration says are run before tests: the base's, whatever they are called."""
+        return ()
+
     def environment(self, place: Place) -> dict[str, str]:
         """The environment of `tool`, whole."""
         return environment(place)

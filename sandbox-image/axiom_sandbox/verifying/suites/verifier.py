@@ -275,8 +275,12 @@ def _unfit(spec: TestsCriterion, subject: Subject) -> str:
 
 
 def _pins(spec: TestsCriterion, subject: Subject) -> Pins:
-    conventions = ADAPTERS[spec.runner].conventions
-    return pins_of(subject.base.tree, _ids(spec), conventions, subject.hidden.paths if subject.hidden else ())
+    adapter = ADAPTERS[spec.runner]
+    others = (
+        *adapter.set_up_by(subject.base, _files(spec)),
+        *(subject.hidden.paths if subject.hidden else ()),
+    )
+    return pins_of(subject.base.tree, _ids(spec), adapter.conventions, others)
 
 
 def _run(
