@@ -179,6 +179,15 @@ GOOD = [
         "with tests that must notice faults",
         {f"{TESTS}.mutation": {"minKilledPercent": 80, "maxMutants": 10, "budget": "90s", "ownTests": True}},
     ),
+    Case("with tests that open sockets", {f"{TESTS}.loopback": True}),
+    Case(
+        "with tests that open sockets and are to have a process of their own",
+        {f"{TESTS}.loopback": True, f"{TESTS}.isolation": "Process"},
+        Refused(
+            TESTS,
+            "loopback: code under test that shares a network with its tests shares their process; set isolation to InProcess or Auto",
+        ),
+    ),
     Case("with files that must have been run", _of_kind("ran", {"files": ["src/**/*.py"]})),
     Case(
         "with commands that run files without naming them",

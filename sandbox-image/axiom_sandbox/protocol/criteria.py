@@ -15,6 +15,7 @@ from axiom_sandbox.protocol.quantities import DurationText
 ABSENT_ALONE = "absent does not go together with matches, sha256, minBytes or maxBytes; remove them"
 ONE_HIDDEN = "exactly one of configMap, secret and archive must be given"
 NO_TEST = "no test is named; give at least one id in failToPass or passToPass"
+LOOPBACK_IS_SHARED = "loopback: code under test that shares a network with its tests shares their process; set isolation to InProcess or Auto"
 MUTATES_PYTHON = "mutation puts faults into Python, so it goes with runner: Pytest alone; remove it"
 IGNORE_NEEDS_SELECT = (
     "ignore goes with select alone; without it the base's own configuration says what is ignored"
@@ -347,6 +348,9 @@ class TestsCriterion(ApiModel):
     """Ids that pass on the base and must still pass."""
     isolation: Isolation = Isolation.AUTO
     """Where the code under test runs. It is decided on the base, so the agent's work has no say in it."""
+    loopback: bool = False
+    """Whether tests may listen on ports of the clean room from 1024 on, and connect to them; another network there is not.
+    The code under test then shares a process with its tests, so the result's strength is InProcess."""
     hidden: HiddenTests | None = None
     """Tests that are no part of the workspace: they are laid over the base and over the result while this criterion is
     decided. The agent is told nothing of such a criterion before, and afterwards only which of its ids passed."""
@@ -363,6 +367,7 @@ class TestsCriterion(ApiModel):
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule("self.failToPass.size() + self.passToPass.size() > 0", NO_TEST),
         Rule("!has(self.mutation) || self.runner == 'Pytest'", MUTATES_PYTHON),
+        Rule("!self.loopback || self.isolation != 'Process'", LOOPBACK_IS_SHARED),
         Rule(
             "!sets.intersects(self.failToPass, self.passToPass)",
             "a test is in both failToPass and passToPass; take it out of one",
@@ -377,6 +382,8 @@ class TestsCriterion(ApiModel):
             raise ValueError(NO_TEST)
         if self.mutation and self.runner is not Runner.PYTEST:
             raise ValueError(MUTATES_PYTHON)
+        if self.loopback and self.isolation is Isolation.PROCESS:
+            raise ValueError(LOOPBACK_IS_SHARED)
         if both := set(self.fail_to_pass) & set(self.pass_to_pass):
             raise ValueError(f"{min(both)!r} is in both failToPass and passToPass; take it out of one")
         return self

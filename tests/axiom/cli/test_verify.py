@@ -386,3 +386,53 @@ def test_a_message_is_a_candidate_where_the_criteria_say_so(tmp_path: Path) -> N
     found = cli.run()
     assert found.exit_code == 3
     assert "name a file that holds it" in found.stdout
+
+
+SERVING = """\
+import threading
+import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from leap import is_leap
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(str(is_leap(int(self.path[1:]))).encode())
+
+
+def test_served():
+    with HTTPServer(("localhost", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with urllib.request.urlopen(f"http://localhost:{server.server_port}/1900", timeout=20) as answer:
+            assert answer.read() == b"False"
+        server.shutdown()
+
+
+def test_reachable():
+    HTTPServer(("127.0.0.1", 0), Handler).server_close()
+"""
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize(
+    ("loopback", "verdict", "said"),
+    [(True, "Pass", "tests pass"), (False, "Inconclusive", "If it needs a socket, set loopback: true.")],
+)
+def test_tests_speak_with_a_server_where_the_criterion_gives_them_a_loopback(
+    cli: Cli, loopback: bool, verdict: str, said: str
+) -> None:
+    tests = {
+        "failToPass": ["tests/test_served.py::test_served"],
+        "passToPass": ["tests/test_served.py::test_reachable"],
+        "loopback": loopback,
+    }
+    for side in ("base", "candidate"):
+        cli.put(side, {**BASE, "tests/test_served.py": SERVING, "pytest.ini": "[pytest]\npythonpath = src\n"})
+    cli.put("candidate", {"src/leap.py": FIXED})
+    cli.criteria({"name": "served", "tests": tests})
+    [found] = json.loads(cli.run().stdout)["criteria"]
+    assert (found["verdict"], found["strength"]) == (verdict, "InProcess"), found["message"]
+    assert said in found["message"]

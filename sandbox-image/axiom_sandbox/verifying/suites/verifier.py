@@ -61,6 +61,7 @@ _RUNS = 2
 _MORE_RUNS = 2
 _PATIENCE, _START_SECONDS = 10, 30
 """How much slower tests may be while the code under test has a process of its own."""
+_REFUSED = re.compile(r"(?i)permission denied|operation not permitted|PermissionError|\bEACCES\b|\bEPERM\b")
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 
 
@@ -212,7 +213,8 @@ def _may_be_luck(spec: TestsCriterion, found: _Runs) -> bool:
 
 
 def _tries_apart(spec: TestsCriterion) -> bool:
-    return ADAPTERS[spec.runner].may_be_apart and spec.isolation is not Isolation.IN_PROCESS
+    wanted = spec.isolation is not Isolation.IN_PROCESS and not spec.loopback
+    return wanted and ADAPTERS[spec.runner].may_be_apart
 
 
 def _apart_problem(spec: TestsCriterion, base: _Result, apart: _Result) -> str:
@@ -321,6 +323,7 @@ def _run(
         timeout=min(parse_duration(spec.timeout).total_seconds(), patience),
         feeds={"plan": json.dumps(plan).encode()},
         channels=(CHANNEL,),
+        loopback=spec.loopback,
     )
     reusable = f"{strength} {spec.model_dump_json()}" if source is Source.BASE else ""
     guard = Guard(pins.covers, pins.forbids)
@@ -646,7 +649,9 @@ def _pass_to_pass_problem(spec: TestsCriterion, base: _Result, test_id: str) -> 
     if state is State.UNREPORTED and base.ran.outcome.timed_out:
         return f"The tests do not end within {spec.timeout} on the unchanged base. Raise the criterion's timeout."
     in_order = ", in random order" if ADAPTERS[spec.runner].order else ""
-    return f"{test_id} does not pass on the unchanged base{in_order}: {_because(base, state, message)}"
+    is_refused = not spec.loopback and _REFUSED.search(message)
+    cure = " If it needs a socket, set loopback: true." if is_refused else ""
+    return f"{test_id} does not pass on the unchanged base{in_order}: {_because(base, state, message)}{cure}"
 
 
 # --- the candidate ---
