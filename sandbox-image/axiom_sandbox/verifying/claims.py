@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from axiom_sandbox.protocol.agents import Statement, StatementKind
 from axiom_sandbox.protocol.changes import CandidateSource, ChangeKind
@@ -17,16 +18,22 @@ from axiom_sandbox.protocol.events import Compared
 from axiom_sandbox.protocol.verdicts import ClaimAbout, ClaimDisagreement, CriterionResult, Verdict
 from axiom_sandbox.snapshots.paths import is_derived, is_git
 from axiom_sandbox.verifying.judging import Subject
+from axiom_sandbox.verifying.running_files import flattened, wrapped
+from axiom_sandbox.verifying.shell_lines import steps_of
 from axiom_sandbox.verifying.texts import clean
 from axiom_sandbox.verifying.tool_use import command_of, program_of
 
 MAX_DISAGREEMENTS = 8
 _LONGEST = 500
 _TESTING = re.compile(
-    r"\b(?:pytest|py\.test|unittest|tox|nox|jest|vitest|mocha|ctest|rspec|phpunit"
+    r"(?:python[\d.]*\s+(?:-\w+\s+)*-m\s+|(?:npx|bunx)\s+(?:-\S+\s+)*|(?:yarn|pnpm)\s+(?:exec\s+|run\s+)?)?"
+    r"(?:pytest|py\.test|unittest|tox|nox|jest|vitest|mocha|ctest|rspec|phpunit"
     r"|(?:go|cargo|npm|yarn|pnpm|bun|deno|dotnet|mvn|gradlew?|make)\s+(?:run\s+|nextest\s+|-\S+\s+)*(?:test|check)\w*"
     r"|node\s+(?:\S+\s+)*--test)\b"
 )
+"""A command that runs tests, from its program on."""
+_TESTING_SOMEWHERE = re.compile(rf"(?:^|[\s;&|(])(?:{_TESTING.pattern})")
+_SELDOM_FAIL = frozenset({"cd", "export", "set", "source", ".", "echo", "printf", "true", ""})
 
 _Found = tuple[bool | None, str]
 """Whether a statement agrees with the evidence, and what that says."""
@@ -152,15 +159,43 @@ def _tests_pass(conduct: Conduct, results: Sequence[CriterionResult]) -> _Found:
     if any(result.verdict is Verdict.PASS for result in tests):
         return True, "the verifiers ran tests, and they passed"
     uses = [(use, command) for use in conduct.tools if (command := command_of(use))]
-    runs = [(use, command) for use, command in uses if _TESTING.search(command)]
+    runs = [(use, command, run) for use, command in uses if (run := _run_of_tests(command))]
     if runs:
-        use, command = runs[-1]
-        if _failed(use):
+        use, command, run = runs[-1]
+        if _failed(use) and run.fails_by_itself:
             return False, f"the last run of tests in the ledger failed{_how(use)}: {command[:200]}"
-        return True, "the last run of tests in the ledger ended well"
+        if not _failed(use) and run.decides:
+            return True, "the last run of tests in the ledger ended well"
+        return (
+            None,
+            f"how the last run of tests ended is not told by the exit code of its line: {command[:200]}",
+        )
     if uses or not _is_whole(conduct):
         return None, "whether tests were run is not known"
     return False, "the ledger tells of no command at all, and the verifiers had no tests to run"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A line in which tests are run."""
+
+    decides: bool
+    """If it ended well, so did they."""
+    fails_by_itself: bool
+    """If it failed, so did they."""
+
+
+def _run_of_tests(command: str) -> _Run | None:
+    """A line that is not understood counts by its words alone."""
+    steps = [*flattened(steps_of(command, "/"))]
+    if not steps:
+        return _Run(True, True) if _TESTING_SOMEWHERE.search(command) else None
+    commands = [(" ".join(wrapped(step.words)), step) for step in steps]
+    tests = [step for words, step in commands if _TESTING.match(words)]
+    if not tests:
+        return None
+    others = {words.partition(" ")[0] for words, _ in commands if not _TESTING.match(words)}
+    return _Run(tests[-1].decides, tests[-1].decides and others <= _SELDOM_FAIL)
 
 
 def _failed(use: ToolUse) -> bool:

@@ -104,6 +104,7 @@ def hold(
         (hold(said(PASS, "All pass."), results=(decided(Verdict.FAIL),), tools=(PYTEST,)), "tests: test_1900 failed"),
         (hold(said(PASS, "All pass."), tools=(PYTEST, FAILED)), "failed with exit code 1: pytest -q"),
         (hold(said(PASS, "All pass.")), "no command at all"),
+        (hold(said(PASS, "All pass."), tools=(ran("cd src; make test", ok=False, exit_code=2),)), "failed with exit code 2"),
     ],
 )  # fmt: skip
 def test_what_the_evidence_refutes_disagrees_and_is_said(found: tuple[bool | None, str], text: str) -> None:
@@ -123,6 +124,11 @@ def test_what_the_evidence_refutes_disagrees_and_is_said(found: tuple[bool | Non
         hold(said(PASS, "All pass."), results=(decided(Verdict.PASS),), tools=(FAILED,)),
         hold(said(PASS, "All pass."), results=(decided(Verdict.INCONCLUSIVE),), tools=(FAILED, PYTEST)),
         hold(said(PASS, "All pass."), tools=(ran("npm run test"),)),
+        hold(said(PASS, "All pass."), tools=(ran("set -o pipefail; uv run python -m pytest -q | tail -3"),)),
+        hold(
+            said(PASS, "All pass."), tools=(PYTEST, ran("grep -rn pytest README.md", ok=False, exit_code=1))
+        ),
+        hold(said(PASS, "All pass."), tools=(ran("bash -c 'cd src && npx jest'"),)),
     ],
 )
 def test_what_the_evidence_confirms_agrees(found: tuple[bool | None, str]) -> None:
@@ -132,6 +138,11 @@ def test_what_the_evidence_confirms_agrees(found: tuple[bool | None, str]) -> No
 @pytest.mark.parametrize(
     "found",
     [
+        hold(said(PASS, "All pass."), tools=(ran("echo pytest"),)),
+        hold(said(PASS, "All pass."), tools=(ran("pip install pytest && which pytest"),)),
+        hold(said(PASS, "All pass."), tools=(ran("pytest -q || true"),)),
+        hold(said(PASS, "All pass."), tools=(ran("pytest -q | tail -3"),)),
+        hold(said(PASS, "All pass."), tools=(ran("ruff check && pytest -q", ok=False, exit_code=1),)),
         hold(told(WRITTEN, "notes.txt"), CHANGED, files=(Touched(seq=1, path="notes.txt"),)),
         hold(told(WRITTEN, "notes.txt"), CHANGED, file_gaps=(7,)),
         hold(told(WRITTEN, "notes.txt"), CHANGED, passing=1),
