@@ -59,3 +59,42 @@ def test_the_right_fix_passes_and_a_wrong_one_and_a_cheat_do_not(
         [found] = status["rounds"][-1]["criteria"]
         assert found["strength"] == "InProcess", found
     assert verdicts == {"right": "Pass", "wrong": "Fail", "cheat": "Fail"}, messages
+
+
+SERVED = """\
+import test from 'node:test'
+import assert from 'node:assert'
+import http from 'node:http'
+import { isLeap } from '../leap.mjs'
+
+test('served', async () => {
+  const server = http.createServer((_, answer) => answer.end(String(isLeap(1900))))
+  await new Promise((ready) => server.listen(0, 'localhost', ready))
+  const answer = await fetch(`http://localhost:${server.address().port}/`)
+  server.close()
+  assert.strictEqual(await answer.text(), 'false')
+})
+"""
+
+
+def test_tests_that_open_sockets_have_a_loopback_where_they_ask_for_one(
+    world: World, cluster: Connection, images: Images
+) -> None:
+    image = build_verifier_image(cluster, "node", images)
+    world.make_class()
+    files = {"leap.mjs": javascript.LEAP.buggy, "test/served.test.mjs": SERVED}
+    tests = {"runner": "NodeTest", "failToPass": ["test/served.test.mjs::served"]}
+    verdicts = {}
+    for name, loopback in {"with-loopback": True, "without-loopback": False}.items():
+        world.make_task(
+            name,
+            f"write leap.mjs {ONE_LINE['node'] % RIGHT}",
+            "exit 0",
+            workspace={"files": [{"path": path, "content": text} for path, text in files.items()]},
+            criteria=[{"name": "served", "tests": {**tests, "loopback": loopback}}],
+            verification={"image": image},
+            limits={"deadline": "10m", "maxRounds": 1, "resources": COMPILING},
+        )
+    for name in ("with-loopback", "without-loopback"):
+        verdicts[name] = world.wait_complete(name, limit_seconds=600)["rounds"][-1]["criteria"][0]["verdict"]
+    assert verdicts == {"with-loopback": "Pass", "without-loopback": "Inconclusive"}

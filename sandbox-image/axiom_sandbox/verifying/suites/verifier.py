@@ -62,6 +62,7 @@ _MORE_RUNS = 2
 _PATIENCE, _START_SECONDS = 10, 30
 """How much slower tests may be while the code under test has a process of its own."""
 _REFUSED = re.compile(r"(?i)permission denied|operation not permitted|PermissionError|\bEACCES\b|\bEPERM\b")
+_LOOPBACK = " If it needs a socket, set loopback: true."
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 
 
@@ -650,7 +651,7 @@ def _pass_to_pass_problem(spec: TestsCriterion, base: _Result, test_id: str) -> 
         return f"The tests do not end within {spec.timeout} on the unchanged base. Raise the criterion's timeout."
     in_order = ", in random order" if ADAPTERS[spec.runner].order else ""
     is_refused = not spec.loopback and _REFUSED.search(message)
-    cure = " If it needs a socket, set loopback: true." if is_refused else ""
+    cure = _LOOPBACK if is_refused else ""
     return f"{test_id} does not pass on the unchanged base{in_order}: {_because(base, state, message)}{cure}"
 
 
@@ -726,7 +727,15 @@ def _compare_runs(spec: TestsCriterion, base: _Result, results: Sequence[_Result
             f"The tests do not end within {spec.timeout}, neither on the unchanged base nor now. "
             "Raise the criterion's timeout if they need longer.",
         )
+    if not spec.loopback and any(_is_refused_everywhere(base, results, test_id) for test_id in _ids(spec)):
+        return Verdict.INCONCLUSIVE, f"{_failures(results[0])}\nSo it is on the unchanged base.{_LOOPBACK}"
     return Verdict.FAIL, _failures(results[0])
+
+
+def _is_refused_everywhere(base: _Result, results: Sequence[_Result], test_id: str) -> bool:
+    """The room keeps a test from something, whatever the code is like."""
+    found = [result.states[test_id] for result in (base, *results)]
+    return all(state is State.FAILED and _REFUSED.search(message) for state, message in found)
 
 
 def _meddling(base: _Result, result: _Result) -> list[str]:
