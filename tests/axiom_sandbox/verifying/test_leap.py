@@ -281,3 +281,11 @@ async def test_archives_that_do_not_belong_together_are_inconclusive(bench: Benc
     found = await bench.again({"name": "scope", "diff": {}})
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "captured against another base" in found.results[0].message
+
+
+async def test_what_tests_need_and_is_not_installed_is_said_with_its_cure(bench: Bench) -> None:
+    base = LEAP | {"tests/test_more.py": "import no_such_thing\n\n\ndef test_a():\n    pass\n"}
+    found = await bench.verify(base, FIX, leap_criterion(passToPass=["tests/test_more.py::test_a"]))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "No module named 'no_such_thing'" in found.results[0].message
+    assert "in the Python that runs axiom." in found.results[0].message

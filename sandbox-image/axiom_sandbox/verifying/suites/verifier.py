@@ -62,6 +62,7 @@ _MORE_RUNS = 2
 _PATIENCE, _START_SECONDS = 10, 30
 """How much slower tests may be while the code under test has a process of its own."""
 _REFUSED = re.compile(r"(?i)permission denied|operation not permitted|PermissionError|\bEACCES\b|\bEPERM\b")
+_NOT_INSTALLED = re.compile(r"\bNo module named\b")
 _LOOPBACK = " If it needs a socket, set loopback: true."
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 
@@ -650,8 +651,9 @@ def _pass_to_pass_problem(spec: TestsCriterion, base: _Result, test_id: str) -> 
     if state is State.UNREPORTED and base.ran.outcome.timed_out:
         return f"The tests do not end within {spec.timeout} on the unchanged base. Raise the criterion's timeout."
     in_order = ", in random order" if ADAPTERS[spec.runner].order else ""
-    is_refused = not spec.loopback and _REFUSED.search(message)
-    cure = _LOOPBACK if is_refused else ""
+    cure = _LOOPBACK if not spec.loopback and _REFUSED.search(message) else ""
+    if _NOT_INSTALLED.search(message):
+        cure = "\nWhat tests need must be in the image of the clean room; without an image, in the Python that runs axiom."
     return f"{test_id} does not pass on the unchanged base{in_order}: {_because(base, state, message)}{cure}"
 
 
