@@ -392,7 +392,7 @@ def _steps(
     if own:
         yield _Step("own tests", {}, own=True)
         yield _Step("control", sample.control, own=True)
-    tried = {ran.run.about: ran for ran in done if ran.run.about}
+    tried, aside = {ran.run.about: ran for ran in done if ran.run.about}, _aside(done)
     left = parse_duration(check.budget).total_seconds()
     for number, mutant in enumerate(sample.mutants, 1):
         for is_own in (False, True) if own else (False,):
@@ -402,7 +402,7 @@ def _steps(
             yield step
             ran = tried.get(step.about)
             left -= ran.outcome.duration if ran else 0
-            if ran is None or not _all_pass(ran, done):
+            if ran is None or not _all_pass(ran, aside):
                 break
 
 
@@ -424,14 +424,24 @@ _BY_OWN_TESTS = ", by its own tests"
 _OWN_TESTS = f"own tests{_BY_OWN_TESTS}"
 
 
-def _all_pass(ran: Ran, done: Sequence[Ran]) -> bool:
-    """Whether every id of a run's own plan passed, but for what the first run of these tests skips: on the base, or, of the
-    agent's own tests, without a fault."""
-    first = _OWN_TESTS if ran.run.about.endswith(_BY_OWN_TESTS) else ""
-    aside = set_aside(_reading_of(next(one for one in done if one.run.about == first)))
+_Aside = Mapping[str, Mapping[str, frozenset[str]]]
+"""By whose tests they are ("": those that are named; _OWN_TESTS): what counts neither way."""
+
+
+def _aside(done: Sequence[Ran]) -> _Aside:
+    """What the first run of these tests skips: on the base, or, of the agent's own tests, without a fault."""
+    first: dict[str, Ran] = {}
+    for ran in done:
+        first.setdefault(ran.run.about, ran)
+    return {about: set_aside(_reading_of(first[about])) for about in ("", _OWN_TESTS) if about in first}
+
+
+def _all_pass(ran: Ran, aside: _Aside) -> bool:
+    """Whether every id of a run's own plan passed."""
+    skipped = aside[_OWN_TESTS if ran.run.about.endswith(_BY_OWN_TESTS) else ""]
     plan, reading = json.loads(ran.run.job.feeds["plan"]), _reading_of(ran)
     return all(
-        state_of(reading, test_id, aside=aside.get(test_id, ()))[0] is State.PASSED
+        state_of(reading, test_id, aside=skipped.get(test_id, ()))[0] is State.PASSED
         for test_id in plan["tests"]
     )
 
@@ -452,10 +462,10 @@ def _next_of_mutation(
         or _compare(spec, found)[0] is not Verdict.PASS
     ):
         return None
-    tried = {ran.run.about: ran for ran in done if ran.run.about}
+    tried, aside = {ran.run.about: ran for ran in done if ran.run.about}, _aside(done)
     for step in _steps(spec, check, subject, done):
         if ran := tried.get(step.about):
-            if not step.name.startswith("fault") and not _all_pass(ran, done):
+            if not step.name.startswith("fault") and not _all_pass(ran, aside):
                 return None
             continue
         slowest = max(result.ran.outcome.duration for result in found.results)
@@ -505,7 +515,7 @@ def _mutated(
 ) -> _Tried:
     """How many faults the tests noticed."""
     sample = _sample(spec, check, subject)
-    tried = {ran.run.about: ran for ran in done if ran.run.about}
+    tried, aside = {ran.run.about: ran for ran in done if ran.run.about}, _aside(done)
     evidence: dict[str, Any] = {
         "functions": sample.functions,
         "possible": sample.possible,
@@ -517,7 +527,7 @@ def _mutated(
     if not sample.mutants:
         return _Tried(Verdict.PASS, "No function was changed in which there is room for a fault.", evidence)
     for about in _MUTATION_PROBLEMS:
-        if (ran := tried.get(about)) and not _all_pass(ran, done):
+        if (ran := tried.get(about)) and not _all_pass(ran, aside):
             evidence["broken"] = about
             return _Tried(Verdict.FAIL, _MUTATION_PROBLEMS[about], evidence)
     survivors, killed, undecided = [], 0, 0
@@ -529,7 +539,7 @@ def _mutated(
             continue
         if any(_could_not_run(spec, _read(spec, ran)) for ran in runs):
             undecided += 1
-        elif all(_all_pass(ran, done) for ran in runs):
+        elif all(_all_pass(ran, aside) for ran in runs):
             survivors.append(mutant)
         else:
             killed += 1
