@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from axiom_sandbox.verifying.judging import Side, Source, environment
@@ -44,7 +44,7 @@ class Adapter(ABC):
             files: those that hold the tests that are asked for.
         """
 
-    def set_up_by(self, base: Side, files: Sequence[str]) -> tuple[str, ...]:
+    def set_up_by(self, base: Side, files: Sequence[str]) -> Iterable[str]:
         """Files of the base which its own configuration says are run before tests: the base's, whatever they are called."""
         return ()
 

@@ -26,6 +26,12 @@ _SETUPS = frozenset(
     for end in ("js", "ts", "mjs", "cjs")
 )
 
+_SET_UP = re.compile(
+    r"""["']?\b(?:setupFiles|setupFilesAfterEnv|snapshotSerializers)\b["']?\s*:\s*(\[[^\]]*\]|["'`][^"'`]*["'`])"""
+)
+_STRING = re.compile(r"""["'`]([^"'`]+)["'`]""")
+_ROOT = re.compile(r"""\brootDir\b["']?\s*:\s*["'`]([^"'`]+)["'`]""")
+
 
 class JestAdapter(RelayedAdapter):
     """Jest."""
@@ -43,9 +49,19 @@ class JestAdapter(RelayedAdapter):
     )
     suffixes = CODE
 
-    def set_up_by(self, base: Side, files: Sequence[str]) -> tuple[str, ...]:
-        """What its configuration names."""
-        return tuple(dict.fromkeys(set_up_by(base, files)))
+    def set_up_by(self, base: Side, files: Sequence[str]) -> Iterator[str]:
+        """What a configuration, as text, names under `setupFiles` and its like, by paths that it spells out."""
+        config, folder = configuration_of(base, files)
+        text = base.files.get(config, b"").decode(errors="replace")
+        root = found[1] if (found := _ROOT.search(text)) else ""
+        roots = (folder, posixpath.join(folder, root))
+        for named in _SET_UP.findall(text):
+            for name in _STRING.findall(named):
+                inside = name.replace("<rootDir>", ".")
+                if not inside.startswith("."):
+                    continue  # a module of node_modules, which is the base's anyway
+                paths = [posixpath.normpath(posixpath.join(one, inside)) for one in roots]
+                yield from (path + end for path in paths for end in ("", *CODE) if path + end in base.files)
 
     def plan(
         self, base: Side, files: Sequence[str], place: Place, layout: Mapping[str, Source], pins: Pins
@@ -57,28 +73,6 @@ class JestAdapter(RelayedAdapter):
             "config": f"{place.workspace}/{config}" if config else "",
             "root": root,
         }
-
-
-_SET_UP = re.compile(
-    r"""["']?\b(?:setupFiles|setupFilesAfterEnv|snapshotSerializers)\b["']?\s*:\s*(\[[^\]]*\]|["'`][^"'`]*["'`])"""
-)
-_STRING = re.compile(r"""["'`]([^"'`]+)["'`]""")
-_ROOT = re.compile(r"""\brootDir\b["']?\s*:\s*["'`]([^"'`]+)["'`]""")
-
-
-def set_up_by(base: Side, files: Sequence[str]) -> Iterator[str]:
-    """The files that a configuration, as text, names under `setupFiles` and its like, by paths that it spells out. Pure."""
-    config, folder = configuration_of(base, files)
-    text = base.files.get(config, b"").decode(errors="replace")
-    root = found[1] if (found := _ROOT.search(text)) else ""
-    roots = (folder, posixpath.join(folder, root))
-    for named in _SET_UP.findall(text):
-        for name in _STRING.findall(named):
-            inside = name.replace("<rootDir>", ".")
-            if not inside.startswith("."):
-                continue  # a module of node_modules, which is the base's anyway
-            paths = [posixpath.normpath(posixpath.join(one, inside)) for one in roots]
-            yield from (path + end for path in paths for end in ("", *CODE) if path + end in base.files)
 
 
 def configuration_of(base: Side, files: Sequence[str]) -> tuple[str, str]:
