@@ -289,3 +289,14 @@ async def test_what_tests_need_and_is_not_installed_is_said_with_its_cure(bench:
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "No module named 'no_such_thing'" in found.results[0].message
     assert "in the Python that runs axiom." in found.results[0].message
+
+
+async def test_code_that_denies_permissions_by_mistake_fails_as_any_other(bench: Bench) -> None:
+    denying = 'def is_leap(year):\n    raise PermissionError(13, "Permission denied")\n'
+    found = await bench.verify(
+        LEAP | {"src/leap.py": denying},
+        put({"src/leap.py": f"# later\n{denying}"}),
+        leap_criterion(passToPass=[]),
+    )
+    assert found.verdict is Verdict.FAIL
+    assert "Permission denied" in found.results[0].message

@@ -61,7 +61,12 @@ _RUNS = 2
 _MORE_RUNS = 2
 _PATIENCE, _START_SECONDS = 10, 30
 """How much slower tests may be while the code under test has a process of its own."""
-_REFUSED = re.compile(r"(?i)permission denied|operation not permitted|PermissionError|\bEACCES\b|\bEPERM\b")
+_REFUSED = re.compile(
+    r"PermissionError: \[Errno (?:1|13)\] [\w ]+ \(\S*/socket\.py:"
+    r"|\b(?:listen|connect|bind) (?:EACCES|EPERM)\b"
+    r"|\bsocket: (?:permission denied|operation not permitted)"
+)
+"""A socket that could not be made, as Python, Node.js and Go say it. Code under test may itself be about permissions."""
 _NOT_INSTALLED = re.compile(r"\bNo module named\b")
 _LOOPBACK = " If it needs a socket, set loopback: true."
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
